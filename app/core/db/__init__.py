@@ -1,0 +1,7 @@
+"""Tables, one file an entity with its queries beside it."""
+
+from app.core.db import datasets, jobs, models
+from app.core.db.base import Base
+from app.core.db.session import Database, after_commit
+
+__all__ = ["Base", "Database", "after_commit", "datasets", "jobs", "models"]

@@ -1,0 +1,181 @@
+"""Jobs: the table, its events, and every query on them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.core.db.base import Base, utc_now
+from app.core.errors import NotFound
+from app.core.ids import new_id
+from app.core.states import JobStatus, transition
+
+
+class Job(Base):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("idempotency_key"),
+        Index("ix_jobs_status_lease", "status", "lease_expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("job"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    status: Mapped[JobStatus] = mapped_column(
+        Enum(JobStatus, native_enum=False, length=16, values_callable=lambda e: [s.value for s in e]),
+        default=JobStatus.QUEUED,
+    )
+    spec: Mapped[dict[str, Any]]
+    teacher_id: Mapped[str] = mapped_column(String(30))
+    dataset_id: Mapped[str] = mapped_column(String(30))
+    method: Mapped[str] = mapped_column(String(64))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    request_fingerprint: Mapped[str | None] = mapped_column(String(64))
+
+    attempt: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_expires_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    announced_at: Mapped[datetime | None]
+
+    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    student_id: Mapped[str | None] = mapped_column(String(30))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None]
+
+
+class JobEvent(Base):
+    """One thing that happened to a job: durable, so that a stream resumes where it broke off."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+
+
+def get_job(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def lock_job(session: Session, job_id: str) -> Job:
+    """The row, fresh, held until the transaction ends: every change of status starts here."""
+    job = session.scalar(
+        select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
+    )
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def find_by_idempotency_key(session: Session, key: str) -> Job | None:
+    return session.scalar(select(Job).where(Job.idempotency_key == key))
+
+
+def list_jobs(
+    session: Session, *, limit: int, after: str | None = None, status: JobStatus | None = None
+) -> Sequence[Job]:
+    """Newest first; ``after`` is the last id of the page before."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(Job.id < after)
+    if status is not None:
+        query = query.where(Job.status == status)
+    return session.scalars(query).all()
+
+
+def count_by_status(session: Session) -> dict[JobStatus, int]:
+    rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
+    return {status: count for status, count in rows}
+
+
+def uses_model(session: Session, model_id: str) -> Job | None:
+    """An unfinished job that needs the model, if there is one."""
+    return session.scalar(
+        select(Job)
+        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
+        .where((Job.teacher_id == model_id) | (Job.spec["method"]["gate"]["small_model"].as_string() == model_id))
+        .limit(1)
+    )
+
+
+def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
+    """Add to the job's history; callers hold the job's row, so that numbers are never given twice."""
+    last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
+    event = JobEvent(job_id=job_id, seq=last + 1, kind=kind, data=data)
+    session.add(event)
+    session.flush()  # the next number is read from the table
+    return event
+
+
+def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
+    return session.scalars(
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.seq > after)
+        .order_by(JobEvent.seq)
+        .limit(limit)
+    ).all()
+
+
+def move(session: Session, job: Job, to: JobStatus, **data: Any) -> None:
+    """Change a locked job's status and write it into its history."""
+    transition(job, to)
+    if to is JobStatus.RUNNING:
+        job.started_at = job.started_at or utc_now()
+    else:
+        job.lease_owner = job.lease_expires_at = None
+    if to.is_terminal:
+        job.finished_at = utc_now()
+    append_event(session, job.id, "status", {"status": to.value, "attempt": job.attempt, **data})
+
+
+def claim_job(session: Session, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
+    """Take a queued job for ``owner``; None when somebody else has it or it has ended."""
+    job = lock_job(session, job_id)
+    if job.status is not JobStatus.QUEUED:
+        return None
+    job.attempt += 1
+    job.lease_owner = owner
+    job.lease_expires_at = utc_now() + lease
+    move(session, job, JobStatus.RUNNING)
+    return job
+
+
+def hold_lease(session: Session, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
+    """Renew the lease of an attempt and return its locked row; None once the attempt has lost the job."""
+    job = lock_job(session, job_id)
+    if job.status is not JobStatus.RUNNING or job.attempt != attempt:
+        return None
+    job.lease_expires_at = utc_now() + lease
+    return job
+
+
+def expired_jobs(session: Session) -> Sequence[str]:
+    """Running jobs whose worker has not been heard of for a lease."""
+    return session.scalars(
+        select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < utc_now())
+    ).all()
+
+
+def unannounced_jobs(session: Session, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
+    """Queued jobs whose announcement, if there was one, seems to be lost; oldest first."""
+    heard = func.coalesce(Job.announced_at, Job.created_at)
+    return session.scalars(
+        select(Job.id)
+        .where(Job.status == JobStatus.QUEUED, heard < utc_now() - older_than)
+        .order_by(Job.id)
+        .limit(limit)
+    ).all()
+
+
+def next_queued_job(session: Session) -> str | None:
+    return session.scalar(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1))

@@ -1,0 +1,19 @@
+"""Identifiers: a prefix that names the kind, then a ULID, so that text order is order of creation."""
+
+import os
+import time
+from typing import Literal
+
+Prefix = Literal["mdl", "dst", "job"]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_id(prefix: Prefix) -> str:
+    """A fresh identifier such as ``job_01JD3R8M2Z…``: 48 bits of milliseconds, then 80 random bits."""
+    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
+    digits = []
+    for _ in range(26):
+        number, digit = divmod(number, 32)
+        digits.append(_CROCKFORD[digit])
+    return f"{prefix}_{''.join(reversed(digits))}"

@@ -1,0 +1,24 @@
+"""A job as its row stores it and the worker reads it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.specs.methods import MethodSpec
+from app.core.specs.target import Target
+from app.core.specs.training import Precision, TrainingSpec
+
+
+class JobSpec(BaseModel):
+    """Everything that determines a job's result, besides the bytes of the model and the data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    teacher: str = Field(pattern=r"^mdl_[0-9A-Z]{26}$", description="The model to compress.")
+    dataset: str = Field(pattern=r"^dst_[0-9A-Z]{26}$", description="What to train and measure on.")
+    method: MethodSpec
+    target: Target | None = Field(
+        default=None, description="How small; absent for a method that keeps the size."
+    )
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    exports: list[Precision] = Field(
+        default_factory=lambda: ["fp32", "int8"], min_length=1, description="ONNX files to make."
+    )

@@ -1,0 +1,30 @@
+"""How a job trains: the knobs that every method shares."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["fp32", "int8"]
+
+
+class TrainingSpec(BaseModel):
+    """The optimisation of a job. What is left out takes the method's own default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: float = Field(default=3, gt=0, le=1000, description="Passes over the training split.")
+    batch_size: int = Field(default=64, ge=1, le=4096, description="Examples per optimiser step.")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, le=4096, description="Examples per forward pass; default: the whole batch."
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="Peak rate; default: the method's own."
+    )
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    warmup_ratio: float = Field(default=0.06, ge=0, le=1, description="Share of the steps that warm up.")
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    max_length: int = Field(default=128, ge=4, le=512, description="Longer texts are cut, in tokens.")
+    evaluations: int = Field(
+        default=8, ge=1, le=200, description="How often dev quality is measured; the best one is kept."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)

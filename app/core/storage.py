@@ -1,0 +1,77 @@
+"""Files by key, in a folder or in an S3-compatible bucket, through one library."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from app.core.errors import NotFound
+
+_CHUNK_BYTES = 4 * 2**20
+
+
+class Storage:
+    """Keys are ``prefix/name``; a prefix is written once and never changed."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def from_url(cls, url: str, *, s3_endpoint: str | None = None) -> "Storage":
+        """``file:///folder`` or ``s3://bucket/prefix``; S3 credentials come from the environment."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            Path(parts.path).mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(parts.path))
+        if parts.scheme == "s3":
+            plain_http = s3_endpoint is not None and s3_endpoint.startswith("http://")
+            return cls(
+                S3Store(
+                    parts.netloc,
+                    prefix=parts.path.strip("/") or None,
+                    endpoint=s3_endpoint,
+                    client_options={"allow_http": plain_http},
+                )
+            )
+        raise ValueError(f"storage URL must start with file:// or s3://, got {url!r}")
+
+    def put_file(self, key: str, path: Path) -> None:
+        obstore.put(self._store, key, path)
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Write an object to a local file, streaming.
+
+        Raises:
+            NotFound: no such object.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for chunk in self.stream(key):
+                file.write(chunk)
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The object in chunks; it is looked up before the first one.
+
+        Raises:
+            NotFound: no such object.
+        """
+        try:
+            result = obstore.get(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            raise NotFound("file", key) from None
+        return (bytes(chunk) for chunk in result.stream(min_chunk_size=_CHUNK_BYTES))
+
+    def keys(self, prefix: str) -> list[str]:
+        return [str(meta["path"]) for batch in obstore.list(self._store, prefix) for meta in batch]
+
+    def delete_prefix(self, prefix: str) -> None:
+        keys = self.keys(prefix)
+        if keys:
+            obstore.delete(self._store, keys)
+
+    def check(self) -> None:
+        """Raise when the store does not answer."""
+        next(iter(obstore.list(self._store, "health", chunk_size=1)), None)
