@@ -32,11 +32,12 @@ class Teacher:
 class TokenizedSplit:
     """Texts as token ids, laid end to end.
 
-    ``ids`` and ``type_ids`` are (total tokens,), ``offsets`` (rows + 1,), ``labels`` (rows,) or None.
+    ``ids`` is (total tokens,), ``offsets`` (rows + 1,), ``labels`` (rows,) or None. ``type_ids``, as long as
+    ``ids``, is None where every token is of the first type or the network knows only one.
     """
 
     ids: npt.NDArray[np.int32]
-    type_ids: npt.NDArray[np.int8]
+    type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
     labels: IntArray | None
     digest: str

@@ -1,0 +1,1 @@
+"""Loading teachers and building students: plain transformers networks of a known layout."""

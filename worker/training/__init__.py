@@ -1,0 +1,1 @@
+"""Training a network on a data set: what every method shares."""
