@@ -1,0 +1,102 @@
+"""What every test may ask for: real servers, a migrated database on each, an empty broker."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from sqlalchemy import create_engine, make_url, text
+
+from app.core.db import Base, Database
+from app.core.db.migrate import upgrade
+from tests.servers import postgres_server, redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres_maintenance_url() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_maintenance_url: str) -> Iterator[str]:
+    """The name of a migrated database that the others are cloned from."""
+    with _new_postgres_database(postgres_maintenance_url) as url:
+        upgrade(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_maintenance_url: str, postgres_template: str) -> Iterator[str]:
+    """A migrated PostgreSQL database of this module's own."""
+    with _new_postgres_database(postgres_maintenance_url, template=postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sqlite_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A migrated SQLite database of this module's own."""
+    path = tmp_path_factory.mktemp("sqlite") / "squeeze.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """For what differs between the two: the test runs on both."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Both databases in turn, empty at the start of each test."""
+    database = Database(database_url)
+    empty_tables(database)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """A broker, empty at the start of each test."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
+
+
+def empty_tables(database: Database) -> None:
+    with database.transaction() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())
+
+
+@contextmanager
+def _new_postgres_database(maintenance_url: str, *, template: str = "template0") -> Iterator[str]:
+    """A database for the length of the block, as its URL."""
+    engine = create_engine(maintenance_url, isolation_level="AUTOCOMMIT")
+    name = f"squeeze_{uuid4().hex[:12]}"
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f'create database "{name}" template "{template}" strategy file_copy'))
+        yield engine.url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(text(f'drop database if exists "{name}" with (force)'))
+        engine.dispose()
