@@ -64,4 +64,4 @@ def _config(folder: Path, card: EncoderCard, labels: list[str]) -> PretrainedCon
     values["label2id"] = {label: index for index, label in enumerate(labels)}
     values.pop("num_labels", None)
     values.pop("architectures", None)
-    return config_class.from_dict(values)  # type: ignore[no-any-return]
+    return config_class.from_dict(values)

@@ -24,8 +24,8 @@ _SORTED_BATCHES = 50
 class Batch:
     """One padded batch: B rows, T tokens.
 
-    ``inputs`` are keyword arguments of the network, (B, T) each; ``labels`` is (B,) or None; ``rows`` (B,) says
-    where in the split the batch comes from.
+    ``inputs`` are keyword arguments of the network, (B, T) each; ``labels`` is (B,) or None; ``rows`` (B,)
+    says where in the split the batch comes from.
     """
 
     inputs: dict[str, Tensor]
