@@ -1,0 +1,182 @@
+"""What passes between the supervisor and its child: a request, a stream of events, an outcome.
+
+The supervisor writes ``request.json`` into the work folder and starts the child there. The child writes events as
+JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits with 0. Without an
+outcome it has died. SIGTERM asks it to stop at its next step; the end of its standard input tells it that its
+supervisor is gone.
+"""
+
+import ctypes
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from app.core.manifest import DatasetManifest, ModelManifest
+from app.core.specs import JobSpec
+
+REQUEST = "request.json"
+OUTCOME = "outcome.json"
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ModelRef(BaseModel):
+    """A registered model and where its files are."""
+
+    id: str
+    manifest: ModelManifest
+
+
+class DatasetRef(BaseModel):
+    """A registered data set and where its files are."""
+
+    id: str
+    manifest: DatasetManifest
+
+
+class JobRequest(BaseModel):
+    """Everything that the child needs to know; it sees neither database nor settings."""
+
+    job_id: str
+    attempt: int
+    spec: JobSpec
+    student_id: str = Field(description="The id under which the student will be registered.")
+    teacher: ModelRef
+    small_model: ModelRef | None = Field(description="The pretrained small model of a gated method.")
+    dataset: DatasetRef
+    storage_url: str
+    s3_endpoint: str | None
+    cache_dir: Path = Field(description="Shared by jobs.")
+    onnx_tolerance: float
+    int8_min_agreement: float
+    output_prefix: str = Field(
+        description="Where the student's files go, with a slash at the end; no other attempt's."
+    )
+
+
+class Progress(BaseModel):
+    """How far the job is. May come at every step: only the newest one a heartbeat is kept."""
+
+    kind: Literal["progress"] = "progress"
+    stage: str
+    step: int
+    total_steps: int
+    fraction: float = Field(description="Of the whole job, in [0, 1].")
+    eta_s: float | None = None
+
+
+class Metrics(BaseModel):
+    """Values measured at a step; each one is kept in the job's history."""
+
+    kind: Literal["metrics"] = "metrics"
+    stage: str
+    step: int
+    values: dict[str, float]
+
+
+class Message(BaseModel):
+    """A sentence for the job's history."""
+
+    kind: Literal["message"] = "message"
+    level: Literal["info", "warning"] = "info"
+    text: str
+
+
+ChildEvent = Annotated[Progress | Metrics | Message, Field(discriminator="kind")]
+CHILD_EVENT: TypeAdapter[Progress | Metrics | Message] = TypeAdapter(ChildEvent)
+
+
+class Succeeded(BaseModel):
+    """The student is stored under the request's prefix, measured and checked."""
+
+    kind: Literal["succeeded"] = "succeeded"
+    manifest: ModelManifest
+    metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
+    report: dict[str, Any] = Field(
+        description="For the job's row: 'teacher' and 'student', each with its quality, parameters, sizes, latency."
+    )
+
+
+class Failed(BaseModel):
+    """The job cannot be done, or not now."""
+
+    kind: Literal["failed"] = "failed"
+    code: str = Field(description="Stable, snake_case.")
+    message: str = Field(description="For the client: one or two sentences, no traceback.")
+    retryable: bool = False
+
+
+class Cancelled(BaseModel):
+    """The child stopped because it was asked to; a checkpoint may be left."""
+
+    kind: Literal["cancelled"] = "cancelled"
+
+
+Outcome = Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
+_OUTCOME: TypeAdapter[Succeeded | Failed | Cancelled] = TypeAdapter(Outcome)
+
+
+def write_request(workdir: Path, request: JobRequest) -> None:
+    _write_atomically(workdir / REQUEST, request)
+
+
+def read_request(workdir: Path) -> JobRequest:
+    return JobRequest.model_validate_json((workdir / REQUEST).read_bytes())
+
+
+def write_outcome(workdir: Path, outcome: Succeeded | Failed | Cancelled) -> None:
+    _write_atomically(workdir / OUTCOME, outcome)
+
+
+def read_outcome(workdir: Path) -> Succeeded | Failed | Cancelled | None:
+    """What the child handed over; None when it never came so far."""
+    try:
+        return _OUTCOME.validate_json((workdir / OUTCOME).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+class EventPipe:
+    """The child's end of the event stream: takes over file descriptor 1 for good.
+
+    Whatever prints to standard output afterwards, native libraries included, reaches standard error instead.
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def send(self, event: Progress | Metrics | Message) -> None:
+        line = event.model_dump_json().encode() + b"\n"
+        with self._lock:
+            while line:
+                line = line[os.write(self._fd, line) :]
+
+
+def die_with_supervisor() -> None:
+    """Make the kernel kill this process when its supervisor ends, however it ends. Call this first.
+
+    The signal follows the supervisor's thread that started this process; standard input covers what it misses:
+    a supervisor that had gone before the call.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    threading.Thread(target=_die_at_end_of_input, name="supervisor-watch", daemon=True).start()
+
+
+def _die_at_end_of_input() -> None:
+    while os.read(0, 4096):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _write_atomically(path: Path, content: BaseModel) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(content.model_dump_json())
+    partial.replace(path)
