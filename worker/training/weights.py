@@ -1,0 +1,189 @@
+"""What an optimiser step trains: a network's own weights, or what generates them.
+
+Generated weights go through the network as ordinary leaves. Once a step they are written into it, any number
+of micro-batches leave their gradients on them, and once a step those gradients are pulled back through the
+generator. So a map costs the same at every batch size, the forward pass is the plain student's, and folding
+a trained map is doing nothing: the network already holds the folded weights.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.data import Batch
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rate and weight decay of one kind of parameter."""
+
+    learning_rate: float
+    weight_decay: float
+
+
+class Weights(Protocol):
+    """The trainable side of a network, as the loop sees it."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Optimiser parameter groups."""
+
+    def materialise(self, batches: Sequence[Batch]) -> None:
+        """Make the network ready for these batches."""
+
+    def pull_back(self) -> None:
+        """Move gradients from the network to what is trained."""
+
+    def fold(self) -> None:
+        """Make the network complete: every weight, not only those that the last batches used."""
+
+    def release(self) -> None:
+        """Fold, and give the network back as a plain one."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold, by name; loading writes into these in place."""
+
+
+class DenseWeights:
+    """Trains the network's own parameters."""
+
+    def __init__(self, network: nn.Module, rates: Rates) -> None:
+        self._network = network
+        self._rates = rates
+
+    def groups(self) -> list[dict[str, Any]]:
+        return dense_groups(dict(self._network.named_parameters()), self._rates)
+
+    def materialise(self, batches: Sequence[Batch]) -> None:
+        pass
+
+    def pull_back(self) -> None:
+        pass
+
+    def fold(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def tensors(self) -> dict[str, Tensor]:
+        return dict(self._network.state_dict(keep_vars=True))
+
+
+class MatrixGenerator(nn.Module):
+    """Generates one weight of a network: ``forward()`` returns it."""
+
+
+class TableGenerator(nn.Module):
+    """Generates rows of an embedding table: ``forward(rows)`` returns (len(rows), D)."""
+
+
+class GeneratedWeights:
+    """Trains the generators of some of a network's parameters, and the rest of them densely."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        matrices: Mapping[str, MatrixGenerator],
+        tables: Mapping[str, TableGenerator],
+        generator_rates: Rates,
+        rates: Rates,
+    ) -> None:
+        """Attach generators to a network.
+
+        Args:
+            network: the plain student; the named parameters become outputs.
+            matrices: parameter name -> generator of the whole weight.
+            tables: name of an embedding's weight -> generator of its rows.
+            generator_rates: for the generators' own parameters.
+            rates: for the parameters that are not generated.
+        """
+        self._network = network
+        self._parameters = dict(network.named_parameters())
+        self._matrices = dict(matrices)
+        self._tables = dict(tables)
+        self._generators = nn.ModuleList([*self._matrices.values(), *self._tables.values()])
+        self._generator_rates = generator_rates
+        self._rates = rates
+        self._made: dict[str, Tensor] = {}
+        for name in self._tables:
+            # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
+            self._embedding(name).sparse = True
+
+    def groups(self) -> list[dict[str, Any]]:
+        generated = self._matrices.keys() | self._tables.keys()
+        rest = {name: p for name, p in self._parameters.items() if name not in generated}
+        maps = [p for p in self._generators.parameters() if p.requires_grad]
+        rates = self._generator_rates
+        group = {"params": maps, "lr": rates.learning_rate, "weight_decay": rates.weight_decay}
+        return [group, *dense_groups(rest, self._rates)]
+
+    def materialise(self, batches: Sequence[Batch]) -> None:
+        for name, matrix in self._matrices.items():
+            weight = matrix()
+            self._made[name] = weight
+            self._parameters[name].data.copy_(weight.detach())
+        rows = torch.unique(torch.cat([batch.inputs["input_ids"].flatten() for batch in batches]))
+        with torch.no_grad():
+            for index, (name, generator) in enumerate(self._tables.items()):
+                table = self._parameters[name].data
+                # Words come first; the tables after them (positions, token types) are small.
+                used = rows if index == 0 else torch.arange(len(table), device=table.device)
+                table[used] = generator(used)
+
+    def pull_back(self) -> None:
+        outputs, gradients = [], []
+        for name, weight in self._made.items():
+            outputs.append(weight)
+            gradients.append(self._parameters[name].grad)
+        for name, generator in self._tables.items():
+            gradient = self._parameters[name].grad
+            if gradient is not None:
+                gradient = gradient.coalesce()
+                outputs.append(generator(gradient.indices()[0]))
+                gradients.append(gradient.values())
+        torch.autograd.backward(outputs, gradients)
+        self._made.clear()
+        for name in (*self._matrices, *self._tables):
+            self._parameters[name].grad = None
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        for name, matrix in self._matrices.items():
+            self._parameters[name].data.copy_(matrix())
+        for name, generator in self._tables.items():
+            table = self._parameters[name].data
+            table.copy_(generator(torch.arange(len(table), device=table.device)))
+
+    def release(self) -> None:
+        self.fold()
+        for name in self._tables:
+            self._embedding(name).sparse = False
+
+    def tensors(self) -> dict[str, Tensor]:
+        rest = self._network.state_dict(keep_vars=True)
+        generated = self._matrices.keys() | self._tables.keys()
+        return {f"network.{name}": value for name, value in rest.items() if name not in generated} | {
+            f"generators.{name}": value for name, value in self._generator_parameters()
+        }
+
+    def _generator_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        return self._generators.named_parameters()
+
+    def _embedding(self, weight_name: str) -> nn.Embedding:
+        module = self._network.get_submodule(weight_name.removesuffix(".weight"))
+        assert isinstance(module, nn.Embedding)
+        return module
+
+
+def dense_groups(parameters: Mapping[str, nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
+    """Two groups: matrices decay towards zero, vectors (biases, norms) do not."""
+    matrices = [p for p in parameters.values() if p.ndim > 1]
+    vectors = [p for p in parameters.values() if p.ndim <= 1]
+    return [
+        {"params": matrices, "lr": rates.learning_rate, "weight_decay": rates.weight_decay},
+        {"params": vectors, "lr": rates.learning_rate, "weight_decay": 0.0},
+    ]
