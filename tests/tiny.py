@@ -19,26 +19,7 @@ PAIR_LABELS = ["different", "same"]
 
 _PLEASANT = ["wonderful", "charming", "delightful", "brilliant", "moving", "superb", "funny", "warm"]
 _UNPLEASANT = ["dreadful", "boring", "clumsy", "tedious", "awful", "shallow", "dull", "painful"]
-_NEUTRAL = ["the", "a", "film", "story", "actor", "scene", "music", "of", "with", "and", "this", "one", "was", "is"]
-    "the",
-    "a",
-    "film",
-    "story",
-    "actor",
-    "scene",
-    "music",
-    "of",
-    "with",
-    "and",
-    "this",
-    "one",
-    "was",
-    "is",
-    "it",
-    "camera",
-    "plot",
-    "end",
-]
+_NEUTRAL = ["the", "a", "film", "story", "actor", "scene", "music", "of", "with", "and", "this", "one", "was"]
 _THINGS = ["apple", "river", "engine", "violin", "castle"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
