@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,12 @@ class FileEntry(BaseModel):
 
     sha256: str
     size_bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileEntry":
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(sha256=digest, size_bytes=path.stat().st_size)
 
 
 class Files(BaseModel):

@@ -9,6 +9,7 @@ from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from app.core.errors import NotFound
+from app.core.manifest import FileEntry, Files
 
 _CHUNK_BYTES = 4 * 2**20
 
@@ -40,6 +41,17 @@ class Storage:
 
     def put_file(self, key: str, path: Path) -> None:
         obstore.put(self._store, key, path)
+
+    def put_folder(self, prefix: str, folder: Path) -> Files:
+        """Store the files of a folder under a prefix, all of them or none."""
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        try:
+            for path in paths:
+                self.put_file(f"{prefix}/{path.name}", path)
+        except BaseException:
+            self.delete_prefix(prefix)
+            raise
+        return Files(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
 
     def fetch(self, key: str, path: Path) -> None:
         """Write an object to a local file, streaming.

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 _AFTER_COMMIT = "after_commit"
+_AFTER_ROLLBACK = "after_rollback"
 
 
 class Database:
@@ -22,15 +23,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end of the block and then does what was promised in it.
+        """A session that commits at the end of the block, then does what was promised for that case.
 
-        An exception rolls back and drops the promises.
+        An exception rolls back and does what was promised for this one. The database hears of the
+        transaction with its first query: what comes before holds no lock.
         """
         with self._sessions() as session:
-            with session.begin():
-                yield session
-            for callback in session.info.pop(_AFTER_COMMIT, ()):
-                callback()
+            try:
+                with session.begin():
+                    yield session
+            except BaseException:
+                _keep_promises(session, _AFTER_ROLLBACK)
+                raise
+            _keep_promises(session, _AFTER_COMMIT)
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -39,6 +44,16 @@ class Database:
 def after_commit(session: Session, callback: Callable[[], object]) -> None:
     """Promise something for the moment the session's transaction is durable."""
     session.info.setdefault(_AFTER_COMMIT, []).append(callback)
+
+
+def after_rollback(session: Session, callback: Callable[[], object]) -> None:
+    """Promise to undo something outside the database if the session's transaction fails."""
+    session.info.setdefault(_AFTER_ROLLBACK, []).append(callback)
+
+
+def _keep_promises(session: Session, case: str) -> None:
+    for callback in session.info.pop(case, ()):
+        callback()
 
 
 def _sqlite_engine(url: str) -> Engine:
