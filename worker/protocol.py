@@ -1,9 +1,9 @@
 """What passes between the supervisor and its child: a request, a stream of events, an outcome.
 
-The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes events
-as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits with 0.
-Without an outcome it has died. SIGTERM asks it to stop at its next step; the end of its standard input tells it
-that its supervisor is gone.
+The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes
+events as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits
+with 0. Without an outcome it has died. SIGTERM asks it to stop at its next step; the end of its standard
+input tells it that its supervisor is gone.
 """
 
 import ctypes
@@ -97,7 +97,7 @@ class Succeeded(BaseModel):
     manifest: ModelManifest
     metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
     report: dict[str, Any] = Field(
-        description="For the job's row: 'teacher' and 'student', each with quality, parameters, sizes, latency."
+        description="For the job's row: 'teacher' and 'student', each with quality, sizes, latency."
     )
 
 
@@ -161,8 +161,8 @@ class EventPipe:
 def die_with_supervisor() -> None:
     """Make the kernel kill this process when its supervisor ends, however it ends. Call this first.
 
-    The signal follows the supervisor's thread that started this process. Standard input covers what it misses:
-    a supervisor that was gone before the call.
+    The signal follows the supervisor's thread that started this process. Standard input covers what it
+    misses: a supervisor that was gone before the call.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
