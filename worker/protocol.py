@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from app.core.manifest import DatasetManifest, ModelManifest
+from app.core.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
 from app.core.specs import JobSpec
 
 REQUEST = "request.json"
@@ -53,8 +53,9 @@ class JobRequest(BaseModel):
     cache_dir: Path = Field(description="Shared by jobs.")
     onnx_tolerance: float
     int8_min_agreement: float
+    checkpoint_interval_s: float = Field(default=30, description="How much work a lost worker may cost.")
     output_prefix: str = Field(
-        description="Where the student's files go, with a slash at the end; no other attempt's."
+        description="Where the student's files go; no other attempt's. No slash ends it."
     )
 
 
@@ -98,6 +99,13 @@ class Succeeded(BaseModel):
     metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
     report: dict[str, Any] = Field(
         description="For the job's row: 'teacher' and 'student', each with quality, sizes, latency."
+    )
+    teacher_exports: dict[str, OnnxExport] = Field(
+        default_factory=dict,
+        description="By precision: ONNX files that the teacher's manifest lacked, stored under its prefix.",
+    )
+    teacher_files: dict[str, FileEntry] = Field(
+        default_factory=dict, description="Those files by name, for the teacher's manifest."
     )
 
 

@@ -1,0 +1,57 @@
+"""How long one ONNX prediction takes on this machine."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from worker.contracts import IntArray, TokenizedSplit
+from worker.evaluation.evaluate import OnnxNetwork
+
+BATCH_SIZES = (1, 32)
+_WARM_UP_RUNS = 3
+_FEWEST_RUNS = 3
+_MOST_RUNS = 100
+
+
+def measure_latency(
+    network: OnnxNetwork,
+    split: TokenizedSplit,
+    *,
+    pad_id: int,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    seconds: float = 1.0,
+) -> dict[str, float]:
+    """Median milliseconds of a run on texts of the split, by batch size; tokenising is not counted.
+
+    Texts come in a fixed random order, so that a batch has the mix of lengths that requests have.
+
+    Args:
+        network: what runs.
+        split: where the texts come from; a small one is gone through again and again.
+        pad_id: fills up batches.
+        batch_sizes: texts of one run.
+        seconds: what one batch size may take, unless its first few runs take longer.
+    """
+    order = np.random.default_rng(0).permutation(len(split))
+    return {
+        str(size): _median_ms(
+            network, split, np.resize(order, (_MOST_RUNS, size)), pad_id=pad_id, seconds=seconds
+        )
+        for size in batch_sizes
+    }
+
+
+def _median_ms(
+    network: OnnxNetwork, split: TokenizedSplit, batches: IntArray, *, pad_id: int, seconds: float
+) -> float:
+    durations_ms: list[float] = []
+    deadline = time.perf_counter() + seconds
+    for rows in batches:
+        feed = network.feed(split, rows, pad_id=pad_id)
+        started = time.perf_counter()
+        if started > deadline and len(durations_ms) >= _WARM_UP_RUNS + _FEWEST_RUNS:
+            break
+        network.run(feed)
+        durations_ms.append((time.perf_counter() - started) * 1e3)
+    return float(np.median(durations_ms[_WARM_UP_RUNS:]))

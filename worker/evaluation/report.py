@@ -1,0 +1,76 @@
+"""What a job found out about its teacher and its student, as data."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.manifest import OnnxExport
+from app.core.shapes import EncoderCard, ParameterCount
+
+Quality = dict[str, dict[str, float]]
+"""By split, then by metric."""
+
+
+class ModelReport(BaseModel):
+    """One model on the job's data, and its files on the job's machine."""
+
+    quality: Quality = Field(description="By split (dev, and test where there is one), then by metric.")
+    parameters: ParameterCount
+    total_parameters: int
+    exports: dict[str, OnnxExport] = Field(description="Size, latency and parity by precision.")
+
+    @classmethod
+    def of(
+        cls, card: EncoderCard, *, labels: int, quality: Quality, exports: Mapping[str, OnnxExport]
+    ) -> "ModelReport":
+        count = card.count(labels=labels)
+        return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
+
+
+class Ratios(BaseModel):
+    """Teacher over student, so that more is better; quality is student over teacher."""
+
+    parameters: float
+    size: dict[str, float] = Field(description="Of ONNX files, by precision.")
+    latency: dict[str, dict[str, float]] = Field(description="By precision, then by batch size.")
+    quality: dict[str, float] = Field(description="Share of the teacher's main metric kept, by split.")
+
+
+class JobReport(BaseModel):
+    """The measurements of one job."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    metric: str = Field(description="The task's main metric, on which models are selected.")
+    higher_is_better: bool
+    majority_baseline: dict[str, float] = Field(
+        description="Accuracy of always giving the most frequent label, by split."
+    )
+    teacher: ModelReport | None = Field(description="None where the job makes the teacher.")
+    student: ModelReport
+    ratios: Ratios | None
+    method: dict[str, float] = Field(description="What the method measured on the way.")
+    seconds: dict[str, float] = Field(description="Wall-clock by stage, of the attempt that succeeded.")
+
+
+def compare_models(teacher: ModelReport, student: ModelReport, *, metric: str) -> Ratios:
+    """How much smaller and faster the student is, and how much of the quality it keeps."""
+    shared = [precision for precision in student.exports if precision in teacher.exports]
+    return Ratios(
+        parameters=teacher.total_parameters / student.total_parameters,
+        size={
+            precision: teacher.exports[precision].size_bytes / student.exports[precision].size_bytes
+            for precision in shared
+        },
+        latency={
+            precision: {
+                batch: teacher_ms / student.exports[precision].latency_ms[batch]
+                for batch, teacher_ms in teacher.exports[precision].latency_ms.items()
+            }
+            for precision in shared
+        },
+        quality={
+            split: student.quality[split][metric] / values[metric]
+            for split, values in teacher.quality.items()
+        },
+    )

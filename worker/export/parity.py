@@ -1,0 +1,82 @@
+"""Does an ONNX file say what the torch network says?
+
+Shapes: N texts compared, C classes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.core.errors import JobError
+from worker.contracts import IntArray, TokenizedSplit
+from worker.evaluation.metrics import FloatArray
+from worker.training.data import subset
+
+Predict = Callable[[TokenizedSplit], FloatArray]
+"""Logits (rows, C) of a split in its order, computed in batches of nearly equal length."""
+
+_TEXTS_ALONE = 16
+_MIXED_TEXTS = 64
+_MIXED_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the logits of two networks lie apart."""
+
+    max_logit_difference: float
+    label_agreement: float
+    """Share of texts with the same label, in [0, 1]."""
+
+
+def compare_logits(reference: FloatArray, exported: FloatArray) -> Parity:
+    """Two arrays (N, C) of the same texts in the same order."""
+    return Parity(
+        max_logit_difference=float(np.abs(reference - exported).max()),
+        label_agreement=float(np.mean(reference.argmax(axis=1) == exported.argmax(axis=1))),
+    )
+
+
+def probe(predict: Predict, split: TokenizedSplit) -> FloatArray:
+    """Logits of a split, then those of some of its texts alone and beside much longer or shorter ones.
+
+    Batches of nearly equal length hardly pad: a wrong mask or a frozen dimension shows in the others.
+    """
+    alone = [row[None] for row in _spread_over_lengths(split, _TEXTS_ALONE)]
+    texts = _spread_over_lengths(split, _MIXED_TEXTS)
+    stride = -(-len(texts) // _MIXED_BATCH)
+    mixed = [texts[start::stride] for start in range(stride)]  # each from a short text to a long one
+    return np.concatenate([predict(split), *(predict(subset(split, rows)) for rows in [*alone, *mixed])])
+
+
+def check_fp32(parity: Parity, *, tolerance: float) -> None:
+    """Raises ``JobError`` when logits differ by more than ``tolerance``, or are not numbers."""
+    if not parity.max_logit_difference <= tolerance:
+        raise JobError(
+            "onnx_parity_failed",
+            f"The logits of the ONNX file and of the torch network differ by up to "
+            f"{parity.max_logit_difference:.2e}; the tolerance is {tolerance:.2e}. Nothing was registered: "
+            "a file that answers differently from what was measured must not be served.",
+            max_logit_difference=parity.max_logit_difference,
+            tolerance=tolerance,
+        )
+
+
+def check_int8(parity: Parity, *, min_agreement: float) -> None:
+    """Raises ``JobError`` when fewer than ``min_agreement`` of the texts keep their label."""
+    if not parity.label_agreement >= min_agreement:
+        raise JobError(
+            "int8_agreement_too_low",
+            f"The int8 file gives {parity.label_agreement:.1%} of the dev texts the label that the torch "
+            f'network gives them; at least {min_agreement:.1%} must agree. Ask for "exports": ["fp32"], '
+            "a larger target, or more training.",
+            label_agreement=parity.label_agreement,
+            min_agreement=min_agreement,
+        )
+
+
+def _spread_over_lengths(split: TokenizedSplit, count: int) -> IntArray:
+    """At most ``count`` rows, from the shortest text to the longest."""
+    by_length = np.argsort(split.lengths, kind="stable")
+    return by_length[np.unique(np.linspace(0, len(by_length) - 1, count).round().astype(np.int64))]
