@@ -58,7 +58,7 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARA
 
 
 class Child:
-    """A process in a group of its own for the length of a ``with`` block: nothing of the group outlives it."""
+    """A process in a group of its own for the length of a ``with`` block: none of the group outlives it."""
 
     def __init__(self, command: Sequence[str], workdir: Path, *, shutdown: Shutdown) -> None:
         self._memory_kills = count_memory_kills()

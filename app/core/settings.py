@@ -13,26 +13,44 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SQUEEZE_", extra="ignore")
 
-    data_dir: Path = Field(default=Path(".squeeze"), description="Database, files, sockets and caches live here.")
+    data_dir: Path = Field(
+        default=Path(".squeeze"), description="Database, files, sockets and caches live here."
+    )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in data_dir.")
-    broker_url: str | None = Field(default=None, description="Redis URL; default: none, workers poll the table.")
+    broker_url: str | None = Field(
+        default=None, description="Redis URL; default: none, workers poll the table."
+    )
     storage_url: str | None = Field(
         default=None, description="s3://bucket/prefix or file:///path; default: a folder in data_dir."
     )
     s3_endpoint: str | None = Field(default=None, description="For an S3-compatible store of one's own.")
-    hub_endpoint: str = Field(default="https://huggingface.co", description="Where models named by hub id come from.")
+    hub_endpoint: str = Field(
+        default="https://huggingface.co", description="Where models named by hub id come from."
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
 
+    max_body_bytes: int = Field(default=8 * 2**20, gt=0, description="Of a request that uploads no file.")
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0)
     max_unpacked_bytes: int = Field(default=8 * 2**30, gt=0)
     max_rows: int = Field(default=20_000_000, gt=0, description="Rows of one data set, over all its splits.")
 
-    lease: timedelta = Field(default=timedelta(seconds=30), description="A job whose lease ran out is taken up again.")
-    heartbeat: timedelta = Field(default=timedelta(seconds=2), description="How often a running job renews its lease.")
-    sweep_interval: timedelta = Field(default=timedelta(seconds=5), description="How often lost jobs are looked for.")
-    poll_interval: timedelta = Field(default=timedelta(seconds=1), description="For a worker without a broker.")
+    lease: timedelta = Field(
+        default=timedelta(seconds=30), description="A job whose lease ran out is taken up again."
+    )
+    heartbeat: timedelta = Field(
+        default=timedelta(seconds=2), description="How often a running job renews its lease."
+    )
+    sweep_interval: timedelta = Field(
+        default=timedelta(seconds=5), description="How often lost jobs are looked for."
+    )
+    announce_again: timedelta = Field(
+        default=timedelta(minutes=10), description="When a queued job's announcement counts as lost."
+    )
+    poll_interval: timedelta = Field(
+        default=timedelta(seconds=1), description="For a worker without a broker."
+    )
     cancel_grace: timedelta = Field(default=timedelta(seconds=10), description="From SIGTERM to SIGKILL.")
     max_attempts: int = Field(default=3, ge=1, description="A job whose workers die this often has failed.")
 
@@ -44,7 +62,9 @@ class Settings(BaseSettings):
     inference_threads: int = Field(default=0, ge=0, description="Threads of one prediction; 0: one a core.")
     inference_sessions: int = Field(default=8, ge=1, description="Models held in memory at once.")
     inference_batch: int = Field(default=32, ge=1, description="Texts that one run takes at most.")
-    inference_queue: int = Field(default=1024, ge=1, description="Texts that may wait; more are answered 429.")
+    inference_queue: int = Field(
+        default=1024, ge=1, description="Texts that may wait; more are answered 429."
+    )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

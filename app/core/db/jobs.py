@@ -103,7 +103,9 @@ def uses_model(session: Session, model_id: str) -> Job | None:
     return session.scalar(
         select(Job)
         .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
-        .where((Job.teacher_id == model_id) | (Job.spec["method"]["gate"]["small_model"].as_string() == model_id))
+        .where(
+            (Job.teacher_id == model_id) | (Job.spec["method"]["gate"]["small_model"].as_string() == model_id)
+        )
         .limit(1)
     )
 
@@ -164,6 +166,15 @@ def expired_jobs(session: Session) -> Sequence[str]:
     return session.scalars(
         select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < utc_now())
     ).all()
+
+
+def count_requeues(session: Session, job_id: str, *, except_for: str) -> int:
+    """How often a job went back to the queue for a reason other than the one given."""
+    reason = JobEvent.data["reason"].as_string()
+    query = select(func.count()).where(
+        JobEvent.job_id == job_id, JobEvent.kind == "status", reason != except_for
+    )
+    return session.scalar(query) or 0
 
 
 def unannounced_jobs(session: Session, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
