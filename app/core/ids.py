@@ -1,12 +1,19 @@
 """Identifiers: a prefix that names the kind, then a ULID, so that text order is order of creation."""
 
 import os
+import re
 import time
 from typing import Literal
 
 Prefix = Literal["mdl", "dst", "job"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID = re.compile(rf"[a-z]{{3}}_[{_CROCKFORD}]{{26}}")
+
+
+def is_id(prefix: Prefix, text: str) -> bool:
+    """Whether a text from outside can be an identifier at all."""
+    return text.startswith(prefix) and _ID.fullmatch(text) is not None
 
 
 def new_id(prefix: Prefix) -> str:

@@ -58,6 +58,13 @@ class OnnxExport(BaseModel):
     )
 
 
+class HubSource(BaseModel):
+    """Where a model was taken from."""
+
+    hub: str
+    revision: str = Field(description="The commit, whatever name was asked for.")
+
+
 class ModelManifest(BaseModel):
     """A model folder: ``config.json``, ``model.safetensors``, ``tokenizer.json`` and its exports."""
 
@@ -70,6 +77,7 @@ class ModelManifest(BaseModel):
     parameters: int
     lowercase: bool | None = None
     max_length: int = Field(description="Tokens that the model takes at most.")
+    source: HubSource | None = None
     exports: dict[str, OnnxExport] = Field(default_factory=dict, description="By precision: fp32, int8.")
 
 

@@ -1,12 +1,13 @@
 """The declarative base and the column types that read the same on SQLite and Postgres."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import JSON, DateTime, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.selectable import ForUpdateParameter
 from sqlalchemy.types import TypeDecorator
 
 
@@ -23,6 +24,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Lock = Literal["share", "update"]
+
+
+def row_lock(lock: Lock | None) -> ForUpdateParameter:
+    """SQLAlchemy's words for a lock. Shared locks go together, and SQLite, with one writer, needs none."""
+    return {"read": True, "key_share": True} if lock == "share" else lock == "update"
 
 
 JsonColumn = JSON().with_variant(JSONB(), "postgresql")

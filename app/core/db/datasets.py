@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.db.base import Base, utc_now
+from app.core.db.base import Base, Lock, row_lock, utc_now
 from app.core.errors import NotFound
-from app.core.ids import new_id
+from app.core.ids import is_id, new_id
 from app.core.manifest import DatasetManifest
 
 
@@ -26,8 +26,14 @@ class Dataset(Base):
         return DatasetManifest.model_validate(self.manifest_json)
 
 
-def get_dataset(session: Session, dataset_id: str) -> Dataset:
-    dataset = session.get(Dataset, dataset_id)
+def get_dataset(session: Session, dataset_id: str, *, lock: Lock | None = None) -> Dataset:
+    """The data set's row, locked as ``get_model`` does.
+
+    Raises:
+        NotFound: there is no such data set.
+    """
+    known = is_id("dst", dataset_id)
+    dataset = session.get(Dataset, dataset_id, with_for_update=row_lock(lock)) if known else None
     if dataset is None:
         raise NotFound("dataset", dataset_id)
     return dataset

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.db.base import Base, utc_now
 from app.core.errors import NotFound
-from app.core.ids import new_id
+from app.core.ids import is_id, new_id
 from app.core.states import JobStatus, transition
 
 
@@ -61,7 +61,7 @@ class JobEvent(Base):
 
 
 def get_job(session: Session, job_id: str) -> Job:
-    job = session.get(Job, job_id)
+    job = session.get(Job, job_id) if is_id("job", job_id) else None
     if job is None:
         raise NotFound("job", job_id)
     return job
@@ -106,6 +106,15 @@ def uses_model(session: Session, model_id: str) -> Job | None:
         .where(
             (Job.teacher_id == model_id) | (Job.spec["method"]["gate"]["small_model"].as_string() == model_id)
         )
+        .limit(1)
+    )
+
+
+def uses_dataset(session: Session, dataset_id: str) -> Job | None:
+    """An unfinished job that needs the data set, if there is one."""
+    return session.scalar(
+        select(Job)
+        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]), Job.dataset_id == dataset_id)
         .limit(1)
     )
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.db.base import Base, utc_now
+from app.core.db.base import Base, Lock, row_lock, utc_now
 from app.core.errors import NotFound
-from app.core.ids import new_id
+from app.core.ids import is_id, new_id
 from app.core.manifest import ModelManifest
 
 Origin = Literal["upload", "hub", "job"]
@@ -34,8 +34,13 @@ class Model(Base):
         return ModelManifest.model_validate(self.manifest_json)
 
 
-def get_model(session: Session, model_id: str) -> Model:
-    model = session.get(Model, model_id)
+def get_model(session: Session, model_id: str, *, lock: Lock | None = None) -> Model:
+    """The model's row; ``lock`` "share" keeps it from being deleted, "update" is for who deletes it.
+
+    Raises:
+        NotFound: there is no such model.
+    """
+    model = session.get(Model, model_id, with_for_update=row_lock(lock)) if is_id("mdl", model_id) else None
     if model is None:
         raise NotFound("model", model_id)
     return model

@@ -64,7 +64,9 @@ class DistillationSpec(Spec):
 class Gate(Spec):
     """Mixes a small pretrained model with the squeezed teacher: W = (1 - g) W_pre + g L W_t R."""
 
-    small_model: str = Field(pattern=r"^mdl_[0-9A-Z]{26}$", description="A registered model of the student's shape.")
+    small_model: str = Field(
+        pattern=r"^mdl_[0-9A-Z]{26}$", description="A registered model of the student's shape."
+    )
     granularity: Literal["matrix", "row", "element", "layer"] = Field(
         default="matrix", description="How many gates: one a matrix, a row, an element, or a layer."
     )
@@ -80,7 +82,9 @@ class WeightSqueezingSpec(Spec):
         description="Where the maps start: selected rows and columns, principal directions of the teacher's "
         "activations, top singular directions of each matrix, or noise that keeps the weights' scale.",
     )
-    layer_map: LayerMap = Field(default="uniform", description="Which teacher layers the student's come from.")
+    layer_map: LayerMap = Field(
+        default="uniform", description="Which teacher layers the student's come from."
+    )
     map_learning_rate: float | None = Field(
         default=None, gt=0, le=1, description="Peak rate of the maps; default: a fifth of the rest's."
     )

@@ -1,0 +1,99 @@
+"""What endpoints ask for: a transaction, the stores, a page."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Generic, Literal, Protocol, TypeVar
+
+from fastapi import Depends, Query, Request
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from sqlalchemy.orm import Session
+
+from app.core.db import Database
+from app.core.queue import Queue
+from app.core.settings import Settings
+from app.core.storage import Storage
+
+_MAX_PAGE = 100
+
+
+class HasId(Protocol):
+    """A row that a page can end with."""
+
+    id: str
+
+
+T = TypeVar("T")
+Row = TypeVar("Row", bound=HasId)
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
+"""A name that people give to a thing; no control characters, which Postgres would refuse."""
+
+
+def get_session(request: Request) -> Iterator[Session]:
+    """One request is one transaction."""
+    database: Database = request.app.state.database
+    with database.transaction() as session:
+        yield session
+
+
+def get_storage(request: Request) -> Storage:
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+def get_queue(request: Request) -> Queue:
+    queue: Queue = request.app.state.queue
+    return queue
+
+
+def get_app_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+# "function": the commit comes before the response, so that a commit that fails is never answered with 2xx.
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+StorageDep = Annotated[Storage, Depends(get_storage)]
+QueueDep = Annotated[Queue, Depends(get_queue)]
+SettingsDep = Annotated[Settings, Depends(get_app_settings)]
+
+Limit = Annotated[
+    int,
+    Query(ge=1, description=f"Entries of a page; more than {_MAX_PAGE} are taken as {_MAX_PAGE}."),
+    AfterValidator(lambda limit: min(limit, _MAX_PAGE)),
+]
+After = Annotated[
+    str | None, Query(pattern=r"^[a-z]{3}_[0-9A-Z]{26}$", description="The last id of the page before.")
+]
+
+
+class PageQuery(BaseModel):
+    """Which part of a list."""
+
+    limit: int
+    after: str | None
+
+
+def get_page(limit: Limit = 20, after: After = None) -> PageQuery:
+    return PageQuery(limit=limit, after=after)
+
+
+PageDep = Annotated[PageQuery, Depends(get_page)]
+
+
+class Page(BaseModel, Generic[T]):
+    """One part of a list, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[T]
+    has_more: bool
+    next: str | None = Field(default=None, description="The `after` of the next page.")
+
+
+def page_of(read: Callable[[Row], T], rows: Sequence[Row], *, limit: int) -> Page[T]:
+    """A page from one row more than fits, which tells whether there is another."""
+    shown = rows[:limit]
+    has_more = len(rows) > limit
+    return Page(data=[read(row) for row in shown], has_more=has_more, next=shown[-1].id if has_more else None)

@@ -1,0 +1,157 @@
+"""From an error of the domain to an answer: one table, one body (RFC 9457)."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.core.errors import Conflict, InvalidRequest, NotFound, SqueezeError, TooLarge, Unavailable
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[type[SqueezeError], HTTPStatus] = {
+    NotFound: HTTPStatus.NOT_FOUND,
+    InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Conflict: HTTPStatus.CONFLICT,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_TYPE_PREFIX = "urn:squeeze:problem:"
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request body."""
+
+    detail: str
+    pointer: str | None = Field(default=None, description="JSON pointer into the body.")
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). Values that the message names are members of their own too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="A stable URN; its last part is the code.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong here, and what to do about it.")
+    instance: str
+    request_id: str
+    errors: list[Fault] = Field(default_factory=list, description="Each fault of a bad body.")
+    error: dict[str, str | None] | str = Field(description="The same for clients of other services.")
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    faults: Sequence[Fault] = (),
+    details: dict[str, Any] | None = None,
+) -> Response:
+    """The one error body of this service, read also by the clients that people already have."""
+    request_id = request.scope.get("state", {}).get("request_id", "-")
+    parameter = faults[0].pointer if faults else None
+    body = {
+        **(details or {}),
+        "type": _TYPE_PREFIX + code,
+        "title": code.replace("_", " ").capitalize(),
+        "status": int(status),
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request_id,
+        "errors": [fault.model_dump(exclude_none=True) for fault in faults],
+        "error": {
+            "message": detail,
+            "type": "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
+            "code": code,
+            "param": parameter and parameter.removeprefix("#/").replace("/", "."),
+        },
+    }
+    headers = {"x-request-id": request_id}
+    if status == HTTPStatus.CONFLICT:
+        headers["x-should-retry"] = "false"  # some clients repeat every 409, and ours are all permanent
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "5"
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let no error leave the app in another form."""
+    app.add_exception_handler(SqueezeError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+def status_of(error: type[SqueezeError]) -> HTTPStatus:
+    """The status of the nearest family in the table."""
+    return next(STATUS[family] for family in error.__mro__ if family in STATUS)
+
+
+async def _domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SqueezeError)
+    status = status_of(type(error))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", error.code, error.message, exc_info=error)
+    faults = [Fault(detail=error.message, pointer=error.pointer)] if error.pointer else []
+    return problem_response(
+        request, status, code=error.code, detail=error.message, faults=faults, details=error.details
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [_fault(item) for item in error.errors()]
+    more = f" ({len(faults) - 1} more in 'errors')" if len(faults) > 1 else ""
+    return problem_response(
+        request,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        code="invalid_request",
+        detail=f"{faults[0].detail}{more}",
+        faults=faults,
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    response = problem_response(request, error.status_code, code=code, detail=error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error", exc_info=error)
+    return problem_response(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        code="internal_error",
+        detail="The server failed unexpectedly. Its log has the reason under this request_id.",
+    )
+
+
+def _fault(item: dict[str, Any]) -> Fault:
+    """Pydantic's error, with the place as the client wrote it: a union's tag is no part of the body."""
+    where, *path = (str(part) for part in item["loc"])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if where != "body":
+        return Fault(detail=f"{where} {'.'.join(path)}: {message}")
+    if item["type"] == "json_invalid":
+        return Fault(detail=f"The body is not JSON: {item['ctx']['error']} at character {path[0]}.")
+    named = ""
+    if path[:1] == ["method"] and len(path) > 2:
+        named = f"method {path.pop(1)}: "
+    place = f"{'.'.join(path)}: " if path else ""
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
+    return Fault(detail=f"{named}{place}{message}", pointer="#/" + "/".join(escaped))

@@ -1,0 +1,63 @@
+"""Is the process alive, can it work, and what has it done."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import text
+
+from app.core.db.jobs import count_by_status
+from app.core.errors import Unavailable
+from app.core.states import JobStatus
+from app.dependencies import QueueDep, SessionDep, StorageDep
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(request: Request, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
+    """Database, broker and store answer; else 503, which names those that do not."""
+
+    def ask_database() -> None:
+        with request.app.state.database.engine.connect() as connection:
+            connection.execute(text("select 1"))
+
+    failing = []
+    for name, ask in (("database", ask_database), ("broker", queue.check), ("store", storage.check)):
+        try:
+            ask()
+        except Exception:
+            logger.warning("%s does not answer", name, exc_info=True)
+            failing.append(name)
+    if failing:
+        raise Unavailable("not_ready", f"No answer from: {', '.join(failing)}.", failing=failing)
+    return {"status": "ready", "database": "ok", "broker": "ok", "store": "ok"}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(session: SessionDep) -> Response:
+    """Counters of this process, and jobs by status from the table, in Prometheus's text format."""
+    counts = count_by_status(session)
+
+    class Jobs(Collector):
+        def collect(self) -> Iterator[Any]:
+            gauge = GaugeMetricFamily("squeeze_jobs", "Jobs in the table.", labels=["status"])
+            for status in JobStatus:
+                gauge.add_metric([status.value], counts.get(status, 0))
+            yield gauge
+
+    from_table = CollectorRegistry()
+    from_table.register(Jobs())
+    return Response(generate_latest(REGISTRY) + generate_latest(from_table), media_type=CONTENT_TYPE_LATEST)

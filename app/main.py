@@ -1,0 +1,49 @@
+"""The API: wiring only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app import health
+from app.core.db import Database
+from app.core.queue import Queue
+from app.core.settings import Settings, get_settings
+from app.core.storage import Storage
+from app.errors import add_error_handlers
+from app.middleware import BodyLimit, RequestLog
+from app.openapi import PROBLEM_RESPONSES, describe
+from app.registry import endpoints as registry
+
+ROUTERS = (registry.router, health.router)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application; its stores open when it starts and close when it stops."""
+    settings = settings or get_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.database = Database(settings.resolved_database_url)
+        app.state.queue = Queue(settings.broker_url)
+        app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
+        yield
+        app.state.database.dispose()
+
+    app = FastAPI(
+        title="Squeeze",
+        version="1",
+        summary="Compression as a service: a transformer in, a target size, a small served student out.",
+        lifespan=lifespan,
+        responses=PROBLEM_RESPONSES,
+    )
+    app.state.settings = settings
+    add_error_handlers(app)
+    describe(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(
+        BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes
+    )
+    app.add_middleware(RequestLog)
+    return app

@@ -1,0 +1,94 @@
+"""Around every request: its id, its length, its entry in log and metrics. Plain ASGI, cheap on hot paths."""
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.logging import request_id
+
+logger = logging.getLogger(__name__)
+
+_REQUESTS = Counter("squeeze_http_requests_total", "Requests answered.", ["method", "route", "status"])
+_SECONDS = Histogram(
+    "squeeze_http_request_duration_seconds", "From the request to the end of its answer.", ["method", "route"]
+)
+_ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+
+class RequestLog:
+    """Gives each request an id, or keeps the client's, and accounts for it when it is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        identifier = given if _ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = identifier
+        token = request_id.set(identifier)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = identifier
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _account(scope, status, time.perf_counter() - started)
+            request_id.reset(token)
+
+
+def _account(scope: Scope, status: int, seconds: float) -> None:
+    # The template, not the path: a label for every id would grow without end.
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"]
+    _REQUESTS.labels(method, route, status).inc()
+    _SECONDS.labels(method, route).observe(seconds)
+    logger.info("%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)
+
+
+class BodyLimit:
+    """Stops reading a request whose body is longer than allowed, whatever its headers say."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        limit = self._max_upload_bytes if is_upload else self._max_body_bytes
+        declared = headers.get("content-length", "")
+        expected = int(declared) if declared.isdecimal() else 0
+        received = 0
+
+        async def limited_receive() -> Message:
+            nonlocal received
+            if expected <= limit:
+                message = await receive()
+                received += len(message.get("body", b""))
+            if max(expected, received) > limit:
+                raise HTTPException(
+                    413, f"The body is longer than the {limit:,} bytes that this server takes."
+                )
+            return message
+
+        await self._app(scope, limited_receive, send)

@@ -1,0 +1,125 @@
+"""``/v1/models``."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.datastructures import UploadFile as StarletteUploadFile
+
+from app.core.db.models import get_model, list_models
+from app.dependencies import Name, Page, PageDep, SessionDep, SettingsDep, StorageDep, page_of
+from app.registry import service
+from app.registry.schemas import ModelCreate, ModelRead
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class ModelUpload(BaseModel):
+    """An archive with a Hugging Face folder."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    file: UploadFile
+    name: Name
+
+
+_REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file", "name"],
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "The model's folder as a .zip, .tar or .tar.gz.",
+                    },
+                    "name": {"type": "string", "minLength": 1, "maxLength": 200},
+                },
+            }
+        },
+        "application/json": {"schema": ModelCreate.model_json_schema()},
+    },
+}
+
+
+async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCreate]:
+    """The body, in either of the two forms that it may take."""
+    try:
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            yield ModelCreate.model_validate_json(await request.body())
+            return
+        async with request.form(max_files=1, max_fields=1) as form:
+            fields: dict[str, Any] = dict(form)
+            if isinstance(file := fields.get("file"), StarletteUploadFile):
+                fields["file"] = UploadFile(file.file, size=file.size, filename=file.filename)
+            yield ModelUpload.model_validate(fields)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
+
+
+@router.post("", status_code=201, openapi_extra={"requestBody": _REQUEST_BODY})
+def create(
+    source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
+    session: SessionDep,
+    storage: StorageDep,
+    settings: SettingsDep,
+    response: Response,
+) -> ModelRead:
+    """Register a model: upload an archive of its folder, or name it on the hub.
+
+    The folder holds `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa, XLM-RoBERTa
+    or DistilBERT encoder, with or without a sequence classification head.
+    """
+    if isinstance(source, ModelUpload):
+        model = service.register_upload(
+            session, storage, source.file.file, name=source.name, settings=settings
+        )
+    else:
+        model = service.register_from_hub(
+            session, storage, source.source, name=source.name, settings=settings
+        )
+    response.headers["location"] = f"/v1/models/{model.id}"
+    return ModelRead.of(model)
+
+
+@router.get("")
+def list_page(page: PageDep, session: SessionDep) -> Page[ModelRead]:
+    """All models, newest first."""
+    rows = list_models(session, limit=page.limit + 1, after=page.after)
+    return page_of(ModelRead.of, rows, limit=page.limit)
+
+
+@router.get("/{model_id}")
+def get(model_id: str, session: SessionDep) -> ModelRead:
+    """One model: its lineage, its metrics, and its manifest with the sha256 of each file."""
+    return ModelRead.of(get_model(session, model_id))
+
+
+@router.delete("/{model_id}", status_code=204)
+def delete(model_id: str, session: SessionDep, storage: StorageDep) -> None:
+    """Remove a model and its files. A model that an unfinished job needs stays."""
+    service.delete_model(session, storage, model_id)
+
+
+@router.get("/{model_id}/artifacts/{name}", response_class=StreamingResponse)
+def download_artifact(
+    model_id: str, name: str, request: Request, session: SessionDep, storage: StorageDep
+) -> Response:
+    """Download one file of a model. The ETag is its sha256."""
+    entry, stream = service.open_artifact(get_model(session, model_id), storage, name)
+    headers = {"etag": f'"{entry.sha256}"', "cache-control": "private, immutable, max-age=31536000"}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    headers |= {
+        "content-length": str(entry.size_bytes),
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+    }
+    return StreamingResponse(stream(), headers=headers, media_type="application/octet-stream")

@@ -1,0 +1,74 @@
+"""What the registry's endpoints take and give."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.db.models import Model
+from app.core.manifest import ModelManifest, Task
+from app.core.shapes import Architecture, Shape
+from app.dependencies import Name
+from app.registry.hub import HubReference
+
+
+class ModelCreate(BaseModel):
+    """A model to take from the hub."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    source: HubReference
+
+
+class Lineage(BaseModel):
+    """What a model was made from; empty for one that came from outside."""
+
+    job: str | None
+    teacher: str | None
+    dataset: str | None
+    method: str | None
+
+
+class ModelRead(BaseModel):
+    """A registered model: an uploaded teacher, a fine-tuned one or a student."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str
+    object: Literal["model"] = "model"
+    created_at: datetime
+    name: str
+    origin: str = Field(description="upload, hub or job.")
+    architecture: Architecture
+    shape: Shape
+    task: Task | None = Field(description="Null for an encoder that has no task head yet.")
+    labels: list[str] | None
+    parameters: int
+    size_bytes: int = Field(description="Of all files.")
+    sha256: str = Field(description="One digest over the content of all files.")
+    lineage: Lineage
+    metrics: dict[str, Any]
+    manifest: ModelManifest
+
+    @classmethod
+    def of(cls, model: Model) -> "ModelRead":
+        manifest = model.manifest
+        return cls(
+            id=model.id,
+            created_at=model.created_at,
+            name=model.name,
+            origin=model.origin,
+            architecture=manifest.card.architecture,
+            shape=manifest.card.shape,
+            task=manifest.task,
+            labels=manifest.labels,
+            parameters=manifest.parameters,
+            size_bytes=manifest.files.size_bytes,
+            sha256=manifest.files.digest,
+            lineage=Lineage(
+                job=model.job_id, teacher=model.teacher_id, dataset=model.dataset_id, method=model.method
+            ),
+            metrics=model.metrics,
+            manifest=manifest,
+        )

@@ -1,0 +1,107 @@
+"""Registering, finding and removing models."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy.orm import Session
+
+from app.core.db import after_commit, after_rollback
+from app.core.db.jobs import uses_model
+from app.core.db.models import Model, Origin, get_model
+from app.core.errors import Conflict, NotFound
+from app.core.ids import new_id
+from app.core.manifest import FileEntry, HubSource
+from app.core.settings import Settings
+from app.core.storage import Storage
+from app.registry.archives import Unpacked, unpack
+from app.registry.hub import HubReference, download
+from app.registry.intake import MODEL_FILES, prepare
+
+
+def register_upload(
+    session: Session, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
+) -> Model:
+    """Register the model in an archive.
+
+    Raises:
+        InvalidRequest: the archive or the model in it cannot be taken.
+        TooLarge: it unpacks to more than this server takes.
+    """
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        unpacked = unpack(archive, Path(folder), names=MODEL_FILES, max_bytes=settings.max_unpacked_bytes)
+        return _register(session, storage, unpacked, name=name, origin="upload")
+
+
+def register_from_hub(
+    session: Session, storage: Storage, reference: HubReference, *, name: str, settings: Settings
+) -> Model:
+    """Register a model of the hub, at the commit that its revision names now.
+
+    Raises:
+        InvalidRequest: there is no such model, or it cannot be taken.
+        TooLarge: it is larger than this server takes.
+        Unavailable: the hub does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        source = download(
+            reference, Path(folder), endpoint=settings.hub_endpoint, max_bytes=settings.max_unpacked_bytes
+        )
+        return _register(session, storage, Unpacked(Path(folder)), name=name, origin="hub", source=source)
+
+
+def delete_model(session: Session, storage: Storage, model_id: str) -> None:
+    """Remove a model, then its files.
+
+    Raises:
+        NotFound: there is no such model.
+        Conflict: an unfinished job needs it.
+    """
+    model = get_model(session, model_id, lock="update")
+    job = uses_model(session, model_id)
+    if job is not None:
+        raise Conflict(
+            "model_in_use",
+            f"Job {job.id} is {job.status} and needs this model. Cancel it or wait for its end.",
+            job=job.id,
+        )
+    prefix = model.manifest.files.prefix
+    session.delete(model)
+    after_commit(session, lambda: storage.delete_prefix(prefix))
+
+
+def open_artifact(
+    model: Model, storage: Storage, name: str
+) -> tuple[FileEntry, Callable[[], Iterator[bytes]]]:
+    """A file's entry and a way to its content.
+
+    Raises:
+        NotFound: the model has no such file.
+    """
+    files = model.manifest.files
+    if name not in files.entries:
+        raise NotFound("artifact", name)
+    return files.entries[name], lambda: storage.stream(f"{files.prefix}/{name}")
+
+
+def _register(
+    session: Session,
+    storage: Storage,
+    unpacked: Unpacked,
+    *,
+    name: str,
+    origin: Origin,
+    source: HubSource | None = None,
+) -> Model:
+    model_id = new_id("mdl")
+    prefix = f"models/{model_id}"
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        manifest = prepare(unpacked.folder, Path(folder), pickles=unpacked.pickles)
+        after_rollback(session, lambda: storage.delete_prefix(prefix))
+        files = storage.put_folder(prefix, Path(folder))
+    manifest = manifest.model_copy(update={"files": files, "source": source})
+    model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.model_dump(mode="json"))
+    session.add(model)
+    session.flush()
+    return model
