@@ -1,0 +1,38 @@
+"""A worker on real databases whose child is whatever program a test gives it."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.db import Database
+from app.core.queue import Queue
+from app.core.settings import Settings
+from app.core.storage import Storage
+from worker.shutdown import Shutdown
+from worker.tasks import Worker
+
+MakeWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def make_worker(database: Database, tmp_path: Path) -> MakeWorker:
+    """Workers on the same database and files, each with a shutdown flag of its own."""
+
+    def make(command: Sequence[str], **settings: Any) -> Worker:
+        quick = {"lease": timedelta(seconds=2), "heartbeat": timedelta(milliseconds=100)}
+        quick["cancel_grace"] = timedelta(seconds=1)
+        chosen = Settings(data_dir=tmp_path, **(quick | settings))
+        return Worker(
+            name="tests",
+            settings=chosen,
+            database=database,
+            storage=Storage.from_url(chosen.resolved_storage_url),
+            queue=Queue(chosen.broker_url),
+            shutdown=Shutdown(),
+            command=command,
+        )
+
+    return make
