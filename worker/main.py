@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from app.core.db import Database
+from app.core.logging import configure_logging
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     """Work until SIGTERM or SIGINT; a running job then goes back to the queue, its checkpoint kept."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging()
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.request())

@@ -21,7 +21,14 @@ class Queue:
             self._celery.conf.update(
                 task_ignore_result=True,
                 task_default_queue=DEFAULT_QUEUE,
-                broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5},
+                # One more try, at once: a connection kept since the last announcement may have gone stale.
+                broker_transport_options={
+                    "socket_connect_timeout": 2,
+                    "socket_timeout": 5,
+                    "max_retries": 1,
+                    "interval_start": 0,
+                    "interval_step": 0,
+                },
             )
 
     def announce(self, job_id: str) -> None:
