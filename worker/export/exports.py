@@ -35,6 +35,8 @@ def make_exports(
     export_onnx(network, fp32)
     if "int8" in paths:
         quantise_onnx(fp32, paths["int8"])
+    if "fp32" not in paths:
+        fp32.unlink()
     return paths
 
 

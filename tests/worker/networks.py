@@ -1,0 +1,42 @@
+"""Tiny networks and splits for tests that need no job around them."""
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from tests.tiny import (
+    LABELS,
+    PAIR_LABELS,
+    tiny_examples,
+    tiny_model_folder,
+    tiny_pair_examples,
+    tiny_tokenizer,
+)
+from worker.contracts import TokenizedSplit
+from worker.modeling.anatomy import ANATOMIES
+from worker.training.data import tokenize
+
+
+def classifier(folder: Path, architecture: str = "bert", **shape: int) -> PreTrainedModel:
+    """A tiny classifier whose logits are large enough for a fault to show."""
+    tiny_model_folder(folder, labels=LABELS, architecture=architecture, **shape)
+    network = ANATOMIES[architecture].network.from_pretrained(folder).eval()
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return network
+
+
+def dev_split(rows: int = 80, *, pairs: bool = False) -> TokenizedSplit:
+    examples = tiny_pair_examples(rows) if pairs else tiny_examples(rows)
+    names = PAIR_LABELS if pairs else LABELS
+    return tokenize(
+        [example["text"] for example in examples],
+        [example["text_pair"] for example in examples] if pairs else None,
+        [names.index(example["label"]) for example in examples],
+        tokenizer=tiny_tokenizer(),
+        max_length=64,
+        token_types=pairs,
+    )

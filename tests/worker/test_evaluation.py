@@ -1,0 +1,171 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.core.errors import JobError
+from app.core.manifest import OnnxExport
+from app.core.shapes import EncoderCard, Shape
+from tests.worker.networks import classifier, dev_split
+from worker.evaluation.evaluate import OnnxNetwork, predict_logits, quality
+from worker.evaluation.latency import measure_latency
+from worker.evaluation.metrics import (
+    accuracy,
+    classification_metrics,
+    confusion_matrix,
+    macro_f1,
+    majority_baseline,
+    matthews,
+)
+from worker.evaluation.report import ModelReport, compare_models
+from worker.export.onnx_export import export_onnx
+from worker.training.data import collate
+
+CPU = torch.device("cpu")
+
+
+def draw_labels(classes: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions that agree more often than chance."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, 200)
+    guesses = generator.integers(0, classes, 200)
+    return labels, np.where(generator.random(200) < 0.5, labels, guesses)
+
+
+def naive_macro_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
+    scores = []
+    for c in range(classes):
+        hits = sum(1 for y, p in zip(labels, predictions, strict=True) if y == c and p == c)
+        claimed = sum(1 for p in predictions if p == c)
+        real = sum(1 for y in labels if y == c)
+        if claimed + real == 0:
+            continue
+        precision = hits / claimed if claimed else 0.0
+        recall = hits / real if real else 0.0
+        scores.append(2 * precision * recall / (precision + recall) if hits else 0.0)
+    return sum(scores) / len(scores)
+
+
+def naive_matthews(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
+    """Covariance of one-hot vectors over the root of their variances, as Gorodkin defines it."""
+    x = np.eye(classes)[labels]
+    y = np.eye(classes)[predictions]
+    covariance = [np.cov(a, b, bias=True) for a, b in zip(x.T, y.T, strict=True)]
+    xy = sum(c[0, 1] for c in covariance)
+    xx = sum(c[0, 0] for c in covariance)
+    yy = sum(c[1, 1] for c in covariance)
+    return xy / np.sqrt(xx * yy)
+
+
+class TestMetrics:
+    @pytest.mark.parametrize("classes", [2, 3, 7])
+    def test_equal_their_definitions(self, classes: int) -> None:
+        labels, predictions = draw_labels(classes, seed=classes)
+        same = sum(1 for y, p in zip(labels, predictions, strict=True) if y == p)
+        assert accuracy(labels, predictions) == pytest.approx(same / 200)
+        assert macro_f1(labels, predictions, classes) == pytest.approx(
+            naive_macro_f1(labels, predictions, classes)
+        )
+        assert matthews(labels, predictions, classes) == pytest.approx(
+            naive_matthews(labels, predictions, classes)
+        )
+
+    def test_macro_f1_leaves_out_a_class_that_never_occurs(self) -> None:
+        labels, predictions = np.array([0, 0, 2]), np.array([0, 2, 2])
+        assert macro_f1(labels, predictions, 4) == pytest.approx(naive_macro_f1(labels, predictions, 4))
+
+    def test_matthews_is_one_minus_one_or_zero_at_the_extremes(self) -> None:
+        labels = np.array([0, 1, 1, 0])
+        assert matthews(labels, labels, 2) == pytest.approx(1)
+        assert matthews(labels, 1 - labels, 2) == pytest.approx(-1)
+        assert matthews(labels, np.zeros(4, dtype=np.int64), 2) == 0
+
+    def test_rows_of_the_confusion_matrix_are_labels(self) -> None:
+        assert confusion_matrix(np.array([0, 0, 1]), np.array([1, 1, 0]), 2).tolist() == [[0, 2], [1, 0]]
+
+    def test_classification_takes_the_largest_logit(self) -> None:
+        logits = np.array([[0.1, 0.2, -3], [5, 1, 1], [0, 0, 1]], dtype=np.float32)
+        assert classification_metrics(np.array([1, 0, 0]), logits)["accuracy"] == pytest.approx(2 / 3)
+
+    def test_majority_baseline_is_the_share_of_the_largest_class(self) -> None:
+        assert majority_baseline(np.array([2, 2, 0, 1, 2])) == pytest.approx(0.6)
+
+
+class TestLogits:
+    def test_batches_by_length_answer_as_one_text_at_a_time(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        export_onnx(network, tmp_path / "model.onnx")
+        split = dev_split(50)
+        with torch.no_grad():
+            alone = np.concatenate(
+                [
+                    network(**collate(split, np.array([row]), pad_id=0, device=CPU).inputs).logits.numpy()
+                    for row in range(50)
+                ]
+            )
+        torch_logits = predict_logits(network, split, pad_id=0, device=CPU, batch_size=8)
+        onnx_logits = OnnxNetwork(tmp_path / "model.onnx").logits(split, pad_id=0, batch_size=8)
+        np.testing.assert_allclose(torch_logits, alone, atol=1e-5)
+        np.testing.assert_allclose(onnx_logits, alone, atol=1e-5)
+
+    def test_a_network_in_training_is_evaluated_without_dropout_and_put_back(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model").train()
+        split = dev_split(8)
+        first = predict_logits(network, split, pad_id=0, device=CPU)
+        assert (first == predict_logits(network, split, pad_id=0, device=CPU)).all()
+        assert network.training
+
+    @pytest.mark.parametrize("fault", [np.nan, np.inf])
+    def test_logits_that_are_not_numbers_mean_divergence(self, fault: float) -> None:
+        split = dev_split(4)
+        logits = np.zeros((4, 2), dtype=np.float32)
+        logits[2, 0] = fault
+        with pytest.raises(JobError, match="1 of 4 texts") as caught:
+            quality("text_classification", split, logits)
+        assert caught.value.code == "training_diverged"
+
+
+class TestLatency:
+    def test_is_bounded_in_time_and_given_for_each_batch_size(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        export_onnx(network, tmp_path / "model.onnx")
+        began = time.perf_counter()
+        latency_ms = measure_latency(
+            OnnxNetwork(tmp_path / "model.onnx"), dev_split(10), pad_id=0, batch_sizes=(1, 32), seconds=0.2
+        )
+        assert time.perf_counter() - began < 2
+        assert list(latency_ms) == ["1", "32"]
+        assert 0 < latency_ms["1"] < latency_ms["32"]
+
+
+class TestReport:
+    def test_ratios_say_how_many_times_smaller_and_faster(self) -> None:
+        card = EncoderCard(
+            architecture="bert",
+            shape=Shape(layers=4, hidden=64, heads=4, ffn=256),
+            vocabulary=100,
+            positions=64,
+            token_types=2,
+        )
+        small = card.at(Shape(layers=2, hidden=32, heads=2, ffn=128))
+
+        def report(card: EncoderCard, accuracy: float, size_bytes: int, latency_ms: float) -> ModelReport:
+            export = OnnxExport(
+                file="model.fp32.onnx",
+                size_bytes=size_bytes,
+                max_logit_difference=0,
+                label_agreement=1,
+                latency_ms={"1": latency_ms},
+            )
+            return ModelReport.of(
+                card, labels=2, quality={"dev": {"accuracy": accuracy}}, exports={"fp32": export}
+            )
+
+        teacher, student = report(card, 0.9, 800, 6.0), report(small, 0.81, 100, 1.5)
+        ratios = compare_models(teacher, student, metric="accuracy")
+        assert ratios.parameters == card.count(labels=2).total / small.count(labels=2).total
+        assert ratios.size == {"fp32": 8}
+        assert ratios.latency == {"fp32": {"1": 4}}
+        assert ratios.quality == {"dev": pytest.approx(0.9)}

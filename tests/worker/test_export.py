@@ -1,0 +1,186 @@
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from app.core.errors import JobError
+from tests.worker.networks import classifier, dev_split
+from worker.contracts import TokenizedSplit
+from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.export.exports import check_exports, compare_exports, make_exports
+from worker.export.onnx_export import export_onnx, input_names
+from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
+from worker.training.data import collate, subset
+
+ARCHITECTURES = ["bert", "roberta", "xlm-roberta", "distilbert"]
+CPU = torch.device("cpu")
+
+
+class TestExportOnnx:
+    @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    def test_says_what_torch_says_at_every_batch_and_length(self, architecture: str, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model", architecture)
+        export_onnx(network, tmp_path / "model.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        draw = torch.Generator().manual_seed(0)
+        for batch, length in [(1, 1), (1, 7), (2, 8), (3, 33), (5, 60)]:
+            inputs = {
+                "input_ids": torch.randint(5, 60, (batch, length), generator=draw),
+                "attention_mask": torch.ones((batch, length), dtype=torch.int64),
+                "token_type_ids": torch.randint(0, 2, (batch, length), generator=draw),
+            }
+            inputs["attention_mask"][-1, (length + 1) // 2 :] = 0  # one row is padded
+            inputs = {name: inputs[name] for name in input_names(network)}
+            with torch.no_grad():
+                expected = network(**inputs).logits.numpy()
+            found = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})[0]
+            np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=f"{batch} x {length}")
+
+    @pytest.mark.parametrize(
+        ("architecture", "takes_types"),
+        [("bert", True), ("roberta", False), ("xlm-roberta", False), ("distilbert", False)],
+    )
+    def test_takes_token_types_only_where_the_network_has_several(
+        self, architecture: str, takes_types: bool, tmp_path: Path
+    ) -> None:
+        network = classifier(tmp_path / "model", architecture)
+        if architecture in ("roberta", "xlm-roberta"):
+            network.config.type_vocab_size = 1
+        export_onnx(network, tmp_path / "model.onnx")
+        inputs = onnx.load(tmp_path / "model.onnx").graph.input
+        assert ("token_type_ids" in [argument.name for argument in inputs]) is takes_types
+        assert {argument.type.tensor_type.elem_type for argument in inputs} == {onnx.TensorProto.INT64}
+
+    def test_gives_the_network_back_as_it_was(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        attention = network.config._attn_implementation
+        assert attention != "eager"
+        for is_training in (False, True):
+            network.train(is_training)
+            export_onnx(network, tmp_path / "model.onnx")
+            assert {module.training for module in network.modules()} == {is_training}
+            assert network.config._attn_implementation == attention
+
+    def test_leaves_other_warnings_alone(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            export_onnx(network, tmp_path / "model.onnx")
+            warnings.warn("something else", DeprecationWarning, stacklevel=1)
+        assert [str(warning.message) for warning in seen] == ["something else"]
+
+    def test_refuses_weights_beyond_one_file(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        with torch.device("meta"):
+            network.to("meta").resize_token_embeddings(20_000_000, mean_resizing=False)
+        with pytest.raises(JobError, match=r"2\.\d+ GB of fp32 weights") as caught:
+            export_onnx(network, tmp_path / "model.onnx")
+        assert caught.value.code == "onnx_too_large"
+
+
+class TestInt8:
+    def test_is_smaller_embeddings_included_and_mostly_agrees(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model", layers=2, hidden=64, ffn=256)
+        paths = make_exports(network, ["fp32", "int8"], tmp_path)
+        exports = compare_exports(network, paths, dev_split(), task="text_classification", pad_id=0)
+        tables = {
+            tensor.name: tensor.data_type
+            for tensor in onnx.load(paths["int8"]).graph.initializer
+            if "word_embeddings" in tensor.name and len(tensor.dims) == 2
+        }
+        assert set(tables.values()) <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
+        assert tables
+        assert exports["int8"].size_bytes < 0.6 * exports["fp32"].size_bytes
+        assert exports["fp32"].max_logit_difference < 1e-4 < exports["int8"].max_logit_difference
+        assert exports["fp32"].label_agreement == 1
+        assert exports["int8"].label_agreement >= 0.9
+        check_exports(exports, onnx_tolerance=1e-4, int8_min_agreement=0.9)
+
+    def test_alone_leaves_no_fp32_file(self, tmp_path: Path) -> None:
+        paths = make_exports(classifier(tmp_path / "model"), ["int8"], tmp_path / "exports")
+        assert list((tmp_path / "exports").iterdir()) == [paths["int8"]]
+
+
+class TestParity:
+    def test_one_changed_weight_fails(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        paths = make_exports(network, ["fp32"], tmp_path)
+        split = dev_split()
+        sound = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        check_exports(sound, onnx_tolerance=1e-4, int8_min_agreement=0.9)
+
+        model = onnx.load(paths["fp32"])
+        [bias] = [tensor for tensor in model.graph.initializer if tensor.name.endswith("classifier.bias")]
+        values = numpy_helper.to_array(bias).copy()
+        values[0] += 0.01
+        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+        onnx.save(model, paths["fp32"])
+
+        broken = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        with pytest.raises(JobError, match=r"1\.00e-02; the tolerance is 1\.00e-04") as caught:
+            check_exports(broken, onnx_tolerance=1e-4, int8_min_agreement=0.9)
+        assert caught.value.code == "onnx_parity_failed"
+
+    def test_a_graph_without_a_mask_fails_in_mixed_batches(self, tmp_path: Path) -> None:
+        """Every text is as long as its neighbours in a pass by length; only the probe's own batches pad."""
+        network = classifier(tmp_path / "model")
+        export_onnx(network, tmp_path / "model.onnx")
+        graph = OnnxNetwork(tmp_path / "model.onnx")
+        split = dev_split(16)
+        by_length = [np.flatnonzero(split.lengths == length) for length in np.unique(split.lengths)]
+
+        def maskless(part: TokenizedSplit) -> np.ndarray:
+            feed = graph.feed(part, np.arange(len(part)), pad_id=0)
+            feed["attention_mask"] = np.ones_like(feed["attention_mask"])
+            return graph.run(feed)
+
+        for rows in by_length:
+            same_length = subset(split, rows)
+            reference = predict_logits(network, same_length, pad_id=0, device=CPU)
+            assert compare_logits(reference, maskless(same_length)).max_logit_difference < 1e-5
+        reference = probe(partial(predict_logits, network, pad_id=0, device=CPU), split)
+        assert compare_logits(reference, probe(maskless, split)).max_logit_difference > 1e-3
+
+    def test_probe_goes_through_the_split_first(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        split = dev_split(24)
+        predict = partial(predict_logits, network, pad_id=0, device=CPU)
+        with torch.no_grad():
+            one_by_one = [
+                network(**collate(split, np.array([row]), pad_id=0, device=CPU).inputs) for row in range(24)
+            ]
+        expected = np.concatenate([output.logits.numpy() for output in one_by_one])
+        found = probe(predict, split)
+        assert len(found) > len(split)
+        np.testing.assert_allclose(found[: len(split)], expected, atol=1e-5)
+
+    def test_compares_as_a_loop_would(self) -> None:
+        reference = np.array([[1.0, 2.0], [3.0, 1.0], [0.0, 0.5]], dtype=np.float32)
+        exported = np.array([[1.5, 2.0], [0.0, 1.0], [0.0, 0.25]], dtype=np.float32)
+        assert compare_logits(reference, exported) == Parity(max_logit_difference=3.0, label_agreement=2 / 3)
+
+    def test_nan_is_no_parity(self) -> None:
+        logits = np.array([[1.0, np.nan]], dtype=np.float32)
+        with pytest.raises(JobError):
+            check_fp32(compare_logits(logits, logits), tolerance=1e-4)
+
+    def test_low_agreement_names_both_numbers(self) -> None:
+        with pytest.raises(JobError, match=r"85\.0%.* at least 90\.0%") as caught:
+            check_int8(Parity(max_logit_difference=0.5, label_agreement=0.85), min_agreement=0.9)
+        assert caught.value.code == "int8_agreement_too_low"
+        check_int8(Parity(max_logit_difference=0.5, label_agreement=0.9), min_agreement=0.9)
+
+    def test_pairs_bring_their_token_types(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model")
+        paths = make_exports(network, ["fp32"], tmp_path)
+        split = dev_split(32, pairs=True)
+        assert split.type_ids is not None
+        assert split.type_ids.any()
+        exports = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        assert exports["fp32"].max_logit_difference < 1e-5

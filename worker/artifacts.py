@@ -1,0 +1,100 @@
+"""What a job takes from the store, and what it gives back."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from app.core.errors import JobError
+from app.core.manifest import FileEntry, Files, ModelManifest
+from app.core.specs import Precision
+from app.core.storage import Storage
+from worker.export.exports import make_exports
+from worker.protocol import JobRequest
+
+TOKENIZER = "tokenizer.json"
+
+
+def fetch_inputs(request: JobRequest, workdir: Path, storage: Storage, *, with_exports: bool) -> None:
+    """Bring the teacher, the data and, for a gated method, the small model into the work folder.
+
+    Args:
+        request: names them.
+        workdir: gets the folders ``teacher``, ``dataset`` and ``small_model``.
+        storage: holds them.
+        with_exports: whether the teacher's ONNX files, of the precisions asked for, come too.
+    """
+    precisions = request.spec.exports if with_exports else []
+    _fetch_model(request.teacher.manifest, workdir / "teacher", storage, precisions=precisions)
+    if request.small_model is not None:
+        _fetch_model(request.small_model.manifest, workdir / "small_model", storage)
+    dataset = request.dataset.manifest.files
+    _fetch(dataset, dataset.entries, workdir / "dataset", storage)
+
+
+def save_model(network: PreTrainedModel, tokenizer: Path, folder: Path) -> None:
+    """Write a model folder, without what an earlier attempt left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    network.save_pretrained(folder)
+    shutil.copyfile(tokenizer, folder / TOKENIZER)
+
+
+def teacher_exports(
+    network: PreTrainedModel, request: JobRequest, folder: Path, *, digest: str
+) -> dict[Precision, Path]:
+    """The teacher's ONNX files: those that came with it, else those of an earlier job, else fresh ones.
+
+    Args:
+        network: the teacher, on the CPU.
+        request: says which precisions, and where jobs keep what others can use.
+        folder: the teacher's fetched files.
+        digest: names the teacher's weights.
+    """
+    precisions, manifest = request.spec.exports, request.teacher.manifest
+    cache = request.cache_dir / "onnx" / digest
+    fetched = {p: folder / manifest.exports[p].file for p in precisions if p in manifest.exports}
+    missing = [p for p in precisions if p not in fetched]
+    cached = {p: cache / f"model.{p}.onnx" for p in missing}
+    if not all(path.exists() for path in cached.values()):
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            for precision, path in make_exports(network, missing, Path(scratch)).items():
+                path.replace(cached[precision])  # two jobs may race: both are whole, either will do
+    return fetched | cached
+
+
+def store_beside(files: Files, path: Path, storage: Storage) -> tuple[str, FileEntry]:
+    """Add a file to a stored folder, under a name that only its content decides: nothing is overwritten."""
+    entry = FileEntry.of(path)
+    name = f"{path.stem}.{entry.sha256[:12]}{path.suffix}"
+    storage.put_file(f"{files.prefix}/{name}", path)
+    return name, entry
+
+
+def _fetch_model(
+    manifest: ModelManifest, folder: Path, storage: Storage, *, precisions: Sequence[Precision] = ()
+) -> None:
+    unwanted = {export.file for p, export in manifest.exports.items() if p not in precisions}
+    _fetch(manifest.files, manifest.files.entries.keys() - unwanted, folder, storage)
+
+
+def _fetch(files: Files, names: Iterable[str], folder: Path, storage: Storage) -> None:
+    """Fetch files that are not already here, and compare each with its entry."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        path, entry = folder / name, files.entries[name]
+        if path.exists() and FileEntry.of(path) == entry:  # an earlier attempt was here
+            continue
+        storage.fetch(f"{files.prefix}/{name}", path)
+        found = FileEntry.of(path)
+        if found != entry:
+            raise JobError(
+                "file_corrupted",
+                f"The stored file {name} has the sha256 {found.sha256}, its manifest says {entry.sha256}. "
+                "Upload it again.",
+                name=name,
+                expected=entry.sha256,
+                actual=found.sha256,
+            )

@@ -1,0 +1,108 @@
+"""Teacher and student side by side on one data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from app.core.manifest import OnnxExport, Task
+from app.core.shapes import EncoderCard
+from app.core.specs import Precision
+from worker.contracts import TaskData, TokenizedSplit
+from worker.evaluation.evaluate import OnnxNetwork, predict_logits, quality
+from worker.evaluation.latency import measure_latency
+from worker.evaluation.metrics import MAIN_METRIC, majority_baseline
+from worker.evaluation.report import JobReport, ModelReport, Quality, compare_models
+from worker.export.exports import compare_exports
+
+
+@dataclass
+class Candidate:
+    """A model, and what has been measured of it so far."""
+
+    network: PreTrainedModel
+    card: EncoderCard
+    quality: Quality = field(default_factory=dict)
+    paths: dict[Precision, Path] = field(default_factory=dict)
+    """Its ONNX files."""
+    exports: dict[Precision, OnnxExport] = field(default_factory=dict)
+
+
+class Bench:
+    """The measurements that every model of a job goes through, and the report of them."""
+
+    def __init__(
+        self, *, task: Task, data: TaskData, test: TokenizedSplit | None, device: torch.device
+    ) -> None:
+        self._task = task
+        self._data = data
+        self._test = test
+        self._device = device
+        self.metric = MAIN_METRIC[task].name
+        splits = {"dev": data.dev} | ({} if test is None else {"test": test})
+        self.majority_baseline = {
+            name: majority_baseline(split.labels)
+            for name, split in splits.items()
+            if split.labels is not None
+        }
+
+    def measure_dev(self, candidate: Candidate) -> None:
+        candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
+
+    def look_at_test(self, candidate: Candidate) -> None:
+        """Once a model, when nothing can be changed any more."""
+        if self._test is not None:
+            candidate.quality["test"] = self._quality(candidate.network, self._test)
+
+    def compare_exports(self, candidate: Candidate) -> None:
+        """Hold the ONNX files against the network, which comes to the CPU for it."""
+        candidate.exports = compare_exports(
+            candidate.network.cpu(),
+            candidate.paths,
+            self._data.dev,
+            task=self._task,
+            pad_id=self._data.pad_id,
+        )
+
+    def measure_latency(self, candidate: Candidate) -> None:
+        for precision, path in candidate.paths.items():
+            latency_ms = measure_latency(OnnxNetwork(path), self._data.dev, pad_id=self._data.pad_id)
+            export = candidate.exports[precision]
+            candidate.exports[precision] = export.model_copy(update={"latency_ms": latency_ms})
+
+    def report(
+        self,
+        teacher: Candidate | None,
+        student: Candidate,
+        *,
+        method: Mapping[str, float],
+        seconds: Mapping[str, float],
+    ) -> JobReport:
+        """Everything measured; ``seconds`` is the wall-clock of each stage."""
+        report_t = None if teacher is None else self._model_report(teacher)
+        report_s = self._model_report(student)
+        return JobReport(
+            metric=self.metric,
+            higher_is_better=MAIN_METRIC[self._task].higher_is_better,
+            majority_baseline=self.majority_baseline,
+            teacher=report_t,
+            student=report_s,
+            ratios=None if report_t is None else compare_models(report_t, report_s, metric=self.metric),
+            method=dict(method),
+            seconds=dict(seconds),
+        )
+
+    def _quality(self, network: PreTrainedModel, split: TokenizedSplit) -> dict[str, float]:
+        network.to(self._device)
+        logits = predict_logits(network, split, pad_id=self._data.pad_id, device=self._device)
+        return quality(self._task, split, logits)
+
+    def _model_report(self, candidate: Candidate) -> ModelReport:
+        return ModelReport.of(
+            candidate.card,
+            labels=len(self._data.labels),
+            quality=candidate.quality,
+            exports=dict(candidate.exports),
+        )

@@ -1,0 +1,257 @@
+"""One attempt at a job, in a process of its own: ``python -m worker.pipeline <workdir>``.
+
+Reads the request in the work folder, reports on standard output, leaves an outcome beside the request.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from obstore.exceptions import BaseError as StoreError
+from transformers import PreTrainedModel
+
+from app.core.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
+from app.core.manifest import FileEntry, ModelManifest, OnnxExport
+from app.core.planning import plan_student
+from app.core.specs import FineTuningSpec
+from app.core.storage import Storage
+from worker import methods
+from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
+from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
+from worker.contracts import Teacher
+from worker.export.exports import check_exports, make_exports
+from worker.measuring import Bench, Candidate
+from worker.modeling.loading import load_network, load_teacher
+from worker.protocol import (
+    Cancelled,
+    EventPipe,
+    Failed,
+    JobRequest,
+    Succeeded,
+    die_with_supervisor,
+    read_request,
+    write_outcome,
+)
+from worker.training.data import load_task_data
+from worker.training.determinism import make_deterministic
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_ADVICE = (
+    "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
+    "or a smaller training.max_length."
+)
+
+
+def main() -> None:
+    """The child's life, from the request to the outcome."""
+    die_with_supervisor()
+    cancellation = Cancellation()
+    cancellation.listen()
+    reporter = Reporter(EventPipe().send)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    workdir = Path(sys.argv[1])
+    write_outcome(workdir, run(read_request(workdir), workdir, reporter=reporter, cancellation=cancellation))
+
+
+def run(
+    request: JobRequest, workdir: Path, *, reporter: Reporter, cancellation: Cancellation
+) -> Succeeded | Failed | Cancelled:
+    """Do the job; whatever goes wrong becomes an outcome with a code and a sentence for the client."""
+    try:
+        return compress(request, workdir, reporter=reporter, cancellation=cancellation)
+    except JobCancelled:
+        return Cancelled()
+    except Exception as error:
+        logger.exception("job %s, attempt %d failed", request.job_id, request.attempt)
+        return _failure(error)
+
+
+def compress(
+    request: JobRequest, workdir: Path, *, reporter: Reporter, cancellation: Cancellation
+) -> Succeeded:
+    """A teacher and its data in; a stored, measured and checked student out."""
+    spec, dataset = request.spec, request.dataset.manifest
+    storage = Storage.from_url(request.storage_url, s3_endpoint=request.s3_endpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    max_length = min(spec.training.max_length, request.teacher.manifest.max_length)
+    # Fine-tuning makes a teacher: there is none yet to be measured or compared with.
+    has_teacher = not isinstance(spec.method, FineTuningSpec)
+    stage = Stages(reporter, cancellation)
+
+    with stage("fetching"):
+        fetch_inputs(request, workdir, storage, with_exports=has_teacher)
+    with stage("loading"):
+        make_deterministic(spec.training.seed, device)
+        teacher = load_teacher(workdir / "teacher", request.teacher.manifest, labels=dataset.labels)
+        shape = plan_student(teacher.card, spec.target, labels=len(dataset.labels)).shape
+    with stage("tokenizing"):
+        data, test = load_task_data(
+            workdir / "dataset",
+            dataset,
+            tokenizer=teacher.tokenizer,
+            card=teacher.card,
+            max_length=max_length,
+        )
+    bench = Bench(task=dataset.task, data=data, test=test, device=device)
+    candidate_t = Candidate(teacher.network, teacher.card) if has_teacher else None
+    if candidate_t is not None:
+        with stage("evaluating_teacher"):
+            bench.measure_dev(candidate_t)
+            reporter.metrics("evaluating_teacher", 0, candidate_t.quality["dev"])
+            _check_teacher(candidate_t, request, bench)
+    with stage(TRAINING):
+        make_deterministic(spec.training.seed, device)
+        context = JobContext(
+            device=device,
+            training=spec.training,
+            shape=shape,
+            cache_dir=request.cache_dir,
+            checkpoint=workdir / "checkpoint.safetensors",
+            checkpoint_interval_s=request.checkpoint_interval_s,
+            reporter=reporter,
+            cancellation=cancellation,
+            load_model=lambda model_id: _load_small_model(model_id, request, workdir),
+        )
+        student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
+    candidate_s = Candidate(student.network, teacher.card.at(shape))
+    with stage("evaluating"):
+        bench.measure_dev(candidate_s)
+        reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
+    with stage("exporting"):
+        folder = workdir / "student"
+        save_model(student.network.cpu(), workdir / "teacher" / TOKENIZER, folder)
+        candidate_s.paths = make_exports(student.network, spec.exports, folder)
+    with stage("checking"):
+        bench.compare_exports(candidate_s)
+        _check_exports(candidate_s, request)
+    with stage("measuring"):
+        bench.measure_latency(candidate_s)
+        bench.look_at_test(candidate_s)
+        if candidate_t is not None:
+            _export_teacher(
+                candidate_t, teacher, request, bench, folder=workdir / "teacher", reporter=reporter
+            )
+            bench.look_at_test(candidate_t)
+    with stage("storing"):
+        added, added_files = _store_teacher_exports(candidate_t, request, storage)
+        files = storage.put_folder(request.output_prefix, folder)
+
+    report = bench.report(candidate_t, candidate_s, method=student.metrics, seconds=stage.seconds)
+    return Succeeded(
+        manifest=ModelManifest(
+            files=files,
+            card=candidate_s.card,
+            task=dataset.task,
+            labels=dataset.labels,
+            parameters=student.network.num_parameters(),
+            lowercase=request.teacher.manifest.lowercase,
+            max_length=max_length,  # what lies beyond was never trained
+            exports=dict(candidate_s.exports),
+        ),
+        metrics=dict(candidate_s.quality),
+        report=report.model_dump(mode="json"),
+        teacher_exports=added,
+        teacher_files=added_files,
+    )
+
+
+def _check_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:
+    """Raises ``JobError`` when there is nothing to learn from the teacher."""
+    reached, baseline = candidate.quality["dev"][bench.metric], bench.majority_baseline["dev"]
+    if reached <= baseline or not _has_own_head(request):
+        raise JobError(
+            "teacher_not_trained",
+            f"The teacher's {bench.metric} on dev is {reached:.3f}; always giving the most frequent label "
+            f"reaches {baseline:.3f}. Run fine_tuning on it first and use the model that comes of it.",
+            metric=bench.metric,
+            teacher=reached,
+            majority_baseline=baseline,
+        )
+
+
+def _has_own_head(request: JobRequest) -> bool:
+    """Whether the teacher came with a head for the data's labels, rather than got one drawn at random."""
+    return request.teacher.manifest.labels == request.dataset.manifest.labels
+
+
+def _load_small_model(model_id: str, request: JobRequest, workdir: Path) -> PreTrainedModel:
+    model = request.small_model
+    if model is None or model.id != model_id:
+        raise ValueError(f"the request brings no model {model_id}")
+    return load_network(workdir / "small_model", model.manifest, labels=request.dataset.manifest.labels)
+
+
+def _check_exports(candidate: Candidate, request: JobRequest) -> None:
+    check_exports(
+        candidate.exports,
+        onnx_tolerance=request.onnx_tolerance,
+        int8_min_agreement=request.int8_min_agreement,
+    )
+
+
+def _export_teacher(
+    candidate: Candidate,
+    teacher: Teacher,
+    request: JobRequest,
+    bench: Bench,
+    *,
+    folder: Path,
+    reporter: Reporter,
+) -> None:
+    """Measure the teacher's ONNX files for comparison; a teacher that has no sound ones fails no job."""
+    try:
+        network = candidate.network.cpu()
+        candidate.paths = teacher_exports(network, request, folder, digest=teacher.digest)
+        bench.compare_exports(candidate)
+        _check_exports(candidate, request)
+    except JobError as error:
+        reporter.message(f"The teacher is compared without ONNX files. {error.message}", is_warning=True)
+        candidate.paths, candidate.exports = {}, {}
+    bench.measure_latency(candidate)
+
+
+def _store_teacher_exports(
+    candidate: Candidate | None, request: JobRequest, storage: Storage
+) -> tuple[dict[str, OnnxExport], dict[str, FileEntry]]:
+    """Keep the ONNX files that the teacher's row lacks, so that it can be served too."""
+    exports: dict[str, OnnxExport] = {}
+    files: dict[str, FileEntry] = {}
+    if candidate is not None:
+        manifest = request.teacher.manifest
+        for precision in candidate.exports.keys() - manifest.exports.keys():
+            name, entry = store_beside(manifest.files, candidate.paths[precision], storage)
+            exports[precision] = candidate.exports[precision].model_copy(update={"file": name})
+            files[name] = entry
+    return exports, files
+
+
+def _failure(error: Exception) -> Failed:
+    match error:
+        case SqueezeError():
+            return Failed(
+                code=error.code, message=error.message, retryable=isinstance(error, RetryableJobError)
+            )
+        case StoreError():
+            return Failed(
+                code="storage_unavailable",
+                message="The store of files did not answer as it should.",
+                retryable=True,
+            )
+        case MemoryError() | torch.OutOfMemoryError():
+            return Failed(code="out_of_memory", message=_MEMORY_ADVICE)
+        case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU
+            return Failed(code="out_of_memory", message=_MEMORY_ADVICE)
+        case _:
+            return Failed(
+                code="internal_error",
+                message="The job met an error of this service; the worker's log says more.",
+            )
+
+
+if __name__ == "__main__":
+    main()
