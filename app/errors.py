@@ -12,7 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.core.errors import Conflict, InvalidRequest, NotFound, SqueezeError, TooLarge, Unavailable
+from app.core.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    SqueezeError,
+    TooLarge,
+    Unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +29,12 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+_RETRY_AFTER_S: dict[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 1, HTTPStatus.SERVICE_UNAVAILABLE: 5}
 
 _TYPE_PREFIX = "urn:squeeze:problem:"
 
@@ -81,8 +92,8 @@ def problem_response(
     headers = {"x-request-id": request_id}
     if status == HTTPStatus.CONFLICT:
         headers["x-should-retry"] = "false"  # some clients repeat every 409, and ours are all permanent
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["retry-after"] = "5"
+    if status in _RETRY_AFTER_S:
+        headers["retry-after"] = str(_RETRY_AFTER_S[status])
     return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
 
 

@@ -40,6 +40,10 @@ class TooLarge(SqueezeError):
     """The request is larger than this server takes."""
 
 
+class Overloaded(SqueezeError):
+    """More is asked than this server can take at once; the same request may succeed in a moment."""
+
+
 class Unavailable(SqueezeError):
     """A service that this one stands on does not answer; the same request may succeed later."""
 
