@@ -10,12 +10,13 @@ from app.core.db import Database
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
+from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import PROBLEM_RESPONSES, describe
 from app.registry import endpoints as registry
 
-ROUTERS = (registry.router, health.router)
+ROUTERS = (registry.router, datasets.router, health.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

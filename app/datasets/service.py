@@ -1,0 +1,76 @@
+"""Registering and removing data sets."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.core.db import after_commit, after_rollback
+from app.core.db.datasets import Dataset, get_dataset
+from app.core.db.jobs import uses_dataset
+from app.core.errors import Conflict
+from app.core.ids import new_id
+from app.core.manifest import DatasetManifest, Split, Task
+from app.core.settings import Settings
+from app.core.storage import Storage
+from app.datasets.intake import Columns, Table, prepare
+
+
+def register(
+    session: Session,
+    storage: Storage,
+    tables: Mapping[Split, Table],
+    *,
+    name: str,
+    task: Task,
+    columns: Columns,
+    labels: list[str] | None,
+    settings: Settings,
+) -> Dataset:
+    """Check the tables, store them in canonical form and register them.
+
+    Raises:
+        InvalidRequest: a table cannot be taken as it is.
+        TooLarge: more rows or bytes than this server takes.
+    """
+    dataset_id = new_id("dst")
+    prefix = f"datasets/{dataset_id}"
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        prepared = prepare(
+            tables,
+            Path(folder),
+            columns=columns,
+            labels=labels,
+            max_rows=settings.max_rows,
+            max_bytes=settings.max_unpacked_bytes,
+        )
+        after_rollback(session, lambda: storage.delete_prefix(prefix))
+        files = storage.put_folder(prefix, Path(folder))
+    manifest = DatasetManifest(
+        files=files, task=task, labels=prepared.labels, is_pair=prepared.is_pair, splits=prepared.splits
+    )
+    dataset = Dataset(id=dataset_id, name=name, manifest_json=manifest.model_dump(mode="json"))
+    session.add(dataset)
+    session.flush()
+    return dataset
+
+
+def delete_dataset(session: Session, storage: Storage, dataset_id: str) -> None:
+    """Remove a data set, then its files.
+
+    Raises:
+        NotFound: there is no such data set.
+        Conflict: an unfinished job needs it.
+    """
+    dataset = get_dataset(session, dataset_id, lock="update")
+    job = uses_dataset(session, dataset_id)
+    if job is not None:
+        raise Conflict(
+            "dataset_in_use",
+            f"Job {job.id} is {job.status} and needs this data set. Cancel it or wait for its end.",
+            job=job.id,
+        )
+    prefix = dataset.manifest.files.prefix
+    session.delete(dataset)
+    after_commit(session, lambda: storage.delete_prefix(prefix))

@@ -1,0 +1,223 @@
+"""Reading a table that somebody uploaded, row by row: .jsonl, .csv, .tsv or .parquet, each also .gz."""
+
+import csv
+import gzip
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.core.errors import InvalidRequest, TooLarge
+from app.core.manifest import Split
+
+FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
+
+Row = dict[str, Any]
+
+_MAX_LINE_BYTES = 2**20
+_BATCH_ROWS = 8192
+_COPY_BYTES = 2**20
+
+
+@dataclass
+class Place:
+    """Where in an upload a reader stands, for messages."""
+
+    split: Split
+    unit: str
+    number: int = 0
+
+    def fault(self, code: str, what: str, **details: Any) -> InvalidRequest:
+        return InvalidRequest(
+            code,
+            f"{self.split}, {self.unit} {self.number:,}: {what}",
+            pointer=f"#/{self.split}",
+            **{self.unit: self.number},
+            **details,
+        )
+
+
+@contextmanager
+def open_table(
+    file: BinaryIO, *, filename: str, split: Split, max_bytes: int
+) -> Iterator[tuple[Place, Iterator[Row]]]:
+    """The rows of a table as mappings of column names to values, and where their reader stands.
+
+    Args:
+        file: seekable.
+        filename: its ending tells the format.
+        split: for messages.
+        max_bytes: that the file may have once unpacked.
+
+    Raises:
+        InvalidRequest: the format is unknown or the file is not of it; also while rows are read.
+        TooLarge: the file unpacks to more than allowed; also while rows are read.
+    """
+    name = filename.lower()
+    stem = name.removesuffix(".gz")
+    format_ = next((suffix for suffix in FORMATS if stem.endswith(suffix)), None)
+    if format_ is None:
+        raise InvalidRequest(
+            "unknown_format",
+            f"{split}: {filename[:100]!r} ends in none of {', '.join(FORMATS)} (each also .gz). "
+            "Rename or convert the file.",
+            pointer=f"#/{split}",
+        )
+    place = Place(split, unit="row" if format_ == ".parquet" else "line")
+    with _unpacked(file, is_gzip=name != stem) as content:
+        bounded = _Bounded(content, place, max_bytes)
+        if format_ == ".jsonl":
+            yield place, _json_rows(bounded, place)
+        elif format_ == ".parquet":
+            yield place, _parquet_rows(bounded, place, max_bytes)
+        else:
+            yield place, _delimited_rows(bounded, place, is_tabs=format_ == ".tsv")
+
+
+@contextmanager
+def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes]]:
+    if not is_gzip:
+        yield file
+        return
+    with gzip.GzipFile(fileobj=file) as content:
+        yield content
+
+
+class _Bounded:
+    """Reads a file that may be a gzip bomb, or no gzip at all."""
+
+    def __init__(self, content: IO[bytes], place: Place, max_bytes: int) -> None:
+        self._content = content
+        self._place = place
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    def read(self, size: int) -> bytes:
+        return self._count(self._guarded(self._content.read, size))
+
+    def readline(self) -> bytes:
+        line = self._count(self._guarded(self._content.readline, _MAX_LINE_BYTES + 1))
+        if len(line) > _MAX_LINE_BYTES:
+            raise self._place.fault(
+                "line_too_long",
+                f"longer than {_MAX_LINE_BYTES:,} bytes. Cut the text, or mend a missing newline.",
+            )
+        return line
+
+    def _guarded(self, read: Any, size: int) -> bytes:
+        try:
+            content: bytes = read(size)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InvalidRequest(
+                "invalid_gzip",
+                f"{self._place.split}: the file cannot be unpacked ({error}). Compress it again with gzip.",
+                pointer=f"#/{self._place.split}",
+            ) from None
+        return content
+
+    def _count(self, content: bytes) -> bytes:
+        self._bytes += len(content)
+        if self._bytes > self._max_bytes:
+            raise TooLarge(
+                "dataset_too_large",
+                f"{self._place.split}: the file unpacks to more than {self._max_bytes:,} bytes. Send less.",
+                max_bytes=self._max_bytes,
+            )
+        return content
+
+
+def _lines(content: _Bounded, place: Place) -> Iterator[str]:
+    """Lines of UTF-8, with or without a byte order mark."""
+    number = 0
+    while line := content.readline():
+        number += 1
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            place.number = number
+            raise place.fault(
+                "invalid_utf8",
+                f"byte {error.start + 1} is not UTF-8 (0x{line[error.start]:02x}). Save the file as UTF-8.",
+                byte=error.start + 1,
+            ) from None
+
+
+def _json_rows(content: _Bounded, place: Place) -> Iterator[Row]:
+    for line in _lines(content, place):
+        place.number += 1
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise place.fault("invalid_json", f"not JSON ({error}). Write one object a line.") from None
+        if not isinstance(row, dict):
+            raise place.fault("invalid_json", "not a JSON object. Write one object a line.")
+        yield row
+
+
+def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterator[Row]:
+    lines = _lines(content, place)
+    # Tab-separated text, as GLUE's, means a quote by a quote; comma-separated text quotes with it.
+    reader = (
+        csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if is_tabs
+        else csv.reader(lines, strict=True)
+    )
+    header: list[str] | None = None
+    try:
+        for cells in reader:
+            place.number = reader.line_num
+            if not cells:
+                continue
+            if header is None:
+                header = cells
+                if len(set(header)) != len(header):
+                    raise place.fault("invalid_header", "two columns have the same name. Rename one.")
+                continue
+            if len(cells) != len(header):
+                raise place.fault(
+                    "ragged_row",
+                    f"{len(cells)} cells where the header has {len(header)}. "
+                    + ("Remove tabs inside texts." if is_tabs else "Quote cells that contain a comma."),
+                    cells=len(cells),
+                    expected=len(header),
+                )
+            yield dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        place.number = reader.line_num
+        raise place.fault("invalid_csv", f"{error}. Write the file again with a CSV library.") from None
+
+
+def _parquet_rows(content: _Bounded, place: Place, max_bytes: int) -> Iterator[Row]:
+    with tempfile.TemporaryFile(prefix="squeeze-intake-") as file:
+        while chunk := content.read(_COPY_BYTES):
+            file.write(chunk)
+        try:
+            table = pq.ParquetFile(file)
+            if (
+                sum(table.metadata.row_group(i).total_byte_size for i in range(table.num_row_groups))
+                > max_bytes
+            ):
+                raise TooLarge(
+                    "dataset_too_large",
+                    f"{place.split}: the file unpacks to more than {max_bytes:,} bytes. Send fewer rows.",
+                )
+            for batch in table.iter_batches(_BATCH_ROWS):
+                for row in batch.to_pylist():
+                    place.number += 1
+                    yield row
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(
+                "invalid_parquet",
+                f"{place.split}: not a readable Parquet file ({str(error)[:200]}). Write it again.",
+                pointer=f"#/{place.split}",
+            ) from None
