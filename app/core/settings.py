@@ -59,7 +59,9 @@ class Settings(BaseSettings):
         default=0.9, ge=0, le=1, description="Least share of dev texts that int8 labels as fp32 does."
     )
 
-    inference_threads: int = Field(default=0, ge=0, description="Threads of one prediction; 0: one a core.")
+    inference_threads: int = Field(
+        default=0, ge=0, description="Threads that predict on one model; 0: one a core."
+    )
     inference_sessions: int = Field(default=8, ge=1, description="Models held in memory at once.")
     inference_batch: int = Field(default=32, ge=1, description="Texts that one run takes at most.")
     inference_queue: int = Field(

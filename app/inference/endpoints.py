@@ -1,0 +1,126 @@
+"""``POST /v1/models/{model_id}/predict``: a plain Starlette route, for it must be fast."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.errors import InvalidRequest
+from app.inference.runtime import InferenceRuntime
+from app.inference.schemas import Answers, PredictRequest
+
+_PATH = "/v1/models/{model_id}/predict"
+
+_PATIENCE_S = 0.1
+"""From here on it pays to look whether the client is still there."""
+
+_CLIENT_CLOSED_REQUEST = 499
+
+
+async def predict(request: Request) -> Response:
+    """Classify texts.
+
+    Answers a list for each input, in their order, and a single input like a list of one:
+    `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`. Labels come best first;
+    scores are a softmax. Texts longer than the model takes are cut. The first request loads the model.
+    """
+    asked = _read(await request.body())
+    runtime: InferenceRuntime = request.app.state.inference
+    try:
+        async with _cancelled_when_gone(request):
+            answers = await runtime.predict(
+                request.path_params["model_id"],
+                asked.inputs,
+                top_k=asked.parameters.top_k,
+                precision=asked.parameters.precision,
+            )
+    except ClientGone:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return Response(to_json(answers), media_type="application/json")
+
+
+def inference_routes() -> list[Route]:
+    return [Route(_PATH, predict, methods=["POST"])]
+
+
+class ClientGone(Exception):  # noqa: N818 - nobody made an error
+    """Nobody waits for the answer any more."""
+
+
+def _read(body: bytes) -> PredictRequest:
+    try:
+        return PredictRequest.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        raise InvalidRequest("invalid_request", f"The body is not JSON: {faults[0]['ctx']['error']}.")
+    raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
+
+
+@asynccontextmanager
+async def _cancelled_when_gone(request: Request) -> AsyncIterator[None]:
+    """Drop the work of the block when the client hangs up; costs nothing while answers are quick."""
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.current_task()
+    assert waiting is not None
+    watch: asyncio.Task[None] | None = None
+
+    async def listen() -> None:
+        # The body has been read: all that can still come is the end of the connection.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        waiting.cancel()
+
+    def start() -> None:
+        nonlocal watch
+        watch = loop.create_task(listen())
+
+    timer = loop.call_later(_PATIENCE_S, start)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if watch is not None and watch.done() and not watch.cancelled():
+            raise ClientGone from None
+        raise
+    finally:
+        timer.cancel()
+        if watch is not None:
+            watch.cancel()
+
+
+def openapi_document() -> dict[str, Any]:
+    """What FastAPI would write of the route, which is not its own; problems are added as for all others."""
+    summary, _, description = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")
+    schemas, definitions = TypeAdapter.json_schemas(
+        [
+            ("body", "validation", TypeAdapter(PredictRequest)),
+            ("answer", "serialization", TypeAdapter(Answers)),
+        ],
+        ref_template="#/components/schemas/{model}",
+    )
+    operation = {
+        "tags": ["inference"],
+        "summary": summary.rstrip("."),
+        "description": description,
+        "operationId": "predict",
+        "parameters": [{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schemas["body", "validation"]}},
+        },
+        "responses": {
+            "200": {
+                "description": "A list of labels and scores for each input, in their order.",
+                "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
+            }
+        },
+    }
+    return {"paths": {_PATH: {"post": operation}}, "components": {"schemas": definitions["$defs"]}}

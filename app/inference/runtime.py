@@ -1,0 +1,220 @@
+"""From a model id to its answers: which models are loaded, and when one must be looked up again."""
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from prometheus_client import Gauge
+
+from app.core.db import Database
+from app.core.db.models import get_model
+from app.core.errors import Conflict, InvalidRequest, NotFound
+from app.core.manifest import ModelManifest
+from app.core.settings import Settings
+from app.core.storage import Storage
+from app.inference.batching import BatchQueue
+from app.inference.classifier import OnnxClassifier
+from app.inference.model_files import ModelFiles
+from app.inference.schemas import Answers, Score
+from app.inference.tokenizing import TextInput
+
+logger = logging.getLogger(__name__)
+
+_LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, each precision for itself.")
+
+_TRUSTED_S = 5.0
+"""How long a row is believed without another look: so long a deleted model may still answer."""
+
+_PARAMETERS_PER_THREAD = 10_000_000
+"""Encoder parameters from which another thread pays for one prediction, measured at one text of 25 tokens.
+
+Below it, waking the thread costs what it gains: runs side by side use the cores better.
+"""
+
+
+class _Known(NamedTuple):
+    """A registry row, as it was ``_TRUSTED_S`` ago at most."""
+
+    manifest: ModelManifest
+    trusted_until: float
+
+
+class InferenceRuntime:
+    """Loads models when they are first asked for and keeps those used last.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self._settings = settings
+        self._database = database
+        self._files = ModelFiles(storage, settings.data_dir / "inference-cache")
+        self._known: dict[str, _Known] = {}
+        self._loaded: OrderedDict[tuple[str, str], BatchQueue] = OrderedDict()
+        self._retired: list[BatchQueue] = []
+        self._under_way: dict[Hashable, asyncio.Task[None]] = {}
+
+    async def predict(
+        self,
+        model_id: str,
+        inputs: Sequence[TextInput],
+        *,
+        top_k: int | None = None,
+        precision: str | None = None,
+    ) -> Answers:
+        """The labels of each input, best first.
+
+        Scores of fp32 do not depend on what else runs at the same time. Dynamic int8 scales activations by
+        the whole batch, so that its scores can: by up to some hundredths.
+
+        Args:
+            model_id: a row of the registry.
+            inputs: texts or pairs, answered in this order.
+            top_k: labels of each answer; default: all.
+            precision: one of the model's exports; default: fp32 where there is one.
+
+        Raises:
+            NotFound: no such model.
+            Conflict: the model has no ONNX export.
+            InvalidRequest: the model has none in this precision.
+            Overloaded: too many texts wait for the model.
+        """
+        # Between finding the queue and queueing there is no await: it cannot be retired meanwhile.
+        while (known := self._trusted(model_id)) is None:
+            await self._once(model_id, lambda: self._look_up(model_id))
+        chosen = _choose_precision(model_id, known.manifest, precision)
+        key = (model_id, chosen)
+        while (queue := self._loaded.get(key)) is None:
+            await self._once(key, lambda: self._load(model_id, known.manifest, chosen))
+        self._loaded.move_to_end(key)
+        labels = known.manifest.labels
+        assert labels is not None
+        return [_scores(labels, row, top_k) for row in await queue.classify(inputs)]
+
+    async def close(self) -> None:
+        """Answer what was admitted and end the threads."""
+        for task in list(self._under_way.values()):
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        while self._loaded:
+            self._retire(next(iter(self._loaded)))
+        for queue in self._retired:
+            await asyncio.to_thread(queue.join)
+
+    def _trusted(self, model_id: str) -> _Known | None:
+        known = self._known.get(model_id)
+        return known if known is not None and monotonic() < known.trusted_until else None
+
+    async def _once(self, key: Hashable, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do what several clients wait for one time; it goes on when one of them leaves."""
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        await asyncio.shield(task)
+
+    async def _look_up(self, model_id: str) -> None:
+        try:
+            manifest = await asyncio.to_thread(self._read, model_id)
+        except NotFound:
+            self._forget(model_id)
+            raise
+        now = monotonic()
+        self._known = {id_: known for id_, known in self._known.items() if now < known.trusted_until}
+        self._known[model_id] = _Known(manifest, now + _TRUSTED_S)
+
+    def _read(self, model_id: str) -> ModelManifest:
+        with self._database.transaction() as session:
+            return get_model(session, model_id).manifest
+
+    def _forget(self, model_id: str) -> None:
+        """Stop serving a model that is gone."""
+        if known := self._known.pop(model_id, None):
+            self._files.drop(known.manifest)
+        for key in [key for key in self._loaded if key[0] == model_id]:
+            self._retire(key)
+
+    async def _load(self, model_id: str, manifest: ModelManifest, precision: str) -> None:
+        self._make_room(self._settings.inference_sessions - 1)
+        threads, runners = _share_threads(self._settings.inference_threads or _cores(), manifest)
+        started = monotonic()
+        try:
+            classifier = await asyncio.to_thread(self._open, manifest, precision, threads=threads)
+        except NotFound:
+            raise NotFound("model", model_id) from None  # deleted since its row was read
+        logger.info(
+            "loaded %s %s in %.1f s: %d at once, %d threads each",
+            model_id,
+            precision,
+            monotonic() - started,
+            runners,
+            threads,
+        )
+        self._loaded[model_id, precision] = BatchQueue(
+            classifier,
+            name=f"predict-{model_id}-{precision}",
+            runners=runners,
+            batch=self._settings.inference_batch,
+            limit=self._settings.inference_queue,
+        )
+        _LOADED.inc()
+        self._make_room(self._settings.inference_sessions)
+
+    def _open(self, manifest: ModelManifest, precision: str, *, threads: int) -> OnnxClassifier:
+        return OnnxClassifier(
+            self._files.fetch(manifest, manifest.exports[precision].file),
+            self._files.fetch(manifest, "tokenizer.json"),
+            max_length=manifest.max_length,
+            threads=threads,
+        )
+
+    def _make_room(self, sessions: int) -> None:
+        while len(self._loaded) > sessions:
+            self._retire(next(iter(self._loaded)))
+
+    def _retire(self, key: tuple[str, str]) -> None:
+        queue = self._loaded.pop(key)
+        queue.close()
+        self._retired = [other for other in self._retired if other.is_running] + [queue]
+        _LOADED.dec()
+
+
+def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None) -> str:
+    available = sorted(manifest.exports)
+    if not available:
+        raise Conflict(
+            "model_not_servable",
+            f"Model {model_id} has no ONNX export: it was uploaded, or has no task head. Run a job with it "
+            "as teacher (the method fine_tuning keeps its size): what comes out of a job is servable.",
+            id=model_id,
+        )
+    if wanted is None:
+        return "fp32" if "fp32" in available else available[0]
+    if wanted not in available:
+        raise InvalidRequest(
+            "precision_not_available",
+            f"Model {model_id} was exported in {' and '.join(available)}, not in {wanted!r}.",
+            pointer="#/parameters/precision",
+            available=available,
+        )
+    return wanted
+
+
+def _scores(labels: Sequence[str], probabilities: Sequence[float], top_k: int | None) -> list[Score]:
+    ranked = sorted(zip(probabilities, labels, strict=True), key=lambda pair: -pair[0])
+    return [{"label": label, "score": probability} for probability, label in ranked[:top_k]]
+
+
+def _share_threads(threads: int, manifest: ModelManifest) -> tuple[int, int]:
+    """Threads of one run, and how many runs go at once."""
+    encoder = manifest.card.count(labels=1).encoder
+    each = min(threads, max(1, encoder // _PARAMETERS_PER_THREAD))
+    return each, threads // each
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
