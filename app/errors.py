@@ -82,7 +82,10 @@ def problem_response(
         "instance": request.url.path,
         "request_id": request_id,
         "errors": [fault.model_dump(exclude_none=True) for fault in faults],
-        "error": {
+        # On this path it is Hugging Face clients that read it, and they expect a string.
+        "error": detail
+        if request.url.path.endswith("/predict")
+        else {
             "message": detail,
             "type": "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
             "code": code,

@@ -12,6 +12,7 @@ from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
 from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
+from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import PROBLEM_RESPONSES, describe
 from app.registry import endpoints as registry
@@ -28,7 +29,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.database = Database(settings.resolved_database_url)
         app.state.queue = Queue(settings.broker_url)
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
+        app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
         yield
+        await app.state.inference.close()
         app.state.database.dispose()
 
     app = FastAPI(
@@ -40,7 +43,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     add_error_handlers(app)
-    describe(app)
+    describe(app, openapi_document())
+    app.router.routes[:0] = inference_routes()
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(

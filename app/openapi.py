@@ -13,9 +13,14 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     }
 }
 
+_PROBLEM = {
+    "description": PROBLEM_RESPONSES["4XX"]["description"],
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 
-def describe(app: FastAPI) -> None:
-    """Let ``app.openapi()`` name problems by their own media type, which FastAPI cannot be told."""
+
+def describe(app: FastAPI, plain_routes: dict[str, Any]) -> None:
+    """Let ``app.openapi()`` say what FastAPI cannot know: the media type of problems, and plain routes."""
     describe_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -25,6 +30,10 @@ def describe(app: FastAPI) -> None:
             for operation in _operations(schema):
                 content = operation["responses"]["4XX"]["content"]
                 content["application/problem+json"] = content.pop("application/json")
+            for operation in _operations(plain_routes):
+                operation["responses"]["4XX"] = _PROBLEM
+            schema["paths"] |= plain_routes["paths"]
+            schema["components"]["schemas"] |= plain_routes["components"]["schemas"]
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
