@@ -13,11 +13,12 @@ from app.core.storage import Storage
 from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.inference import InferenceRuntime, inference_routes, openapi_document
+from app.jobs import endpoints as jobs
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import PROBLEM_RESPONSES, describe
 from app.registry import endpoints as registry
 
-ROUTERS = (registry.router, datasets.router, health.router)
+ROUTERS = (registry.router, datasets.router, jobs.router, health.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -81,7 +81,7 @@ def open_table(
 
 
 @contextmanager
-def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes]]:
+def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
     if not is_gzip:
         yield file
         return
@@ -92,7 +92,7 @@ def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes]]:
 class _Bounded:
     """Reads a file that may be a gzip bomb, or no gzip at all."""
 
-    def __init__(self, content: IO[bytes], place: Place, max_bytes: int) -> None:
+    def __init__(self, content: IO[bytes] | gzip.GzipFile, place: Place, max_bytes: int) -> None:
         self._content = content
         self._place = place
         self._max_bytes = max_bytes

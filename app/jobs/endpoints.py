@@ -1,0 +1,133 @@
+"""``/v1/methods``, ``/v1/plans`` and ``/v1/jobs``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse
+
+from app.core.db.jobs import get_job, list_events, list_jobs
+from app.core.errors import InvalidRequest
+from app.core.shapes import BYTES_PER_PARAMETER
+from app.core.specs import JobSpec
+from app.core.specs.cards import METHOD_CARDS
+from app.core.states import JobStatus
+from app.dependencies import Limit, Page, PageDep, QueueDep, SessionDep, page_of
+from app.jobs import service
+from app.jobs.events import stream_events
+from app.jobs.planning import JobPlan, plan_job
+from app.jobs.schemas import EventRead, JobRead, MethodRead, PlannedTeacher, PlanRead
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+_MAX_KEY = 255
+
+
+@router.get("/methods")
+def list_methods() -> Page[MethodRead]:
+    """Every method: what it does and when to use it, and the JSON Schema of its knobs."""
+    return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
+
+
+@router.post("/plans")
+def plan(spec: JobSpec, session: SessionDep) -> PlanRead:
+    """What a job would do: the student's shape and size, and roughly its steps, time and memory."""
+    return _read_plan(plan_job(session, spec))
+
+
+@router.post("/jobs", status_code=202, responses={200: {"model": PlanRead, "description": "Validated only."}})
+def create(
+    spec: JobSpec,
+    session: SessionDep,
+    queue: QueueDep,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None, Header(description="A repeated request with the same key and body creates no second job.")
+    ] = None,
+    validate_only: Annotated[bool, Query(description="Check, answer with the plan, create nothing.")] = False,
+) -> JobRead | PlanRead:
+    """Queue a job. Poll it, or follow its events."""
+    if validate_only:
+        response.status_code = 200
+        return _read_plan(plan_job(session, spec))
+    key = _bare(idempotency_key) if idempotency_key is not None else None
+    job, is_replay = service.create_job(session, queue, spec, idempotency_key=key)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    if is_replay:
+        response.headers["idempotency-replayed"] = "true"
+    return JobRead.of(job)
+
+
+@router.get("/jobs")
+def list_page(page: PageDep, session: SessionDep, status: JobStatus | None = None) -> Page[JobRead]:
+    """All jobs, newest first."""
+    rows = list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
+    return page_of(JobRead.of, rows, limit=page.limit)
+
+
+@router.get("/jobs/{job_id}")
+def get(job_id: str, session: SessionDep) -> JobRead:
+    """One job: its status, its progress, what was measured, and the student or the error."""
+    return JobRead.of(get_job(session, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: str, session: SessionDep) -> JobRead:
+    """Cancel a job: a queued one at once, a running one as soon as its worker hears of it."""
+    return JobRead.of(service.cancel_job(session, job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_model=Page[EventRead],
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+def list_history(
+    job_id: str,
+    request: Request,
+    session: SessionDep,
+    after: Annotated[int, Query(ge=0, description="The id of the last event that is known already.")] = 0,
+    limit: Limit = 20,
+    last_event_id: Annotated[str | None, Header(description="Of a stream that is taken up again.")] = None,
+) -> Page[EventRead] | Response:
+    """What happened to a job, oldest first: a page, or with `Accept: text/event-stream` a stream.
+
+    The stream carries each event under its id and ends with `done` once the job has ended.
+    """
+    job = get_job(session, job_id)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        if last_event_id is not None and last_event_id.isdecimal():
+            after = int(last_event_id)
+        stream = stream_events(
+            request.app.state.database, job.id, after=after, is_disconnected=request.is_disconnected
+        )
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        return EventSourceResponse(stream, headers=headers)
+    rows = list_events(session, job_id, after=after, limit=limit + 1)
+    has_more = len(rows) > limit
+    events = [EventRead.of(row) for row in rows[:limit]]
+    return Page(data=events, has_more=has_more, next=str(events[-1].id) if has_more else None)
+
+
+def _bare(key: str) -> str:
+    """The key without the quotes that the standard writes and most clients do not."""
+    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 0 < len(bare) <= _MAX_KEY or not bare.isprintable():
+        raise InvalidRequest(
+            "invalid_idempotency_key", f"An Idempotency-Key has 1 to {_MAX_KEY} printable characters."
+        )
+    return bare
+
+
+def _read_plan(plan: JobPlan) -> PlanRead:
+    card = plan.teacher.manifest.card
+    parameters = card.count(labels=len(plan.labels)).total
+    return PlanRead(
+        teacher=PlannedTeacher(
+            id=plan.teacher.id,
+            shape=card.shape,
+            parameters=parameters,
+            size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
+        ),
+        student=plan.student,
+        estimate=plan.estimate,
+    )

@@ -1,0 +1,130 @@
+"""What the endpoints of jobs take and give. The body of a job is ``app.core.specs.JobSpec``."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.core.db.jobs import Job, JobEvent
+from app.core.planning import Estimate, StudentPlan
+from app.core.shapes import Shape
+from app.core.specs import JobSpec, MethodSpec, Precision, Target, TrainingSpec
+from app.core.specs.cards import METHOD_CARDS, METHOD_SPECS, MethodCard
+from app.core.states import JobStatus
+
+
+class MethodRead(MethodCard):
+    """A method: what it does, when to use it, and its knobs."""
+
+    name: str
+    object: Literal["method"] = "method"
+    summary: str
+    parameters: dict[str, Any] = Field(description="JSON Schema of `method` in a job's body.")
+
+    @classmethod
+    def of(cls, name: str) -> "MethodRead":
+        spec = METHOD_SPECS[name]
+        return cls(
+            **METHOD_CARDS[name].model_dump(),
+            name=name,
+            summary=(spec.__doc__ or "").strip(),
+            parameters=spec.model_json_schema(),
+        )
+
+
+class PlannedTeacher(BaseModel):
+    """The model that a job starts from."""
+
+    id: str
+    shape: Shape
+    parameters: int = Field(description="With a head for the data set's labels.")
+    size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
+
+
+class PlanRead(BaseModel):
+    """What a job would do."""
+
+    object: Literal["plan"] = "plan"
+    teacher: PlannedTeacher
+    student: StudentPlan
+    estimate: Estimate
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    stage: str | None = None
+    step: int = 0
+    total_steps: int | None = None
+    fraction: float = Field(default=0.0, description="Of the whole job, from 0 to 1.")
+    eta_s: float | None = None
+
+
+class JobFailure(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class JobRead(BaseModel):
+    """A job: what was asked for, how far it is, and what came of it."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: JobStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    attempt: int = Field(description="A job whose worker is lost is taken up again.")
+    teacher: str
+    dataset: str
+    method: MethodSpec
+    target: Target | None
+    training: TrainingSpec
+    exports: list[Precision]
+    progress: Progress
+    metrics: dict[str, Any] = Field(description="Of `teacher` and `student`, once measured.")
+    student: str | None = Field(description="The new model's id, once the job has succeeded.")
+    error: JobFailure | None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobRead":
+        spec = JobSpec.model_validate(job.spec)
+        failure = None
+        if job.error_code is not None:
+            failure = JobFailure(code=job.error_code, message=job.error_message or "")
+        return cls(
+            id=job.id,
+            status=job.status,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            cancel_requested_at=job.cancel_requested_at,
+            attempt=job.attempt,
+            teacher=spec.teacher,
+            dataset=spec.dataset,
+            method=spec.method,
+            target=spec.target,
+            training=spec.training,
+            exports=spec.exports,
+            progress=Progress.model_validate(job.progress),
+            metrics={name: job.report.get(name) for name in ("teacher", "student")},
+            student=job.student_id,
+            error=failure,
+        )
+
+
+class EventRead(BaseModel):
+    """One thing that happened to a job. Ids count from 1 within the job."""
+
+    id: int
+    object: Literal["job.event"] = "job.event"
+    created_at: datetime
+    kind: str = Field(description="status, metrics or message.")
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: JobEvent) -> "EventRead":
+        return cls(id=event.seq, created_at=event.created_at, kind=event.kind, data=event.data)

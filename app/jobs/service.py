@@ -1,0 +1,82 @@
+"""Creating and cancelling jobs."""
+
+import hashlib
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.db import after_commit
+from app.core.db.base import utc_now
+from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
+from app.core.errors import Conflict, InvalidRequest
+from app.core.queue import Queue
+from app.core.specs import JobSpec
+from app.core.states import JobStatus
+from app.jobs.planning import plan_job
+
+
+def create_job(
+    session: Session, queue: Queue, spec: JobSpec, *, idempotency_key: str | None
+) -> tuple[Job, bool]:
+    """Queue a job, or find the one that the same key created; whether it was found.
+
+    Raises:
+        NotFound: the teacher, the data set or the small model does not exist.
+        InvalidRequest: they do not fit one another, or the key came with another body before.
+        Conflict: the teacher has no head for the task.
+    """
+    fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    if idempotency_key and (earlier := find_by_idempotency_key(session, idempotency_key)):
+        return _replay(earlier, fingerprint), True
+    plan = plan_job(session, spec)
+    job = Job(
+        spec=plan.spec.model_dump(mode="json"),
+        teacher_id=spec.teacher,
+        dataset_id=spec.dataset,
+        method=spec.method.name,
+        idempotency_key=idempotency_key,
+        request_fingerprint=fingerprint,
+    )
+    try:
+        with session.begin_nested():
+            session.add(job)
+    except IntegrityError:
+        # Two requests with one key at once: the other was first, and its row is there by now.
+        earlier = find_by_idempotency_key(session, idempotency_key) if idempotency_key else None
+        if earlier is None:
+            raise
+        return _replay(earlier, fingerprint), True
+    append_event(session, job.id, "status", {"status": job.status.value, "attempt": job.attempt})
+    after_commit(session, lambda: queue.announce(job.id))
+    return job, False
+
+
+def cancel_job(session: Session, job_id: str) -> Job:
+    """End a queued job, or ask the worker of a running one to stop.
+
+    Raises:
+        NotFound: there is no such job.
+        Conflict: it has ended already.
+    """
+    job = lock_job(session, job_id)
+    if job.status.is_terminal:
+        raise Conflict(
+            "job_already_finished",
+            f"Job {job.id} has {job.status}; there is nothing to cancel.",
+            status=job.status.value,
+        )
+    if job.cancel_requested_at is None:
+        job.cancel_requested_at = utc_now()
+    if job.status is JobStatus.QUEUED:
+        move(session, job, JobStatus.CANCELLED)
+    return job
+
+
+def _replay(earlier: Job, fingerprint: str) -> Job:
+    if earlier.request_fingerprint != fingerprint:
+        raise InvalidRequest(
+            "idempotency_key_reused",
+            f"This Idempotency-Key came with another body before and created {earlier.id}. Send a new key.",
+            job=earlier.id,
+        )
+    return earlier
