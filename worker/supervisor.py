@@ -34,7 +34,7 @@ from worker.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
-PIPELINE = (sys.executable, "-m", "worker.pipeline")
+PIPELINE = (sys.executable, "-P", "-m", "worker.pipeline")
 DATABASE_AWAY = (DBAPIError, PoolTimeout)
 
 

@@ -1,0 +1,123 @@
+"""``squeeze …``: one command for each way to run."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from app.core.logging import configure_logging
+from app.core.settings import Settings, get_settings
+
+_DRAIN_S = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    # SIGTERM unwinds as Ctrl-C does, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result: int = options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="squeeze",
+        description="Compression as a service: a transformer in, a target size, a small served student out.",
+        epilog="Settings come from the environment (SQUEEZE_…); the README lists them.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    up = commands.add_parser("up", help="everything on this machine: database, broker, API and one worker")
+    up.add_argument("--data-dir", type=Path, help="where everything is kept (default: .squeeze)")
+    up.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    up.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8000)")
+    up.set_defaults(run=_up)
+
+    for name, run, text in (
+        ("api", _api, "the API alone"),
+        ("worker", _worker, "one worker alone"),
+        ("migrate", _migrate, "bring the database to the newest schema"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(run=run)
+
+    demo = commands.add_parser("demo", help="squeeze a real transformer, end to end, over HTTP")
+    demo.add_argument("--data", type=Path, help="a folder with train.jsonl.gz, dev.jsonl.gz and meta.json")
+    demo.add_argument("--epochs", type=float, help="passes over the training split, for teacher and student")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _up(options: argparse.Namespace) -> int:
+    from app.embedded import ServiceStopped, run_service
+
+    given = {name: getattr(options, name) for name in ("data_dir", "host", "port")}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logging(logging.WARNING)  # the parts of the service speak for themselves
+    _require_training()
+    try:
+        with run_service(settings) as service:
+            service.wait_until_ready()
+            print(f"Squeeze listens on {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+            service.wait()
+    except KeyboardInterrupt:
+        return 0
+    except ServiceStopped as error:
+        print(f"squeeze: {error}", file=sys.stderr)
+        return 1
+
+
+def _api(options: argparse.Namespace) -> int:  # noqa: ARG001
+    import uvicorn
+
+    from app.main import create_app
+
+    settings = get_settings()
+    configure_logging()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:  # noqa: ARG001
+    """Become the worker, which this package does not know: signals reach it as they come."""
+    _require_training()
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.main"])  # noqa: S606
+
+
+def _migrate(options: argparse.Namespace) -> int:  # noqa: ARG001
+    from app.core.db.migrate import upgrade
+
+    upgrade(get_settings().resolved_database_url)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from app.demo.tour import run_tour
+
+    _require_training()
+    return run_tour(options.data, epochs=options.epochs)
+
+
+def _require_training() -> None:
+    if find_spec("torch") is None:
+        raise SystemExit("squeeze: a worker needs torch: pip install 'squeeze[worker]'")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

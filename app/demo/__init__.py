@@ -1,0 +1,1 @@
+"""``squeeze demo``: the service driven as a client would, on a real encoder and real text."""

