@@ -20,21 +20,22 @@ _PROBLEM = {
 
 
 def describe(app: FastAPI, plain_routes: dict[str, Any]) -> None:
-    """Let ``app.openapi()`` say what FastAPI cannot know: the media type of problems, and plain routes."""
-    describe_routes = app.openapi
+    """Make ``app.openapi()`` whole.
+
+    It leaves out plain Starlette routes, whose part is given, and it cannot be told the media type of
+    problems.
+    """
+    describe_own_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
-        is_new = app.openapi_schema is None
-        schema = describe_routes()
-        if is_new:
-            for operation in _operations(schema):
-                content = operation["responses"]["4XX"]["content"]
-                content["application/problem+json"] = content.pop("application/json")
-            for operation in _operations(plain_routes):
-                operation["responses"]["4XX"] = _PROBLEM
+        if app.openapi_schema is None:
+            schema = describe_own_routes()
             schema["paths"] |= plain_routes["paths"]
             schema["components"]["schemas"] |= plain_routes["components"]["schemas"]
-        return schema
+            for operation in _operations(schema):
+                operation["responses"]["4XX"] = _PROBLEM
+        assert app.openapi_schema is not None
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 

@@ -105,7 +105,7 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
     if "max_length" in spec.training.model_fields_set:
         raise InvalidRequest(
             "max_length_too_large",
-            f"max_length is {spec.training.max_length}; the teacher takes {model.max_length} tokens. Ask for less.",
+            f"max_length is {spec.training.max_length}; the teacher takes {model.max_length}. Ask for less.",
             pointer="#/training/max_length",
             largest=model.max_length,
         )

@@ -52,7 +52,8 @@ METHOD_CARDS: Final[dict[str, MethodCard]] = {
         title="Weight Squeezing",
         paper="https://arxiv.org/abs/2010.06993",
         when="To carry over what the teacher knows with little data: the student's weights are learnt maps "
-        "of the teacher's. Gated, it starts from a small pretrained model. A step costs more than a plain one; "
+        "of the teacher's. Gated, it starts from a small pretrained model. A step costs more than a plain "
+        "one; "
         "the deployed student costs nothing more.",
     ),
 }

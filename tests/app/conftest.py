@@ -1,0 +1,108 @@
+"""The API as a client meets it: over HTTP, on a migrated database, a real broker and a folder of files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select
+
+from app.core.db import Base, Database
+from app.core.db.datasets import Dataset
+from app.core.db.jobs import Job
+from app.core.db.models import Model
+from app.core.settings import Settings
+from app.main import create_app
+from tests.conftest import empty_tables
+from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder, zipped
+
+
+@dataclass
+class Api:
+    """A running app and what stands behind it."""
+
+    http: TestClient
+    app: FastAPI
+
+    @property
+    def database(self) -> Database:
+        return self.app.state.database
+
+    def stored(self) -> list[str]:
+        """The keys of every stored file."""
+        return self.app.state.storage.keys("")
+
+    def rows(self) -> dict[str, int]:
+        with self.database.transaction() as session:
+            return {
+                table.__tablename__: session.scalar(select(func.count()).select_from(table))
+                for table in (Model, Dataset, Job)
+            }
+
+    def upload_model(self, archive: Path, name: str = "tiny") -> httpx.Response:
+        with archive.open("rb") as file:
+            return self.http.post("/v1/models", files={"file": (archive.name, file)}, data={"name": name})
+
+    def upload_dataset(self, files: dict[str, Path], name: str = "tiny", **form: str) -> httpx.Response:
+        uploads = {split: (path.name, path.read_bytes()) for split, path in files.items()}
+        return self.http.post("/v1/datasets", files=uploads, data={"name": name, **form})
+
+
+def make_settings(folder: Path, **changes: Any) -> Settings:
+    return Settings(data_dir=folder / "data", **changes)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_url: str, redis_url: str) -> Settings:
+    return make_settings(tmp_path, database_url=postgres_url, broker_url=redis_url)
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Api]:
+    """The app on PostgreSQL, its tables empty."""
+    yield from run_api(settings)
+
+
+@pytest.fixture
+def api_on_both(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Api]:
+    """The app on each database in turn."""
+    yield from run_api(make_settings(tmp_path, database_url=database_url, broker_url=redis_url))
+
+
+def run_api(settings: Settings) -> Iterator[Api]:
+    app = create_app(settings)
+    with TestClient(app, raise_server_exceptions=False) as http:
+        api = Api(http, app)
+        empty_tables(api.database)
+        yield api
+
+
+@pytest.fixture(scope="session")
+def teacher_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with a classifier."""
+    return zipped(tiny_model_folder(tmp_path_factory.mktemp("teacher") / "model", labels=LABELS))
+
+
+@pytest.fixture(scope="session")
+def encoder_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT without a head."""
+    return zipped(tiny_model_folder(tmp_path_factory.mktemp("encoder") / "model"))
+
+
+@pytest.fixture(scope="session")
+def dataset_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return tiny_dataset_files(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture
+def teacher(api: Api, teacher_archive: Path) -> str:
+    return api.upload_model(teacher_archive).json()["id"]
+
+
+@pytest.fixture
+def dataset(api: Api, dataset_files: dict[str, Path]) -> str:
+    return api.upload_dataset(dataset_files).json()["id"]
