@@ -105,7 +105,9 @@ class Reporter:
         self._held.clear()
 
     def _seconds_left(self, step: int, total_steps: int, now: float) -> float | None:
-        """From the rate since the first step of this attempt."""
+        """From the rate since the first step of this attempt, which may be a late one of the job."""
+        if step == 0:
+            return None
         if self._training_began is None:
             self._training_began = (step, now)
         first_step, began = self._training_began

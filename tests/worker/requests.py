@@ -1,0 +1,193 @@
+"""Requests for the pipeline, over a real store with tiny models and data in it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.core.ids import new_id
+from app.core.manifest import DatasetManifest, ModelManifest
+from app.core.specs import JobSpec
+from app.core.storage import Storage
+from app.datasets.intake import Columns, Table
+from app.datasets.intake import prepare as prepare_dataset
+from app.registry.intake import prepare as prepare_model
+from tests.tiny import tiny_dataset_files
+from worker.child import child_environment
+from worker.context import Cancellation, Reporter
+from worker.pipeline import run
+from worker.protocol import (
+    CHILD_EVENT,
+    Cancelled,
+    DatasetRef,
+    Failed,
+    JobRequest,
+    Message,
+    Metrics,
+    ModelRef,
+    Progress,
+    Succeeded,
+    read_outcome,
+    write_request,
+)
+
+Event = Progress | Metrics | Message
+
+
+class Shelf:
+    """A folder store with models and data sets that requests can name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = f"file://{root / 'files'}"
+        self.storage = Storage.from_url(self.url)
+
+    def add_model(self, folder: Path) -> ModelRef:
+        """Register a Hugging Face folder, which is used up."""
+        id_ = new_id("mdl")
+        target = self.root / id_
+        target.mkdir()
+        manifest = prepare_model(folder, target, pickles=())
+        files = self.storage.put_folder(f"models/{id_}", target)
+        return ModelRef(id=id_, manifest=manifest.model_copy(update={"files": files}))
+
+    def add_dataset(self, *, train: int = 256, dev: int = 64, test: int = 64) -> DatasetRef:
+        id_ = new_id("dst")
+        target = self.root / id_
+        target.mkdir()
+        paths = tiny_dataset_files(self.root / f"{id_}-source", train=train, dev=dev, test=test)
+        with ExitStack() as stack:
+            prepared = prepare_dataset(
+                {
+                    split: Table(stack.enter_context(path.open("rb")), path.name)
+                    for split, path in paths.items()
+                },
+                target,
+                columns=Columns(),
+                labels=None,
+                max_rows=10_000,
+                max_bytes=10**7,
+            )
+        manifest = DatasetManifest(
+            files=self.storage.put_folder(f"datasets/{id_}", target),
+            task="text_classification",
+            **vars(prepared),
+        )
+        return DatasetRef(id=id_, manifest=manifest)
+
+    def request(
+        self,
+        teacher: ModelRef,
+        dataset: DatasetRef,
+        method: str | dict[str, Any],
+        *,
+        target: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        exports: Sequence[str] = ("fp32", "int8"),
+        **changes: Any,
+    ) -> JobRequest:
+        job_id = new_id("job")
+        spec = JobSpec.model_validate(
+            {
+                "teacher": teacher.id,
+                "dataset": dataset.id,
+                "method": {"name": method} if isinstance(method, str) else method,
+                "target": target,
+                "training": {"batch_size": 32, "max_length": 32, "evaluations": 2} | (training or {}),
+                "exports": list(exports),
+            }
+        )
+        values = {
+            "job_id": job_id,
+            "attempt": 1,
+            "spec": spec,
+            "student_id": new_id("mdl"),
+            "teacher": teacher,
+            "small_model": None,
+            "dataset": dataset,
+            "storage_url": self.url,
+            "s3_endpoint": None,
+            "cache_dir": self.root / "cache",
+            "onnx_tolerance": 1e-4,
+            "int8_min_agreement": 0.5,
+            "output_prefix": f"models/{job_id}-1",
+        }
+        return JobRequest(**(values | changes))
+
+
+class RunningPipeline:
+    """The real child process, its events read as they come."""
+
+    def __init__(self, request: JobRequest, workdir: Path) -> None:
+        workdir.mkdir(exist_ok=True)
+        self.workdir = workdir
+        write_request(workdir, request)
+        self._log = (workdir / "stderr").open("w+")
+        environment = child_environment(os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker.pipeline", str(workdir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env=environment,
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Each event when it is sent, until the process closes its end."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield CHILD_EVENT.validate_json(line)
+
+    def outcome(self) -> Succeeded | Failed | Cancelled | None:
+        self.process.wait(timeout=120)
+        return read_outcome(self.workdir)
+
+    @property
+    def stderr(self) -> str:
+        return (self.workdir / "stderr").read_text()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self._log):
+            assert pipe is not None
+            pipe.close()
+
+
+@contextmanager
+def running_pipeline(request: JobRequest, workdir: Path) -> Iterator[RunningPipeline]:
+    pipeline = RunningPipeline(request, workdir)
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()
+
+
+def run_pipeline(request: JobRequest, workdir: Path) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
+    """Run to the end; what came of it and what was reported."""
+    with running_pipeline(request, workdir) as pipeline:
+        events = list(pipeline.events())
+        outcome = pipeline.outcome()
+        print(pipeline.stderr)  # shown where a test fails
+        assert pipeline.process.returncode == 0
+        assert outcome is not None
+        return outcome, events
+
+
+def run_here(request: JobRequest, workdir: Path) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
+    """The same without a process of its own, which saves the time to start one."""
+    workdir.mkdir(exist_ok=True)
+    events: list[Event] = []
+    outcome = run(request, workdir, reporter=Reporter(events.append), cancellation=Cancellation())
+    return outcome, events
+
+
+def fetch_model(shelf: Shelf, manifest: ModelManifest, folder: Path) -> Path:
+    """A stored model's files in a local folder."""
+    for name in manifest.files.entries:
+        shelf.storage.fetch(f"{manifest.files.prefix}/{name}", folder / name)
+    return folder

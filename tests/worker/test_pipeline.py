@@ -1,0 +1,319 @@
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from app.core.errors import NotFound, RetryableJobError
+from app.core.manifest import FileEntry
+from tests.tiny import LABELS, tiny_model_folder
+from tests.worker.requests import (
+    Shelf,
+    fetch_model,
+    run_here,
+    run_pipeline,
+    running_pipeline,
+)
+from worker.evaluation.evaluate import OnnxNetwork
+from worker.modeling.loading import load_network
+from worker.pipeline import _failure
+from worker.protocol import (
+    Cancelled,
+    DatasetRef,
+    Failed,
+    JobRequest,
+    Metrics,
+    ModelRef,
+    Progress,
+    Succeeded,
+)
+
+QUICK = {"learning_rate": 2e-3}
+SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def dataset(shelf: Shelf) -> DatasetRef:
+    return shelf.add_dataset()
+
+
+@pytest.fixture(scope="module")
+def encoder(shelf: Shelf) -> ModelRef:
+    return shelf.add_model(tiny_model_folder(shelf.root / "encoder"))
+
+
+@pytest.fixture(scope="module")
+def teacher(shelf: Shelf, encoder: ModelRef, dataset: DatasetRef) -> ModelRef:
+    """Made by the pipeline itself, out of the encoder."""
+    request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 8})
+    outcome, _ = run_here(request, shelf.root / "teacher")
+    assert isinstance(outcome, Succeeded), outcome
+    return ModelRef(id=request.student_id, manifest=outcome.manifest)
+
+
+def student_weights(outcome: object) -> str:
+    assert isinstance(outcome, Succeeded), outcome
+    return outcome.manifest.files.entries["model.safetensors"].sha256
+
+
+class TestSuccess:
+    def test_a_student_is_trained_measured_checked_and_stored(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(
+            teacher, dataset, "weight_squeezing", target=SMALL, training=QUICK | {"epochs": 4}
+        )
+        outcome, events = run_pipeline(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+
+        manifest = outcome.manifest
+        assert manifest.files.prefix == request.output_prefix
+        assert set(manifest.files.entries) == {
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "model.fp32.onnx",
+            "model.int8.onnx",
+        }
+        folder = fetch_model(shelf, manifest, tmp_path / "student")
+        for name, entry in manifest.files.entries.items():
+            assert FileEntry.of(folder / name) == entry
+        network = load_network(folder, manifest, labels=LABELS)
+        assert network.num_parameters() == manifest.parameters
+        assert manifest.parameters == manifest.card.count(labels=2).total < teacher.manifest.parameters
+        assert manifest.labels == LABELS
+        assert manifest.max_length == 32
+        assert manifest.exports["fp32"].max_logit_difference < 1e-4
+        OnnxNetwork(folder / manifest.exports["int8"].file)
+
+        report = outcome.report
+        assert report["student"]["quality"] == outcome.metrics
+        assert set(report["teacher"]["quality"]) == {"dev", "test"}
+        assert report["ratios"]["parameters"] > 2
+        assert set(report["student"]["exports"]["int8"]["latency_ms"]) == {"1", "32"}
+
+        progress = [event for event in events if isinstance(event, Progress)]
+        stages = list(dict.fromkeys(event.stage for event in progress))
+        assert stages[:4] == ["fetching", "loading", "tokenizing", "evaluating_teacher"]
+        assert stages[-5:] == ["evaluating", "exporting", "checking", "measuring", "storing"]
+        fractions = [event.fraction for event in progress]
+        assert fractions == sorted(fractions)
+        assert any("loss" in event.values for event in events if isinstance(event, Metrics))
+
+    def test_fine_tuning_makes_a_teacher_out_of_an_encoder(
+        self, teacher: ModelRef, encoder: ModelRef
+    ) -> None:
+        assert encoder.manifest.task is None
+        assert teacher.manifest.task == "text_classification"
+        assert teacher.manifest.card == encoder.manifest.card
+        assert teacher.manifest.exports["fp32"].metric > 0.7
+
+    def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        weights = []
+        for run, seed in enumerate([1, 1, 2]):
+            training = QUICK | {"epochs": 1, "seed": seed}
+            request = shelf.request(encoder, dataset, "fine_tuning", training=training, exports=["fp32"])
+            outcome, _ = run_here(request, tmp_path / str(run))
+            weights.append(student_weights(outcome))
+        assert weights[0] == weights[1] != weights[2]
+
+    def test_the_test_split_changes_what_is_reported_and_nothing_else(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        other = shelf.add_dataset(test=21)
+        without = shelf.add_dataset(test=0)
+        outcomes = []
+        for run, data in enumerate([dataset, other, without]):
+            request = shelf.request(
+                teacher, data, "scratch", target=SMALL, training=QUICK | {"epochs": 1}, exports=["fp32"]
+            )
+            outcomes.append(run_here(request, tmp_path / str(run))[0])
+        assert len({student_weights(outcome) for outcome in outcomes}) == 1
+        tests = [outcome.metrics.get("test") for outcome in outcomes]
+        assert tests[0] != tests[1]
+        assert tests[2] is None
+
+
+class TestTeacherExports:
+    def test_a_teacher_without_onnx_files_gets_them_once(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = fetch_model(shelf, teacher.manifest, tmp_path / "upload")
+        uploaded = shelf.add_model(folder)
+        assert not uploaded.manifest.exports
+
+        def squeeze(run: str, model: ModelRef) -> Succeeded:
+            request = shelf.request(model, dataset, "scratch", target=SMALL, training=QUICK | {"epochs": 1})
+            outcome, _ = run_here(request, tmp_path / run)
+            assert isinstance(outcome, Succeeded), outcome
+            return outcome
+
+        first = squeeze("first", uploaded)
+        assert set(first.teacher_exports) == {"fp32", "int8"}
+        for export in first.teacher_exports.values():
+            stored = tmp_path / export.file
+            shelf.storage.fetch(f"{uploaded.manifest.files.prefix}/{export.file}", stored)
+            assert FileEntry.of(stored) == first.teacher_files[export.file]
+            assert export.size_bytes == stored.stat().st_size
+        cached = sorted(
+            (shelf.root / "cache" / "onnx").rglob("*.onnx"), key=lambda path: path.stat().st_mtime
+        )
+        written = [path.stat().st_mtime_ns for path in cached]
+
+        assert squeeze("second", uploaded).teacher_files == first.teacher_files
+        assert [path.stat().st_mtime_ns for path in cached] == written
+
+        manifest = uploaded.manifest.model_copy(update={"exports": first.teacher_exports})
+        manifest.files.entries.update(first.teacher_files)
+        third = squeeze("third", uploaded.model_copy(update={"manifest": manifest}))
+        assert third.teacher_exports == {}
+        assert third.report["teacher"]["exports"]["fp32"]["latency_ms"]
+
+
+class TestFailure:
+    def test_a_teacher_that_knows_nothing(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "scratch", target=SMALL)
+        outcome, _ = run_pipeline(request, tmp_path)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "teacher_not_trained"
+        assert "0.500" in outcome.message
+        assert "fine_tuning" in outcome.message
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_an_onnx_file_beyond_tolerance_is_never_stored(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(
+            encoder, dataset, "fine_tuning", training={"epochs": 0.1}, exports=["fp32"], onnx_tolerance=1e-12
+        )
+        outcome, _ = run_here(request, tmp_path)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "onnx_parity_failed"
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_diverging_training_says_so(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model")
+        weights = load_file(folder / "model.safetensors")
+        weights["embeddings.LayerNorm.weight"] *= 1e38  # finite, until something is multiplied with it
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        outcome, _ = run_here(
+            shelf.request(shelf.add_model(folder), dataset, "fine_tuning"), tmp_path / "work"
+        )
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "training_diverged"
+
+    def test_a_stored_file_that_changed(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
+        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
+        stored = shelf.root / "files" / model.manifest.files.prefix / "model.safetensors"
+        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "file_corrupted"
+        assert "model.safetensors" in outcome.message
+
+    def test_a_stored_file_that_is_gone(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
+        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
+        shelf.storage.delete_prefix(model.manifest.files.prefix)
+        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "file_not_found"
+
+    @pytest.mark.parametrize(
+        ("error", "code", "retryable"),
+        [
+            (MemoryError(), "out_of_memory", False),
+            (
+                RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+                "out_of_memory",
+                False,
+            ),
+            (RetryableJobError("lost", "Later."), "lost", True),
+            (NotFound("file", "x"), "file_not_found", False),
+            (ValueError("secret/path"), "internal_error", False),
+        ],
+    )
+    def test_every_error_has_a_code_and_tells_no_internals(
+        self, error: Exception, code: str, retryable: bool
+    ) -> None:
+        failed = _failure(error)
+        assert (failed.code, failed.retryable) == (code, retryable)
+        assert "secret" not in failed.message
+
+    def test_memory_names_the_knobs(self) -> None:
+        for knob in ("batch_size", "micro_batch_size", "max_length"):
+            assert knob in _failure(MemoryError()).message
+
+
+class TestInterruption:
+    def test_sigterm_ends_training_at_the_next_step(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 1000})
+        with running_pipeline(request, tmp_path) as pipeline:
+            events = pipeline.events()
+            assert any(event.stage == "training" and event.step > 0 for event in progress_of(events))
+            pipeline.process.send_signal(signal.SIGTERM)
+            asked_at = time.monotonic()
+            for _ in events:
+                pass
+            assert isinstance(pipeline.outcome(), Cancelled)
+            assert pipeline.process.returncode == 0
+            assert time.monotonic() - asked_at < 10
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        def request(attempt: int) -> JobRequest:
+            return shelf.request(
+                encoder,
+                dataset,
+                "fine_tuning",
+                training=QUICK | {"epochs": 12},
+                exports=["fp32"],
+                attempt=attempt,
+                checkpoint_interval_s=0.05,
+            )
+
+        undisturbed, _ = run_here(request(1), tmp_path / "undisturbed")
+
+        workdir = tmp_path / "killed"
+        with running_pipeline(request(1), workdir) as pipeline:
+            killed_at = next(
+                event.step
+                for event in progress_of(pipeline.events())
+                if event.stage == "training" and event.step > 20
+            )
+            pipeline.process.kill()
+            assert pipeline.outcome() is None
+        assert killed_at < 96, "the training was over before it could be killed"
+
+        resumed, events = run_pipeline(request(2), workdir)
+        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
+        assert losses[0] > 10, "the second attempt began from the start"
+        assert student_weights(resumed) == student_weights(undisturbed)
+
+    def test_the_child_dies_with_its_supervisor(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "fine_tuning", training={"epochs": 1000})
+        with running_pipeline(request, tmp_path) as pipeline:
+            next(iter(pipeline.events()))
+            assert pipeline.process.stdin is not None
+            pipeline.process.stdin.close()
+            assert pipeline.process.wait(timeout=10) == -signal.SIGKILL
+
+
+def progress_of(events: Iterator[object]) -> Iterator[Progress]:
+    return (event for event in events if isinstance(event, Progress))
