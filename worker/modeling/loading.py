@@ -7,10 +7,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
-from app.core.manifest import ModelManifest
+from app.core.manifest import Files, ModelManifest
 from app.core.shapes import EncoderCard, Shape
 from worker.contracts import Teacher
 from worker.modeling.anatomy import ANATOMIES
+
+_MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def load_teacher(folder: Path, manifest: ModelManifest, *, labels: list[str]) -> Teacher:
@@ -19,7 +21,7 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, labels: list[str]) ->
         network=load_network(folder, manifest, labels=labels),
         tokenizer=load_tokenizer(folder),
         card=manifest.card,
-        digest=manifest.files.digest,
+        digest=_digest(manifest.files),
     )
 
 
@@ -53,6 +55,11 @@ def build_network(teacher: PreTrainedModel, card: EncoderCard, shape: Shape) -> 
     }
     config = type(teacher.config).from_dict(values)
     return anatomy.network(config).eval()
+
+
+def _digest(files: Files) -> str:
+    """Of what decides a teacher's answers; ONNX files may be added to a model later."""
+    return Files(prefix="", entries={name: files.entries[name] for name in _MODEL_FILES}).digest
 
 
 def _config(folder: Path, card: EncoderCard, labels: list[str]) -> PretrainedConfig:
