@@ -1,12 +1,11 @@
 """Local copies of stored model files, each checked against its manifest."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from uuid import uuid4
 
 from app.core.errors import Unavailable
-from app.core.manifest import ModelManifest
+from app.core.manifest import FileEntry, ModelManifest
 from app.core.storage import Storage
 
 
@@ -24,18 +23,19 @@ class ModelFiles:
             NotFound: the store has no such file.
             Unavailable: the stored file is not the one that was registered.
         """
-        expected = manifest.files.entries[name].sha256
+        expected = manifest.files.entries[name]
         path = self._folder / manifest.files.digest / name
-        if path.exists() and _sha256(path) == expected:
+        if path.exists() and FileEntry.of(path) == expected:
             return path
         # Under a name of its own until it is whole: other processes share this folder.
         partial = path.with_name(f"{name}.{uuid4().hex}")
         try:
             self._storage.fetch(f"{manifest.files.prefix}/{name}", partial)
-            if (actual := _sha256(partial)) != expected:
+            found = FileEntry.of(partial)
+            if found != expected:
                 raise Unavailable(
                     "model_file_damaged",
-                    f"The stored {name} has sha256 {actual}, but {expected} was registered. Restore the "
+                    f"The stored {name} has sha256 {found.sha256}, not {expected.sha256}. Restore the "
                     "file, or register the model again.",
                     name=name,
                 )
@@ -46,8 +46,3 @@ class ModelFiles:
 
     def drop(self, manifest: ModelManifest) -> None:
         shutil.rmtree(self._folder / manifest.files.digest, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
