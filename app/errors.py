@@ -162,7 +162,8 @@ def _fault(item: dict[str, Any]) -> Fault:
     if where != "body":
         return Fault(detail=f"{where} {'.'.join(path)}: {message}")
     if item["type"] == "json_invalid":
-        return Fault(detail=f"The body is not JSON: {item['ctx']['error']} at character {path[0]}.")
+        place = f" at character {path[0]}" if path else ""
+        return Fault(detail=f"The body is not JSON: {item['ctx']['error']}{place}.")
     named = ""
     if path[:1] == ["method"] and len(path) > 2:
         named = f"method {path.pop(1)}: "

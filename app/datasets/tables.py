@@ -85,7 +85,7 @@ def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes] | gzip.Gzi
     if not is_gzip:
         yield file
         return
-    with gzip.GzipFile(fileobj=file) as content:
+    with gzip.GzipFile(fileobj=file, mode="rb") as content:
         yield content
 
 

@@ -141,7 +141,7 @@ def _plain(archive: BinaryIO, *, is_gzip: bool) -> Iterator["_ShortReads"]:
     if not is_gzip:
         yield _ShortReads(archive)
         return
-    with gzip.GzipFile(fileobj=archive) as stream:
+    with gzip.GzipFile(fileobj=archive, mode="rb") as stream:
         yield _ShortReads(stream)
 
 

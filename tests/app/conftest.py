@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
-from app.core.db import Base, Database
+from app.core.db import Database
 from app.core.db.datasets import Dataset
 from app.core.db.jobs import Job
 from app.core.db.models import Model

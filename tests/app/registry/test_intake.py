@@ -1,0 +1,344 @@
+"""Whatever is wrong with an upload: a 4xx that says what to do, and nothing left behind."""
+
+import io
+import json
+import pickle
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.app.conftest import Api, make_settings, run_api
+from tests.tiny import LABELS, tarred, tiny_model_folder, tiny_tokenizer, zipped
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("pristine") / "model", labels=LABELS)
+
+
+@pytest.fixture
+def folder(pristine: Path, tmp_path: Path) -> Path:
+    """A sound model folder, to be spoilt."""
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for path in pristine.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def refused(api: Api, archive: Path, code: str, *, status: int = 422) -> str:
+    """The message of a refusal that left no row and no file."""
+    response = api.upload_model(archive)
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
+    assert response.headers["content-type"] == "application/problem+json"
+    assert api.stored() == []
+    assert api.rows() == {"models": 0, "datasets": 0, "jobs": 0}
+    return problem["detail"]
+
+
+def edit_config(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def write_tar(path: Path, *members: tarfile.TarInfo, content: bytes = b"") -> Path:
+    with tarfile.open(path, "w:gz") as file:
+        for member in members:
+            member.size = len(content) if member.isreg() else 0
+            file.addfile(member, io.BytesIO(content))
+    return path
+
+
+class TestArchive:
+    def test_not_an_archive(self, api, tmp_path):
+        path = tmp_path / "model.zip"
+        path.write_bytes(b"hello, I am a model" * 100)
+        assert "Pack the model's folder" in refused(api, path, "invalid_archive")
+
+    def test_empty_file(self, api, tmp_path):
+        (tmp_path / "model.zip").touch()
+        refused(api, tmp_path / "model.zip", "invalid_archive")
+
+    @pytest.mark.parametrize("make", [zipped, tarred])
+    def test_truncated(self, api, folder, make):
+        archive = make(folder)
+        archive.write_bytes(archive.read_bytes()[:-40_000])
+        refused(api, archive, "invalid_archive")
+
+    def test_damaged_member(self, api, folder):
+        archive = zipped(folder)
+        content = bytearray(archive.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        archive.write_bytes(bytes(content))
+        refused(api, archive, "invalid_archive")
+
+    @pytest.mark.parametrize(
+        "name", ["../config.json", "a/../../config.json", "/etc/config.json", "a\\..\\b", "C:/x"]
+    )
+    def test_names_that_lead_out(self, api, tmp_path, name):
+        path = write_zip(tmp_path / "model.zip", {"config.json": b"{}", name: b"{}"})
+        assert "relative names" in refused(api, path, "unsafe_archive")
+        assert not (tmp_path.parent / "config.json").exists()
+
+    def test_names_that_lead_out_of_a_tar(self, api, tmp_path):
+        refused(api, write_tar(tmp_path / "m.tar.gz", tarfile.TarInfo("../../config.json")), "unsafe_archive")
+
+    @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+    def test_links_and_devices(self, api, tmp_path, kind):
+        member = tarfile.TarInfo("model.safetensors")
+        member.type, member.linkname = kind, "/etc/passwd"
+        assert "plain files" in refused(api, write_tar(tmp_path / "m.tar.gz", member), "unsafe_archive")
+
+    def test_link_in_a_zip(self, api, tmp_path):
+        link = zipfile.ZipInfo("config.json")
+        link.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+            file.writestr(link, "/etc/passwd")
+        refused(api, tmp_path / "model.zip", "unsafe_archive")
+
+    def test_a_name_for_a_file_and_a_folder(self, api, tmp_path):
+        members = {"config.json": b"{}", "config.json/config.json": b"{}"}
+        refused(api, write_zip(tmp_path / "model.zip", members), "invalid_archive")
+
+    def test_bomb(self, api, tmp_path):
+        path = write_zip(tmp_path / "model.zip", {"model.safetensors": bytes(64 * 2**20)})
+        assert "200 times" in refused(api, path, "archive_bomb")
+
+    def test_bomb_in_a_tar(self, api, tmp_path):
+        path = write_tar(
+            tmp_path / "m.tar.gz", tarfile.TarInfo("model.safetensors"), content=bytes(64 * 2**20)
+        )
+        refused(api, path, "archive_bomb")
+
+    def test_bomb_in_a_header_of_a_tar(self, api, tmp_path):
+        """An extended header is read whole, before anything is known of the member."""
+        header = tarfile.TarInfo("pax")
+        header.type = tarfile.XHDTYPE
+        header.size = 64 * 2**20
+        with tarfile.open(tmp_path / "m.tar.gz", "w:gz") as file:
+            file.fileobj.write(header.tobuf(tarfile.USTAR_FORMAT))
+            file.fileobj.write(bytes(header.size))
+        refused(api, tmp_path / "m.tar.gz", "invalid_archive")
+
+    def test_too_many_members(self, api, tmp_path):
+        path = write_zip(tmp_path / "model.zip", {f"{i}.txt": b"x" for i in range(1001)})
+        assert "1000 members" in refused(api, path, "archive_too_large", status=413)
+
+    def test_too_many_bytes(self, tmp_path, postgres_url, folder):
+        settings = make_settings(tmp_path, database_url=postgres_url, max_unpacked_bytes=50_000)
+        for api in run_api(settings):
+            assert "50,000 bytes" in refused(api, zipped(folder), "archive_too_large", status=413)
+
+
+class TestWeights:
+    def test_pickled(self, api, folder):
+        (folder / "model.safetensors").unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": 1}))
+        assert "safe_serialization=True" in refused(api, zipped(folder), "pickled_weights")
+
+    def test_pickled_under_another_name(self, api, folder):
+        (folder / "model.safetensors").write_bytes(pickle.dumps({"weight": [1] * 100}))
+        refused(api, zipped(folder), "pickled_weights")
+
+    def test_pickled_in_a_zip_under_another_name(self, api, folder):
+        write_zip(folder / "model.safetensors", {"archive/data.pkl": pickle.dumps({})})
+        refused(api, zipped(folder), "pickled_weights")
+
+    def test_pickled_besides_safetensors_is_left_behind(self, api, folder):
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": 1}))
+        assert api.upload_model(zipped(folder)).status_code == 201
+        assert not any("pytorch" in key for key in api.stored())
+
+    def test_missing(self, api, folder):
+        (folder / "model.safetensors").unlink()
+        assert "save_pretrained" in refused(api, zipped(folder), "missing_weights")
+
+    def test_sharded(self, api, folder):
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+        (folder / "model.safetensors.index.json").write_text("{}")
+        assert "max_shard_size" in refused(api, zipped(folder), "sharded_weights")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\0" * 100,
+            struct.pack("<Q", 2**40) + b"{}",
+            struct.pack("<Q", 2) + b"{]",
+            struct.pack("<Q", 56)
+            + b'{"a.weight":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}'[:56]
+            + b"1234",
+        ],
+        ids=["empty", "zeros", "endless header", "bad header", "cut header"],
+    )
+    def test_not_safetensors(self, api, folder, content):
+        (folder / "model.safetensors").write_bytes(content)
+        refused(api, zipped(folder), "invalid_weights")
+
+    def test_truncated(self, api, folder):
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1000])
+        refused(api, zipped(folder), "invalid_weights")
+
+    def test_missing_tensor(self, api, folder):
+        tensors = load_file(folder / "model.safetensors")
+        del tensors["bert.encoder.layer.1.attention.self.query.weight"]
+        save_file(tensors, folder / "model.safetensors")
+        assert "layer.1.attention.self.query" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+    @pytest.mark.parametrize("changes", [{"hidden_size": 64}, {"vocab_size": 999}, {"num_hidden_layers": 3}])
+    def test_config_of_a_larger_model(self, api, folder, changes):
+        edit_config(folder, **changes)
+        assert "one and the same model" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+    def test_config_of_a_shallower_model(self, api, folder):
+        edit_config(folder, num_hidden_layers=1)
+        assert "does not mean" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+    def test_labels_that_the_classifier_does_not_have(self, api, folder):
+        edit_config(folder, id2label={"0": "a", "1": "b", "2": "c"})
+        assert "3 labels" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+    def test_quantised(self, api, folder):
+        tensors = load_file(folder / "model.safetensors")
+        name = "bert.encoder.layer.0.output.dense.weight"
+        tensors[name] = tensors[name].astype("int8")
+        save_file(tensors, folder / "model.safetensors")
+        assert "floating-point" in refused(api, zipped(folder), "invalid_weights")
+
+    def test_regression_head(self, api, tmp_path):
+        folder = tiny_model_folder(tmp_path / "regression", labels=["score"])
+        assert "without the head" in refused(api, zipped(folder), "unsupported_head")
+
+
+class TestConfig:
+    def test_missing(self, api, folder):
+        (folder / "config.json").unlink()
+        assert "save_pretrained" in refused(api, zipped(folder), "missing_config")
+
+    @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"model_type": "\xff'])
+    def test_not_json(self, api, folder, text):
+        (folder / "config.json").write_bytes(text.encode("latin-1"))
+        refused(api, zipped(folder), "invalid_config")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"auto_map": {"AutoModel": "evil--modeling.Model"}},
+            {"trust_remote_code": True},
+            {"_attn_implementation": "attacker/kernel"},
+            {"_attn_implementation_internal": "attacker/kernel"},
+            {"vision_config": {"nested": [{"auto_map": {}}]}},
+        ],
+    )
+    def test_remote_code(self, api, folder, changes):
+        edit_config(folder, **changes)
+        assert "never loads" in refused(api, zipped(folder), "remote_code")
+
+    def test_remote_code_of_the_tokenizer(self, api, folder):
+        (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.T", null]}}')
+        refused(api, zipped(folder), "remote_code")
+
+    @pytest.mark.parametrize("model_type", ["gpt2", None, 7, ["bert"]])
+    def test_unknown_architecture(self, api, folder, model_type):
+        edit_config(folder, model_type=model_type)
+        assert "distilbert" in refused(api, zipped(folder), "unknown_architecture")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"hidden_size": "32"},
+            {"hidden_size": -1},
+            {"hidden_size": 10**12},
+            {"num_attention_heads": 5},
+            {"num_hidden_layers": 1.5},
+            {"hidden_act": "exec"},
+            {"layer_norm_eps": float("nan")},
+            {"pad_token_id": 10_000},
+            {"position_embedding_type": "relative_key"},
+            {"is_decoder": True},
+            {"id2label": {"0": "a", "2": "b"}},
+            {"id2label": {"0": "a", "1": "a"}},
+            {"id2label": {"0": "a", "1": "b\0"}},
+            {"id2label": ["a", "b"]},
+        ],
+        ids=str,
+    )
+    def test_values_out_of_bounds(self, api, folder, changes):
+        edit_config(folder, **changes)
+        refused(api, zipped(folder), "invalid_config")
+
+    def test_quantised(self, api, folder):
+        edit_config(folder, quantization_config={"quant_method": "bitsandbytes"})
+        refused(api, zipped(folder), "quantized_weights")
+
+
+class TestTokenizer:
+    def test_missing(self, api, folder):
+        (folder / "tokenizer.json").unlink()
+        assert "AutoTokenizer" in refused(api, zipped(folder), "missing_tokenizer")
+
+    @pytest.mark.parametrize("text", ["", "{}", '{"model": {"type": "WordPiece"}}'])
+    def test_unreadable(self, api, folder, text):
+        (folder / "tokenizer.json").write_text(text)
+        refused(api, zipped(folder), "invalid_tokenizer")
+
+    def test_larger_than_the_embeddings(self, api, folder):
+        tokenizer = type(tiny_tokenizer()).from_str(tiny_tokenizer().to_str())
+        tokenizer.add_tokens(["another"])
+        tokenizer.save(str(folder / "tokenizer.json"))
+        assert "trained with" in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+
+    def test_word_list_without_special_tokens(self, api, folder):
+        (folder / "tokenizer.json").unlink()
+        (folder / "vocab.txt").write_text("a\nb\n")
+        assert "[CLS]" in refused(api, zipped(folder), "invalid_tokenizer")
+
+
+class TestRequest:
+    def test_name_and_file_are_required(self, api, folder):
+        response = api.http.post("/v1/models", files={"other": b"x"})
+        assert response.status_code == 422
+        assert {fault["pointer"] for fault in response.json()["errors"]} == {"#/file", "#/name"}
+
+    def test_a_name_that_postgres_would_refuse(self, api, folder):
+        assert api.upload_model(zipped(folder), name="a\0b").status_code == 422
+        assert api.stored() == []
+
+    def test_a_body_longer_than_allowed(self, tmp_path, postgres_url, folder):
+        settings = make_settings(tmp_path, database_url=postgres_url, max_upload_bytes=10_000)
+        for api in run_api(settings):
+            refused(api, zipped(folder), "request_entity_too_large", status=413)
+
+    def test_neither_json_nor_form(self, api):
+        response = api.http.post("/v1/models", content=b"hello")
+        assert response.status_code == 422
+
+
+def test_a_failing_commit_leaves_no_files(api, folder):
+    """The row is refused after the files were stored."""
+    from sqlalchemy import event
+
+    def refuse(_connection):
+        raise RuntimeError("disk full")
+
+    event.listen(api.database.engine, "commit", refuse)
+    response = api.upload_model(zipped(folder))
+    event.remove(api.database.engine, "commit", refuse)
+    assert response.status_code == 500
+    assert "disk full" not in response.text
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+    assert api.stored() == []
+    assert api.rows()["models"] == 0
