@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
+from app.core.manifest import Task
 from app.core.shapes import EncoderCard, Shape
 from app.core.specs import MethodSpec, TrainingSpec
 
@@ -55,6 +56,7 @@ class TokenizedSplit:
 class TaskData:
     """A data set in the teacher's tokens. ``test`` is not here: a method cannot look at it."""
 
+    task: Task
     train: TokenizedSplit
     dev: TokenizedSplit
     unlabeled: TokenizedSplit | None

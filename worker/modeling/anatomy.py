@@ -46,11 +46,32 @@ class Anatomy:
     shape_fields: dict[str, str]
     """Our name of a dimension -> the config's."""
 
-    def part(self, network: nn.Module, layer: int, role: str) -> nn.Module:
-        return network.get_submodule(self.part_name(layer, role))
+    def linear(self, network: nn.Module, layer: int, role: str) -> nn.Linear:
+        return linear(network, self.part_name(layer, role))
+
+    def norm(self, network: nn.Module, layer: int, role: str) -> nn.LayerNorm:
+        return norm(network, self.part_name(layer, role))
 
     def part_name(self, layer: int, role: str) -> str:
         return f"{self.layers}.{layer}.{getattr(self.layer, role)}"
+
+
+def linear(network: nn.Module, name: str) -> nn.Linear:
+    module = network.get_submodule(name)
+    assert isinstance(module, nn.Linear)
+    return module
+
+
+def norm(network: nn.Module, name: str) -> nn.LayerNorm:
+    module = network.get_submodule(name)
+    assert isinstance(module, nn.LayerNorm)
+    return module
+
+
+def embedding(network: nn.Module, name: str) -> nn.Embedding:
+    module = network.get_submodule(name)
+    assert isinstance(module, nn.Embedding)
+    return module
 
 
 def _bert_like(prefix: str, network: type[PreTrainedModel], head_dense: str, classifier: str) -> Anatomy:

@@ -86,6 +86,7 @@ def load_task_data(
     assert train is not None
     assert dev is not None
     data = TaskData(
+        task=manifest.task,
         train=train,
         dev=dev,
         unlabeled=split("unlabeled"),

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from app.core.specs import DistillationTerms
 from worker.training.data import Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -60,39 +61,34 @@ class DistillationLoss:
 
     def __init__(
         self,
+        terms: DistillationTerms,
         *,
-        temperature: float,
-        logits_weight: float,
         teacher_logits: Callable[[Batch], Tensor],
-        hidden_weight: float = 0.0,
         teacher_hidden: Callable[[Batch], Tensor] | None = None,
     ) -> None:
         """Build the loss.
 
         Args:
-            temperature: softens both distributions.
-            logits_weight: w.
+            terms: the temperature and the weights w and h.
             teacher_logits: batch -> (B, C).
-            hidden_weight: h.
             teacher_hidden: batch -> (B, T, D), in the student's width; needed where h > 0.
         """
-        self._temperature = temperature
-        self._logits_weight = logits_weight
+        self._terms = terms
         self._teacher_logits = teacher_logits
-        self._hidden_weight = hidden_weight
         self._teacher_hidden = teacher_hidden
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        terms = self._terms
         output: Any = network(**batch.inputs, output_hidden_states=self._teacher_hidden is not None)
         logits = output.logits.float()
-        loss = self._logits_weight * soft_label_loss(logits, self._teacher_logits(batch), self._temperature)
-        if self._logits_weight < 1:
-            loss = loss + (1 - self._logits_weight) * functional.cross_entropy(logits, _labels(batch))
+        soft = soft_label_loss(logits, self._teacher_logits(batch), terms.temperature)
+        hard = functional.cross_entropy(logits, _labels(batch))
+        loss = terms.logits_weight * soft + (1 - terms.logits_weight) * hard
         if self._teacher_hidden is not None:
             distance = hidden_state_loss(
                 output.hidden_states[-1].float(), self._teacher_hidden(batch), batch.inputs["attention_mask"]
             )
-            loss = loss + self._hidden_weight * distance
+            loss = loss + terms.hidden_weight * distance
         return loss
 
 

@@ -1,0 +1,11 @@
+"""Scratch: the student's shape from random weights, trained on the labels alone.
+
+Paper: none; the control without which no other result means anything.
+When: to learn what the shape and the data give by themselves.
+When not: to get a good student.
+Knobs: none but the training's. ``learning_rate`` defaults to 5e-4.
+"""
+
+from worker.methods.scratch.method import Scratch
+
+METHOD = Scratch

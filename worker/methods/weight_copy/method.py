@@ -1,0 +1,20 @@
+"""The driver of weight subcloning."""
+
+from app.core.specs import WeightCopySpec
+from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.training.initialisation import subcloned_network
+from worker.training.student import dense_phase, objective_of, train_student
+
+
+class WeightCopy:
+    def compress(
+        self, teacher: Teacher, data: TaskData, spec: WeightCopySpec, context: RunContext
+    ) -> Student:
+        network = subcloned_network(teacher, data, context, layer_map=spec.layer_map, rescale=spec.rescale)
+        return train_student(
+            network,
+            data,
+            phases=[dense_phase(network, data, context)],
+            objective=objective_of(spec.distillation, teacher, data, context),
+            context=context,
+        )

@@ -1,0 +1,129 @@
+"""The maps of Weight Squeezing: W_s = L W_t R, with W_t frozen (Chumachenko et al., 2020).
+
+Shapes: W_t (n, m), L (a, n), R (m, b), W_s (a, b). Where one side of a matrix is made of heads, the map on
+that side is block-wise, (h, j, k) on rows and (h, k, j) on columns: h heads, k teacher and j student
+dimensions each, so that heads never mix.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.weights import MatrixGenerator, TableGenerator
+
+
+class SqueezedMatrix(MatrixGenerator):
+    """W_s = L W_t R."""
+
+    def __init__(self, weight: Tensor, rows: nn.Parameter, columns: nn.Parameter) -> None:
+        """Hold a teacher matrix and its two maps.
+
+        Args:
+            weight: W_t, (n, m).
+            rows: L, (a, n), or (h, j, k) with h k = n.
+            columns: R, (m, b), or (h, k, j) with h k = m.
+        """
+        super().__init__()
+        self.weight: Tensor
+        self.register_buffer("weight", weight.detach().clone(), persistent=False)
+        self.rows = rows
+        self.columns = columns
+
+    def forward(self) -> Tensor:
+        if _rows_first(self.weight, self.rows, self.columns):
+            return map_columns(map_rows(self.rows, self.weight), self.columns)
+        return map_rows(self.rows, map_columns(self.weight, self.columns))
+
+
+class SqueezedTable(TableGenerator):
+    """E_s = E_t R: the vocabulary side is never mapped, and only the rows asked for are made."""
+
+    def __init__(self, table: Tensor, columns: nn.Parameter) -> None:
+        """Hold a teacher table (V, m) and its map R (m, b)."""
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", table.detach(), persistent=False)
+        self.columns = columns
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.table[rows] @ self.columns
+
+
+class Gate(nn.Module):
+    """g = sigmoid(s), in (0, 1), of a shape that broadcasts against the weight that it mixes."""
+
+    def __init__(self, logit: nn.Parameter) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, pretrained: Tensor, squeezed: Tensor) -> Tensor:
+        """(1 - g) W_pre + g L W_t R."""
+        return torch.lerp(pretrained, squeezed, torch.sigmoid(self.logit).expand_as(squeezed))
+
+
+class GatedMatrix(MatrixGenerator):
+    """A pretrained weight, itself in training, and a squeezed one, mixed."""
+
+    def __init__(self, pretrained: Tensor, squeezed: SqueezedMatrix, gate: Gate) -> None:
+        super().__init__()
+        self.pretrained = nn.Parameter(pretrained.detach().clone())
+        self.squeezed = squeezed
+        self.gate = gate
+
+    def forward(self) -> Tensor:
+        mixed: Tensor = self.gate(self.pretrained, self.squeezed())
+        return mixed
+
+
+class GatedTable(TableGenerator):
+    """Rows of a pretrained table, itself in training, and of a squeezed one, mixed."""
+
+    def __init__(self, pretrained: Tensor, squeezed: SqueezedTable, gate: Gate) -> None:
+        super().__init__()
+        self.pretrained = nn.Parameter(pretrained.detach().clone())
+        self.squeezed = squeezed
+        self.gate = gate
+
+    def forward(self, rows: Tensor) -> Tensor:
+        mixed: Tensor = self.gate(self.pretrained[rows], self.squeezed(rows))
+        return mixed
+
+
+def map_rows(rows: Tensor, weight: Tensor) -> Tensor:
+    """L W: (a, n) or (h, j, k), and (n, m) -> (a, m)."""
+    if rows.ndim == 2:
+        return rows @ weight
+    heads, _, width = rows.shape
+    return (rows @ weight.view(heads, width, -1)).flatten(0, 1)  # (h, j, m) -> (h j, m)
+
+
+def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
+    """W R: (n, m), and (m, b) or (h, k, j) -> (n, b)."""
+    if columns.ndim == 2:
+        return weight @ columns
+    heads, width, _ = columns.shape
+    by_head = weight.view(len(weight), heads, width).transpose(0, 1)  # (n, h k) -> (h, n, k)
+    return (by_head @ columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
+
+
+def multiply_adds(weight: tuple[int, int], rows: tuple[int, ...], columns: tuple[int, ...]) -> int:
+    """Multiply-adds of one materialisation, in the order that ``SqueezedMatrix`` takes."""
+    return min(_costs(weight, rows, columns))
+
+
+def _rows_first(weight: Tensor, rows: Tensor, columns: Tensor) -> bool:
+    left, right = _costs((weight.shape[0], weight.shape[1]), tuple(rows.shape), tuple(columns.shape))
+    return left <= right
+
+
+def _costs(weight: tuple[int, int], rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[int, int]:
+    """Multiply-adds of (L W) R and of L (W R)."""
+    n, m = weight
+    per_column = _size(rows)  # what L costs for one column of its right-hand side
+    per_row = _size(columns)
+    a = rows[0] if len(rows) == 2 else rows[0] * rows[1]
+    b = columns[1] if len(columns) == 2 else columns[0] * columns[2]
+    return per_column * m + per_row * a, per_row * n + per_column * b
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
