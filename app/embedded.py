@@ -91,7 +91,7 @@ def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[
         upgrade(settings.resolved_database_url)
         broker_url = settings.broker_url or stack.enter_context(_broker(data_dir))
         port = settings.port or free_port()
-        environment = _environment(
+        environment = settings_environment(
             settings.model_copy(update={"data_dir": data_dir, "broker_url": broker_url, "port": port})
         )
         commands = {"API": ["app.cli", "api"], "worker": ["worker.main"]}
@@ -143,8 +143,8 @@ def free_port() -> int:
         return port
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the children are told: this process's settings, whatever it has them from."""
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a process with these settings, whatever this one has them from."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SQUEEZE_")}
     # Training threads that spin while they wait would take the cores from predictions.
     inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")

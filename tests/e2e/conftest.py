@@ -1,0 +1,150 @@
+"""The whole service in processes of its own: alone on one machine, and as in production."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.db import Database
+from app.core.settings import Settings
+from app.embedded import Service, free_port, running, settings_environment
+from tests.conftest import empty_tables
+from tests.processes import wait_until
+from tests.tiny import tiny_bert_folder, tiny_dataset_files, zipped
+
+BUCKET = "squeeze"
+SHAPE = {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}
+Json = dict[str, Any]
+
+
+@dataclass
+class Stack:
+    """An API that runs, and workers as a test starts them."""
+
+    settings: Settings
+    environment: dict[str, str]
+    log_dir: Path
+    http: httpx.Client
+    processes: ExitStack
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        log = self.log_dir / f"worker-{len(self.workers)}.log"
+        command = [sys.executable, "-m", "worker.main"]
+        process = self.processes.enter_context(running(command, environment=self.environment, log=log))
+        self.workers.append(process)
+        return process
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in sorted(self.log_dir.glob("*.log")))
+
+    def post(self, path: str, **content: Any) -> Json:
+        response = self.http.post(path, **content)
+        assert response.is_success, response.text
+        return response.json()
+
+    def get(self, path: str) -> Json:
+        response = self.http.get(path)
+        assert response.is_success, response.text
+        return response.json()
+
+    def upload(self, folder: Path) -> tuple[Json, Json]:
+        """A tiny encoder and a tiny data set."""
+        with zipped(tiny_bert_folder(folder / "encoder")).open("rb") as file:
+            model = self.post("/v1/models", data={"name": "encoder"}, files={"file": ("encoder.zip", file)})
+        splits = {split: path.read_bytes() for split, path in tiny_dataset_files(folder / "data").items()}
+        dataset = self.post(
+            "/v1/datasets",
+            data={"name": "data", "task": "text_classification"},
+            files={split: (f"{split}.jsonl", content) for split, content in splits.items()},
+        )
+        return model, dataset
+
+    def start_job(self, teacher: Json, dataset: Json, method: str = "fine_tuning", **body: Any) -> Json:
+        training = {"epochs": 4, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
+        job = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
+        return self.post("/v1/jobs", json=job | body | {"training": training})
+
+    def wait_for(self, job: Json, condition: Callable[[Json], bool], timeout_s: float = 120) -> Json:
+        """The job once a condition holds for it."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(job := self.get(f"/v1/jobs/{job['id']}")):
+            assert time.monotonic() < deadline, f"{job}\n{self.logs()}"
+            time.sleep(0.1)
+        return job
+
+    def wait_for_end(self, job: Json) -> Json:
+        return self.wait_for(job, has_ended)
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """The endpoint of an S3-compatible store with an empty bucket."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--port", str(port)]
+    with running(command, environment=os.environ, log=folder / "s3.log"):
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _answers(url))
+        httpx.put(f"{url}/{BUCKET}").raise_for_status()
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def has_ended(job: Json) -> bool:
+    return job["status"] not in ("queued", "running")
+
+
+def is_training(job: Json) -> bool:
+    return job["status"] == "running" and (job["progress"] or {}).get("step", 0) > 0
+
+
+@pytest.fixture(params=["alone", "production"])
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
+    with ExitStack() as processes:
+        quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
+        quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
+        credentials = {}
+        if request.param == "alone":
+            stores = {"database_url": request.getfixturevalue("sqlite_url")}
+        else:
+            endpoint = processes.enter_context(s3_server(tmp_path))
+            credentials = {
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_REGION": "us-east-1",
+            }
+            stores = {
+                "database_url": request.getfixturevalue("postgres_url"),
+                "broker_url": request.getfixturevalue("redis_url"),
+                "storage_url": f"s3://{BUCKET}/files",
+                "s3_endpoint": endpoint,
+            }
+        settings = Settings(data_dir=tmp_path / "data", port=free_port(), **stores, **quick)
+        database = Database(settings.resolved_database_url)
+        empty_tables(database)
+        database.dispose()
+        environment = settings_environment(settings) | credentials
+        log_dir = tmp_path / "logs"
+        log_dir.mkdir()
+        command = [sys.executable, "-m", "app.cli", "api"]
+        api = processes.enter_context(running(command, environment=environment, log=log_dir / "api.log"))
+        Service(f"http://127.0.0.1:{settings.port}", {"API": api}).wait_until_ready()
+        http = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=60))
+        yield Stack(settings, environment, log_dir, http, processes)

@@ -1,0 +1,93 @@
+"""What a client sees when workers die, restart or are told to stop."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from app.core.queue import Queue
+from tests.e2e.conftest import Json, Stack, has_ended, is_training
+from tests.processes import is_alive, wait_until
+
+pytestmark = pytest.mark.e2e
+
+LONG = {"epochs": 20}
+ENDLESS = {"epochs": 1000, "evaluations": 1}
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def pipelines(worker: int) -> list[int]:
+    """The child processes of a worker, whichever of its threads started them."""
+    tasks = Path(f"/proc/{worker}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def students_of(stack: Stack, job: Json) -> list[str]:
+    models = stack.get("/v1/models?limit=100")["data"]
+    return [model["id"] for model in models if model["lineage"]["job"] == job["id"]]
+
+
+def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
+    first = stack.start_worker()
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.start_job(encoder, dataset, training=LONG)
+    stack.wait_for(job, is_training)
+    orphans = pipelines(first.pid)
+    assert len(orphans) == 1
+    first.kill()
+    wait_until(lambda: not any(is_alive(pid) for pid in orphans), timeout_s=5)
+
+    stack.start_worker()
+    job = stack.wait_for_end(job)
+    assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 2), stack.logs()
+    assert students_of(stack, job) == [job["student"]]
+    events = stack.get(f"/v1/jobs/{job['id']}/events?limit=100")["data"]
+    statuses = [event["data"]["status"] for event in events if event["kind"] == "status"]
+    assert statuses == ["queued", "running", "queued", "running", "succeeded"]
+
+
+def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Path):
+    first = stack.start_worker()
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.start_job(encoder, dataset, training=LONG)
+    stack.wait_for(job, is_training)
+    first.terminate()
+    assert first.wait(timeout=10) == 0
+    job = stack.get(f"/v1/jobs/{job['id']}")
+    assert (job["status"], job["attempt"]) == ("queued", 1), "not a lease later: at once"
+
+    stack.start_worker()
+    job = stack.wait_for_end(job)
+    assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 2), stack.logs()
+    assert students_of(stack, job) == [job["student"]]
+
+
+def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
+    worker = stack.start_worker()
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.start_job(encoder, dataset, training=ENDLESS)
+    stack.wait_for(job, is_training)
+    asked = time.monotonic()
+    stack.post(f"/v1/jobs/{job['id']}/cancel")
+    job = stack.wait_for(job, has_ended, timeout_s=10)
+    assert job["status"] == "cancelled"
+    assert time.monotonic() - asked < 3
+    assert job["student"] is None
+    assert students_of(stack, job) == []
+    wait_until(lambda: pipelines(worker.pid) == [])
+
+
+def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.start_job(encoder, dataset)
+    queue = Queue(stack.settings.broker_url)
+    for _ in range(3):
+        queue.announce(job["id"])
+    for _ in range(2):
+        stack.start_worker()
+    job = stack.wait_for_end(job)
+    assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 1), stack.logs()
+    assert students_of(stack, job) == [job["student"]]

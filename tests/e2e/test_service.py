@@ -1,0 +1,45 @@
+"""A client's whole way, on real processes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import SHAPE, Stack
+
+pytestmark = pytest.mark.e2e
+
+
+def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
+    stack.start_worker()
+    encoder, dataset = stack.upload(tmp_path)
+
+    job = stack.wait_for_end(stack.start_job(encoder, dataset))
+    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
+    teacher = stack.get(f"/v1/models/{job['student']}")
+    assert teacher["lineage"]["teacher"] == encoder["id"]
+    assert teacher["labels"] == ["negative", "positive"]
+
+    job = stack.wait_for_end(stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE}))
+    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
+    assert job["progress"]["fraction"] == 1.0
+    assert job["metrics"]["teacher"]
+    assert job["metrics"]["student"]
+    student = stack.get(f"/v1/models/{job['student']}")
+    assert student["shape"] == SHAPE
+    assert student["parameters"] < teacher["parameters"]
+    assert set(student["manifest"]["exports"]) == {"fp32", "int8"}
+    assert student["lineage"] == {
+        "job": job["id"],
+        "teacher": teacher["id"],
+        "dataset": dataset["id"],
+        "method": "weight_squeezing",
+    }
+
+    texts = ["the film was wonderful and charming", "a dreadful boring story"]
+    for precision in ("fp32", "int8"):
+        body = {"inputs": texts, "parameters": {"precision": precision}}
+        answers = stack.post(f"/v1/models/{student['id']}/predict", json=body)
+        assert [{entry["label"] for entry in answer} for answer in answers] == [{"negative", "positive"}] * 2
+    assert not list((stack.settings.data_dir / "work").iterdir()), (
+        "a job that has ended leaves no work folder"
+    )
