@@ -51,7 +51,7 @@ def main() -> None:
     cancellation = Cancellation()
     cancellation.listen()
     reporter = Reporter(EventPipe().send)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     workdir = Path(sys.argv[1])

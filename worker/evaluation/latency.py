@@ -9,9 +9,8 @@ from worker.contracts import IntArray, TokenizedSplit
 from worker.evaluation.evaluate import OnnxNetwork
 
 BATCH_SIZES = (1, 32)
-_WARM_UP_RUNS = 3
-_FEWEST_RUNS = 3
 _MOST_RUNS = 100
+_WARM_UP_RUNS = 3
 
 
 def measure_latency(
@@ -31,7 +30,7 @@ def measure_latency(
         split: where the texts come from; a small one is gone through again and again.
         pad_id: fills up batches.
         batch_sizes: texts of one run.
-        seconds: what one batch size may take, unless its first few runs take longer.
+        seconds: what one batch size may take, if two runs fit into it.
     """
     order = np.random.default_rng(0).permutation(len(split))
     return {
@@ -45,13 +44,15 @@ def measure_latency(
 def _median_ms(
     network: OnnxNetwork, split: TokenizedSplit, batches: IntArray, *, pad_id: int, seconds: float
 ) -> float:
-    durations_ms: list[float] = []
     deadline = time.perf_counter() + seconds
+    durations_ms: list[float] = []
     for rows in batches:
         feed = network.feed(split, rows, pad_id=pad_id)
         started = time.perf_counter()
-        if started > deadline and len(durations_ms) >= _WARM_UP_RUNS + _FEWEST_RUNS:
+        if started > deadline and len(durations_ms) > 1:
             break
         network.run(feed)
         durations_ms.append((time.perf_counter() - started) * 1e3)
-    return float(np.median(durations_ms[_WARM_UP_RUNS:]))
+    # A slow network may not have come further than its warm-up.
+    warm = min(_WARM_UP_RUNS, len(durations_ms) - 1)
+    return float(np.median(durations_ms[warm:]))
