@@ -17,7 +17,7 @@ ENV PATH=/opt/squeeze/bin:$PATH \
     SQUEEZE_DATA_DIR=/var/lib/squeeze \
     SQUEEZE_HOST=0.0.0.0 \
     SQUEEZE_PORT=8000
-USER squeeze
+USER 10001
 WORKDIR /var/lib/squeeze
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \

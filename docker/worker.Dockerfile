@@ -20,6 +20,6 @@ ENV PATH=/opt/squeeze/bin:$PATH \
     SQUEEZE_DATA_DIR=/var/lib/squeeze \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER squeeze
+USER 10001
 WORKDIR /var/lib/squeeze
 CMD ["squeeze", "worker"]
