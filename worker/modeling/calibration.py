@@ -1,75 +1,69 @@
-"""What a network's parts say on real text: the statistics by which they are ranked and reduced.
+"""What a network's parts say on real text: the statistics by which they are ranked and reduced."""
 
-Shapes: K tokens, D width of the residual stream, F neurons of a feed-forward layer, n heads, k head width.
-"""
-
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard
-from worker.modeling.anatomy import ANATOMIES
-
 Inputs = Mapping[str, Tensor]
 """Keyword arguments of a network: input_ids and attention_mask, (B, T) each, and what else it takes."""
 
 
-@dataclass(frozen=True)
-class Activations:
-    """Values of every token that is there, layer by layer.
+def whole(values: Tensor) -> Tensor:
+    return values
 
-    ``stream`` holds the residual stream, (K, D), before the first layer and after each; ``context`` the
-    heads' outputs before they are mixed, (K, n k); ``inner`` the feed-forward activations, (K, F).
-    """
 
-    stream: list[Tensor]
-    context: list[Tensor]
-    inner: list[Tensor]
+def loudness(values: Tensor) -> Tensor:
+    """Mean absolute value of each column: (K, D) -> (1, D)."""
+    return values.abs().mean(0, keepdim=True)
 
 
 @torch.no_grad()
-def record(network: nn.Module, card: EncoderCard, batches: Iterable[Inputs]) -> Activations:
-    """Run a network over a few batches in fp32 and keep what its layers pass on."""
-    anatomy = ANATOMIES[card.architecture]
-    layers = range(card.shape.layers)
-    kept = Activations(stream=[], context=[], inner=[])
-    batch_values: list[Activations] = []
-    current: dict[str, list[Tensor]] = {}
+def record(
+    network: nn.Module,
+    batches: Iterable[Inputs],
+    *,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    keep: Callable[[Tensor], Tensor] = whole,
+) -> dict[str, Tensor]:
+    """Run a network in fp32 eval mode and keep what goes into and comes out of some of its modules.
 
-    def keep(kind: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
-            current[kind].append(args[0])
+    Args:
+        network: runs on the batches.
+        batches: padded inputs.
+        before: modules whose first argument is kept.
+        after: modules whose output is kept.
+        keep: applied to each batch's values, one row a token that is there, before they are put together.
 
-        return hook
+    Returns:
+        ``"> name"`` for inputs and ``"name >"`` for outputs, each (K, width).
+    """
+    kept: dict[str, list[Tensor]] = {}
+    mask = torch.empty(0)
 
-    hooks = []
-    for layer in layers:
-        hooks.append(
-            anatomy.linear(network, layer, "attention_output").register_forward_pre_hook(keep("context"))
-        )
-        hooks.append(anatomy.linear(network, layer, "ffn_out").register_forward_pre_hook(keep("inner")))
+    def store(key: str, values: Tensor) -> None:
+        # A head sees one state a text, every other part one a token.
+        there = values[mask] if values.ndim == mask.ndim + 1 else values
+        kept.setdefault(key, []).append(keep(there))
+
+    def hook_before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _module, args: store(f"> {name}", args[0])
+
+    def hook_after(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda _module, _args, output: store(f"{name} >", output)
+
+    hooks = [network.get_submodule(name).register_forward_pre_hook(hook_before(name)) for name in before]
+    hooks += [network.get_submodule(name).register_forward_hook(hook_after(name)) for name in after]
     was_training = network.training
     network.eval()
     try:
         for inputs in batches:
-            current = {"context": [], "inner": []}
-            stream = network(**inputs, output_hidden_states=True).hidden_states
-            there = inputs["attention_mask"].bool()
-            batch_values.append(
-                Activations(
-                    stream=[values[there] for values in stream],
-                    context=[values[there] for values in current["context"]],
-                    inner=[values[there] for values in current["inner"]],
-                )
-            )
+            mask = inputs["attention_mask"].bool()
+            network(**inputs)
     finally:
         for hook in hooks:
             hook.remove()
         network.train(was_training)
-    for name in ("stream", "context", "inner"):
-        columns = zip(*(getattr(values, name) for values in batch_values), strict=True)
-        getattr(kept, name).extend(torch.cat(column) for column in columns)
-    return kept
+    return {key: torch.cat(values) for key, values in kept.items()}

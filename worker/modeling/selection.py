@@ -8,14 +8,16 @@ Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn
 width, heads, head width and ffn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from app.core.shapes import Shape
+from app.core.shapes import EncoderCard, Shape
 from app.core.specs import LayerMap
-from worker.modeling.calibration import Activations
+from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.calibration import Inputs, loudness, record
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,41 @@ def map_layers(kind: LayerMap, *, teacher: int, student: int) -> list[int]:
             return [*range(front), *range(teacher - (student - front), teacher)]
 
 
-def select(activations: Activations, *, teacher: Shape, student: Shape, layer_map: LayerMap) -> Selection:
-    """Keep what speaks loudest: the largest mean absolute activation."""
-    layers = map_layers(layer_map, teacher=teacher.layers, student=student.layers)
-    residual = sum((values.abs().mean(0) for values in activations.stream), torch.zeros(()))  # (D,)
+def select(
+    teacher: nn.Module,
+    batches: Sequence[Inputs],
+    *,
+    card: EncoderCard,
+    student: Shape,
+    layer_map: LayerMap,
+) -> Selection:
+    """Keep what speaks loudest on some text: the largest mean absolute activation.
+
+    Args:
+        teacher: the network whose parts are ranked.
+        batches: the text.
+        card: the teacher's layout.
+        student: the shape to come to.
+        layer_map: which layers are taken.
+    """
+    anatomy, shape = ANATOMIES[card.architecture], card.shape
+    layers = map_layers(layer_map, teacher=shape.layers, student=student.layers)
+    contexts = [anatomy.part_name(layer, "attention_output") for layer in layers]
+    inners = [anatomy.part_name(layer, "ffn_out") for layer in layers]
+    streams = [
+        anatomy.embedding_norm,
+        *(anatomy.part_name(layer, "ffn_norm") for layer in range(shape.layers)),
+    ]
+    values = record(teacher, batches, before=[*contexts, *inners], after=streams, keep=loudness)
+    scores = {key: rows.mean(0) for key, rows in values.items()}
     heads, head_dims, neurons = [], [], []
-    for layer in layers:
-        loudness = activations.context[layer].abs().mean(0).view(teacher.heads, teacher.head_dim)  # (n, k)
-        kept = _top(loudness.mean(1), student.heads)  # (h,)
+    for context, inner in zip(contexts, inners, strict=True):
+        by_head = scores[f"> {context}"].view(shape.heads, shape.head_dim)  # (n, k)
+        kept = _top(by_head.mean(1), student.heads)  # (h,)
         heads.append(kept)
-        head_dims.append(loudness[kept].topk(student.head_dim).indices.sort().values)  # (h, j)
-        neurons.append(_top(activations.inner[layer].abs().mean(0), student.ffn))
+        head_dims.append(by_head[kept].topk(student.head_dim).indices.sort().values)  # (h, j)
+        neurons.append(_top(scores[f"> {inner}"], student.ffn))
+    residual = torch.stack([scores[f"{stream} >"] for stream in streams]).sum(0)  # (D,)
     return Selection(
         layers=layers,
         residual=_top(residual, student.hidden),

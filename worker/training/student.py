@@ -9,7 +9,10 @@ from app.core.specs import DistillationTerms
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.evaluation.evaluate import predict_logits, quality
 from worker.evaluation.metrics import MAIN_METRIC
-from worker.training.initialisation import calibrate, principal_directions
+from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.calibration import record
+from worker.modeling.regression import principal_directions
+from worker.training.initialisation import calibration_batches
 from worker.training.loop import Phase, total_steps, train
 from worker.training.objectives import DistillationLoss, Objective, label_loss
 from worker.training.teacher_outputs import cached_hidden_states, cached_logits
@@ -53,7 +56,9 @@ def objective_of(
     if terms.hidden_weight == 0:
         return DistillationLoss(terms, teacher_logits=teacher_logits)
     if projection is None:
-        states = calibrate(teacher, data, device=context.device).stream[-1]
+        last = ANATOMIES[teacher.card.architecture].part_name(teacher.card.shape.layers - 1, "ffn_norm")
+        batches = calibration_batches(data, device=context.device)
+        states = record(teacher.network.to(context.device), batches, after=[last])[f"{last} >"]
         projection = principal_directions(states, context.shape.hidden)
     hidden = cached_hidden_states(
         teacher, data.train, projection=projection, pad_id=data.pad_id, context=context

@@ -1,0 +1,44 @@
+"""Closed-form fits between activations.
+
+Shapes: K observations, P inputs, Q outputs.
+"""
+
+import torch
+from torch import Tensor
+
+
+def principal_directions(values: Tensor, count: int) -> Tensor:
+    """The directions of most variance of (K, P) values: (P, count), orthonormal columns, strongest last."""
+    centred = (values - values.mean(0)).double()
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    return torch.as_tensor(directions[:, -count:], dtype=values.dtype)
+
+
+def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[Tensor, Tensor]:
+    """The affine map from (K, P) to (K, Q) of least squared error.
+
+    Args:
+        inputs: (K, P).
+        outputs: (K, Q).
+        ridge: penalty on the map, as a share of the inputs' mean variance; keeps a thin sample harmless.
+
+    Returns:
+        The matrix (Q, P) and the offset (Q,).
+    """
+    mean_in, mean_out = inputs.mean(0), outputs.mean(0)
+    x, y = (inputs - mean_in).double(), (outputs - mean_out).double()
+    gram = x.T @ x  # (P, P)
+    penalty = ridge * gram.diagonal().mean()
+    matrix = torch.linalg.solve(gram + penalty * torch.eye(len(gram), device=gram.device), x.T @ y).T
+    matrix = matrix.to(inputs.dtype)
+    return matrix, mean_out - matrix @ mean_in
+
+
+def fit_norm(inputs: Tensor, outputs: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    """Gain and shift, (P,) each, with which a layer norm of (K, P) inputs comes closest to (K, P) outputs."""
+    spread = (inputs.var(1, unbiased=False, keepdim=True) + eps).sqrt()
+    normed = (inputs - inputs.mean(1, keepdim=True)) / spread
+    mean_in, mean_out = normed.mean(0), outputs.mean(0)
+    covariance = ((normed - mean_in) * (outputs - mean_out)).sum(0)
+    gain = covariance / (normed - mean_in).square().sum(0)
+    return gain, mean_out - gain * mean_in
