@@ -129,9 +129,11 @@ class Stages:
         self._cancellation.check()
         self._reporter.progress(name, 0, 1)
         began = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - began
-        self._reporter.flush()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - began
+            self._reporter.flush()
 
 
 class JobContext:

@@ -104,5 +104,5 @@ class Bench:
             candidate.card,
             labels=len(self._data.labels),
             quality=candidate.quality,
-            exports=dict(candidate.exports),
+            exports=candidate.exports,
         )

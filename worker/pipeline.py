@@ -4,7 +4,9 @@ Reads the request in the work folder, reports on standard output, leaves an outc
 """
 
 import logging
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from transformers import PreTrainedModel
 from app.core.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
 from app.core.manifest import FileEntry, ModelManifest, OnnxExport
 from app.core.planning import plan_student
-from app.core.specs import FineTuningSpec
+from app.core.specs import FineTuningSpec, Precision
 from app.core.storage import Storage
 from worker import methods
 from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
@@ -101,9 +103,8 @@ def compress(
     candidate_t = Candidate(teacher.network, teacher.card) if has_teacher else None
     if candidate_t is not None:
         with stage("evaluating_teacher"):
-            bench.measure_dev(candidate_t)
+            _measure_teacher(candidate_t, request, bench)
             reporter.metrics("evaluating_teacher", 0, candidate_t.quality["dev"])
-            _check_teacher(candidate_t, request, bench)
     with stage(TRAINING):
         make_deterministic(spec.training.seed, device)
         context = JobContext(
@@ -128,7 +129,7 @@ def compress(
         candidate_s.paths = make_exports(student.network, spec.exports, folder)
     with stage("checking"):
         bench.compare_exports(candidate_s)
-        _check_exports(candidate_s, request)
+        _check_exports(candidate_s.exports, request)
     with stage("measuring"):
         bench.measure_latency(candidate_s)
         bench.look_at_test(candidate_s)
@@ -160,10 +161,15 @@ def compress(
     )
 
 
-def _check_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:
+def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:
     """Raises ``JobError`` when there is nothing to learn from the teacher."""
-    reached, baseline = candidate.quality["dev"][bench.metric], bench.majority_baseline["dev"]
-    if reached <= baseline or not _has_own_head(request):
+    try:
+        bench.measure_dev(candidate)
+        reached = candidate.quality["dev"][bench.metric]
+    except JobError:  # its logits are not numbers
+        reached = math.nan
+    baseline = bench.majority_baseline["dev"]
+    if not reached > baseline or not _has_own_head(request):
         raise JobError(
             "teacher_not_trained",
             f"The teacher's {bench.metric} on dev is {reached:.3f}; always giving the most frequent label "
@@ -186,9 +192,9 @@ def _load_small_model(model_id: str, request: JobRequest, workdir: Path) -> PreT
     return load_network(workdir / "small_model", model.manifest, labels=request.dataset.manifest.labels)
 
 
-def _check_exports(candidate: Candidate, request: JobRequest) -> None:
+def _check_exports(exports: Mapping[Precision, OnnxExport], request: JobRequest) -> None:
     check_exports(
-        candidate.exports,
+        exports,
         onnx_tolerance=request.onnx_tolerance,
         int8_min_agreement=request.int8_min_agreement,
     )
@@ -203,15 +209,19 @@ def _export_teacher(
     folder: Path,
     reporter: Reporter,
 ) -> None:
-    """Measure the teacher's ONNX files for comparison; a teacher that has no sound ones fails no job."""
+    """Measure the teacher's ONNX files for comparison; one that is not sound is left out and fails no job."""
     try:
         network = candidate.network.cpu()
         candidate.paths = teacher_exports(network, request, folder, digest=teacher.digest)
-        bench.compare_exports(candidate)
-        _check_exports(candidate, request)
     except JobError as error:
         reporter.message(f"The teacher is compared without ONNX files. {error.message}", is_warning=True)
-        candidate.paths, candidate.exports = {}, {}
+    bench.compare_exports(candidate)
+    for precision in list(candidate.paths):
+        try:
+            _check_exports({precision: candidate.exports[precision]}, request)
+        except JobError as error:
+            reporter.message(f"The teacher's {precision} file is left out. {error.message}", is_warning=True)
+            del candidate.paths[precision], candidate.exports[precision]
     bench.measure_latency(candidate)
 
 

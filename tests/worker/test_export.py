@@ -7,10 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import numpy_helper
 
 from app.core.errors import JobError
-from tests.worker.networks import classifier, dev_split
+from tests.worker.networks import classifier, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.exports import check_exports, compare_exports, make_exports
@@ -115,13 +114,7 @@ class TestParity:
         sound = compare_exports(network, paths, split, task="text_classification", pad_id=0)
         check_exports(sound, onnx_tolerance=1e-4, int8_min_agreement=0.9)
 
-        model = onnx.load(paths["fp32"])
-        [bias] = [tensor for tensor in model.graph.initializer if tensor.name.endswith("classifier.bias")]
-        values = numpy_helper.to_array(bias).copy()
-        values[0] += 0.01
-        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
-        onnx.save(model, paths["fp32"])
-
+        shift_bias(paths["fp32"], 0.01)
         broken = compare_exports(network, paths, split, task="text_classification", pad_id=0)
         with pytest.raises(JobError, match=r"1\.00e-02; the tolerance is 1\.00e-04") as caught:
             check_exports(broken, onnx_tolerance=1e-4, int8_min_agreement=0.9)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from app.core.errors import NotFound, RetryableJobError
 from app.core.manifest import FileEntry
 from tests.tiny import LABELS, tiny_model_folder
+from tests.worker.networks import shift_bias
 from tests.worker.requests import (
     Shelf,
     fetch_model,
@@ -24,6 +25,7 @@ from worker.protocol import (
     DatasetRef,
     Failed,
     JobRequest,
+    Message,
     Metrics,
     ModelRef,
     Progress,
@@ -178,18 +180,48 @@ class TestTeacherExports:
         assert third.teacher_exports == {}
         assert third.report["teacher"]["exports"]["fp32"]["latency_ms"]
 
+    def test_one_that_is_not_sound_is_left_out_and_fails_no_job(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = fetch_model(shelf, teacher.manifest, tmp_path / "broken")
+        shift_bias(folder / "model.fp32.onnx", 0.01)
+        files = shelf.storage.put_folder("models/broken", folder)
+        manifest = teacher.manifest.model_copy(update={"files": files})
+        request = shelf.request(
+            ModelRef(id=teacher.id, manifest=manifest),
+            dataset,
+            "scratch",
+            target=SMALL,
+            training=QUICK | {"epochs": 1},
+        )
+        outcome, events = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert list(outcome.report["teacher"]["exports"]) == ["int8"]
+        [warning] = [event for event in events if isinstance(event, Message)]
+        assert "The teacher's fp32 file is left out" in warning.text
+
 
 class TestFailure:
     def test_a_teacher_that_knows_nothing(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         request = shelf.request(encoder, dataset, "scratch", target=SMALL)
-        outcome, _ = run_pipeline(request, tmp_path)
+        outcome, _ = run_here(request, tmp_path)
         assert isinstance(outcome, Failed)
         assert outcome.code == "teacher_not_trained"
         assert "0.500" in outcome.message
         assert "fine_tuning" in outcome.message
         assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_a_teacher_whose_logits_are_not_numbers(
+        self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
+        poison(folder)
+        request = shelf.request(shelf.add_model(folder), dataset, "scratch", target=SMALL)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "teacher_not_trained"
 
     def test_an_onnx_file_beyond_tolerance_is_never_stored(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -204,9 +236,7 @@ class TestFailure:
 
     def test_diverging_training_says_so(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
         folder = tiny_model_folder(tmp_path / "model")
-        weights = load_file(folder / "model.safetensors")
-        weights["embeddings.LayerNorm.weight"] *= 1e38  # finite, until something is multiplied with it
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        poison(folder)
         outcome, _ = run_here(
             shelf.request(shelf.add_model(folder), dataset, "fine_tuning"), tmp_path / "work"
         )
@@ -313,3 +343,11 @@ class TestInterruption:
 
 def progress_of(events: Iterator[object]) -> Iterator[Progress]:
     return (event for event in events if isinstance(event, Progress))
+
+
+def poison(folder: Path) -> None:
+    """Give a model weights that are finite until something is multiplied with them."""
+    weights = load_file(folder / "model.safetensors")
+    [norm] = [name for name in weights if name.endswith("embeddings.LayerNorm.weight")]
+    weights[norm] *= 1e38
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

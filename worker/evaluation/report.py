@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.manifest import OnnxExport
 from app.core.shapes import EncoderCard, ParameterCount
+from app.core.specs import Precision
 
 Quality = dict[str, dict[str, float]]
 """By split, then by metric."""
@@ -17,11 +18,11 @@ class ModelReport(BaseModel):
     quality: Quality = Field(description="By split (dev, and test where there is one), then by metric.")
     parameters: ParameterCount
     total_parameters: int
-    exports: dict[str, OnnxExport] = Field(description="Size, latency and parity by precision.")
+    exports: dict[Precision, OnnxExport] = Field(description="Size, latency and parity by precision.")
 
     @classmethod
     def of(
-        cls, card: EncoderCard, *, labels: int, quality: Quality, exports: Mapping[str, OnnxExport]
+        cls, card: EncoderCard, *, labels: int, quality: Quality, exports: Mapping[Precision, OnnxExport]
     ) -> "ModelReport":
         count = card.count(labels=labels)
         return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
@@ -72,5 +73,6 @@ def compare_models(teacher: ModelReport, student: ModelReport, *, metric: str) -
         quality={
             split: student.quality[split][metric] / values[metric]
             for split, values in teacher.quality.items()
+            if values[metric] > 0
         },
     )
