@@ -29,7 +29,8 @@ class SqueezedMatrix(MatrixGenerator):
         self.columns = columns
 
     def forward(self) -> Tensor:
-        if _rows_first(self.weight, self.rows, self.columns):
+        rows_first, columns_first = _costs(self.weight, self.rows, self.columns)
+        if rows_first <= columns_first:
             return map_columns(map_rows(self.rows, self.weight), self.columns)
         return map_rows(self.rows, map_columns(self.weight, self.columns))
 
@@ -105,25 +106,17 @@ def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
     return (by_head @ columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
 
 
-def multiply_adds(weight: tuple[int, int], rows: tuple[int, ...], columns: tuple[int, ...]) -> int:
+def multiply_adds(weight: Tensor, rows: Tensor, columns: Tensor) -> int:
     """Multiply-adds of one materialisation, in the order that ``SqueezedMatrix`` takes."""
     return min(_costs(weight, rows, columns))
 
 
-def _rows_first(weight: Tensor, rows: Tensor, columns: Tensor) -> bool:
-    left, right = _costs((weight.shape[0], weight.shape[1]), tuple(rows.shape), tuple(columns.shape))
-    return left <= right
+def _costs(weight: Tensor, rows: Tensor, columns: Tensor) -> tuple[int, int]:
+    """Multiply-adds of (L W) R and of L (W R).
 
-
-def _costs(weight: tuple[int, int], rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[int, int]:
-    """Multiply-adds of (L W) R and of L (W R)."""
-    n, m = weight
-    per_column = _size(rows)  # what L costs for one column of its right-hand side
-    per_row = _size(columns)
-    a = rows[0] if len(rows) == 2 else rows[0] * rows[1]
-    b = columns[1] if len(columns) == 2 else columns[0] * columns[2]
-    return per_column * m + per_row * a, per_row * n + per_column * b
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
+    A map costs as many for each column (row) on its other side as it has entries.
+    """
+    n, m = weight.shape
+    a = rows.shape[:-1].numel()
+    b = columns.mT.shape[:-1].numel()
+    return rows.numel() * m + columns.numel() * a, columns.numel() * n + rows.numel() * b
