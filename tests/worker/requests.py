@@ -178,11 +178,18 @@ def run_pipeline(request: JobRequest, workdir: Path) -> tuple[Succeeded | Failed
         return outcome, events
 
 
-def run_here(request: JobRequest, workdir: Path) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
+def run_here(
+    request: JobRequest, workdir: Path, *, cancellation: Cancellation | None = None
+) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
     """The same without a process of its own, which saves the time to start one."""
     workdir.mkdir(exist_ok=True)
     events: list[Event] = []
-    outcome = run(request, workdir, reporter=Reporter(events.append), cancellation=Cancellation())
+    outcome = run(
+        request,
+        workdir,
+        reporter=Reporter(events.append),
+        cancellation=cancellation or Cancellation(),
+    )
     return outcome, events
 
 

@@ -17,6 +17,7 @@ from tests.worker.requests import (
     run_pipeline,
     running_pipeline,
 )
+from worker.context import Cancellation
 from worker.evaluation.evaluate import OnnxNetwork
 from worker.modeling.loading import load_network
 from worker.pipeline import _failure
@@ -31,6 +32,7 @@ from worker.protocol import (
     Progress,
     Succeeded,
 )
+from worker.training.checkpoint import load_checkpoint
 
 QUICK = {"learning_rate": 2e-3}
 SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
@@ -116,6 +118,25 @@ class TestSuccess:
         assert teacher.manifest.task == "text_classification"
         assert teacher.manifest.card == encoder.manifest.card
         assert teacher.manifest.exports["fp32"].metric > 0.7
+
+    def test_a_gated_method_gets_its_small_model(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        small = shelf.add_model(
+            tiny_model_folder(tmp_path / "small", layers=1, hidden=16, heads=1, ffn=32, seed=5)
+        )
+        request = shelf.request(
+            teacher,
+            dataset,
+            {"name": "weight_squeezing", "gate": {"small_model": small.id}},
+            target=SMALL,
+            training=QUICK | {"epochs": 1},
+            exports=["fp32"],
+            small_model=small,
+        )
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card == small.manifest.card
 
     def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -330,6 +351,38 @@ class TestInterruption:
         assert losses[0] > 10, "the second attempt began from the start"
         assert student_weights(resumed) == student_weights(undisturbed)
 
+    @pytest.mark.parametrize("method", ["weight_squeezing", "distillation"])
+    @pytest.mark.parametrize(("stop", "next_loss"), [(10, 20), (27, 30)])
+    def test_a_method_resumes_wherever_it_was_stopped(
+        self,
+        method: str,
+        stop: int,
+        next_loss: int,
+        shelf: Shelf,
+        teacher: ModelRef,
+        dataset: DatasetRef,
+        tmp_path: Path,
+    ) -> None:
+        """Of 32 steps, so that squeezing is stopped in both of its phases."""
+        request = shelf.request(
+            teacher,
+            dataset,
+            method,
+            target=SMALL,
+            training=QUICK | {"epochs": 4},
+            exports=["fp32"],
+            checkpoint_interval_s=0,
+        )
+        undisturbed, _ = run_here(request, tmp_path / "undisturbed")
+        workdir = tmp_path / "stopped"
+        cancellation = CancelAtStep(stop, workdir / "checkpoint.safetensors")
+        stopped, _ = run_here(request, workdir, cancellation=cancellation)
+        assert isinstance(stopped, Cancelled)
+        resumed, events = run_here(request, workdir)
+        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
+        assert losses[0] == next_loss
+        assert student_weights(resumed) == student_weights(undisturbed)
+
     def test_the_child_dies_with_its_supervisor(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
@@ -339,6 +392,21 @@ class TestInterruption:
             assert pipeline.process.stdin is not None
             pipeline.process.stdin.close()
             assert pipeline.process.wait(timeout=10) == -signal.SIGKILL
+
+
+class CancelAtStep(Cancellation):
+    """A client that asks to stop once a checkpoint of a step has been written."""
+
+    def __init__(self, step: int, checkpoint: Path) -> None:
+        super().__init__()
+        self._step = step
+        self._checkpoint = checkpoint
+
+    def check(self) -> None:
+        state = load_checkpoint(self._checkpoint)
+        if state is not None and state["progress"]["step"] >= self._step:
+            self.request()
+        super().check()
 
 
 def progress_of(events: Iterator[object]) -> Iterator[Progress]:
