@@ -161,7 +161,7 @@ def _fault(item: dict[str, Any]) -> Fault:
     message = str(item["msg"]).removeprefix("Value error, ")
     if where != "body":
         return Fault(detail=f"{where} {'.'.join(path)}: {message}")
-    if item["type"] == "json_invalid":
+    if item["type"] == "json_invalid" and not any(map(str.isidentifier, path)):
         place = f" at character {path[0]}" if path else ""
         return Fault(detail=f"The body is not JSON: {item['ctx']['error']}{place}.")
     named = ""

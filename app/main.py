@@ -17,6 +17,7 @@ from app.jobs import endpoints as jobs
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import PROBLEM_RESPONSES, describe
 from app.registry import endpoints as registry
+from app.shutdown import heard_shutdown
 
 ROUTERS = (registry.router, datasets.router, jobs.router, health.router)
 
@@ -31,7 +32,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.queue = Queue(settings.broker_url)
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
-        yield
+        with heard_shutdown() as app.state.stopping:
+            yield
         await app.state.inference.close()
         app.state.database.dispose()
 

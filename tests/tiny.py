@@ -6,13 +6,14 @@ ones; a pair is "same" when both sides name the same thing.
 
 import json
 import random
+import string
 import tarfile
 import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
@@ -87,13 +88,16 @@ def tiny_bert_folder(path: Path, *, labels: Sequence[str] | None = None, seed: i
 
 @cache
 def tiny_tokenizer() -> Tokenizer:
-    """A WordPiece tokenizer, lower-casing, trained on the data sets' words."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """A WordPiece tokenizer, lower-casing, of the data sets' words and of letters for all others."""
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    words = [*_PLEASANT, *_UNPLEASANT, *_NEUTRAL, *_THINGS]
+    tokens = dict.fromkeys([*_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words])
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(_SPECIAL)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=256, special_tokens=_SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator([" ".join(_PLEASANT + _UNPLEASANT + _NEUTRAL + _THINGS)] * 4, trainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
 

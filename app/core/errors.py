@@ -56,5 +56,5 @@ class RetryableJobError(JobError):
     """A job that failed for a passing reason and goes back to the queue."""
 
 
-class JobCancelled(Exception):  # noqa: N818 - an ending, not an error
+class JobCancelled(Exception):
     """Raised inside a job once its client has asked it to stop."""

@@ -1,6 +1,7 @@
 """Files by key, in a folder or in an S3-compatible bucket, through one library."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from app.core.errors import NotFound
 from app.core.manifest import FileEntry, Files
 
+_RETRY_TIMEOUT = timedelta(seconds=10)
 _CHUNK_BYTES = 4 * 2**20
 
 
@@ -34,7 +36,8 @@ class Storage:
                     parts.netloc,
                     prefix=parts.path.strip("/") or None,
                     endpoint=s3_endpoint,
-                    client_options={"allow_http": plain_http},
+                    client_options={"allow_http": plain_http, "connect_timeout": "3s"},
+                    retry_config={"max_retries": 2, "retry_timeout": _RETRY_TIMEOUT},
                 )
             )
         raise ValueError(f"storage URL must start with file:// or s3://, got {url!r}")

@@ -97,9 +97,12 @@ def list_history(
     if "text/event-stream" in request.headers.get("accept", ""):
         if last_event_id is not None and last_event_id.isdecimal():
             after = int(last_event_id)
-        stream = stream_events(
-            request.app.state.database, job.id, after=after, is_disconnected=request.is_disconnected
-        )
+        state = request.app.state
+
+        async def is_over() -> bool:
+            return state.stopping.is_set() or await request.is_disconnected()
+
+        stream = stream_events(state.database, job.id, after=after, is_over=is_over)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         return EventSourceResponse(stream, headers=headers)
     rows = list_events(session, job_id, after=after, limit=limit + 1)

@@ -19,15 +19,15 @@ _RETRY_MS = 3000
 
 
 async def stream_events(
-    database: Database, job_id: str, *, after: int, is_disconnected: Callable[[], Awaitable[bool]]
+    database: Database, job_id: str, *, after: int, is_over: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
-    """Events after ``after``, as they come, and ``done`` once the job has ended and all were sent.
+    """Events after ``after`` as they come, then ``done`` once the job has ended and all were sent.
 
-    ``is_disconnected`` also turns true when the server shuts down.
+    ``is_over`` turns true when nobody listens any more, or the server is to stop.
     """
     yield format_sse_event(retry=_RETRY_MS, comment="events of a job")
     last_sent = time.monotonic()
-    while not await is_disconnected():
+    while not await is_over():
         status, events = await run_sync(_read, database, job_id, after)
         for event in events:
             after = event.seq

@@ -151,7 +151,7 @@ def _gate_target(
                 pointer=pointer,
             )
     target = Target(shape=small.card.shape)
-    if spec.target not in {None, target}:
+    if spec.target is not None and spec.target != target:
         raise InvalidRequest(
             "target_not_allowed",
             f"With a gate the student has the small model's shape, {small.card.shape}. Leave target out.",

@@ -95,7 +95,7 @@ def list_jobs(
 
 def count_by_status(session: Session) -> dict[JobStatus, int]:
     rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
-    return {status: count for status, count in rows}
+    return dict(rows.tuples())
 
 
 def uses_model(session: Session, model_id: str) -> Job | None:

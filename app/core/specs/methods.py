@@ -9,7 +9,7 @@ Initialisation = Literal["random", "weight_copy"]
 
 
 class Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class DistillationTerms(Spec):
@@ -40,7 +40,7 @@ class ScratchSpec(Spec):
 
 
 class WeightCopySpec(Spec):
-    """Starts the student from selected rows and columns of the teacher (weight subcloning), then trains it."""
+    """Starts the student from rows and columns of the teacher (weight subcloning), then trains it."""
 
     name: Literal["weight_copy"]
     layer_map: LayerMap = Field(default="uniform", description="Which teacher layers the student takes.")
@@ -58,7 +58,9 @@ class DistillationSpec(Spec):
     name: Literal["distillation"]
     initialisation: Initialisation = Field(default="random", description="Where the student starts.")
     layer_map: LayerMap = Field(default="uniform", description="For weight_copy: which layers are taken.")
-    distillation: DistillationTerms = Field(default_factory=DistillationTerms)
+    distillation: DistillationTerms = Field(
+        default_factory=DistillationTerms, description="How the teacher's predictions enter the loss."
+    )
 
 
 class Gate(Spec):

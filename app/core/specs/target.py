@@ -8,7 +8,7 @@ from app.core.shapes import Shape
 class Target(BaseModel):
     """Exactly one of the four."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     compression_ratio: float | None = Field(
         default=None, gt=1, le=1000, description="Teacher parameters over student parameters, at least."

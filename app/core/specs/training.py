@@ -10,7 +10,7 @@ Precision = Literal["fp32", "int8"]
 class TrainingSpec(BaseModel):
     """The optimisation of a job. What is left out takes the method's own default."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(default=3, gt=0, le=1000, description="Passes over the training split.")
     batch_size: int = Field(default=64, ge=1, le=4096, description="Examples per optimiser step.")

@@ -1,0 +1,325 @@
+"""Data sets: canonical form of what is sound, and a refusal that names the row of what is not."""
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from app.core.db.jobs import Job, lock_job, move
+from app.core.states import JobStatus
+from tests.app.conftest import Api, make_settings, run_api
+from tests.tiny import tiny_dataset_files
+
+ROWS = [
+    {"text": "a wonderful film!", "label": "good"},
+    {"text": "dull, dull", "label": "bad"},
+    {"text": "it is, as they say, fine", "label": "good"},
+]
+
+
+def jsonl(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def csv_of(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
+    quote = '"' if delimiter == "," else ""
+    lines = [delimiter.join(rows[0])]
+    lines += [delimiter.join(f"{quote}{value}{quote}" for value in row.values()) for row in rows]
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def parquet_of(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def post(api: Api, form: dict[str, str] | None = None, **tables: tuple[str, bytes]) -> Any:
+    return api.http.post("/v1/datasets", files=tables, data={"name": "set"} | (form or {}))
+
+
+def post_train(api: Api, filename: str, content: bytes, **form: str) -> Any:
+    """A data set whose train split is given; dev is sound."""
+    return post(api, form, train=(filename, content), dev=("dev.jsonl", jsonl(ROWS)))
+
+
+def refused(api: Api, response: Any, code: str, *, status: int = 422) -> str:
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
+    assert api.stored() == []
+    assert api.rows()["datasets"] == 0
+    return problem["detail"]
+
+
+def stored_table(api: Api, dataset: dict[str, Any], split: str, tmp_path: Path) -> dict[str, list[Any]]:
+    api.app.state.storage.fetch(f"datasets/{dataset['id']}/{split}.parquet", tmp_path / "split.parquet")
+    return pq.read_table(tmp_path / "split.parquet").to_pydict()
+
+
+FORMATS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "t.jsonl": jsonl,
+    "t.csv": csv_of,
+    "t.tsv": lambda rows: csv_of(rows, "\t"),
+    "t.parquet": parquet_of,
+    "T.JSONL.GZ": lambda rows: gzip.compress(jsonl(rows)),
+    "t.csv.gz": lambda rows: gzip.compress(csv_of(rows)),
+    "t.parquet.gz": lambda rows: gzip.compress(parquet_of(rows)),
+}
+
+
+class TestRegister:
+    @pytest.mark.parametrize("filename", FORMATS)
+    def test_every_format_gives_the_same(self, api, tmp_path, filename):
+        response = post_train(api, filename, FORMATS[filename](ROWS))
+        dataset = response.json()
+        assert response.status_code == 201, dataset
+        assert dataset["labels"] == ["bad", "good"]
+        assert dataset["rows"] == 6
+        train = dataset["splits"]["train"]
+        assert train == {
+            "rows": 3,
+            "labels": {"bad": 1, "good": 2},
+            "words": {"p50": 4, "p95": 8, "p99": 8, "max": 8},
+        }
+        assert stored_table(api, dataset, "train", tmp_path) == {
+            "text": [row["text"] for row in ROWS],
+            "label": [1, 0, 1],
+        }
+
+    def test_on_both_databases(self, api_on_both, dataset_files):
+        api = api_on_both
+        dataset = api.upload_dataset(dataset_files).json()
+        assert api.http.get(f"/v1/datasets/{dataset['id']}").json() == dataset
+        assert dataset["splits"].keys() == {"train", "dev", "test"}
+
+    def test_pairs_and_unlabelled_texts(self, api, tmp_path):
+        files = tiny_dataset_files(tmp_path / "pairs", pairs=True, unlabeled=10)
+        dataset = api.upload_dataset(files).json()
+        assert dataset["is_pair"] is True
+        assert dataset["splits"]["unlabeled"]["labels"] is None
+        assert stored_table(api, dataset, "unlabeled", tmp_path).keys() == {"text", "text_pair"}
+        assert stored_table(api, dataset, "train", tmp_path).keys() == {"text", "text_pair", "label"}
+
+    def test_columns_of_other_names(self, api, tmp_path):
+        rows = [{"id": i, "sentence": row["text"], "y": row["label"]} for i, row in enumerate(ROWS)]
+        columns = json.dumps({"text": "sentence", "label": "y"})
+        table = ("t.csv", csv_of(rows))
+        dataset = post(api, {"columns": columns}, train=table, dev=table).json()
+        assert stored_table(api, dataset, "dev", tmp_path)["text"] == [row["text"] for row in ROWS]
+
+    def test_quotes_mean_themselves_in_tsv(self, api, tmp_path):
+        table = ("t.tsv", b'text\tlabel\n"half a quote\ta\n5" wide\tb\n')
+        dataset = post(api, train=table, dev=table).json()
+        assert stored_table(api, dataset, "train", tmp_path)["text"] == ['"half a quote', '5" wide']
+
+    def test_newlines_and_byte_order_mark_in_csv(self, api, tmp_path):
+        table = ("t.csv", b'\xef\xbb\xbftext,label\n"two\nlines",a\nb,b\n\n')
+        dataset = post(api, train=table, dev=table).json()
+        assert stored_table(api, dataset, "train", tmp_path)["text"] == ["two\nlines", "b"]
+
+
+class TestLabels:
+    @staticmethod
+    def labels_of(api: Api, values: list[Any], make=jsonl, name="t.jsonl", **form: str) -> Any:
+        table = (name, make([{"text": "x", "label": value} for value in values]))
+        return post(api, form, train=table, dev=table)
+
+    @pytest.mark.parametrize(
+        ("make", "name"), [(jsonl, "t.jsonl"), (csv_of, "t.csv"), (parquet_of, "t.parquet")]
+    )
+    def test_numbers_are_sorted_as_numbers(self, api, tmp_path, make, name):
+        dataset = self.labels_of(api, [10, 9, -1], make, name).json()
+        assert dataset["labels"] == ["-1", "9", "10"]
+        assert stored_table(api, dataset, "train", tmp_path)["label"] == [2, 1, 0]
+
+    @pytest.mark.parametrize(("make", "name"), [(jsonl, "t.jsonl"), (csv_of, "t.csv")])
+    def test_numbers_are_indices_into_names(self, api, tmp_path, make, name):
+        names = ["negative", "positive"]
+        dataset = self.labels_of(api, [1, 0, 1], make, name, labels=json.dumps(names)).json()
+        assert dataset["labels"] == names
+        assert dataset["splits"]["train"]["labels"] == {"negative": 1, "positive": 2}
+        assert stored_table(api, dataset, "train", tmp_path)["label"] == [1, 0, 1]
+
+    def test_names_come_in_the_given_order(self, api, tmp_path):
+        dataset = self.labels_of(api, ["b", "a"], labels='["b", "a"]').json()
+        assert dataset["labels"] == ["b", "a"]
+        assert stored_table(api, dataset, "train", tmp_path)["label"] == [0, 1]
+
+    @pytest.mark.parametrize(
+        ("value", "kind"),
+        [(True, "a bool"), (1.0, "a float"), (None, "empty"), ("", "empty"), ([1], "a list")],
+    )
+    def test_other_types(self, api, value, kind):
+        detail = refused(api, self.labels_of(api, ["a", value]), "invalid_label")
+        assert f"train, line 2: the label is {kind}" in detail
+
+    def test_names_and_numbers_mixed(self, api):
+        refused(api, self.labels_of(api, ["a", 1]), "mixed_labels")
+
+    def test_a_single_label(self, api):
+        assert "needs two" in refused(api, self.labels_of(api, ["a", "a"]), "too_few_labels")
+
+    def test_too_many_labels(self, api):
+        assert "1,000" in refused(api, self.labels_of(api, [f"l{i}" for i in range(1001)]), "too_many_labels")
+
+    def test_a_label_that_has_no_name(self, api):
+        assert "'2'" in refused(api, self.labels_of(api, [0, 2], labels='["a", "b"]'), "unknown_labels")
+
+    @pytest.mark.parametrize("split", ["dev", "test"])
+    def test_labels_that_train_does_not_have(self, api, split):
+        strange = ("s.jsonl", jsonl([*ROWS, {"text": "x", "label": "ugly"}]))
+        tables = {"train": ("t.jsonl", jsonl(ROWS)), "dev": ("d.jsonl", jsonl(ROWS)), split: strange}
+        assert f"{split} has labels that train has not: 'ugly'" in refused(
+            api, post(api, **tables), "labels_not_in_train"
+        )
+
+    @pytest.mark.parametrize("labels", ["[", '["a"]', '["a", "a"]', '{"a": 1}', '["a", "\\u0000"]'])
+    def test_names_that_are_none(self, api, labels):
+        assert self.labels_of(api, ["a", "b"], labels=labels).status_code == 422
+        assert api.rows()["datasets"] == 0
+
+
+class TestTables:
+    @pytest.mark.parametrize("content", [b"", b"\n\n", b"text,label\n"])
+    def test_empty_split(self, api, content):
+        name = "t.csv" if content.startswith(b"text") else "t.jsonl"
+        assert "train has no rows" in refused(api, post_train(api, name, content), "empty_split")
+
+    def test_empty_parquet(self, api):
+        table = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        refused(api, post_train(api, "t.parquet", buffer.getvalue()), "empty_split")
+
+    @pytest.mark.parametrize("row", ["one", "one,a,b"])
+    def test_ragged_csv(self, api, row):
+        content = f"text,label\nfine,a\n{row}\nfine,b\n".encode()
+        problem = refused(api, post_train(api, "t.csv", content), "ragged_row")
+        assert problem.startswith("train, line 3: ")
+        assert "Quote cells" in problem
+
+    def test_unclosed_quote_in_csv(self, api):
+        refused(api, post_train(api, "t.csv", b'text,label\n"fine,a\nfine,b\n'), "invalid_csv")
+
+    @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+    def test_wrong_utf8(self, api, name):
+        content = FORMATS[name]([{"text": "Zürich", "label": "a"}] * 2)
+        if name == "t.jsonl":
+            content = '{"text": "fine", "label": "a"}\n{"text": "Zürich", "label": "a"}\n'.encode()
+        content = content.decode().encode("latin-1")
+        detail = refused(api, post_train(api, name, content), "invalid_utf8")
+        assert detail.startswith("train, line 2: byte ")
+        assert "0xfc" in detail
+
+    @pytest.mark.parametrize("line", ["{", "[1]", "7", '{"text": "x"} x', "[" * 50_000])
+    def test_not_json_lines(self, api, line):
+        content = jsonl(ROWS) + line.encode() + b"\n"
+        assert "line 4" in refused(api, post_train(api, "t.jsonl", content), "invalid_json")
+
+    def test_missing_column(self, api):
+        detail = refused(api, post_train(api, "t.csv", b"sentence,label\nx,a\n"), "missing_column")
+        assert "only sentence, label" in detail
+        assert "'columns'" in detail
+
+    def test_a_row_without_the_column(self, api):
+        content = jsonl([*ROWS, {"text": "x"}])
+        assert "line 4: there is no 'label'" in refused(
+            api, post_train(api, "t.jsonl", content), "missing_column"
+        )
+
+    @pytest.mark.parametrize("text", ["", "  \t"])
+    def test_empty_text(self, api, text):
+        content = jsonl([*ROWS, {"text": text, "label": "good"}])
+        assert "line 4" in refused(api, post_train(api, "t.jsonl", content), "empty_text")
+
+    @pytest.mark.parametrize("text", [None, 7, ["x"], "\ud800"])
+    def test_text_that_is_none(self, api, text):
+        content = jsonl([{"text": text, "label": "good"}])
+        refused(api, post_train(api, "t.jsonl", content), "invalid_text")
+
+    def test_pairs_in_some_splits(self, api):
+        pairs = [row | {"text_pair": "y"} for row in ROWS]
+        refused(api, post_train(api, "t.jsonl", jsonl(pairs)), "pairs_in_some_splits")
+
+    @pytest.mark.parametrize("name", ["t.xlsx", "t", "", ".gz", "t.csv.zip"])
+    def test_unknown_format(self, api, name):
+        response = post_train(api, name, b"x")
+        assert response.status_code == 422
+        assert api.stored() == []
+        if name:
+            refused(api, response, "unknown_format")
+
+    @pytest.mark.parametrize("content", [b"hello", b"PAR1" + b"x" * 100, b""])
+    def test_not_parquet(self, api, content):
+        refused(api, post_train(api, "t.parquet", content), "invalid_parquet")
+
+    @pytest.mark.parametrize("content", [b"hello", gzip.compress(jsonl(ROWS))[:-12]])
+    def test_not_gzip(self, api, content):
+        refused(api, post_train(api, "t.jsonl.gz", content), "invalid_gzip")
+
+    def test_line_longer_than_any_text(self, api):
+        content = jsonl([{"text": "x" * 2**20, "label": "good"}])
+        refused(api, post_train(api, "t.jsonl", content), "line_too_long")
+
+    @pytest.mark.parametrize("columns", ["{", '{"texts": "a"}', '{"text": 7}'])
+    def test_columns_that_are_none(self, api, columns):
+        response = post_train(api, "t.jsonl", jsonl(ROWS), columns=columns)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"].startswith("#/columns")
+
+    def test_train_and_dev_are_required(self, api):
+        response = post(api, train=("t.jsonl", jsonl(ROWS)))
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"] == "#/dev"
+
+
+class TestLimits:
+    @pytest.fixture
+    def api(self, tmp_path, postgres_url):
+        settings = make_settings(tmp_path, database_url=postgres_url, max_rows=5, max_unpacked_bytes=100_000)
+        yield from run_api(settings)
+
+    def test_too_many_rows(self, api):
+        assert "5 rows" in refused(api, post_train(api, "t.jsonl", jsonl(ROWS)), "too_many_rows", status=413)
+
+    @pytest.mark.parametrize("name", ["t.jsonl.gz", "t.csv.gz", "t.parquet.gz"])
+    def test_gzip_bomb(self, api, name):
+        bomb = gzip.compress(b"text,label\n" + b"x,a\n" * 100_000)
+        code = "too_many_rows" if name == "t.csv.gz" else "dataset_too_large"
+        if name == "t.jsonl.gz":
+            bomb = gzip.compress(b"\n" * 1_000_000)
+        refused(api, post_train(api, name, bomb), code, status=413)
+
+    def test_parquet_bomb(self, api):
+        rows = [{"text": "x" * 200_000, "label": "a"}]
+        refused(api, post_train(api, "t.parquet", parquet_of(rows)), "dataset_too_large", status=413)
+
+
+class TestListAndDelete:
+    def test_pages(self, api, dataset_files):
+        ids = [api.upload_dataset(dataset_files).json()["id"] for _ in range(2)]
+        page = api.http.get("/v1/datasets", params={"limit": 1}).json()
+        assert [entry["id"] for entry in page["data"]] == ids[1:]
+        assert page["next"] == ids[1]
+
+    def test_delete_takes_the_files_along(self, api, dataset):
+        assert api.http.delete(f"/v1/datasets/{dataset}").status_code == 204
+        assert api.stored() == []
+        response = api.http.get(f"/v1/datasets/{dataset}")
+        assert response.json()["type"] == "urn:squeeze:problem:dataset_not_found"
+
+    def test_a_data_set_in_use_stays(self, api, dataset):
+        with api.database.transaction() as session:
+            job = Job(spec={}, teacher_id="mdl_any", dataset_id=dataset, method="scratch")
+            session.add(job)
+        response = api.http.delete(f"/v1/datasets/{dataset}")
+        assert (response.status_code, response.json()["job"]) == (409, job.id)
+        with api.database.transaction() as session:
+            move(session, lock_job(session, job.id), JobStatus.CANCELLED)
+        assert api.http.delete(f"/v1/datasets/{dataset}").status_code == 204

@@ -1,0 +1,386 @@
+"""Planning, queueing, listing and cancelling jobs."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from app.core.db.jobs import Job, claim_job, lock_job, move
+from app.core.queue import DEFAULT_QUEUE
+from app.core.states import JobStatus
+from tests.app.conftest import Api
+from tests.tiny import LABELS, PAIR_LABELS, tiny_dataset_files, tiny_model_folder, zipped
+
+TARGET = {"compression_ratio": 2}
+
+
+@pytest.fixture
+def body(teacher: str, dataset: str) -> dict[str, Any]:
+    return {"teacher": teacher, "dataset": dataset, "method": {"name": "weight_squeezing"}, "target": TARGET}
+
+
+def refused(api: Api, body: dict[str, Any], code: str, *, status: int = 422) -> dict[str, Any]:
+    """The problem, which a plan, a check and a job all answer with."""
+    before = api.rows()["jobs"]
+    for path in ("/v1/plans", "/v1/jobs?validate_only=true", "/v1/jobs"):
+        response = api.http.post(path, json=body)
+        problem = response.json()
+        assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
+    assert api.rows()["jobs"] == before
+    return problem
+
+
+def upload(api: Api, tmp_path, **model: Any) -> str:
+    name = f"model{len(list(tmp_path.iterdir()))}"
+    return api.upload_model(zipped(tiny_model_folder(tmp_path / name, **model))).json()["id"]
+
+
+class TestMethods:
+    def test_each_has_a_card_and_a_schema(self, api):
+        methods = {method["name"]: method for method in api.http.get("/v1/methods").json()["data"]}
+        assert set(methods) == {"fine_tuning", "scratch", "weight_copy", "distillation", "weight_squeezing"}
+        assert methods["fine_tuning"]["keeps_size"]
+        assert not methods["fine_tuning"]["needs_head"]
+        knob = methods["weight_squeezing"]["parameters"]["properties"]["initial_map"]
+        assert knob["default"] == "select"
+        assert knob["description"]
+        assert all(method["summary"] and method["when"] for method in methods.values())
+
+
+class TestPlan:
+    def test_what_a_job_would_do(self, api, body):
+        plan = api.http.post("/v1/plans", json=body).json()
+        student = plan["student"]
+        assert plan["teacher"]["parameters"] == 25_954
+        assert student["shape"]["hidden"] < 32
+        assert student["compression_ratio"] >= 2
+        assert set(student["parameters"]) == {"embeddings", "encoder", "head"}
+        assert plan["estimate"]["steps"] == 12  # 3 epochs of 256 rows in batches of 64
+        assert api.rows()["jobs"] == 0
+
+    def test_validate_only_answers_the_same(self, api, body):
+        response = api.http.post("/v1/jobs", params={"validate_only": True}, json=body)
+        assert response.status_code == 200
+        assert response.json() == api.http.post("/v1/plans", json=body).json()
+        assert api.rows()["jobs"] == 0
+
+    def test_fine_tuning_keeps_the_size(self, api, body, encoder_archive):
+        encoder = api.upload_model(encoder_archive).json()["id"]
+        body |= {"teacher": encoder, "method": {"name": "fine_tuning"}, "target": None}
+        plan = api.http.post("/v1/plans", json=body).json()
+        assert plan["student"]["shape"] == plan["teacher"]["shape"]
+        assert plan["student"]["compression_ratio"] == 1
+
+
+class TestFit:
+    def test_no_such_teacher(self, api, body):
+        refused(api, body | {"teacher": "mdl_" + "0" * 26}, "model_not_found", status=404)
+
+    def test_no_such_data_set(self, api, body):
+        refused(api, body | {"dataset": "dst_" + "0" * 26}, "dataset_not_found", status=404)
+
+    def test_a_teacher_without_a_head(self, api, body, encoder_archive):
+        body["teacher"] = api.upload_model(encoder_archive).json()["id"]
+        problem = refused(api, body, "teacher_has_no_head", status=409)
+        assert "fine_tuning first" in problem["detail"]
+
+    def test_other_labels(self, api, body, tmp_path):
+        files = tiny_dataset_files(tmp_path / "pairs", pairs=True)
+        body["dataset"] = api.upload_dataset(files).json()["id"]
+        problem = refused(api, body, "label_mismatch")
+        assert (problem["model_labels"], problem["dataset_labels"]) == (LABELS, PAIR_LABELS)
+        assert "negative, positive" in problem["detail"]
+        assert "different, same" in problem["detail"]
+
+    def test_the_same_labels_in_another_order(self, api, body, dataset_files):
+        dataset = api.upload_dataset(dataset_files, labels='["positive", "negative"]').json()
+        problem = refused(api, body | {"dataset": dataset["id"]}, "label_mismatch")
+        assert "another order" in problem["detail"]
+
+    def test_fine_tuning_takes_any_labels(self, api, body, tmp_path):
+        files = tiny_dataset_files(tmp_path / "pairs", pairs=True)
+        body |= {"dataset": api.upload_dataset(files).json()["id"], "method": {"name": "fine_tuning"}}
+        assert api.http.post("/v1/jobs", json=body | {"target": None}).status_code == 202
+
+    def test_a_target_where_the_size_is_kept(self, api, body):
+        refused(api, body | {"method": {"name": "fine_tuning"}}, "target_not_allowed")
+
+    @pytest.mark.parametrize("name", ["scratch", "weight_copy", "distillation", "weight_squeezing"])
+    def test_no_target_where_the_size_shrinks(self, api, body, name):
+        refused(api, body | {"method": {"name": name}, "target": None}, "target_required")
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            {"max_parameters": 10**6},
+            {"max_size_mb": 100},
+            {"shape": {"layers": 3, "hidden": 32, "heads": 2, "ffn": 64}},
+            {"shape": {"layers": 2, "hidden": 32, "heads": 2, "ffn": 64}},
+        ],
+    )
+    def test_a_target_no_smaller_than_the_teacher(self, api, body, target):
+        assert "teacher" in refused(api, body | {"target": target}, "target_too_large")["detail"]
+
+    def test_a_target_below_the_embeddings_names_the_smallest(self, api, body):
+        problem = refused(api, body | {"target": {"max_parameters": 100}}, "target_too_small")
+        reachable = {"max_parameters": problem["smallest_parameters"]}
+        assert api.http.post("/v1/plans", json=body | {"target": reachable}).status_code == 200
+        assert f"{problem['smallest_parameters']:,}" in problem["detail"]
+
+    def test_a_length_beyond_the_model(self, api, body):
+        problem = refused(api, body | {"training": {"max_length": 65}}, "max_length_too_large")
+        assert problem["errors"][0]["pointer"] == "#/training/max_length"
+        assert problem["largest"] == 64
+
+    def test_the_default_length_gives_way(self, api, body):
+        job = api.http.post("/v1/jobs", json=body).json()
+        assert job["training"]["max_length"] == 64
+
+
+class TestGate:
+    @staticmethod
+    def gated(body: dict[str, Any], small_model: str) -> dict[str, Any]:
+        return body | {
+            "method": {"name": "weight_squeezing", "gate": {"small_model": small_model}},
+            "target": None,
+        }
+
+    def test_the_small_model_is_the_target(self, api, body, tmp_path):
+        small = upload(api, tmp_path, layers=1, hidden=16, ffn=32)
+        plan = api.http.post("/v1/plans", json=self.gated(body, small)).json()
+        assert plan["student"]["shape"] == {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32}
+        same = self.gated(body, small) | {"target": {"shape": plan["student"]["shape"]}}
+        assert api.http.post("/v1/jobs", json=same).status_code == 202
+        assert api.http.delete(f"/v1/models/{small}").json()["type"].endswith("model_in_use")
+
+    def test_another_target(self, api, body, tmp_path):
+        small = upload(api, tmp_path, layers=1, hidden=16, ffn=32)
+        refused(api, self.gated(body, small) | {"target": TARGET}, "target_not_allowed")
+
+    def test_another_family(self, api, body, tmp_path):
+        small = upload(api, tmp_path, layers=1, architecture="roberta")
+        problem = refused(api, self.gated(body, small), "small_model_does_not_fit")
+        assert problem["errors"][0]["pointer"] == "#/method/gate/small_model"
+
+    def test_other_labels(self, api, body, tmp_path):
+        small = upload(api, tmp_path, layers=1, labels=PAIR_LABELS)
+        assert "small model" in refused(api, self.gated(body, small), "label_mismatch")["detail"]
+
+    def test_no_smaller_than_the_teacher(self, api, body, tmp_path):
+        refused(api, self.gated(body, upload(api, tmp_path, layers=3)), "target_too_large")
+
+    def test_no_such_model(self, api, body):
+        refused(api, self.gated(body, "mdl_" + "0" * 26), "model_not_found", status=404)
+
+
+class TestBody:
+    @pytest.mark.parametrize(
+        ("changes", "pointer", "words"),
+        [
+            ({"method": {"name": "magic"}}, "#/method", ["magic", "weight_squeezing"]),
+            ({"method": {}}, "#/method", ["name"]),
+            (
+                {"method": {"name": "distillation", "distillation": {"temperature": 0}}},
+                "#/method/distillation/temperature",
+                ["method distillation", "distillation.temperature", "greater than 0"],
+            ),
+            (
+                {"method": {"name": "weight_squeezing", "initial_map": "x"}},
+                "#/method/initial_map",
+                ["method weight_squeezing", "initial_map", "'select'"],
+            ),
+            ({"method": {"name": "scratch", "knob": 1}}, "#/method/knob", ["method scratch", "knob"]),
+            ({"target": {}}, "#/target", ["exactly one"]),
+            ({"target": {"compression_ratio": 2, "max_size_mb": 1}}, "#/target", ["exactly one"]),
+            ({"target": {"compression_ratio": 0.5}}, "#/target/compression_ratio", ["greater than 1"]),
+            ({"teacher": "../x"}, "#/teacher", ["pattern"]),
+            ({"training": {"epochs": 0}}, "#/training/epochs", ["greater than 0"]),
+            ({"exports": []}, "#/exports", ["at least 1"]),
+            ({"other": 1}, "#/other", ["not permitted"]),
+        ],
+        ids=str,
+    )
+    def test_the_place_of_the_fault(self, api, body, changes, pointer, words):
+        response = api.http.post("/v1/jobs", json=body | changes)
+        problem = response.json()
+        assert response.status_code == 422
+        assert problem["type"] == "urn:squeeze:problem:invalid_request"
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+        assert all(word in problem["errors"][0]["detail"] for word in words), problem
+        assert problem["error"]["param"] == pointer.removeprefix("#/").replace("/", ".")
+        assert problem["error"]["code"] == "invalid_request"
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": NaN}', "\xff"])
+    def test_not_a_job(self, api, content):
+        headers = {"content-type": "application/json"}
+        response = api.http.post("/v1/jobs", content=content.encode("latin-1"), headers=headers)
+        assert response.status_code in {400, 422}
+        assert response.headers["content-type"] == "application/problem+json"
+
+    @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
+    def test_numbers_that_no_database_keeps(self, api, body, number):
+        import json
+
+        body["method"] = {"name": "distillation", "distillation": {"hidden_weight": "NUMBER"}}
+        content = json.dumps(body).replace('"NUMBER"', number)
+        response = api.http.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
+        assert response.status_code == 422, response.json()
+
+
+class TestCreate:
+    def test_queued_and_announced(self, api, body, redis_url):
+        response = api.http.post("/v1/jobs", json=body)
+        job = response.json()
+        assert response.status_code == 202
+        assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+        assert (job["object"], job["status"], job["attempt"]) == ("job", "queued", 0)
+        assert job["progress"]["fraction"] == 0
+        assert (job["student"], job["error"], job["started_at"]) == (None, None, None)
+        assert job["created_at"].endswith("Z")
+        assert api.http.get(f"/v1/jobs/{job['id']}").json() == job
+        with redis.Redis.from_url(redis_url) as broker:
+            assert (
+                job["id"].encode() in broker.lrange(DEFAULT_QUEUE, 0, 0)[0] or broker.llen(DEFAULT_QUEUE) == 1
+            )
+
+    def test_on_both_databases(self, api_on_both, teacher_archive, dataset_files):
+        api = api_on_both
+        teacher = api.upload_model(teacher_archive).json()["id"]
+        dataset = api.upload_dataset(dataset_files).json()["id"]
+        body = {"teacher": teacher, "dataset": dataset, "method": {"name": "scratch"}, "target": TARGET}
+        job = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}).json()
+        again = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"})
+        assert again.json() == job
+        assert api.http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+
+    def test_a_refused_job_is_not_announced(self, api, body, redis_url):
+        refused(api, body | {"target": {"max_parameters": 1}}, "target_too_small")
+        with redis.Redis.from_url(redis_url) as broker:
+            assert broker.llen(DEFAULT_QUEUE) == 0
+
+
+class TestIdempotency:
+    @pytest.mark.parametrize("again", ["key-1", '"key-1"'])
+    def test_the_same_key_and_body(self, api, body, again):
+        first = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": '"key-1"'})
+        second = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": again})
+        assert (first.status_code, second.status_code) == (202, 202)
+        assert second.json() == first.json()
+        assert "idempotency-replayed" not in first.headers
+        assert second.headers["idempotency-replayed"] == "true"
+        assert second.headers["location"] == first.headers["location"]
+        assert api.rows()["jobs"] == 1
+
+    def test_the_same_key_and_another_body(self, api, body):
+        headers = {"Idempotency-Key": "key-1"}
+        first = api.http.post("/v1/jobs", json=body, headers=headers).json()
+        response = api.http.post("/v1/jobs", json=body | {"exports": ["fp32"]}, headers=headers)
+        assert response.status_code == 422
+        assert response.json()["type"] == "urn:squeeze:problem:idempotency_key_reused"
+        assert response.json()["job"] == first["id"]
+        assert api.rows()["jobs"] == 1
+
+    def test_a_refused_job_does_not_use_up_the_key(self, api, body):
+        headers = {"Idempotency-Key": "key-1"}
+        bad = body | {"target": {"max_parameters": 1}}
+        assert api.http.post("/v1/jobs", json=bad, headers=headers).status_code == 422
+        assert api.http.post("/v1/jobs", json=body, headers=headers).status_code == 202
+
+    @pytest.mark.parametrize("key", ["", '""', "x" * 256])
+    def test_keys_that_are_none(self, api, body, key):
+        response = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+        assert response.json()["type"] == "urn:squeeze:problem:invalid_idempotency_key"
+
+    def test_a_race(self, api, body):
+        """All requests look for the key before any has stored it."""
+        start = threading.Barrier(8)
+
+        def create(_: int) -> Any:
+            start.wait()
+            return api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "key-1"})
+
+        with ThreadPoolExecutor(8) as pool:
+            responses = list(pool.map(create, range(8)))
+        assert {response.status_code for response in responses} == {202}
+        assert len({response.json()["id"] for response in responses}) == 1
+        assert sum("idempotency-replayed" in response.headers for response in responses) == 7
+        assert api.rows()["jobs"] == 1
+
+
+class TestList:
+    def test_newest_first_and_by_status(self, api, body):
+        ids = [api.http.post("/v1/jobs", json=body).json()["id"] for _ in range(3)]
+        api.http.post(f"/v1/jobs/{ids[1]}/cancel")
+        page = api.http.get("/v1/jobs", params={"limit": 2}).json()
+        assert [job["id"] for job in page["data"]] == [ids[2], ids[1]]
+        assert page["has_more"]
+        queued = api.http.get("/v1/jobs", params={"status": "queued"}).json()
+        assert [job["id"] for job in queued["data"]] == [ids[2], ids[0]]
+        assert api.http.get("/v1/jobs", params={"status": "lost"}).status_code == 422
+
+
+class TestGet:
+    def test_not_found(self, api):
+        assert api.http.get("/v1/jobs/job_x").json()["type"] == "urn:squeeze:problem:job_not_found"
+
+    def test_what_the_worker_wrote(self, api, body):
+        job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+        with api.database.transaction() as session:
+            claim_job(session, job_id, owner="w", lease=timedelta(seconds=30))
+        with api.database.transaction() as session:
+            job = lock_job(session, job_id)
+            job.progress = {"stage": "train", "step": 5, "total_steps": 10, "fraction": 0.5, "eta_s": 3.5}
+            job.report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
+            job.error_code, job.error_message = "teacher_not_trained", "Train it."
+            move(session, job, JobStatus.FAILED)
+        job = api.http.get(f"/v1/jobs/{job_id}").json()
+        assert job["status"] == "failed"
+        assert job["progress"]["fraction"] == 0.5
+        assert job["metrics"]["teacher"] == {"accuracy": 0.9}
+        assert job["error"] == {"code": "teacher_not_trained", "message": "Train it."}
+        assert job["started_at"] <= job["finished_at"]
+
+
+class TestCancel:
+    def test_a_queued_job_ends_at_once(self, api, body):
+        job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+        job = api.http.post(f"/v1/jobs/{job_id}/cancel").json()
+        assert job["status"] == "cancelled"
+        assert job["finished_at"] is not None
+
+    def test_a_running_job_is_asked_to_stop(self, api, body):
+        job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+        with api.database.transaction() as session:
+            claim_job(session, job_id, owner="w", lease=timedelta(seconds=30))
+        first = api.http.post(f"/v1/jobs/{job_id}/cancel").json()
+        second = api.http.post(f"/v1/jobs/{job_id}/cancel").json()
+        assert first["status"] == second["status"] == "running"
+        assert first["cancel_requested_at"] == second["cancel_requested_at"] is not None
+
+    def test_conflict_when_already_finished(self, api, body):
+        job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+        api.http.post(f"/v1/jobs/{job_id}/cancel")
+        response = api.http.post(f"/v1/jobs/{job_id}/cancel")
+        assert response.status_code == 409
+        assert response.json()["type"] == "urn:squeeze:problem:job_already_finished"
+        assert response.headers["x-should-retry"] == "false"
+
+    def test_not_found(self, api):
+        assert api.http.post("/v1/jobs/job_x/cancel").status_code == 404
+
+
+def test_a_model_deleted_while_a_job_is_created(api, body):
+    """The job holds the teacher's row, so that one of the two loses."""
+    from app.core.db.models import get_model
+
+    with ThreadPoolExecutor(1) as pool:
+        with api.database.transaction() as session:
+            get_model(session, body["teacher"], lock="share")
+            deletion = pool.submit(api.http.delete, f"/v1/models/{body['teacher']}")
+            session.add(
+                Job(spec={}, teacher_id=body["teacher"], dataset_id=body["dataset"], method="scratch")
+            )
+        assert deletion.result(timeout=20).status_code == 409

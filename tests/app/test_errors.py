@@ -1,0 +1,98 @@
+"""Every answer that is no success has one form, and none of them tells what it should not."""
+
+import logging
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.core.errors import JobError, RetryableJobError, SqueezeError, Unavailable
+from app.errors import add_error_handlers, status_of
+from app.middleware import BodyLimit, RequestLog
+
+
+@pytest.fixture
+def client():
+    """An app whose endpoints fail in every way."""
+    app = FastAPI()
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, max_body_bytes=100, max_upload_bytes=1000)
+    app.add_middleware(RequestLog)
+
+    @app.get("/unexpected")
+    def unexpected() -> None:
+        raise ValueError("the password is hunter2")
+
+    @app.get("/unavailable")
+    def unavailable() -> None:
+        raise Unavailable("store_away", "The store is away. Try again.", store="s3")
+
+    @app.post("/body")
+    def body(value: dict[str, int]) -> dict[str, int]:
+        return value
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+class TestProblem:
+    def test_members(self, client):
+        response = client.get("/unavailable")
+        problem = response.json()
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["retry-after"] == "5"
+        assert problem["type"] == "urn:squeeze:problem:store_away"
+        assert problem["title"] == "Store away"
+        assert problem["status"] == 503
+        assert problem["instance"] == "/unavailable"
+        assert problem["store"] == "s3"
+        assert problem["error"]["message"] == problem["detail"] == "The store is away. Try again."
+        assert problem["error"]["type"] == "server_error"
+
+    def test_an_unexpected_error_tells_nothing_but_its_request(self, client, caplog):
+        with caplog.at_level(logging.ERROR):
+            response = client.get("/unexpected", headers={"x-request-id": "abc-1"})
+        assert response.status_code == 500
+        assert "hunter2" not in response.text
+        assert response.json()["request_id"] == response.headers["x-request-id"] == "abc-1"
+        assert "hunter2" in caplog.text
+
+    @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("DELETE", "/body", 405)])
+    def test_of_the_router(self, client, method, path, status):
+        response = client.request(method, path)
+        assert response.status_code == response.json()["status"] == status
+        assert response.headers["content-type"] == "application/problem+json"
+
+    def test_the_status_is_that_of_the_nearest_family(self):
+        class StoreAwayError(Unavailable):
+            pass
+
+        assert status_of(StoreAwayError) == 503
+        assert status_of(RetryableJobError) == status_of(JobError) == status_of(SqueezeError) == 500
+
+
+class TestRequestId:
+    def test_one_is_made(self, client):
+        ids = {client.get("/unavailable").headers["x-request-id"] for _ in range(2)}
+        assert len(ids) == 2
+
+    @pytest.mark.parametrize("given", ["a b", "x" * 129, "ü", "a;b"])
+    def test_one_that_could_do_harm_is_replaced(self, client, given):
+        response = client.get("/unavailable", headers={"x-request-id": given.encode()})
+        assert len(response.headers["x-request-id"]) == 32
+
+
+class TestBodyLimit:
+    def test_declared(self, client):
+        response = client.post("/body", json={"a": 10**200})
+        assert response.status_code == 413
+        assert "100 bytes" in response.json()["detail"]
+
+    def test_undeclared(self, client):
+        chunks = (b"x" * 60 for _ in range(3))
+        response = client.post("/body", content=chunks, headers={"content-type": "application/json"})
+        assert response.status_code == 413
+
+    def test_within(self, client):
+        assert client.post("/body", json={"a": 1}).json() == {"a": 1}

@@ -1,0 +1,48 @@
+"""What the parts of the service may know of one another, beyond what import-linter checks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import app.core.errors as domain
+from app.core.errors import JobError, SqueezeError
+from app.core.specs.cards import METHOD_CARDS, METHOD_SPECS
+from app.errors import STATUS, status_of
+from worker.methods import PLUGINS
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_api_starts_without_the_worker_and_its_frameworks():
+    forbidden = ("torch", "transformers", "onnx", "worker")
+    script = f"import app.main, sys; print([name for name in {forbidden} if name in sys.modules])"
+    output = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert output.stdout.strip() == "[]"
+
+
+def test_every_error_of_the_domain_has_a_status():
+    families = [
+        error
+        for error in vars(domain).values()
+        if isinstance(error, type) and issubclass(error, SqueezeError)
+    ]
+    # What fails a job is written into the job; it never reaches a request.
+    unmapped = {error for error in families if error not in STATUS and not issubclass(error, JobError)}
+    assert unmapped == set()
+    assert all(status_of(error) >= 400 for error in families)
+
+
+def test_specs_cards_plugins_and_folders_are_the_same_methods():
+    folders = {path.parent.name for path in (ROOT / "worker" / "methods").glob("*/__init__.py")}
+    assert set(METHOD_SPECS) == set(METHOD_CARDS) == set(PLUGINS) == folders
+
+
+def test_every_knob_is_described():
+    for name, spec in METHOD_SPECS.items():
+        undescribed = [
+            knob for knob, info in spec.model_fields.items() if knob != "name" and not info.description
+        ]
+        assert undescribed == [], name
+        assert spec.__doc__
