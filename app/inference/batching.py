@@ -1,9 +1,9 @@
 """Many requests on one model: no timer; a batch is whatever came while the cores were busy.
 
-Runner threads share the work of a model. One of them at a time plans: it takes what is queued, tokenises
-it, sorts it by length and cuts it into runs of little padding; then each takes the next run. A batch gains
-little on a CPU (measured on MiniLM-L6, int8, 25 tokens: 1.9 ms alone, 1.5 ms a text in a batch of 8 and of
-32), while padding costs in full, so runs are short and go side by side rather than one after the other.
+Runner threads share the work of a model. A free one takes all that is queued, tokenises it, sorts it by
+length, cuts it into runs of little padding, and leaves what it does not run itself to the others.
+A batch gains little on a CPU (measured on MiniLM-L6, int8, 25 tokens: 1.9 ms alone, 1.5 ms a text in a batch
+of 8 and of 32), while padding costs in full: so runs are short, and side by side, not one after the other.
 """
 
 import asyncio
@@ -12,8 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Thread
 from typing import Protocol
 
 import numpy as np
@@ -89,9 +88,10 @@ class BatchQueue:
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._is_closing = False
-        self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
-        self._planning = Lock()
+        self._changed = Condition()  # guards the next three
+        self._entries: deque[_Entry] = deque()
         self._runs: deque[list[_Item]] = deque()
+        self._is_closed = False
         self._threads = [
             Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(runners)
         ]
@@ -125,7 +125,7 @@ class BatchQueue:
         """Take no new texts; the runners end once what was admitted is answered."""
         self._is_closing = True
         if not self._waiting:
-            self._entries.put(None)
+            self._stop()
 
     @property
     def is_running(self) -> bool:
@@ -153,11 +153,18 @@ class BatchQueue:
         self._waiting -= count
         _WAITING.dec(count)
         if self._is_closing and not self._waiting:
-            self._entries.put(None)
+            self._stop()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
     def _submit(self, texts: Sequence[TextInput]) -> "asyncio.Future[list[list[float]]]":
         entry = _Entry(texts, self._loop.create_future())
-        self._entries.put(entry)
+        with self._changed:
+            self._entries.append(entry)
+            self._changed.notify()
         return entry.answered
 
     def _work(self) -> None:
@@ -176,29 +183,35 @@ class BatchQueue:
             _PADDING.observe(1 - sum(map(len, items)) / (longest * len(items)))
 
     def _next_run(self) -> list[_Item] | None:
-        with self._planning:
-            while not self._runs:
-                entries = self._take()
-                if entries is None:
-                    self._entries.put(None)  # for the other runners
+        """A run that was left over, or the first of a new plan; None at the end."""
+        while True:
+            with self._changed:
+                while not (self._runs or self._entries or self._is_closed):
+                    self._changed.wait()
+                if self._runs:
+                    return self._runs.popleft()
+                if not self._entries:
                     return None
-                self._runs.extend(self._plan(entries))
-            return self._runs.popleft()
+                entries = self._take()
+            runs = deque(self._plan(entries))
+            if not runs:
+                continue
+            run = runs.popleft()
+            if runs:
+                with self._changed:
+                    self._runs.extend(runs)
+                    self._changed.notify(len(runs))
+            return run
 
-    def _take(self) -> list[_Entry] | None:
-        """What is queued, up to a plan's worth, waiting for at least one; None at the end."""
-        entries: list[_Entry] = []
+    def _take(self) -> list[_Entry]:
+        """What is queued, up to a plan's worth."""
+        taken: list[_Entry] = []
         room = self._batch * _PLANNED_BATCHES
-        while room > 0:
-            try:
-                entry = self._entries.get(block=not entries)
-            except Empty:
-                break
-            if entry is None:
-                return None  # nothing is left before it: it is put once all is answered
-            entries.append(entry)
+        while self._entries and room > 0:
+            entry = self._entries.popleft()
+            taken.append(entry)
             room -= len(entry.texts)
-        return entries
+        return taken
 
     def _plan(self, entries: Sequence[_Entry]) -> Iterator[list[_Item]]:
         wanted = [entry for entry in entries if not entry.answered.done()]
