@@ -1,7 +1,7 @@
 """``/v1/models``."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response, UploadFile
@@ -16,6 +16,8 @@ from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+T = TypeVar("T")
 
 
 class ModelUpload(BaseModel):
@@ -58,15 +60,21 @@ _REQUEST_BODY = {
 
 async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCreate]:
     """The body, in either of the two forms that it may take."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        body = await request.body()
+        yield _validated(lambda: ModelCreate.model_validate_json(body))
+        return
+    async with request.form(max_files=1, max_fields=1) as form:
+        fields: dict[str, Any] = dict(form)
+        if isinstance(file := fields.get("file"), StarletteUploadFile):
+            fields["file"] = UploadFile(file.file, size=file.size, filename=file.filename)
+        yield _validated(lambda: ModelUpload.model_validate(fields))
+
+
+def _validated(read: Callable[[], T]) -> T:
+    """Say of a bad body what FastAPI says of those that it reads itself."""
     try:
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            yield ModelCreate.model_validate_json(await request.body())
-            return
-        async with request.form(max_files=1, max_fields=1) as form:
-            fields: dict[str, Any] = dict(form)
-            if isinstance(file := fields.get("file"), StarletteUploadFile):
-                fields["file"] = UploadFile(file.file, size=file.size, filename=file.filename)
-            yield ModelUpload.model_validate(fields)
+        return read()
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
         raise RequestValidationError(faults) from None

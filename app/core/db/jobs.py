@@ -95,7 +95,7 @@ def list_jobs(
 
 def count_by_status(session: Session) -> dict[JobStatus, int]:
     rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
-    return dict(rows.tuples())
+    return dict(rows.all())
 
 
 def uses_model(session: Session, model_id: str) -> Job | None:
