@@ -67,7 +67,7 @@ def redis_server() -> Iterator[str]:
     with _work_folder() as folder:
         port = _free_port()
         url = f"redis://127.0.0.1:{port}/0"
-        command = [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1"]
+        command = [_runnable(_redis_binary(), folder), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", folder]
         with _running(command, lambda: _ping(url), folder=folder):
             yield url
@@ -119,12 +119,15 @@ def _work_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _runnable(install: Path, folder: Path) -> Path:
-    """The installation itself, or a copy where the server's user cannot enter the folders above it."""
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in install.resolve().parents):
-        return install
-    copy = folder / "install"
-    shutil.copytree(install, copy, symlinks=True)
+def _runnable(program: Path, folder: Path) -> Path:
+    """The program or installation, or a copy of it where the server's user cannot enter the folders above."""
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in program.resolve().parents):
+        return program
+    copy = folder / program.name
+    if program.is_dir():
+        shutil.copytree(program, copy, symlinks=True)
+    else:
+        shutil.copy(program, copy)
     return copy
 
 
