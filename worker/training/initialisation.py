@@ -1,4 +1,4 @@
-"""Starting a student from its teacher: calibration batches and sub-cloned networks."""
+"""Starting a student from its teacher: random and sub-cloned networks, calibration batches."""
 
 import numpy as np
 import torch
@@ -29,11 +29,17 @@ def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]
     ]
 
 
+def random_network(teacher: Teacher, context: RunContext) -> PreTrainedModel:
+    """A student of the planned shape whose random weights depend on the seed alone."""
+    torch.manual_seed(context.training.seed)
+    return build_network(teacher.network, teacher.card, context.shape).to(context.device)
+
+
 def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
 ) -> PreTrainedModel:
     """A student of the planned shape that starts as the selected part of its teacher."""
-    network = build_network(teacher.network, teacher.card, context.shape).to(context.device)
+    network = random_network(teacher, context)
     selection = select(
         teacher.network.to(context.device),
         calibration_batches(data, device=context.device),

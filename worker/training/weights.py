@@ -6,7 +6,7 @@ generator. So a map costs the same at every batch size, the forward pass is the 
 a trained map is doing nothing: the network already holds the folded weights.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,7 +54,7 @@ class DenseWeights:
         self._rates = rates
 
     def groups(self) -> list[dict[str, Any]]:
-        return dense_groups(dict(self._network.named_parameters()), self._rates)
+        return dense_groups(list(self._network.parameters()), self._rates)
 
     def materialise(self, batches: Sequence[Batch]) -> None:
         pass
@@ -72,11 +72,19 @@ class DenseWeights:
         return dict(self._network.state_dict(keep_vars=True))
 
 
-class MatrixGenerator(nn.Module):
+class Generator(nn.Module):
+    """Makes a weight out of parameters of its own."""
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Those that are weights like any other, and train at the rates of the rest."""
+        return []
+
+
+class MatrixGenerator(Generator):
     """Generates one weight of a network: ``forward()`` returns it."""
 
 
-class TableGenerator(nn.Module):
+class TableGenerator(Generator):
     """Generates rows of an embedding table: ``forward(rows)`` returns (len(rows), D)."""
 
 
@@ -115,11 +123,14 @@ class GeneratedWeights:
 
     def groups(self) -> list[dict[str, Any]]:
         generated = self._matrices.keys() | self._tables.keys()
-        rest = {name: p for name, p in self._parameters.items() if name not in generated}
-        maps = [p for p in self._generators.parameters() if p.requires_grad]
+        dense = [p for name, p in self._parameters.items() if name not in generated]
+        for generator in (*self._matrices.values(), *self._tables.values()):
+            dense += generator.dense_parameters()
+        known = {id(p) for p in dense}
+        maps = [p for p in self._generators.parameters() if id(p) not in known]
         rates = self._generator_rates
         group = {"params": maps, "lr": rates.learning_rate, "weight_decay": rates.weight_decay}
-        return [group, *dense_groups(rest, self._rates)]
+        return [group, *dense_groups(dense, self._rates)]
 
     def materialise(self, batches: Sequence[Batch]) -> None:
         for name, matrix in self._matrices.items():
@@ -164,14 +175,12 @@ class GeneratedWeights:
             self._embedding(name).sparse = False
 
     def tensors(self) -> dict[str, Tensor]:
-        rest = self._network.state_dict(keep_vars=True)
         generated = self._matrices.keys() | self._tables.keys()
-        return {f"network.{name}": value for name, value in rest.items() if name not in generated} | {
-            f"generators.{name}": value for name, value in self._generator_parameters()
+        network = self._network.state_dict(keep_vars=True)
+        generators = self._generators.named_parameters()
+        return {f"network.{name}": value for name, value in network.items() if name not in generated} | {
+            f"generators.{name}": value for name, value in generators
         }
-
-    def _generator_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        return self._generators.named_parameters()
 
     def _embedding(self, weight_name: str) -> nn.Embedding:
         module = self._network.get_submodule(weight_name.removesuffix(".weight"))
@@ -179,10 +188,10 @@ class GeneratedWeights:
         return module
 
 
-def dense_groups(parameters: Mapping[str, nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
+def dense_groups(parameters: Sequence[nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
     """Two groups: matrices decay towards zero, vectors (biases, norms) do not."""
-    matrices = [p for p in parameters.values() if p.ndim > 1]
-    vectors = [p for p in parameters.values() if p.ndim <= 1]
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
     return [
         {"params": matrices, "lr": rates.learning_rate, "weight_decay": rates.weight_decay},
         {"params": vectors, "lr": rates.learning_rate, "weight_decay": 0.0},

@@ -2,8 +2,7 @@
 
 from app.core.specs import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.modeling.loading import build_network
-from worker.training.initialisation import subcloned_network
+from worker.training.initialisation import random_network, subcloned_network
 from worker.training.student import dense_phase, objective_of, train_student
 
 
@@ -14,7 +13,7 @@ class Distillation:
         if spec.initialisation == "weight_copy":
             network = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
         else:
-            network = build_network(teacher.network, teacher.card, context.shape).to(context.device)
+            network = random_network(teacher, context)
         return train_student(
             network,
             data,

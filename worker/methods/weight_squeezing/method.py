@@ -24,10 +24,9 @@ from worker.methods.weight_squeezing.reparameterization import (
     multiply_adds,
 )
 from worker.modeling.anatomy import ANATOMIES, embedding
-from worker.modeling.loading import build_network
 from worker.modeling.selection import Selection, select
 from worker.modeling.subcloning import subclone
-from worker.training.initialisation import calibration_batches
+from worker.training.initialisation import calibration_batches, random_network
 from worker.training.loop import Phase, total_steps
 from worker.training.student import objective_of, rates_of, train_student
 from worker.training.weights import DenseWeights, GeneratedWeights, MatrixGenerator, Rates, TableGenerator
@@ -81,7 +80,7 @@ class WeightSqueezing:
         """The registered small model where a gate mixes with one, else a network to be filled."""
         if spec.gate is not None:
             return context.load_model(spec.gate.small_model).to(context.device)
-        return build_network(teacher.network, teacher.card, context.shape).to(context.device)
+        return random_network(teacher, context)
 
 
 def initial_maps(
@@ -94,8 +93,7 @@ def initial_maps(
 ) -> InitialMaps:
     """The maps to start from; without a gate the network's other parameters are started as well."""
     # What is not mapped (biases, norms, the head) a gated student has from its small model.
-    target = network if spec.gate is None else build_network(teacher.network, teacher.card, context.shape)
-    target = target.to(context.device)
+    target = network if spec.gate is None else random_network(teacher, context)
     if spec.initial_map == "pca":
         batches = calibration_batches(data, device=context.device)
         return reconstructing_maps(teacher.network, target, teacher.card, selection, batches)

@@ -70,6 +70,9 @@ class GatedMatrix(MatrixGenerator):
         self.squeezed = squeezed
         self.gate = gate
 
+    def dense_parameters(self) -> list[nn.Parameter]:
+        return [self.pretrained]
+
     def forward(self) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained, self.squeezed())
         return mixed
@@ -83,6 +86,9 @@ class GatedTable(TableGenerator):
         self.pretrained = nn.Parameter(pretrained.detach().clone())
         self.squeezed = squeezed
         self.gate = gate
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        return [self.pretrained]
 
     def forward(self, rows: Tensor) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained[rows], self.squeezed(rows))

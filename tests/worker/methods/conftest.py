@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from app.core.specs import FineTuningSpec
+from tests.worker.compression import MemoryContext, make_data, make_teacher
+from worker import methods
+from worker.contracts import TaskData, Teacher
+
+
+@pytest.fixture(scope="session")
+def data() -> TaskData:
+    return make_data()
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory, data: TaskData) -> Teacher:
+    """Trained on the data; tests must leave it as it is."""
+    folder: Path = tmp_path_factory.mktemp("teacher")
+    untrained = make_teacher(folder)
+    context = MemoryContext(folder, epochs=6)
+    methods.load("fine_tuning").compress(untrained, data, FineTuningSpec(name="fine_tuning"), context)
+    return untrained

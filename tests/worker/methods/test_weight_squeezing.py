@@ -1,0 +1,288 @@
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from app.core.specs import FineTuningSpec, WeightSqueezingSpec
+from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_teacher
+from worker import methods
+from worker.evaluation.evaluate import predict_logits
+from worker.methods.weight_squeezing.initial_maps import random_maps, selecting_maps, singular_maps
+from worker.methods.weight_squeezing.method import Generators, initial_maps
+from worker.methods.weight_squeezing.reparameterization import (
+    Gate,
+    GatedMatrix,
+    SqueezedMatrix,
+    multiply_adds,
+)
+from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.calibration import record
+from worker.modeling.loading import build_network
+from worker.modeling.selection import select
+from worker.modeling.subcloning import subclone
+from worker.training.data import collate
+from worker.training.initialisation import calibration_batches, random_network
+from worker.training.objectives import label_loss
+from worker.training.weights import GeneratedWeights, Rates
+
+CPU = torch.device("cpu")
+SMALL_MODEL = "mdl_" + "0" * 26
+
+
+def selection_for(teacher, data, shape=STUDENT_SHAPE):
+    batches = calibration_batches(data, device=CPU)
+    return select(teacher.network, batches, card=teacher.card, student=shape, layer_map="uniform")
+
+
+def logits_of(network, data):
+    return torch.from_numpy(predict_logits(network, data.dev, pad_id=0, device=CPU))
+
+
+def block_diagonal(blocks):
+    return torch.block_diag(*blocks)
+
+
+class TestSqueezedMatrix:
+    def test_dense_maps(self):
+        weight, rows, columns = torch.randn(6, 8), torch.randn(4, 6), torch.randn(8, 3)
+        squeezed = SqueezedMatrix(weight, nn.Parameter(rows), nn.Parameter(columns))
+        assert torch.allclose(squeezed(), rows @ weight @ columns, atol=1e-5)
+
+    def test_head_blocks_on_rows(self):
+        weight, blocks, columns = torch.randn(2 * 5, 8), torch.randn(2, 3, 5), torch.randn(8, 4)
+        squeezed = SqueezedMatrix(weight, nn.Parameter(blocks), nn.Parameter(columns))
+        assert torch.allclose(squeezed(), block_diagonal(blocks) @ weight @ columns, atol=1e-5)
+
+    def test_head_blocks_on_columns(self):
+        weight, rows, blocks = torch.randn(8, 2 * 5), torch.randn(4, 8), torch.randn(2, 5, 3)
+        squeezed = SqueezedMatrix(weight, nn.Parameter(rows), nn.Parameter(blocks))
+        assert torch.allclose(squeezed(), rows @ weight @ block_diagonal(blocks), atol=1e-5)
+
+    @pytest.mark.parametrize(("n", "m", "a", "b"), [(8, 4, 2, 3), (4, 8, 3, 2), (16, 4, 8, 2), (4, 16, 2, 8)])
+    def test_multiply_adds_are_those_of_the_cheaper_order(self, n, m, a, b):
+        counted = multiply_adds(torch.empty(n, m), torch.empty(a, n), torch.empty(m, b))
+        assert counted == min(a * n * m + a * m * b, n * m * b + a * n * b)
+
+    def test_gate_mixes(self):
+        squeezed = SqueezedMatrix(
+            torch.randn(4, 4), nn.Parameter(torch.randn(2, 4)), nn.Parameter(torch.randn(4, 3))
+        )
+        pretrained, logit = torch.randn(2, 3), torch.randn(2, 1)
+        gated = GatedMatrix(pretrained, squeezed, Gate(nn.Parameter(logit)))
+        g = 1 / (1 + torch.exp(-logit))
+        assert torch.allclose(gated(), (1 - g) * pretrained + g * squeezed(), atol=1e-6)
+
+
+class TestInitialMaps:
+    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+    @pytest.mark.parametrize("shape", [{"heads": 2}, {"heads": 4}, {"heads": 1}], ids=str)
+    def test_select_is_the_subcloned_network_at_step_0(self, tmp_path, data, architecture, shape):
+        teacher = make_teacher(tmp_path, architecture)
+        shape = STUDENT_SHAPE.model_copy(update=shape)
+        if shape.head_dim > teacher.card.shape.head_dim:
+            shape = shape.model_copy(update={"hidden": 8})
+        context = MemoryContext(tmp_path, shape=shape)
+        selection = selection_for(teacher, data, shape)
+        subcloned = random_network(teacher, context)
+        subclone(teacher.network, subcloned, teacher.card, shape, selection)
+        network = random_network(teacher, context)
+        maps = initial_maps(
+            teacher,
+            network,
+            data,
+            selection,
+            WeightSqueezingSpec(name="weight_squeezing", initial_map="select"),
+            context,
+        )
+        weights_of(teacher, network, maps).fold()
+        for name, value in subcloned.state_dict().items():
+            assert torch.allclose(network.state_dict()[name], value, atol=1e-6), name
+        assert torch.allclose(logits_of(network, data), logits_of(subcloned, data), atol=1e-5)
+
+    def test_svd_keeps_the_largest_singular_values(self, teacher, data):
+        maps = singular_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
+        start = maps.matrices[0, "ffn_in"]
+        squeezed = start.rows @ start.weight @ start.columns
+        values = torch.linalg.svdvals(start.weight)[: STUDENT_SHAPE.hidden]
+        expected = torch.zeros_like(squeezed)
+        expected.diagonal()[:] = values
+        assert torch.allclose(squeezed, expected, atol=1e-4)
+
+    def test_gauss_keeps_the_spread_of_outputs(self, teacher, data):
+        torch.manual_seed(0)
+        inputs_t, inputs_s = torch.randn(512, 32), torch.randn(512, 16)
+        ratios = []
+        for _ in range(20):
+            maps = random_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
+            start = maps.matrices[0, "ffn_in"]
+            squeezed = start.rows @ start.weight @ start.columns
+            ratios.append((inputs_s @ squeezed.T).std() / (inputs_t @ start.weight.T).std())
+        assert math.isclose(torch.stack(ratios).mean(), 1, rel_tol=0.15)
+
+    def test_heads_never_mix(self, teacher, data):
+        selection = selection_for(teacher, data)
+        permuted = copy.deepcopy(selection)
+        for layer, heads in enumerate(selection.heads):
+            permuted.heads[layer] = heads.flip(0)
+            permuted.head_dims[layer] = selection.head_dims[layer].flip(0)
+        outputs = []
+        for chosen in (selection, permuted):
+            network = make_student(teacher)
+            subclone(teacher.network, network, teacher.card, STUDENT_SHAPE, chosen)
+            maps = selecting_maps(teacher.network, teacher.card, STUDENT_SHAPE, chosen)
+            weights_of(teacher, network, maps).fold()
+            outputs.append(logits_of(network, data))
+        assert torch.allclose(*outputs, atol=1e-5)
+
+    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+    def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, architecture):
+        teacher = make_teacher(tmp_path, architecture)
+        context = MemoryContext(tmp_path)
+        selection = selection_for(teacher, data)
+        distances = {}
+        for kind in ("select", "pca"):
+            network = random_network(teacher, context)
+            spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=kind)
+            maps = initial_maps(teacher, network, data, selection, spec, context)
+            as_started = logits_of(network, data)
+            weights_of(teacher, network, maps).fold()
+            assert torch.allclose(logits_of(network, data), as_started, atol=1e-4)
+            distances[kind] = (logits_of(network, data) - logits_of(teacher.network, data)).square().mean()
+        assert distances["pca"] < 0.7 * distances["select"]
+
+    def test_pca_at_the_teachers_own_shape_is_the_teacher(self, tmp_path, data):
+        """With nothing left out, every regression has an exact solution."""
+        teacher = make_teacher(tmp_path)
+        # A layer norm's gain does not commute with a turned basis: only without one is the identity exact.
+        for module in teacher.network.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+        shape = teacher.card.shape
+        context = MemoryContext(tmp_path, shape=shape)
+        network = random_network(teacher, context)
+        spec = WeightSqueezingSpec(name="weight_squeezing", initial_map="pca")
+        initial_maps(teacher, network, data, selection_for(teacher, data, shape), spec, context)
+        layer = ANATOMIES["bert"].part_name(0, "query")
+        batches = calibration_batches(data, device=CPU)
+        ours, theirs = (
+            record(net, batches, after=[layer])[f"{layer} >"] for net in (network, teacher.network)
+        )
+        assert (ours - theirs).square().mean() < 0.05 * theirs.var()
+
+
+def make_student(teacher):
+    return build_network(teacher.network, teacher.card, STUDENT_SHAPE)
+
+
+def weights_of(teacher, network, maps, *, gate=None):
+    generators = Generators(teacher, network, maps, gate)
+    return GeneratedWeights(
+        network,
+        matrices=generators.matrices,
+        tables=generators.tables,
+        generator_rates=Rates(1e-3, 0.0),
+        rates=Rates(1e-3, 0.0),
+    )
+
+
+class TestReparameterizedNetwork:
+    """Against a naive one: the same weights made inside the graph, for every forward pass."""
+
+    @pytest.fixture
+    def pieces(self, teacher, data):
+        torch.manual_seed(0)
+        network = make_student(teacher).eval()  # without dropout the two must agree exactly
+        maps = random_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
+        generators = Generators(teacher, network, maps, None)
+        weights = GeneratedWeights(
+            network,
+            matrices=generators.matrices,
+            tables=generators.tables,
+            generator_rates=Rates(1e-3, 0.0),
+            rates=Rates(1e-3, 0.0),
+        )
+        return network, generators, weights
+
+    def naive_logits(self, network, generators, inputs):
+        made = {name: generator() for name, generator in generators.matrices.items()}
+        for name, generator in generators.tables.items():
+            table = network.get_parameter(name)
+            made[name] = generator(torch.arange(len(table)))
+        plain = copy.deepcopy(network)
+        for module in plain.modules():
+            if isinstance(module, nn.Embedding):
+                module.sparse = False
+        rest = {n: p for n, p in network.named_parameters() if n not in made}
+        return functional_call(plain, made | rest, kwargs=dict(inputs), tie_weights=False).logits
+
+    def test_folded_network_equals_the_reparameterised_one(self, pieces, data):
+        network, generators, weights = pieces
+        batch = collate(data.dev, data.dev.lengths.argsort()[:16], pad_id=0, device=CPU)
+        expected = self.naive_logits(network, generators, batch.inputs)
+        weights.materialise([batch])
+        assert torch.allclose(network(**batch.inputs).logits, expected, atol=1e-5)
+        weights.fold()
+        assert torch.allclose(network(**batch.inputs).logits, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("micro_batches", [1, 3])
+    def test_gradients_equal_those_through_the_graph(self, pieces, data, micro_batches):
+        network, generators, weights = pieces
+        rows = data.train.lengths.argsort()[:24]
+        parts = [collate(data.train, part, pad_id=0, device=CPU) for part in rows.reshape(micro_batches, -1)]
+        trained = [p for group in weights.groups() for p in group["params"]]
+        whole = collate(data.train, rows, pad_id=0, device=CPU)
+        logits = self.naive_logits(network, generators, whole.inputs)
+        loss = nn.functional.cross_entropy(logits, whole.labels)
+        expected = torch.autograd.grad(loss, trained)
+
+        weights.materialise(parts)
+        for part in parts:
+            (label_loss(network, part) / micro_batches).backward()
+        weights.pull_back()
+        for parameter, gradient in zip(trained, expected, strict=True):
+            assert torch.allclose(parameter.grad, gradient, atol=1e-6)
+
+    def test_only_the_rows_of_the_batch_are_made(self, pieces, data):
+        network, generators, weights = pieces
+        name = next(iter(generators.tables))
+        before = network.get_parameter(name).detach().clone()
+        batch = collate(data.train, data.train.lengths.argsort()[:4], pad_id=0, device=CPU)
+        weights.materialise([batch])
+        used = torch.unique(batch.inputs["input_ids"])
+        changed = (network.get_parameter(name) != before).any(1).nonzero().flatten()
+        assert set(changed.tolist()) <= set(used.tolist())
+        assert len(changed) > 0
+
+
+class TestGatedSqueezing:
+    def run(self, teacher, data, tmp_path, **gate):
+        network = make_small_model(tmp_path)
+        context = MemoryContext(tmp_path, models={SMALL_MODEL: network}, epochs=1)
+        spec = WeightSqueezingSpec(
+            name="weight_squeezing",
+            initial_map="select",
+            gate={"small_model": SMALL_MODEL, **gate},
+            dense_ratio=0.0,
+        )
+        return methods.load("weight_squeezing").compress(teacher, data, spec, context).network
+
+    def test_closed_gate_is_plain_fine_tuning_of_the_small_model(self, teacher, data, tmp_path):
+        gated = self.run(teacher, data, tmp_path, initial_logit=-20)
+        plain = make_teacher(tmp_path / "small", shape=STUDENT_SHAPE)
+        context = MemoryContext(tmp_path, epochs=1)
+        methods.load("fine_tuning").compress(plain, data, FineTuningSpec(name="fine_tuning"), context)
+        for name, value in plain.network.state_dict().items():
+            assert torch.allclose(gated.state_dict()[name], value, atol=1e-5), name
+
+    @pytest.mark.parametrize("granularity", ["matrix", "row", "element", "layer"])
+    def test_open_gate_changes_the_result(self, teacher, data, tmp_path, granularity):
+        closed = self.run(teacher, data, tmp_path, initial_logit=-20, granularity=granularity)
+        opened = self.run(teacher, data, tmp_path, initial_logit=0, granularity=granularity)
+        assert not torch.allclose(logits_of(closed, data), logits_of(opened, data), atol=1e-2)
+
+
+def make_small_model(folder):
+    return make_teacher(folder / "small", shape=STUDENT_SHAPE).network
