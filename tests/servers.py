@@ -123,11 +123,17 @@ def _runnable(program: Path, folder: Path) -> Path:
     """The program or installation, or a copy of it where the server's user cannot enter the folders above."""
     if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in program.resolve().parents):
         return program
-    copy = folder / program.name
-    if program.is_dir():
-        shutil.copytree(program, copy, symlinks=True)
-    else:
+    package = program.parent
+    copy = folder / package.name / program.name
+    if program.is_file():
+        copy.parent.mkdir()
         shutil.copy(program, copy)
+        return copy
+    shutil.copytree(program, copy, symlinks=True)
+    # A wheel's programs look for the libraries that it brings beside its package.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
     return copy
 
 
