@@ -23,6 +23,7 @@ from worker import methods
 from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
 from worker.contracts import Teacher
+from worker.data import load_task_data
 from worker.export.exports import check_exports, make_exports
 from worker.measuring import Bench, Candidate
 from worker.modeling.loading import load_network, load_teacher
@@ -36,7 +37,6 @@ from worker.protocol import (
     read_request,
     write_outcome,
 )
-from worker.training.data import load_task_data
 from worker.training.determinism import make_deterministic
 
 logger = logging.getLogger(__name__)

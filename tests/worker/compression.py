@@ -13,8 +13,8 @@ from app.core.shapes import EncoderCard, Shape
 from app.core.specs import TrainingSpec
 from tests.tiny import LABELS, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import TaskData, Teacher, TokenizedSplit
+from worker.data import tokenize
 from worker.modeling.anatomy import ANATOMIES
-from worker.training.data import tokenize
 
 TEACHER_SHAPE = Shape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = Shape(layers=2, hidden=16, heads=2, ffn=24)

@@ -16,8 +16,8 @@ from tests.tiny import (
     tiny_tokenizer,
 )
 from worker.contracts import TokenizedSplit
+from worker.data import tokenize
 from worker.modeling.anatomy import ANATOMIES
-from worker.training.data import tokenize
 
 
 def classifier(folder: Path, architecture: str = "bert", **shape: int) -> PreTrainedModel:

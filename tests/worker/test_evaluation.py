@@ -9,6 +9,7 @@ from app.core.errors import JobError
 from app.core.manifest import OnnxExport
 from app.core.shapes import EncoderCard, Shape
 from tests.worker.networks import classifier, dev_split
+from worker.data import collate
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits, quality
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import (
@@ -21,7 +22,6 @@ from worker.evaluation.metrics import (
 )
 from worker.evaluation.report import ModelReport, compare_models
 from worker.export.onnx_export import export_onnx
-from worker.training.data import collate
 
 CPU = torch.device("cpu")
 

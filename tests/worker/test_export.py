@@ -11,11 +11,11 @@ import torch
 from app.core.errors import JobError
 from tests.worker.networks import classifier, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
+from worker.data import collate, subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.exports import check_exports, compare_exports, make_exports
 from worker.export.onnx_export import export_onnx, input_names
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
-from worker.training.data import collate, subset
 
 ARCHITECTURES = ["bert", "roberta", "xlm-roberta", "distilbert"]
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from torch import nn
 from app.core.errors import JobError
 from app.core.manifest import Task
 from worker.contracts import IntArray, TokenizedSplit
+from worker.data import collate, ordered_rows
 from worker.evaluation.metrics import METRICS, FloatArray
-from worker.training.data import collate, ordered_rows
 
 _CPU = torch.device("cpu")
 

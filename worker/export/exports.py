@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 from app.core.manifest import OnnxExport, Task
 from app.core.specs import Precision
 from worker.contracts import TokenizedSplit
+from worker.data import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.metrics import MAIN_METRIC, METRICS
 from worker.export.onnx_export import export_onnx
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
-from worker.training.data import subset
 
 _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from app.core.errors import JobError
 from worker.contracts import IntArray, TokenizedSplit
+from worker.data import subset
 from worker.evaluation.metrics import FloatArray
-from worker.training.data import subset
 
 Predict = Callable[[TokenizedSplit], FloatArray]
 """Logits (rows, C) of a split in its order, computed in batches of nearly equal length."""

@@ -6,11 +6,11 @@ from transformers import PreTrainedModel
 
 from app.core.specs import LayerMap
 from worker.contracts import RunContext, TaskData, Teacher
+from worker.data import collate
 from worker.modeling.calibration import Inputs
 from worker.modeling.loading import build_network
 from worker.modeling.selection import select
 from worker.modeling.subcloning import subclone
-from worker.training.data import collate
 
 CALIBRATION_TOKENS = 20_000
 """Enough for a regression on a thousand values, little enough to keep in memory."""

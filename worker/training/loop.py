@@ -14,7 +14,7 @@ from app.core.errors import JobError
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
 from worker.contracts import IntArray, RunContext, TokenizedSplit
-from worker.training.data import Batch, batch_rows, collate
+from worker.data import Batch, batch_rows, collate
 from worker.training.objectives import Objective
 from worker.training.precision import autocast
 from worker.training.schedules import warmup_then_linear_decay

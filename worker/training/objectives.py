@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.core.specs import DistillationTerms
-from worker.training.data import Batch
+from worker.data import Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """A scalar, mean over the rows of the batch."""

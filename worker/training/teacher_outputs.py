@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from worker.contracts import RunContext, Teacher, TokenizedSplit
-from worker.training.data import Batch, collate, ordered_rows
+from worker.data import Batch, collate, ordered_rows
 from worker.training.precision import autocast
 
 _FORMAT = 1

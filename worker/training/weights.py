@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from worker.training.data import Batch
+from worker.data import Batch
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class DenseWeights:
 class Generator(nn.Module):
     """Makes a weight out of parameters of its own."""
 
-    def dense_parameters(self) -> list[nn.Parameter]:
-        """Those that are weights like any other, and train at the rates of the rest."""
+    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
+        """Parameters that want a rate of their own, each with its share of the rest's; they do not decay."""
         return []
 
 
@@ -97,7 +97,6 @@ class GeneratedWeights:
         *,
         matrices: Mapping[str, MatrixGenerator],
         tables: Mapping[str, TableGenerator],
-        generator_rates: Rates,
         rates: Rates,
     ) -> None:
         """Attach generators to a network.
@@ -106,15 +105,13 @@ class GeneratedWeights:
             network: the plain student; the named parameters become outputs.
             matrices: parameter name -> generator of the whole weight.
             tables: name of an embedding's weight -> generator of its rows.
-            generator_rates: for the generators' own parameters.
-            rates: for the parameters that are not generated.
+            rates: of the parameters that are not generated; generators' own go by their ratios to it.
         """
         self._network = network
         self._parameters = dict(network.named_parameters())
         self._matrices = dict(matrices)
         self._tables = dict(tables)
-        self._generators = nn.ModuleList([*self._matrices.values(), *self._tables.values()])
-        self._generator_rates = generator_rates
+        self._generators = nn.ModuleList(self._all())
         self._rates = rates
         self._made: dict[str, Tensor] = {}
         for name in self._tables:
@@ -123,14 +120,12 @@ class GeneratedWeights:
 
     def groups(self) -> list[dict[str, Any]]:
         generated = self._matrices.keys() | self._tables.keys()
+        maps = {p: ratio for generator in self._all() for p, ratio in generator.rate_ratios()}
         dense = [p for name, p in self._parameters.items() if name not in generated]
-        for generator in (*self._matrices.values(), *self._tables.values()):
-            dense += generator.dense_parameters()
-        known = {id(p) for p in dense}
-        maps = [p for p in self._generators.parameters() if id(p) not in known]
-        rates = self._generator_rates
-        group = {"params": maps, "lr": rates.learning_rate, "weight_decay": rates.weight_decay}
-        return [group, *dense_groups(dense, self._rates)]
+        dense += [p for p in self._generators.parameters() if p not in maps]
+        rate = self._rates.learning_rate
+        own = [{"params": [p], "lr": ratio * rate, "weight_decay": 0.0} for p, ratio in maps.items()]
+        return [*own, *dense_groups(dense, self._rates)]
 
     def materialise(self, batches: Sequence[Batch]) -> None:
         for name, matrix in self._matrices.items():
@@ -181,6 +176,9 @@ class GeneratedWeights:
         return {f"network.{name}": value for name, value in network.items() if name not in generated} | {
             f"generators.{name}": value for name, value in generators
         }
+
+    def _all(self) -> list[Generator]:
+        return [*self._matrices.values(), *self._tables.values()]
 
     def _embedding(self, weight_name: str) -> nn.Embedding:
         module = self._network.get_submodule(weight_name.removesuffix(".weight"))

@@ -87,8 +87,11 @@ class WeightSqueezingSpec(Spec):
     layer_map: LayerMap = Field(
         default="uniform", description="Which teacher layers the student's come from."
     )
-    map_learning_rate: float | None = Field(
-        default=None, gt=0, le=1, description="Peak rate of the maps; default: a fifth of the rest's."
+    map_rate_ratio: float = Field(
+        default=1.0,
+        gt=0,
+        le=100,
+        description="How fast the maps move the folded weights, as a share of the learning rate.",
     )
     distillation: DistillationTerms | None = Field(
         default=None, description="Terms from the teacher's predictions; absent: labels only."

@@ -9,6 +9,7 @@ from torch.func import functional_call
 from app.core.specs import FineTuningSpec, WeightSqueezingSpec
 from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_teacher
 from worker import methods
+from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_squeezing.initial_maps import random_maps, selecting_maps, singular_maps
 from worker.methods.weight_squeezing.method import Generators, initial_maps
@@ -23,13 +24,13 @@ from worker.modeling.calibration import record
 from worker.modeling.loading import build_network
 from worker.modeling.selection import select
 from worker.modeling.subcloning import subclone
-from worker.training.data import collate
 from worker.training.initialisation import calibration_batches, random_network
 from worker.training.objectives import label_loss
 from worker.training.weights import GeneratedWeights, Rates
 
 CPU = torch.device("cpu")
 SMALL_MODEL = "mdl_" + "0" * 26
+SPEC = WeightSqueezingSpec(name="weight_squeezing")
 
 
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
@@ -74,6 +75,27 @@ class TestSqueezedMatrix:
         gated = GatedMatrix(pretrained, squeezed, Gate(nn.Parameter(logit)))
         g = 1 / (1 + torch.exp(-logit))
         assert torch.allclose(gated(), (1 - g) * pretrained + g * squeezed(), atol=1e-6)
+
+
+class TestRates:
+    """One step of Adam moves every entry of a map by its rate; what does that do to the folded weight?"""
+
+    @pytest.mark.parametrize("kind", ["dense", "rows by head", "columns by head"])
+    def test_no_map_moves_the_folded_weight_faster_than_asked(self, kind):
+        rows = torch.randn(2, 3, 5) if kind == "rows by head" else torch.randn(6, 10)
+        columns = torch.randn(2, 4, 3) if kind == "columns by head" else torch.randn(8, 6)
+        squeezed = SqueezedMatrix(torch.randn(10, 8), nn.Parameter(rows), nn.Parameter(columns), rate=0.01)
+        before = squeezed().detach().clone()
+        for parameter, ratio in squeezed.rate_ratios():
+            with torch.no_grad():
+                start = parameter.clone()
+                # The signs that move one entry the most: those of what it is multiplied with.
+                with torch.enable_grad():
+                    (gradient,) = torch.autograd.grad(squeezed()[0, 0], parameter)
+                parameter.add_(ratio * gradient.sign())
+                moved = (squeezed() - before)[0, 0].abs()
+                parameter.copy_(start)
+            assert 0.002 < moved < 0.03
 
 
 class TestInitialMaps:
@@ -177,13 +199,12 @@ def make_student(teacher):
     return build_network(teacher.network, teacher.card, STUDENT_SHAPE)
 
 
-def weights_of(teacher, network, maps, *, gate=None):
-    generators = Generators(teacher, network, maps, gate)
+def weights_of(teacher, network, maps):
+    generators = Generators(teacher, network, maps, SPEC)
     return GeneratedWeights(
         network,
         matrices=generators.matrices,
         tables=generators.tables,
-        generator_rates=Rates(1e-3, 0.0),
         rates=Rates(1e-3, 0.0),
     )
 
@@ -196,12 +217,11 @@ class TestReparameterizedNetwork:
         torch.manual_seed(0)
         network = make_student(teacher).eval()  # without dropout the two must agree exactly
         maps = random_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
-        generators = Generators(teacher, network, maps, None)
+        generators = Generators(teacher, network, maps, SPEC)
         weights = GeneratedWeights(
             network,
             matrices=generators.matrices,
             tables=generators.tables,
-            generator_rates=Rates(1e-3, 0.0),
             rates=Rates(1e-3, 0.0),
         )
         return network, generators, weights

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.core.specs import Gate as GateSpec
 from app.core.specs import WeightSqueezingSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.weight_squeezing.initial_maps import (
@@ -29,10 +28,7 @@ from worker.modeling.subcloning import subclone
 from worker.training.initialisation import calibration_batches, random_network
 from worker.training.loop import Phase, total_steps
 from worker.training.student import objective_of, rates_of, train_student
-from worker.training.weights import DenseWeights, GeneratedWeights, MatrixGenerator, Rates, TableGenerator
-
-_MAP_RATE_RATIO = 0.2
-"""Every entry of a folded weight moves with a row of L and a column of R at once: a dense rate overshoots."""
+from worker.training.weights import DenseWeights, GeneratedWeights, MatrixGenerator, TableGenerator
 
 
 class WeightSqueezing:
@@ -49,12 +45,11 @@ class WeightSqueezing:
             layer_map=spec.layer_map,
         )
         maps = initial_maps(teacher, network, data, selection, spec, context)
-        generators = Generators(teacher, network, maps, spec.gate)
+        generators = Generators(teacher, network, maps, spec)
         objective = objective_of(
             spec.distillation, teacher, data, context, projection=maps.embeddings.contiguous()
         )
         rates = rates_of(context)
-        map_rate = spec.map_learning_rate or _MAP_RATE_RATIO * rates.learning_rate
         steps = total_steps(data.train, context.training)
         dense_steps = round(steps * spec.dense_ratio)
 
@@ -63,7 +58,6 @@ class WeightSqueezing:
                 network,
                 matrices=generators.matrices,
                 tables=generators.tables,
-                generator_rates=Rates(map_rate, weight_decay=0.0),
                 rates=rates,
             )
 
@@ -106,11 +100,12 @@ class Generators:
     """Generators of every mapped parameter of a student, by its name."""
 
     def __init__(
-        self, teacher: Teacher, network: PreTrainedModel, maps: InitialMaps, gate: GateSpec | None
+        self, teacher: Teacher, network: PreTrainedModel, maps: InitialMaps, spec: WeightSqueezingSpec
     ) -> None:
         anatomy = ANATOMIES[teacher.card.architecture]
         self._network = network
-        self._gate = gate
+        self._gate = spec.gate
+        self._rate = spec.map_rate_ratio
         self._layer_gates: dict[int, Gate] = {}
         self.matrices: dict[str, MatrixGenerator] = {}
         self.tables: dict[str, TableGenerator] = {}
@@ -124,14 +119,14 @@ class Generators:
             self.tables[f"{name}.weight"] = self._table(f"{name}.weight", table, maps.embeddings)
 
     def _matrix(self, name: str, start: Maps, layer: int) -> MatrixGenerator:
-        squeezed = SqueezedMatrix(start.weight, _map(start.rows), _map(start.columns))
+        squeezed = SqueezedMatrix(start.weight, _map(start.rows), _map(start.columns), rate=self._rate)
         if self._gate is None:
             return squeezed
         pretrained = self._network.get_parameter(name)
         return GatedMatrix(pretrained, squeezed, self._gate_of(pretrained, layer))
 
     def _table(self, name: str, table: Tensor, columns: Tensor) -> TableGenerator:
-        squeezed = SqueezedTable(table, _map(columns))
+        squeezed = SqueezedTable(table, _map(columns), rate=self._rate)
         if self._gate is None:
             return squeezed
         pretrained = self._network.get_parameter(name)

@@ -14,19 +14,36 @@ from worker.training.weights import MatrixGenerator, TableGenerator
 class SqueezedMatrix(MatrixGenerator):
     """W_s = L W_t R."""
 
-    def __init__(self, weight: Tensor, rows: nn.Parameter, columns: nn.Parameter) -> None:
+    def __init__(
+        self, weight: Tensor, rows: nn.Parameter, columns: nn.Parameter, *, rate: float = 1.0
+    ) -> None:
         """Hold a teacher matrix and its two maps.
 
         Args:
             weight: W_t, (n, m).
             rows: L, (a, n), or (h, j, k) with h k = n.
             columns: R, (m, b), or (h, k, j) with h k = m.
+            rate: how fast the maps move W_s, as a share of a dense weight's rate.
         """
         super().__init__()
         self.weight: Tensor
         self.register_buffer("weight", weight.detach().clone(), persistent=False)
         self.rows = rows
         self.columns = columns
+        self._rate = rate
+
+    @torch.no_grad()
+    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
+        """Rates at which neither map moves an entry of W_s faster than ``rate``.
+
+        Under Adam every entry of a map moves alike, and W_s = L (W_t R) moves with a whole row of L: by as
+        much as the absolute column sum of W_t R. Dividing by it makes one rate fit all shapes and starts.
+        """
+        right, left = map_columns(self.weight, self.columns), map_rows(self.rows, self.weight)
+        return [
+            (self.rows, self._rate / _reach(right, self.rows)),
+            (self.columns, self._rate / _reach(left.T, self.columns)),
+        ]
 
     def forward(self) -> Tensor:
         rows_first, columns_first = _costs(self.weight, self.rows, self.columns)
@@ -38,12 +55,16 @@ class SqueezedMatrix(MatrixGenerator):
 class SqueezedTable(TableGenerator):
     """E_s = E_t R: the vocabulary side is never mapped, and only the rows asked for are made."""
 
-    def __init__(self, table: Tensor, columns: nn.Parameter) -> None:
-        """Hold a teacher table (V, m) and its map R (m, b)."""
+    def __init__(self, table: Tensor, columns: nn.Parameter, *, rate: float = 1.0) -> None:
+        """Hold a teacher table (V, m) and its map R (m, b); ``rate`` as for ``SqueezedMatrix``."""
         super().__init__()
         self.table: Tensor
         self.register_buffer("table", table.detach(), persistent=False)
         self.columns = columns
+        self._rate = rate
+
+    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
+        return [(self.columns, self._rate / _reach(self.table.T, self.columns))]
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.table[rows] @ self.columns
@@ -70,8 +91,8 @@ class GatedMatrix(MatrixGenerator):
         self.squeezed = squeezed
         self.gate = gate
 
-    def dense_parameters(self) -> list[nn.Parameter]:
-        return [self.pretrained]
+    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
+        return [*self.squeezed.rate_ratios(), (self.gate.logit, 1.0)]
 
     def forward(self) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained, self.squeezed())
@@ -87,8 +108,8 @@ class GatedTable(TableGenerator):
         self.squeezed = squeezed
         self.gate = gate
 
-    def dense_parameters(self) -> list[nn.Parameter]:
-        return [self.pretrained]
+    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
+        return [*self.squeezed.rate_ratios(), (self.gate.logit, 1.0)]
 
     def forward(self, rows: Tensor) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained[rows], self.squeezed(rows))
@@ -110,6 +131,17 @@ def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
     heads, width, _ = columns.shape
     by_head = weight.view(len(weight), heads, width).transpose(0, 1)  # (n, h k) -> (h, n, k)
     return (by_head @ columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
+
+
+def _reach(factor: Tensor, of: Tensor) -> float:
+    """How far an entry of the product moves when all entries of a map move by one, on average.
+
+    Args:
+        factor: what the map is multiplied with, (n, b): its absolute column sums count.
+        of: the map; one made of h blocks lets each entry move with a block's share of the column.
+    """
+    blocks = len(of) if of.ndim == 3 else 1
+    return float(factor.abs().sum(0).mean() / blocks)
 
 
 def multiply_adds(weight: Tensor, rows: Tensor, columns: Tensor) -> int:
