@@ -10,10 +10,10 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from threading import Condition, Thread
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,9 @@ _MAX_RUN_TOKENS = 2048
 
 _PLANNED_BATCHES = 4
 """How many batches one plan looks at: more sort better, fewer keep closer to the order of arrival."""
+
+
+T = TypeVar("T", bound=Sized)
 
 
 class Classifier(Protocol):
@@ -231,7 +234,7 @@ class BatchQueue:
         )
 
 
-def cut_runs(items: Sequence[_Item], *, max_texts: int, max_tokens: int) -> Iterator[list[_Item]]:
+def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int) -> Iterator[list[T]]:
     """Cut texts sorted by length where padding would cost more than one more run.
 
     Args:
@@ -239,7 +242,7 @@ def cut_runs(items: Sequence[_Item], *, max_texts: int, max_tokens: int) -> Iter
         max_texts: of one run.
         max_tokens: of one run, padding included; a single text may be longer.
     """
-    run: list[_Item] = []
+    run: list[T] = []
     padding = 0
     for item in items:
         length = len(item)

@@ -1,36 +1,45 @@
 """Local copies of stored model files, each checked against its manifest."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from app.core.errors import Unavailable
-from app.core.manifest import FileEntry, ModelManifest
+from app.core.manifest import FileEntry, Files
 from app.core.storage import Storage
 
 
 class ModelFiles:
-    """A folder of copies, by the digest of the model; it may be emptied at any time."""
+    """A folder of copies, by the digest of the model; it may be emptied at any time.
 
-    def __init__(self, storage: Storage, folder: Path) -> None:
+    Args:
+        storage: where models are.
+        folder: where copies go; several processes may share it.
+        keep: how many models' copies stay, the last ones used.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, *, keep: int) -> None:
         self._storage = storage
         self._folder = folder
+        self._keep = keep
 
-    def fetch(self, manifest: ModelManifest, name: str) -> Path:
+    def fetch(self, files: Files, name: str) -> Path:
         """One file of a model, copied on first use.
 
         Raises:
             NotFound: the store has no such file.
             Unavailable: the stored file is not the one that was registered.
         """
-        expected = manifest.files.entries[name]
-        path = self._folder / manifest.files.digest / name
+        expected = files.entries[name]
+        path = self._folder / files.digest / name
         if path.exists() and FileEntry.of(path) == expected:
+            path.parent.touch()
             return path
         # Under a name of its own until it is whole: other processes share this folder.
         partial = path.with_name(f"{name}.{uuid4().hex}")
         try:
-            self._storage.fetch(f"{manifest.files.prefix}/{name}", partial)
+            self._storage.fetch(f"{files.prefix}/{name}", partial)
             found = FileEntry.of(partial)
             if found != expected:
                 raise Unavailable(
@@ -42,7 +51,14 @@ class ModelFiles:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+        self._trim()
         return path
 
-    def drop(self, manifest: ModelManifest) -> None:
-        shutil.rmtree(self._folder / manifest.files.digest, ignore_errors=True)
+    def drop(self, files: Files) -> None:
+        shutil.rmtree(self._folder / files.digest, ignore_errors=True)
+
+    def _trim(self) -> None:
+        with suppress(FileNotFoundError):  # another process was quicker
+            oldest_first = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
+            for path in oldest_first[: -self._keep]:
+                shutil.rmtree(path, ignore_errors=True)

@@ -15,6 +15,7 @@ from app.core.db.models import get_model
 from app.core.errors import Conflict, InvalidRequest, NotFound
 from app.core.manifest import ModelManifest
 from app.core.settings import Settings
+from app.core.shapes import EncoderCard
 from app.core.storage import Storage
 from app.inference.batching import BatchQueue
 from app.inference.classifier import OnnxClassifier
@@ -36,6 +37,10 @@ Below it, waking the thread costs what it gains: runs side by side use the cores
 """
 
 
+_KEPT_PER_SESSION = 4
+"""Models whose files stay at hand for each that is in memory."""
+
+
 class _Known(NamedTuple):
     """A registry row, as it was ``_TRUSTED_S`` ago at most."""
 
@@ -52,7 +57,11 @@ class InferenceRuntime:
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self._settings = settings
         self._database = database
-        self._files = ModelFiles(storage, settings.data_dir / "inference-cache")
+        self._files = ModelFiles(
+            storage,
+            settings.data_dir / "inference-cache",
+            keep=_KEPT_PER_SESSION * settings.inference_sessions,
+        )
         self._known: dict[str, _Known] = {}
         self._loaded: OrderedDict[tuple[str, str], BatchQueue] = OrderedDict()
         self._retired: list[BatchQueue] = []
@@ -124,7 +133,10 @@ class InferenceRuntime:
             self._forget(model_id)
             raise
         now = monotonic()
-        self._known = {id_: known for id_, known in self._known.items() if now < known.trusted_until}
+        loaded = {id_ for id_, _ in self._loaded}
+        self._known = {
+            id_: known for id_, known in self._known.items() if id_ in loaded or now < known.trusted_until
+        }
         self._known[model_id] = _Known(manifest, now + _TRUSTED_S)
 
     def _read(self, model_id: str) -> ModelManifest:
@@ -134,13 +146,13 @@ class InferenceRuntime:
     def _forget(self, model_id: str) -> None:
         """Stop serving a model that is gone."""
         if known := self._known.pop(model_id, None):
-            self._files.drop(known.manifest)
+            self._files.drop(known.manifest.files)
         for key in [key for key in self._loaded if key[0] == model_id]:
             self._retire(key)
 
     async def _load(self, model_id: str, manifest: ModelManifest, precision: str) -> None:
         self._make_room(self._settings.inference_sessions - 1)
-        threads, runners = _share_threads(self._settings.inference_threads or _cores(), manifest)
+        threads, runners = share_threads(self._settings.inference_threads or _cores(), manifest.card)
         started = monotonic()
         try:
             classifier = await asyncio.to_thread(self._open, manifest, precision, threads=threads)
@@ -166,8 +178,8 @@ class InferenceRuntime:
 
     def _open(self, manifest: ModelManifest, precision: str, *, threads: int) -> OnnxClassifier:
         return OnnxClassifier(
-            self._files.fetch(manifest, manifest.exports[precision].file),
-            self._files.fetch(manifest, "tokenizer.json"),
+            self._files.fetch(manifest.files, manifest.exports[precision].file),
+            self._files.fetch(manifest.files, "tokenizer.json"),
             max_length=manifest.max_length,
             threads=threads,
         )
@@ -209,9 +221,9 @@ def _scores(labels: Sequence[str], probabilities: Sequence[float], top_k: int | 
     return [{"label": label, "score": probability} for probability, label in ranked[:top_k]]
 
 
-def _share_threads(threads: int, manifest: ModelManifest) -> tuple[int, int]:
+def share_threads(threads: int, card: EncoderCard) -> tuple[int, int]:
     """Threads of one run, and how many runs go at once."""
-    encoder = manifest.card.count(labels=1).encoder
+    encoder = card.count(labels=1).encoder
     each = min(threads, max(1, encoder // _PARAMETERS_PER_THREAD))
     return each, threads // each
 

@@ -1,0 +1,171 @@
+"""How texts are put together, with a real model that can be held back."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from app.inference.batching import BatchQueue, cut_runs
+from app.inference.classifier import OnnxClassifier
+from app.inference.tokenizing import TokenizedText
+from tests.tiny import tiny_examples
+
+TEXTS = [example["text"] for example in tiny_examples(64)]
+
+
+class HeldClassifier(OnnxClassifier):
+    """A real model that notes its runs and does not start one before it may."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "model.fp32.onnx", folder / "tokenizer.json", max_length=62, threads=1)
+        self.may_run = threading.Event()
+        self.runs: list[list[int]] = []
+
+    def classify(self, texts: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
+        assert self.may_run.wait(10)
+        self.runs.append([len(text) for text in texts])
+        if any(len(text) > 60 for text in texts):
+            raise MemoryError("too long for this machine")
+        return super().classify(texts)
+
+
+@pytest.fixture
+def classifier(exported_folder: Callable[[str], Path]) -> HeldClassifier:
+    return HeldClassifier(exported_folder("bert"))
+
+
+def queue_of(classifier: HeldClassifier, *, runners: int = 1) -> BatchQueue:
+    return BatchQueue(classifier, name="test", runners=runners, batch=8, limit=10_000)
+
+
+async def end(queue: BatchQueue) -> None:
+    queue.close()
+    await asyncio.to_thread(queue.join)
+    assert not queue.is_running
+
+
+def test_what_came_during_a_run_goes_together(classifier: HeldClassifier) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        tasks = [asyncio.create_task(queue.classify([text])) for text in TEXTS[:20]]
+        await asyncio.sleep(0.05)  # the first is being run, the others wait
+        classifier.may_run.set()
+        await asyncio.gather(*tasks)
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert sum(map(len, classifier.runs)) == 20
+    assert len(classifier.runs) < 15
+    together = classifier.runs[1:]
+    assert together == sorted(together)  # shortest first
+    assert max(map(len, together)) <= 8
+
+
+def test_texts_of_a_client_who_left_are_not_run(classifier: HeldClassifier) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        first = asyncio.create_task(queue.classify(TEXTS[:1]))
+        await asyncio.sleep(0.05)
+        gone = asyncio.create_task(queue.classify(TEXTS[1:60]))
+        stays = asyncio.create_task(queue.classify(TEXTS[60:63]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        classifier.may_run.set()
+        assert len(await first) == 1
+        assert len(await stays) == 3
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert sum(map(len, classifier.runs)) == 4
+
+
+def test_long_list_lets_others_in_between(classifier: HeldClassifier) -> None:
+    classifier.may_run.set()
+    order: list[str] = []
+
+    async def ask(queue: BatchQueue, name: str, texts: list[str]) -> None:
+        await queue.classify(texts)
+        order.append(name)
+
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        many = asyncio.create_task(ask(queue, "many", TEXTS * 40))
+        await asyncio.sleep(0)
+        one = asyncio.create_task(ask(queue, "one", TEXTS[:1]))
+        await asyncio.gather(many, one)
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert order == ["one", "many"]
+
+
+@pytest.mark.parametrize("runners", [1, 3])
+def test_answers_keep_their_order(classifier: HeldClassifier, runners: int) -> None:
+    classifier.may_run.set()
+
+    async def scenario() -> None:
+        queue = queue_of(classifier, runners=runners)
+        alone = [(await queue.classify([text]))[0] for text in TEXTS]
+        together = await queue.classify(TEXTS * 5)
+        assert together == [pytest.approx(row, abs=1e-6) for row in alone * 5]
+        await end(queue)
+
+    asyncio.run(scenario())
+
+
+def test_failed_run_fails_its_clients_alone(classifier: HeldClassifier) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        first = asyncio.create_task(queue.classify(TEXTS[:1]))
+        await asyncio.sleep(0.05)
+        failing = asyncio.create_task(queue.classify([" ".join(TEXTS), TEXTS[1]]))
+        fine = asyncio.create_task(queue.classify(TEXTS[2:4]))
+        await asyncio.sleep(0)
+        classifier.may_run.set()
+        with pytest.raises(MemoryError):
+            await failing
+        assert len(await first) == 1
+        assert len(await fine) == 2
+        assert len(await queue.classify(TEXTS[:2])) == 2
+        await end(queue)
+
+    asyncio.run(scenario())
+
+
+def test_closed_queue_answers_what_it_has(classifier: HeldClassifier) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier, runners=2)
+        task = asyncio.create_task(queue.classify(TEXTS))
+        await asyncio.sleep(0.02)
+        queue.close()
+        assert queue.is_running
+        classifier.may_run.set()
+        assert len(await task) == len(TEXTS)
+        await asyncio.to_thread(queue.join)
+
+    asyncio.run(scenario())
+
+
+class TestCutRuns:
+    def test_loses_nothing_and_keeps_bounds(self) -> None:
+        lengths = sorted(np.random.default_rng(0).integers(2, 300, 500).tolist())
+        runs = list(cut_runs([[0] * n for n in lengths], max_texts=32, max_tokens=1000))
+        assert [len(text) for run in runs for text in run] == lengths
+        assert max(map(len, runs)) <= 32
+        assert all(len(run) * len(run[-1]) <= 1000 for run in runs if len(run) > 1)
+
+    def test_equal_lengths_go_together(self) -> None:
+        runs = list(cut_runs([[0] * 10] * 30, max_texts=32, max_tokens=1000))
+        assert [len(run) for run in runs] == [30]
+
+    def test_a_long_text_does_not_pad_short_ones(self) -> None:
+        runs = list(cut_runs([[0] * 5] * 7 + [[0] * 50], max_texts=32, max_tokens=1000))
+        assert [len(run) for run in runs] == [7, 1]
+
+    def test_a_text_beyond_the_bound_runs_alone(self) -> None:
+        assert [len(run) for run in cut_runs([[0] * 50] * 2, max_texts=32, max_tokens=40)] == [1, 1]

@@ -1,0 +1,264 @@
+"""Which models are in memory, seen at the runtime itself."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from prometheus_client import REGISTRY
+
+from app.core.db import Database
+from app.core.db.models import Model
+from app.core.errors import NotFound, Overloaded
+from app.core.settings import Settings
+from app.core.shapes import EncoderCard, Shape
+from app.core.storage import Storage
+from app.inference import InferenceRuntime
+from app.inference.model_files import ModelFiles
+from app.inference.runtime import share_threads
+from tests.app.inference.conftest import Register
+from tests.tiny import tiny_examples
+
+TEXTS = [example["text"] for example in tiny_examples(8)]
+T = TypeVar("T")
+
+Session = Callable[[Callable[[InferenceRuntime], Awaitable[T]]], T]
+
+
+@pytest.fixture
+def run(settings: Settings, inference_database: Database, storage: Storage) -> Session[T]:
+    """Run a test's coroutine with a runtime that is closed at its end."""
+
+    def run_with(scenario: Callable[[InferenceRuntime], Awaitable[T]]) -> T:
+        async def main() -> T:
+            runtime = InferenceRuntime(settings, inference_database, storage)
+            try:
+                return await scenario(runtime)
+            finally:
+                await runtime.close()
+
+        return asyncio.run(main())
+
+    return run_with
+
+
+@pytest.fixture
+def loads(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """The models loaded so far, in order."""
+    with caplog.at_level(logging.INFO, "app.inference.runtime"):
+        yield lambda: [str(record.args[0]) for record in caplog.records if record.msg.startswith("loaded")]
+
+
+def loaded_models() -> float:
+    return REGISTRY.get_sample_value("squeeze_predict_loaded_models") or 0
+
+
+def test_first_requests_load_a_model_once(
+    run: Session[None], register: Register, loads: Callable[[], list[str]]
+) -> None:
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        answers = await asyncio.gather(*(runtime.predict(model_id, [TEXTS[0]]) for _ in range(20)))
+        assert all(answer == answers[0] for answer in answers)
+
+    run(scenario)
+    assert loads() == [model_id]
+
+
+def test_load_goes_on_when_its_first_client_leaves(
+    run: Session[None], register: Register, loads: Callable[[], list[str]]
+) -> None:
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        first = asyncio.create_task(runtime.predict(model_id, [TEXTS[0]]))
+        second = asyncio.create_task(runtime.predict(model_id, [TEXTS[0]]))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second
+
+    run(scenario)
+    assert loads() == [model_id]
+
+
+class TestFewSessions:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"inference_sessions": 2})
+
+    def test_the_model_used_longest_ago_makes_room(
+        self, run: Session[None], register: Register, loads: Callable[[], list[str]]
+    ) -> None:
+        first, second, third = register(), register(), register()
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            for model_id in (first, second, first, third):
+                await runtime.predict(model_id, [TEXTS[0]])
+                assert loaded_models() <= 2
+            await runtime.predict(first, [TEXTS[0]])
+            assert loads() == [first, second, third]
+            await runtime.predict(second, [TEXTS[0]])
+            assert loads() == [first, second, third, second]
+
+        run(scenario)
+        assert loaded_models() == 0
+
+    def test_precisions_count_each(
+        self, run: Session[None], register: Register, loads: Callable[[], list[str]]
+    ) -> None:
+        model_id, other = register(), register()
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            for precision in ("fp32", "int8"):
+                await runtime.predict(model_id, [TEXTS[0]], precision=precision)
+            await runtime.predict(other, [TEXTS[0]])
+            await runtime.predict(model_id, [TEXTS[0]], precision="int8")
+
+        run(scenario)
+        assert loads() == [model_id, model_id, other]
+
+    def test_more_models_than_sessions_all_answer(self, run: Session[None], register: Register) -> None:
+        models = [register() for _ in range(4)]
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            expected = {model_id: await runtime.predict(model_id, TEXTS) for model_id in models}
+            for _ in range(3):
+                answers = await asyncio.gather(*(runtime.predict(model_id, TEXTS) for model_id in models))
+                assert [[len(answer) for answer in one] for one in answers] == [[3] * len(TEXTS)] * 4
+                assert dict(zip(models, answers, strict=True)).keys() == expected.keys()
+
+        run(scenario)
+
+    def test_retired_model_answers_what_it_was_asked(self, run: Session[None], register: Register) -> None:
+        models = [register() for _ in range(3)]
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            await runtime.predict(models[0], [TEXTS[0]])
+            long = asyncio.create_task(runtime.predict(models[0], TEXTS * 100))
+            await asyncio.sleep(0)
+            for model_id in models[1:]:
+                await runtime.predict(model_id, [TEXTS[0]])
+            assert len(await long) == len(TEXTS) * 100
+
+        run(scenario)
+
+
+class TestFullQueue:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"inference_queue": 4})
+
+    def test_refuses_what_does_not_fit(self, run: Session[None], register: Register) -> None:
+        model_id = register()
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            await runtime.predict(model_id, [TEXTS[0]])
+            results = await asyncio.gather(
+                *(runtime.predict(model_id, TEXTS[:3]) for _ in range(3)), return_exceptions=True
+            )
+            assert [isinstance(result, Overloaded) for result in results] == [False, True, True]
+            assert len(await runtime.predict(model_id, TEXTS[:3])) == 3
+
+        run(scenario)
+
+    def test_lets_a_request_larger_than_itself_in_alone(self, run: Session[None], register: Register) -> None:
+        model_id = register()
+
+        async def scenario(runtime: InferenceRuntime) -> None:
+            assert len(await runtime.predict(model_id, TEXTS)) == len(TEXTS)
+
+        run(scenario)
+
+
+def test_deleted_model_leaves_memory(
+    run: Session[None], register: Register, inference_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.inference.runtime._TRUSTED_S", 0.01)
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        await runtime.predict(model_id, [TEXTS[0]])
+        assert loaded_models() == 1
+        with inference_database.transaction() as session:
+            session.delete(session.get_one(Model, model_id))
+        await asyncio.sleep(0.02)
+        with pytest.raises(NotFound):
+            await runtime.predict(model_id, [TEXTS[0]])
+        assert loaded_models() == 0
+
+    run(scenario)
+
+
+def test_row_is_not_read_for_every_request(
+    run: Session[None], register: Register, inference_database: Database
+) -> None:
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        await runtime.predict(model_id, [TEXTS[0]])
+        with inference_database.transaction() as session:
+            session.delete(session.get_one(Model, model_id))
+        assert await runtime.predict(model_id, [TEXTS[0]])  # within the seconds that a row is trusted
+
+    run(scenario)
+
+
+def test_damaged_copy_is_fetched_again(run: Session[None], register: Register, settings: Settings) -> None:
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        assert await runtime.predict(model_id, [TEXTS[0]])
+
+    run(scenario)
+    (copy,) = (settings.data_dir / "inference-cache").rglob("model.fp32.onnx")
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[: len(whole) // 2])
+    run(scenario)
+    assert copy.read_bytes() == whole
+    assert [path for path in copy.parent.iterdir() if path.name.count(".") > 2] == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "cores", "expected"),
+    [
+        (3, 192, 2, (1, 2)),
+        (6, 384, 2, (1, 2)),
+        (12, 768, 2, (2, 1)),
+        (12, 768, 32, (8, 4)),
+        (6, 384, 1, (1, 1)),
+    ],
+)
+def test_large_networks_get_several_threads(
+    layers: int, hidden: int, cores: int, expected: tuple[int, int]
+) -> None:
+    shape = Shape(layers=layers, hidden=hidden, heads=12, ffn=4 * hidden)
+    card = EncoderCard(architecture="bert", shape=shape, vocabulary=30_522, positions=512, token_types=2)
+    assert share_threads(cores, card) == expected
+
+
+def test_copies_do_not_pile_up(tmp_path: Path, storage: Storage) -> None:
+    files = ModelFiles(storage, tmp_path / "copies", keep=2)
+    manifests = []
+    for number in range(4):
+        source = tmp_path / f"source-{number}"
+        source.mkdir()
+        (source / "tokenizer.json").write_text(str(number))
+        manifests.append(storage.put_folder(f"models/{number}", source))
+    for number in (0, 1, 0, 2, 3):
+        assert files.fetch(manifests[number], "tokenizer.json").read_text() == str(number)
+    assert len(list((tmp_path / "copies").iterdir())) == 2
+
+
+def test_files_are_cached_by_content(run: Session[None], register: Register, settings: Settings) -> None:
+    first, second = register(), register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        await runtime.predict(first, [TEXTS[0]])
+        await runtime.predict(second, [TEXTS[0]])
+
+    run(scenario)
+    folders: list[Path] = list((settings.data_dir / "inference-cache").iterdir())
+    assert len(folders) == 1
