@@ -26,34 +26,10 @@ _LONGEST_LINE = 2**20
 _KEPT_LINES = 40
 
 # Everything else stays here: the child needs neither the database's password nor the broker's.
-_PASSED_ON = {
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "TZ",
-    "TMPDIR",
-    "VIRTUAL_ENV",
-    "NO_PROXY",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-}
-_PASSED_ON_PREFIXES = (
-    *("LC_", "LD_", "PYTHON", "XDG_", "SSL_", "AWS_"),
-    *(
-        "OMP_",
-        "GOMP_",
-        "KMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "TORCH",
-        "PYTORCH_",
-        "TRITON_",
-        "CUDA_",
-        "NVIDIA_",
-        "NCCL_",
-    ),
-)
+_SYSTEM = ("PATH", "HOME", "USER", "LANG", "LC_", "LD_", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHON", "XDG_")
+_STORAGE = ("AWS_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_COMPUTE = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH_", "TRITON_", "CUDA_", "NVIDIA_", "NCCL_")
+_PASSED_ON = _SYSTEM + _STORAGE + _COMPUTE
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
@@ -182,10 +158,6 @@ class Child:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of this process's environment the child gets."""
-    passed = {
-        name: value
-        for name, value in environment.items()
-        if name.upper() in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
+    """What of this process's environment the child gets: what begins with one of a few names."""
+    passed = {name: value for name, value in environment.items() if name.startswith(_PASSED_ON)}
     return passed | _OFFLINE

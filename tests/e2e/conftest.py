@@ -70,7 +70,7 @@ class Stack:
         return model, dataset
 
     def start_job(self, teacher: Json, dataset: Json, method: str = "fine_tuning", **body: Any) -> Json:
-        training = {"epochs": 4, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
+        training = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
         job = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
         return self.post("/v1/jobs", json=job | body | {"training": training})
 

@@ -15,10 +15,6 @@ LONG = {"epochs": 20}
 ENDLESS = {"epochs": 1000, "evaluations": 1}
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def pipelines(worker: int) -> list[int]:
     """The child processes of a worker, whichever of its threads started them."""
     tasks = Path(f"/proc/{worker}/task").iterdir()
@@ -33,7 +29,7 @@ def students_of(stack: Stack, job: Json) -> list[str]:
 def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
     first = stack.start_worker()
     encoder, dataset = stack.upload(tmp_path)
-    job = stack.start_job(encoder, dataset, training=LONG)
+    job = stack.start_job(encoder, dataset, training=LONG, exports=["fp32"])
     stack.wait_for(job, is_training)
     orphans = pipelines(first.pid)
     assert len(orphans) == 1
@@ -52,7 +48,7 @@ def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
 def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Path):
     first = stack.start_worker()
     encoder, dataset = stack.upload(tmp_path)
-    job = stack.start_job(encoder, dataset, training=LONG)
+    job = stack.start_job(encoder, dataset, training=LONG, exports=["fp32"])
     stack.wait_for(job, is_training)
     first.terminate()
     assert first.wait(timeout=10) == 0
@@ -68,7 +64,7 @@ def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Pat
 def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
     worker = stack.start_worker()
     encoder, dataset = stack.upload(tmp_path)
-    job = stack.start_job(encoder, dataset, training=ENDLESS)
+    job = stack.start_job(encoder, dataset, training=ENDLESS, exports=["fp32"])
     stack.wait_for(job, is_training)
     asked = time.monotonic()
     stack.post(f"/v1/jobs/{job['id']}/cancel")
@@ -91,3 +87,14 @@ def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     job = stack.wait_for_end(job)
     assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 1), stack.logs()
     assert students_of(stack, job) == [job["student"]]
+
+
+@pytest.mark.parametrize("stack", ["production"], indirect=True)
+def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
+    stack.environment["SQUEEZE_BROKER_URL"] = "redis://127.0.0.1:1/0"
+    worker = stack.start_worker()
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.wait_for_end(stack.start_job(encoder, dataset, exports=["fp32"]))
+    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
+    worker.terminate()
+    assert worker.wait(timeout=10) == 0

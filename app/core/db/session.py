@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+_CONNECT_TIMEOUT_S = 5
 _AFTER_COMMIT = "after_commit"
 _AFTER_ROLLBACK = "after_rollback"
 
@@ -16,9 +17,7 @@ class Database:
     """An engine and the one way to a session on it."""
 
     def __init__(self, url: str) -> None:
-        self.engine = (
-            _sqlite_engine(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
-        )
+        self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgres_engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -54,6 +53,10 @@ def after_rollback(session: Session, callback: Callable[[], object]) -> None:
 def _keep_promises(session: Session, case: str) -> None:
     for callback in session.info.pop(case, ()):
         callback()
+
+
+def _postgres_engine(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -1,0 +1,76 @@
+"""``squeeze up``: everything on one machine, and nothing of it left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.embedded import free_port
+from tests.processes import is_alive, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def squeeze_up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "app.cli", "up", "--data-dir", str(data_dir), "--port", str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until_listening(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert "Squeeze listens on" in process.stdout.readline()
+
+
+def parts_of(process: subprocess.Popen[str]) -> list[int]:
+    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in pids]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_it_serves_and_takes_everything_with_it(tmp_path: Path, number: signal.Signals):
+    port = free_port()
+    with squeeze_up(tmp_path / "data", port) as process:
+        wait_until_listening(process)
+        parts = parts_of(process)
+        assert len(parts) == 3, "a broker, the API and a worker"
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["status"] == "ready"
+        process.send_signal(number)
+        assert process.wait(timeout=20) == (-number if number is signal.SIGKILL else 0)
+        wait_until(lambda: not any(is_alive(pid) for pid in parts))
+
+
+def test_a_long_path_does_not_stop_the_broker(tmp_path: Path):
+    with squeeze_up(tmp_path / ("deep " * 20).strip(), free_port()) as process:
+        wait_until_listening(process)
+        assert len(parts_of(process)) == 3
+
+
+def test_a_folder_belongs_to_one_service(tmp_path: Path):
+    with squeeze_up(tmp_path, free_port()) as first:
+        wait_until_listening(first)
+        with squeeze_up(tmp_path, free_port()) as second:
+            assert second.wait(timeout=20) == 1
+            assert "another Squeeze runs" in second.stderr.read()
+
+
+def test_a_part_that_ends_ends_the_whole(tmp_path: Path):
+    with squeeze_up(tmp_path, free_port()) as process:
+        wait_until_listening(process)
+        parts = parts_of(process)
+        os.kill(parts[-1], signal.SIGKILL)
+        assert process.wait(timeout=20) == 1
+        assert "the worker ended with status -9" in process.stderr.read()
+        assert not any(is_alive(pid) for pid in parts)
