@@ -79,10 +79,10 @@ class WeightSqueezingSpec(Spec):
     """Learns maps L and R with W_student = L W_teacher R, then folds them (Weight Squeezing, 2020)."""
 
     name: Literal["weight_squeezing"]
-    initial_map: Literal["select", "pca", "svd", "gauss"] = Field(
-        default="select",
-        description="Where the maps start: selected rows and columns, principal directions of the teacher's "
-        "activations, top singular directions of each matrix, or noise that keeps the weights' scale.",
+    initial_map: Literal["pca", "select", "svd", "gauss"] = Field(
+        default="pca",
+        description="Where the maps start: principal directions of the teacher's activations, refitted layer by "
+        "layer; selected rows and columns; top singular directions of each matrix; or noise.",
     )
     layer_map: LayerMap = Field(
         default="uniform", description="Which teacher layers the student's come from."

@@ -7,7 +7,8 @@ from worker.training.objectives import label_loss
 from worker.training.student import train_student
 from worker.training.weights import DenseWeights, Rates
 
-_LEARNING_RATE = 5e-5
+_RATE_TIMES_WIDTH = 5e-5 * 768
+"""The usual rate of BERT-base; a narrower network wants as much more."""
 
 
 class FineTuning:
@@ -16,7 +17,8 @@ class FineTuning:
     ) -> Student:
         network = teacher.network.to(context.device)
         training = context.training
-        rates = Rates(training.learning_rate or _LEARNING_RATE, training.weight_decay)
+        rate = training.learning_rate or _RATE_TIMES_WIDTH / teacher.card.shape.hidden
+        rates = Rates(rate, training.weight_decay)
         steps = total_steps(data.train, training)
         return train_student(
             network,
