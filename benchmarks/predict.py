@@ -2,8 +2,8 @@
 
 The service runs as ``squeeze api`` does, in a process of its own, and so do the clients. The bare loop is one
 Python thread that tokenises batches of the same texts in the order they come and runs them, one after the
-other, with all cores; its best is over batch sizes and over both ways its threads can wait. Service and loop
-take turns, round after round, and medians of rounds are compared.
+other; its best is over batch sizes and over what ONNX Runtime's threads can do. Service and loop take turns,
+round after round, and medians of rounds are compared.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import httpx
 import numpy as np
@@ -55,37 +55,42 @@ SHARE_AT_32 = 0.76
 SHARE_AT_1 = 0.6
 
 
+Threads = Literal["spinning", "sleeping", "one thread"]
+"""One a core, which wait for work awake or asleep; or no threads but the loop's own."""
+
+
 class BareLoop(NamedTuple):
     """One way to run the bare loop."""
 
     batch: int
-    spins: bool = True
+    threads: Threads
     is_sorted: bool = False
 
     def __str__(self) -> str:
-        waiting = "" if self.spins else ", no spinning"
-        return f"batch {self.batch}{waiting}{', sorted' if self.is_sorted else ''}"
+        return f"batch {self.batch}, {self.threads}{', sorted' if self.is_sorted else ''}"
 
 
+THREADS: tuple[Threads, ...] = ("spinning", "sleeping", "one thread")
+LOOPS = [BareLoop(batch, threads) for batch in BATCHES for threads in THREADS]
+BATCH_1_LOOPS = [loop for loop in LOOPS if loop.batch == 1]
 # A server cannot sort texts that have not come yet; the sorted loop shows what padding costs, no more.
-LOOPS = [BareLoop(batch, spins) for batch in BATCHES for spins in (True, False)]
-SORTED = BareLoop(BATCHES[-1], spins=True, is_sorted=True)
+SORTED_LOOPS = [BareLoop(BATCHES[-1], threads, is_sorted=True) for threads in ("spinning", "sleeping")]
 
 
 def _rate(rows: Sequence[Row], model: str, precision: str, setting: object) -> float | None:
     return median(rows, "rate", model=model, precision=precision, setting=str(setting))
 
 
-def best_loop(rows: Sequence[Row], model: str, precision: str, batches: Sequence[int]) -> float | None:
-    rates = [_rate(rows, model, precision, loop) for loop in LOOPS if loop.batch in batches]
+def best_loop(rows: Sequence[Row], model: str, precision: str, loops: Sequence[BareLoop]) -> float | None:
+    rates = [_rate(rows, model, precision, loop) for loop in loops]
     return max((rate for rate in rates if rate is not None), default=None)
 
 
 def share_of_loop(
-    rows: Sequence[Row], *, model: str, precision: str, clients: int, batches: Sequence[int]
+    rows: Sequence[Row], *, model: str, precision: str, clients: int, loops: Sequence[BareLoop]
 ) -> float | None:
     served = _rate(rows, model, precision, _clients(clients))
-    return ratio(served, best_loop(rows, model, precision, batches))
+    return ratio(served, best_loop(rows, model, precision, loops))
 
 
 def _clients(clients: int) -> str:
@@ -97,12 +102,12 @@ def _goals(model: str, precision: str) -> list[Goal]:
     return [
         Goal(
             f"{model} {precision}: 32 clients get at least {SHARE_AT_32} of the bare loop's best-batch rate",
-            partial(share, clients=32, batches=BATCHES),
+            partial(share, clients=32, loops=LOOPS),
             at_least=SHARE_AT_32,
         ),
         Goal(
             f"{model} {precision}: one client gets at least {SHARE_AT_1} of the bare loop's batch-1 rate",
-            partial(share, clients=1, batches=(1,)),
+            partial(share, clients=1, loops=BATCH_1_LOOPS),
             at_least=SHARE_AT_1,
         ),
     ]
@@ -132,7 +137,7 @@ def measure(options: argparse.Namespace) -> None:
                         _serve, client, port, ids[model], precision, texts, clients, options.seconds
                     )
                     BENCH.run((*part, _clients(clients), number), ask)
-                for loop in [*LOOPS, SORTED]:
+                for loop in [*LOOPS, *SORTED_LOOPS]:
                     run = partial(_loop, model, precision, texts, loop, options.seconds)
                     BENCH.run((*part, str(loop), number), run)
     print_table([_summary(*part) for part in _parts(options.only)])
@@ -259,7 +264,8 @@ def _loop(model: str, precision: str, texts: Sequence[str], loop: BareLoop, seco
     tokenizer.enable_truncation(MAX_LENGTH)
     tokenizer.enable_padding()
     options = ort.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(loop.spins)))
+    options.intra_op_num_threads = 1 if loop.threads == "one thread" else 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(loop.threads == "spinning")))
     session = ort.InferenceSession(
         WORK / model / f"model.{precision}.onnx", options, providers=["CPUExecutionProvider"]
     )
@@ -314,11 +320,11 @@ def _summary(model: str, precision: str) -> Row:
         "32 clients, a second": of(_clients(32)),
         "p50 ms, 32": of(_clients(32), "p50_ms"),
         "p99 ms, 32": of(_clients(32), "p99_ms"),
-        "loop, batch 1": best_loop(BENCH.rows, model, precision, (1,)),
-        "loop, best batch": best_loop(BENCH.rows, model, precision, BATCHES),
-        "loop, sorted": of(SORTED),
-        "share, 1": share(clients=1, batches=(1,)),
-        "share, 32": share(clients=32, batches=BATCHES),
+        "loop, batch 1": best_loop(BENCH.rows, model, precision, BATCH_1_LOOPS),
+        "loop, best batch": best_loop(BENCH.rows, model, precision, LOOPS),
+        "loop, sorted": best_loop(BENCH.rows, model, precision, SORTED_LOOPS),
+        "share, 1": share(clients=1, loops=BATCH_1_LOOPS),
+        "share, 32": share(clients=32, loops=LOOPS),
     }
 
 
