@@ -191,7 +191,7 @@ def _conclude(
 
 
 def _register(session: Session, job: Job, outcome: Succeeded, student_id: str) -> None:
-    teacher = get_model(session, job.teacher_id)
+    teacher = get_model(session, job.teacher_id, lock="update")
     session.add(
         Model(
             id=student_id,
@@ -205,10 +205,21 @@ def _register(session: Session, job: Job, outcome: Succeeded, student_id: str) -
             method=job.method,
         )
     )
+    _attach_exports(teacher, outcome)
     job.student_id = student_id
     job.report = outcome.report
     job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}
     move(session, job, JobStatus.SUCCEEDED, student=student_id)
+
+
+def _attach_exports(teacher: Model, outcome: Succeeded) -> None:
+    """Let a teacher that came without ONNX files be served from those that were made to measure it."""
+    manifest = teacher.manifest
+    missing = {key: export for key, export in outcome.teacher_exports.items() if key not in manifest.exports}
+    if missing:
+        manifest.exports.update(missing)
+        manifest.files.entries.update(outcome.teacher_files)
+        teacher.manifest_json = manifest.model_dump(mode="json")
 
 
 def _fail(session: Session, job: Job, code: str, message: str) -> None:
