@@ -81,8 +81,8 @@ class WeightSqueezingSpec(Spec):
     name: Literal["weight_squeezing"]
     initial_map: Literal["pca", "select", "svd", "gauss"] = Field(
         default="pca",
-        description="Where the maps start: principal directions of the teacher's activations, refitted layer by "
-        "layer; selected rows and columns; top singular directions of each matrix; or noise.",
+        description="Where the maps start: principal directions of the teacher's activations, refitted layer "
+        "by layer; selected rows and columns; top singular directions of each matrix; or noise.",
     )
     layer_map: LayerMap = Field(
         default="uniform", description="Which teacher layers the student's come from."
