@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from app.core.shapes import Shape
+from tests.worker.compression import STUDENT_SHAPE, TEACHER_SHAPE, MemoryContext, make_data, make_teacher
+from worker.modeling.calibration import record
+from worker.modeling.loading import build_network
+from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
+from worker.modeling.selection import map_layers, select
+from worker.modeling.subcloning import subclone
+from worker.training.initialisation import calibration_batches
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
+@pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
+def test_planner_counts_what_the_network_holds(tmp_path, architecture, shape):
+    teacher = make_teacher(tmp_path, architecture)
+    network = build_network(teacher.network, teacher.card, shape)
+    assert network.num_parameters() == teacher.card.count(shape, labels=2).total
+
+
+class TestMapLayers:
+    @pytest.mark.parametrize(
+        ("kind", "expected"),
+        [("uniform", [1, 3, 5]), ("first", [0, 1, 2]), ("last", [3, 4, 5]), ("outer", [0, 1, 5])],
+    )
+    def test_six_to_three(self, kind, expected):
+        assert map_layers(kind, teacher=6, student=3) == expected
+
+    def test_twelve_to_eight_is_the_papers_example(self):
+        assert map_layers("uniform", teacher=12, student=8) == [0, 2, 3, 5, 6, 8, 9, 11]
+
+
+class TestSubclone:
+    def test_equals_copying_number_by_number(self, tmp_path):
+        teacher = make_teacher(tmp_path)
+        network = build_network(teacher.network, teacher.card, STUDENT_SHAPE)
+        batches = calibration_batches(make_data(), device=CPU)
+        chosen = select(
+            teacher.network, batches, card=teacher.card, student=STUDENT_SHAPE, layer_map="uniform"
+        )
+        subclone(teacher.network, network, teacher.card, STUDENT_SHAPE, chosen)
+        source = teacher.network.bert.encoder.layer[chosen.layers[1]]
+        target = network.bert.encoder.layer[1]
+        query = [
+            int(h) * 8 + int(d)
+            for h, dims in zip(chosen.heads[1], chosen.head_dims[1], strict=True)
+            for d in dims
+        ]
+        for i, row in enumerate(query):
+            for j, column in enumerate(chosen.residual.tolist()):
+                expected = source.attention.self.query.weight[row, column] * (32 / 16) ** 0.5
+                assert torch.isclose(target.attention.self.query.weight[i, j], expected)
+        for i, row in enumerate(chosen.residual.tolist()):
+            for j, column in enumerate(chosen.neurons[1].tolist()):
+                expected = source.output.dense.weight[row, column] * (64 / 24) ** 0.5
+                assert torch.isclose(target.output.dense.weight[i, j], expected)
+
+    def test_at_the_teachers_own_shape_is_the_teacher(self, tmp_path):
+        teacher = make_teacher(tmp_path)
+        network = build_network(teacher.network, teacher.card, TEACHER_SHAPE)
+        batches = calibration_batches(make_data(), device=CPU)
+        chosen = select(
+            teacher.network, batches, card=teacher.card, student=TEACHER_SHAPE, layer_map="uniform"
+        )
+        subclone(teacher.network, network, teacher.card, TEACHER_SHAPE, chosen)
+        theirs = teacher.network.state_dict()
+        for name, value in network.state_dict().items():
+            assert torch.allclose(value, theirs[name], atol=1e-6), name
+
+
+class TestSelect:
+    def test_keeps_the_loudest_neurons(self, tmp_path):
+        teacher = make_teacher(tmp_path)
+        loud = [3, 20, 41]
+        with torch.no_grad():
+            for layer in teacher.network.bert.encoder.layer:
+                layer.intermediate.dense.bias[loud] += 50
+        batches = calibration_batches(make_data(), device=CPU)
+        student = Shape(layers=2, hidden=16, heads=2, ffn=8)
+        chosen = select(teacher.network, batches, card=teacher.card, student=student, layer_map="uniform")
+        for neurons in chosen.neurons:
+            assert set(loud) <= set(neurons.tolist())
+
+
+class TestRecord:
+    def test_holds_each_token_that_is_there_once(self, tmp_path):
+        teacher, data = make_teacher(tmp_path), make_data(train=40)
+        batches = calibration_batches(data, device=CPU)
+        name = "bert.embeddings.LayerNorm"
+        values = record(teacher.network, batches, before=[name], after=[name])
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        assert values[f"> {name}"].shape == values[f"{name} >"].shape == (tokens, 32)
+        norm = teacher.network.get_submodule(name)
+        assert torch.allclose(norm(values[f"> {name}"]), values[f"{name} >"], atol=1e-5)
+
+
+class TestRegression:
+    def test_finds_an_affine_map_that_is_there(self):
+        inputs, matrix, offset = torch.randn(500, 6), torch.randn(3, 6), torch.randn(3)
+        found, shift = ridge_regression(inputs, inputs @ matrix.T + offset, ridge=1e-9)
+        assert torch.allclose(found, matrix, atol=1e-4)
+        assert torch.allclose(shift, offset, atol=1e-4)
+
+    def test_equals_least_squares_of_numpy(self):
+        inputs, outputs = torch.randn(100, 5), torch.randn(100, 2)
+        found, shift = ridge_regression(inputs, outputs, ridge=0.0)
+        design = np.concatenate([inputs.numpy(), np.ones((100, 1))], axis=1)
+        expected, *_ = np.linalg.lstsq(design, outputs.numpy(), rcond=None)
+        assert np.allclose(found.numpy(), expected[:-1].T, atol=1e-4)
+        assert np.allclose(shift.numpy(), expected[-1], atol=1e-4)
+
+    def test_principal_directions_are_those_of_the_singular_values(self):
+        values = torch.randn(300, 6) * torch.tensor([5.0, 4.0, 3.0, 0.2, 0.1, 0.1])
+        found = principal_directions(values, 3)
+        right = torch.linalg.svd(values - values.mean(0)).Vh[:3].T
+        assert torch.allclose(found.T @ found, torch.eye(3), atol=1e-5)
+        assert torch.allclose(found @ found.T, right @ right.T, atol=1e-4)
+
+    def test_fit_norm_recovers_gain_and_shift(self):
+        norm = nn.LayerNorm(8)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        inputs = torch.randn(400, 8) * 3 + 1
+        gain, shift = fit_norm(inputs, norm(inputs).detach(), eps=norm.eps)
+        assert torch.allclose(gain, norm.weight, atol=1e-4)
+        assert torch.allclose(shift, norm.bias, atol=1e-4)
+
+
+def test_calibration_batches_are_the_same_for_every_job(tmp_path):
+    data, context = make_data(), MemoryContext(tmp_path)
+    one, other = (calibration_batches(data, device=context.device) for _ in range(2))
+    assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(one, other, strict=True))

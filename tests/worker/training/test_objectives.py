@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+
+from worker.training.objectives import hidden_state_loss, soft_label_loss
+from worker.training.schedules import warmup_then_linear_decay
+
+
+def naive_soft_label_loss(logits_s, logits_t, temperature):
+    total = 0.0
+    for row_s, row_t in zip(logits_s.tolist(), logits_t.tolist(), strict=True):
+        p_s = [math.exp(z / temperature) for z in row_s]
+        p_t = [math.exp(z / temperature) for z in row_t]
+        p_s, p_t = [p / sum(p_s) for p in p_s], [p / sum(p_t) for p in p_t]
+        total += sum(t * math.log(t / s) for s, t in zip(p_s, p_t, strict=True))
+    return temperature**2 * total / len(logits_s)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])
+def test_soft_label_loss_equals_the_written_out_sum(temperature):
+    logits_s, logits_t = torch.randn(5, 4), torch.randn(5, 4)
+    expected = naive_soft_label_loss(logits_s, logits_t, temperature)
+    assert math.isclose(soft_label_loss(logits_s, logits_t, temperature), expected, rel_tol=1e-4)
+
+
+def test_soft_label_loss_of_equal_logits_is_zero():
+    logits = torch.randn(3, 2)
+    assert abs(float(soft_label_loss(logits, logits, 2.0))) < 1e-6
+
+
+def test_hidden_state_loss_leaves_padding_out():
+    hidden_s, hidden_t = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    there = [(0, 0), (0, 1), (1, 0)]
+    expected = sum(((hidden_s[i] - hidden_t[i]) ** 2).sum() for i in there) / (len(there) * 4)
+    assert torch.allclose(hidden_state_loss(hidden_s, hidden_t, mask), expected)
+
+
+class TestSchedule:
+    def test_rises_to_the_peak_and_falls_towards_zero(self):
+        factors = [warmup_then_linear_decay(step, total_steps=100, warmup_ratio=0.1) for step in range(100)]
+        assert factors[:10] == sorted(factors[:10])
+        assert factors[10] == 1.0
+        assert factors[10:] == sorted(factors[10:], reverse=True)
+        assert 0 < factors[-1] < 0.02
+
+    def test_without_warm_up_starts_at_the_peak(self):
+        assert warmup_then_linear_decay(0, total_steps=10, warmup_ratio=0) == 1.0

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.worker.compression import MemoryContext, make_data, make_teacher
+from worker.data import collate
+from worker.training.teacher_outputs import cached_hidden_states, cached_logits
+
+CPU = torch.device("cpu")
+ROWS = np.array([5, 0, 17])
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return make_teacher(tmp_path / "teacher"), make_data(train=40), MemoryContext(tmp_path)
+
+
+def teacher_steps(context):
+    return sum(stage == "teacher_outputs" for stage, *_ in context.reports)
+
+
+def test_logits_are_the_teachers(parts):
+    teacher, data, context = parts
+    lookup = cached_logits(teacher, data.train, pad_id=0, context=context)
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+    with torch.inference_mode():
+        expected = teacher.network(**batch.inputs).logits
+    assert torch.allclose(lookup(batch), expected, atol=0.03)  # computed in bf16 where that is faster
+
+
+def test_hidden_states_are_the_teachers_projected(parts):
+    teacher, data, context = parts
+    projection = torch.randn(teacher.card.shape.hidden, 8)
+    lookup = cached_hidden_states(teacher, data.train, projection=projection, pad_id=0, context=context)
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+    with torch.inference_mode():
+        states = teacher.network(**batch.inputs, output_hidden_states=True).hidden_states[-1]
+    mask = batch.inputs["attention_mask"].bool()
+    found = lookup(batch)
+    assert torch.allclose(found[mask], (states @ projection)[mask], rtol=0.05, atol=0.3)
+    assert not found[~mask].any()
+
+
+def test_second_job_does_not_run_the_teacher(parts, tmp_path):
+    teacher, data, context = parts
+    first = cached_logits(teacher, data.train, pad_id=0, context=context)
+    assert teacher_steps(context) > 0
+    again = MemoryContext(tmp_path)
+    second = cached_logits(teacher, data.train, pad_id=0, context=again)
+    assert teacher_steps(again) == 0
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+    assert torch.equal(first(batch), second(batch))
+
+
+def test_other_data_and_other_teachers_have_entries_of_their_own(parts, tmp_path):
+    teacher, data, context = parts
+    cached_logits(teacher, data.train, pad_id=0, context=context)
+    cached_logits(teacher, data.dev, pad_id=0, context=context)
+    other = make_teacher(tmp_path / "other", architecture="distilbert")
+    cached_logits(other, data.train, pad_id=0, context=context)
+    assert len(list(context.cache_dir.glob("logits-*.npy"))) == 3
+
+
+def test_a_broken_run_leaves_nothing_that_looks_whole(parts):
+    teacher, data, _ = parts
+    from app.core.errors import JobCancelled
+
+    context = MemoryContext(parts[2].cache_dir.parent, cancel_at=0)
+    with pytest.raises(JobCancelled):
+        cached_logits(teacher, data.train, pad_id=0, context=context)
+    assert list(context.cache_dir.iterdir()) == []
