@@ -37,9 +37,11 @@ def without_jobs(database: Database) -> Iterator[None]:
     """Every transaction on jobs fails."""
     with database.transaction() as session:
         session.execute(text("alter table jobs rename to hidden_jobs"))
-    yield
-    with database.transaction() as session:
-        session.execute(text("alter table hidden_jobs rename to jobs"))
+    try:
+        yield
+    finally:
+        with database.transaction() as session:
+            session.execute(text("alter table hidden_jobs rename to jobs"))
 
 
 @contextmanager
