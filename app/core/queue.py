@@ -8,7 +8,6 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 
 RUN_JOB = "jobs.run"
-SWEEP_JOBS = "jobs.sweep"
 DEFAULT_QUEUE = "squeeze"
 
 
