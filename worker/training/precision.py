@@ -1,18 +1,49 @@
-"""Where bf16 autocast gains: on hardware that multiplies bf16 natively, and nowhere else."""
+"""Where bf16 gains: on hardware that multiplies it natively, and nowhere else."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def autocast(device: torch.device) -> torch.autocast:
     """A context in which forward passes run in bf16 where the device has units for it."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bf16(device.type))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16(device.type))
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """The product in fp32, whose gradients are computed in bf16 where that is faster.
+
+    For weights that are made of other weights: what is made must be exact, because it is deployed, while the
+    gradient that comes in has been through bf16 already.
+    """
+    result: Tensor = _Product.apply(left, right)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right)
+        return left @ right
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        left, right = ctx.saved_tensors
+        dtype = torch.bfloat16 if has_bf16(left.device.type) else left.dtype
+        gradient = gradients[0].to(dtype)
+        needs_left, needs_right = ctx.needs_input_grad
+        return (
+            (gradient @ right.to(dtype).mT).to(left.dtype) if needs_left else None,
+            (left.to(dtype).mT @ gradient).to(right.dtype) if needs_right else None,
+        )
 
 
 @cache
-def _has_bf16(device_type: str) -> bool:
+def has_bf16(device_type: str) -> bool:
+    """Whether the device has units for bf16, rather than a way to emulate it."""
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type != "cpu":

@@ -97,7 +97,7 @@ class WeightSqueezingSpec(Spec):
         default=None, description="Terms from the teacher's predictions; absent: labels only."
     )
     dense_ratio: float = Field(
-        default=0.5, ge=0, lt=1, description="Share of the steps spent on the folded weights afterwards."
+        default=0.0, ge=0, lt=1, description="Share of the steps spent on the folded weights afterwards."
     )
     gate: Gate | None = Field(default=None, description="Present: Gated Weight Squeezing.")
 

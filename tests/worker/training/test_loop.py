@@ -52,7 +52,7 @@ def test_micro_batches_add_up_to_the_whole_batch(network, tmp_path):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         context = MemoryContext(tmp_path, micro_batch_size=size)
-        # SGD-like comparison: with a first Adam step tiny differences of gradients become differences of sign.
+        # The first step of Adam turns tiny differences of gradients into differences of sign.
         run(network, context, steps=1, rate=1e-3)
         results.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     moved = (results[0] - torch.cat([start[n].flatten() for n, _ in network.named_parameters()])).abs().mean()

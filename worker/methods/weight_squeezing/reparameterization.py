@@ -8,6 +8,7 @@ dimensions each, so that heads never mix.
 import torch
 from torch import Tensor, nn
 
+from worker.training.precision import product
 from worker.training.weights import MatrixGenerator, TableGenerator
 
 
@@ -67,7 +68,7 @@ class SqueezedTable(TableGenerator):
         return [(self.columns, self._rate / _reach(self.table.T, self.columns))]
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.table[rows] @ self.columns
+        return product(self.table[rows], self.columns)
 
 
 class Gate(nn.Module):
@@ -119,18 +120,18 @@ class GatedTable(TableGenerator):
 def map_rows(rows: Tensor, weight: Tensor) -> Tensor:
     """L W: (a, n) or (h, j, k), and (n, m) -> (a, m)."""
     if rows.ndim == 2:
-        return rows @ weight
+        return product(rows, weight)
     heads, _, width = rows.shape
-    return (rows @ weight.view(heads, width, -1)).flatten(0, 1)  # (h, j, m) -> (h j, m)
+    return product(rows, weight.view(heads, width, -1)).flatten(0, 1)  # (h, j, m) -> (h j, m)
 
 
 def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
     """W R: (n, m), and (m, b) or (h, k, j) -> (n, b)."""
     if columns.ndim == 2:
-        return weight @ columns
+        return product(weight, columns)
     heads, width, _ = columns.shape
     by_head = weight.view(len(weight), heads, width).transpose(0, 1)  # (n, h k) -> (h, n, k)
-    return (by_head @ columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
+    return product(by_head, columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
 
 
 def _reach(factor: Tensor, of: Tensor) -> float:
