@@ -59,8 +59,7 @@ class Stack:
 
     def upload(self, folder: Path) -> tuple[Json, Json]:
         """A tiny encoder and a tiny data set."""
-        with zipped(tiny_bert_folder(folder / "encoder")).open("rb") as file:
-            model = self.post("/v1/models", data={"name": "encoder"}, files={"file": ("encoder.zip", file)})
+        model = self.upload_model(tiny_bert_folder(folder / "encoder"))
         splits = {split: path.read_bytes() for split, path in tiny_dataset_files(folder / "data").items()}
         dataset = self.post(
             "/v1/datasets",
@@ -68,6 +67,22 @@ class Stack:
             files={split: (f"{split}.jsonl", content) for split, content in splits.items()},
         )
         return model, dataset
+
+    def upload_model(self, folder: Path) -> Json:
+        with zipped(folder).open("rb") as file:
+            return self.post("/v1/models", data={"name": folder.name}, files={"file": ("model.zip", file)})
+
+    def download(self, model: Json, folder: Path) -> Path:
+        """The files of a Hugging Face folder among a model's artifacts."""
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            response = self.http.get(f"/v1/models/{model['id']}/artifacts/{name}").raise_for_status()
+            (folder / name).write_bytes(response.content)
+        return folder
+
+    def predict(self, model: Json, texts: list[str], **parameters: Any) -> httpx.Response:
+        body = {"inputs": texts, "parameters": parameters}
+        return self.http.post(f"/v1/models/{model['id']}/predict", json=body)
 
     def start_job(self, teacher: Json, dataset: Json, method: str = "fine_tuning", **body: Any) -> Json:
         training = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}

@@ -8,6 +8,8 @@ from tests.e2e.conftest import SHAPE, Stack
 
 pytestmark = pytest.mark.e2e
 
+TEXTS = ["the film was wonderful and charming", "a dreadful boring story"]
+
 
 def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
     stack.start_worker()
@@ -18,6 +20,10 @@ def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
     teacher = stack.get(f"/v1/models/{job['student']}")
     assert teacher["lineage"]["teacher"] == encoder["id"]
     assert teacher["labels"] == ["negative", "positive"]
+
+    # Taken away and brought back, it is a teacher of somebody's own: without ONNX files.
+    teacher = stack.upload_model(stack.download(teacher, tmp_path / "teacher"))
+    assert stack.predict(teacher, TEXTS).json()["type"].endswith("model_not_servable")
 
     job = stack.wait_for_end(stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE}))
     assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
@@ -35,11 +41,13 @@ def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
         "method": "weight_squeezing",
     }
 
-    texts = ["the film was wonderful and charming", "a dreadful boring story"]
-    for precision in ("fp32", "int8"):
-        body = {"inputs": texts, "parameters": {"precision": precision}}
-        answers = stack.post(f"/v1/models/{student['id']}/predict", json=body)
-        assert [{entry["label"] for entry in answer} for answer in answers] == [{"negative", "positive"}] * 2
+    # The job that measured the teacher has made it servable as well.
+    for model in (student, teacher):
+        for precision in ("fp32", "int8"):
+            answers = stack.predict(model, TEXTS, precision=precision).raise_for_status().json()
+            assert [{entry["label"] for entry in answer} for answer in answers] == [
+                set(teacher["labels"])
+            ] * 2
     assert not list((stack.settings.data_dir / "work").iterdir()), (
         "a job that has ended leaves no work folder"
     )
