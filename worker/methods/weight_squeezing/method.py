@@ -90,7 +90,14 @@ def initial_maps(
     target = network if spec.gate is None else random_network(teacher, context)
     if spec.initial_map == "pca":
         batches = calibration_batches(data, device=context.device)
-        return reconstructing_maps(teacher.network, target, teacher.card, selection, batches)
+
+        def on_layer(layer: int) -> None:
+            context.check_cancelled()
+            context.report("initial_maps", layer, context.shape.layers)
+
+        return reconstructing_maps(
+            teacher.network, target, teacher.card, selection, batches, on_layer=on_layer
+        )
     subclone(teacher.network, target, teacher.card, context.shape, selection)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
     return make(teacher.network, teacher.card, context.shape, selection)

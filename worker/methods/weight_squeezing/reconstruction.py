@@ -9,7 +9,7 @@ few thousand texts take seconds; the idea is that of SP3 and SliceGPT, taken fur
 Shapes: K tokens, D and d the teacher's and student's width, F and f their ffn, h heads of k and j dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ def reconstructing_maps(
     card: EncoderCard,
     selection: Selection,
     batches: Sequence[Inputs],
+    *,
+    on_layer: Callable[[int], None] = lambda _layer: None,
 ) -> InitialMaps:
     """Solve for the maps, and leave the student folded from them, biases, norms and head fitted as well.
 
@@ -49,11 +51,12 @@ def reconstructing_maps(
         card: the teacher's layout.
         selection: layers, heads and neurons that the student keeps.
         batches: text to reconstruct the teacher on.
+        on_layer: told of each student layer that is about to be solved; may raise to stop.
 
     Returns:
         Maps whose folded weights are those of the student.
     """
-    return _Reconstruction(teacher, student, card, selection, batches).solve()
+    return _Reconstruction(teacher, student, card, selection, batches).solve(on_layer)
 
 
 class _Reconstruction:
@@ -81,9 +84,10 @@ class _Reconstruction:
         self._write = self._stream_basis()  # (d, D)
         self._matrices: dict[Place, Maps] = {}
 
-    def solve(self) -> InitialMaps:
+    def solve(self, on_layer: Callable[[int], None]) -> InitialMaps:
         stream = self._start_embeddings()
         for layer, source in enumerate(self._selection.layers):
+            on_layer(layer)
             stream = self._solve_attention(layer, source, stream)
             stream = self._solve_feed_forward(layer, source, stream)
         self._fit_head()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.training.precision import product
-from worker.training.weights import MatrixGenerator, TableGenerator
+from worker.training.weights import Generator, MatrixGenerator, TableGenerator
 
 
 class SqueezedMatrix(MatrixGenerator):
@@ -83,10 +83,10 @@ class Gate(nn.Module):
         return torch.lerp(pretrained, squeezed, torch.sigmoid(self.logit).expand_as(squeezed))
 
 
-class GatedMatrix(MatrixGenerator):
+class _Gated(Generator):
     """A pretrained weight, itself in training, and a squeezed one, mixed."""
 
-    def __init__(self, pretrained: Tensor, squeezed: SqueezedMatrix, gate: Gate) -> None:
+    def __init__(self, pretrained: Tensor, squeezed: Generator, gate: Gate) -> None:
         super().__init__()
         self.pretrained = nn.Parameter(pretrained.detach().clone())
         self.squeezed = squeezed
@@ -94,23 +94,18 @@ class GatedMatrix(MatrixGenerator):
 
     def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
         return [*self.squeezed.rate_ratios(), (self.gate.logit, 1.0)]
+
+
+class GatedMatrix(_Gated, MatrixGenerator):
+    """A whole matrix."""
 
     def forward(self) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained, self.squeezed())
         return mixed
 
 
-class GatedTable(TableGenerator):
-    """Rows of a pretrained table, itself in training, and of a squeezed one, mixed."""
-
-    def __init__(self, pretrained: Tensor, squeezed: SqueezedTable, gate: Gate) -> None:
-        super().__init__()
-        self.pretrained = nn.Parameter(pretrained.detach().clone())
-        self.squeezed = squeezed
-        self.gate = gate
-
-    def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
-        return [*self.squeezed.rate_ratios(), (self.gate.logit, 1.0)]
+class GatedTable(_Gated, TableGenerator):
+    """Rows of a table."""
 
     def forward(self, rows: Tensor) -> Tensor:
         mixed: Tensor = self.gate(self.pretrained[rows], self.squeezed(rows))
