@@ -5,9 +5,8 @@ import gzip
 import hashlib
 import json
 import random
-import re
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +14,19 @@ Row = Mapping[str, str]
 
 # By topic: modules and packages of the standard library whose docstrings speak of it.
 _TOPICS = {
-    "text": "_strptime codecs csv difflib encodings gettext html json locale pprint re shlex string "
-    "textwrap tokenize",
-    "network": "ftplib http imaplib ipaddress poplib smtplib socket socketserver ssl urllib webbrowser "
-    "wsgiref xmlrpc",
-    "concurrency": "_threading_local asyncio concurrent multiprocessing queue sched subprocess threading",
-    "files": "_pyio bz2 configparser fileinput glob gzip lzma mailbox os pathlib plistlib posixpath "
+    "concurrency": "_threading_local asyncio concurrent contextvars multiprocessing queue sched signal "
+    "subprocess threading",
+    "files": "bz2 dbm filecmp fileinput fnmatch genericpath glob gzip io lzma os pathlib plistlib posixpath "
     "shelve shutil tarfile tempfile zipfile",
+    "mail": "email imaplib mailbox mailcap mimetypes nntplib poplib quopri smtplib uu",
     "numbers": "_pydecimal bisect calendar datetime fractions heapq numbers random statistics zoneinfo",
+    "testing": "bdb cProfile doctest pdb profile pstats timeit trace traceback tracemalloc unittest warnings",
+    "web": "cgi cgitb ftplib html http ipaddress socket socketserver ssl urllib webbrowser wsgiref xmlrpc",
 }
-_ROWS_PER_TOPIC = 800
+_ROWS_PER_TOPIC = 450
 _DEV_SHARE = 0.2
-_WORDS = range(6, 41)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-_PARAGRAPH_END = re.compile(r"\n\s*\n")
+_FEWEST_WORDS = 8
+_MOST_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -40,25 +38,22 @@ class Corpus:
 
 
 def standard_library() -> Corpus:
-    """Sentences of docstrings, labelled with their topic; dev has whole modules that train has not."""
+    """Docstrings labelled with their topic. No module is in both splits."""
     train: list[Row] = []
     dev: list[Row] = []
     for topic, names in _TOPICS.items():
-        by_module = {name: _sentences_of(name) for name in names.split()}
-        total = sum(len(sentences) for sentences in by_module.values())
-        dev_rows: list[Row] = []
-        train_rows: list[Row] = []
-        for name in sorted(by_module, key=_shuffled):
-            has_room = len(dev_rows) + len(by_module[name]) <= _DEV_SHARE * total
-            rows = dev_rows if has_room else train_rows
-            rows += [{"text": sentence, "label": topic} for sentence in by_module[name]]
-        train += _sample(train_rows, _ROWS_PER_TOPIC)
-        dev += _sample(dev_rows, int(_ROWS_PER_TOPIC * _DEV_SHARE))
-    seen = {row["text"] for row in train}
-    return Corpus(
-        "docstrings of the standard library",
-        {"train": train, "dev": [row for row in dev if row["text"] not in seen]},
-    )
+        by_file = {file: _docstrings(file) for name in names.split() for file in _sources(name)}
+        room = _DEV_SHARE * sum(len(texts) for texts in by_file.values())
+        dev_texts: list[str] = []
+        train_texts: list[str] = []
+        for file in sorted(by_file, key=_shuffled):
+            fits = len(dev_texts) + len(by_file[file]) <= room
+            (dev_texts if fits else train_texts).extend(by_file[file])
+        train += _sample(train_texts, topic, size=_ROWS_PER_TOPIC)
+        dev += _sample(dev_texts, topic, size=int(_ROWS_PER_TOPIC * _DEV_SHARE))
+    known = {row["text"] for row in train}
+    unseen = [row for row in dev if row["text"] not in known]
+    return Corpus("docstrings of the standard library", {"train": train, "dev": unseen})
 
 
 def read_folder(folder: Path) -> Corpus:
@@ -84,30 +79,32 @@ def write_splits(corpus: Corpus, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _sentences_of(module: str) -> list[str]:
-    """The sentences in the docstrings of a module or a package, in order, each once; nothing is imported."""
+def _sources(module: str) -> list[Path]:
+    """The files of a module or a package; none where this version of Python has no such module."""
     library = Path(sysconfig.get_path("stdlib"))
-    package = library / module
-    files = sorted(package.rglob("*.py")) if package.is_dir() else [library / f"{module}.py"]
-    sentences: dict[str, None] = {}
-    for file in files:
-        if file.exists():  # modules come and go between versions of Python
-            sentences |= dict.fromkeys(_sentences_in(file.read_text(encoding="utf-8")))
-    return list(sentences)
+    package, file = library / module, library / f"{module}.py"
+    if package.is_dir():
+        return sorted(package.rglob("*.py"))
+    return [file] if file.exists() else []
 
 
-def _sentences_in(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+def _docstrings(file: Path) -> list[str]:
+    """The beginnings of a file's docstrings, each once; the file is read, not run."""
+    texts: dict[str, None] = {}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            for paragraph in _PARAGRAPH_END.split(ast.get_docstring(node) or ""):
-                for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
-                    if len(sentence.split()) in _WORDS and ">>>" not in sentence:
-                        yield sentence
+            words = (ast.get_docstring(node) or "").split()
+            if len(words) >= _FEWEST_WORDS:
+                texts[" ".join(words[:_MOST_WORDS])] = None
+    return list(texts)
 
 
-def _sample(rows: Sequence[Row], size: int) -> Sequence[Row]:
-    return rows if len(rows) <= size else random.Random(0).sample(rows, size)  # noqa: S311
+def _sample(texts: Sequence[str], label: str, *, size: int) -> list[Row]:
+    chosen = texts if len(texts) <= size else random.Random(0).sample(texts, size)  # noqa: S311
+    return [{"text": text, "label": label} for text in chosen]
 
 
-def _shuffled(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
+def _shuffled(file: Path) -> str:
+    """An order that has nothing to do with names; the same on every machine."""
+    library = Path(sysconfig.get_path("stdlib"))
+    return hashlib.sha256(str(file.relative_to(library)).encode()).hexdigest()

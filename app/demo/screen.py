@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.demo.client import Json
 
-_LONGEST_TEXT = 60
+_TEXT_WIDTH = 60
 
 
 class Screen:
@@ -65,11 +65,12 @@ class Screen:
     ) -> None:
         """One line a text: its label and what each model says."""
         table = Table(title="Predictions on dev texts", title_justify="left")
-        for heading in ("text", "label", "teacher", "student"):
-            table.add_column(heading)
+        table.add_column("text", no_wrap=True, overflow="ellipsis", max_width=_TEXT_WIDTH)
+        for heading in ("label", "teacher", "student"):
+            table.add_column(heading, no_wrap=True)
         for row, *said in zip(rows, *answers, strict=True):
             best = [f"{top['label']} {top['score']:.2f}" for top, *_ in said]
-            table.add_row(_shortened(row["text"]), row["label"], *best)
+            table.add_row(row["text"], row["label"], *best)
         self._console.print("", table)
 
     def show_comparison(self, teacher: Json, student: Json) -> None:
@@ -98,7 +99,3 @@ def _measurements(teacher: Json, student: Json) -> Iterator[tuple[str, str, list
         for batch in ("1", "32"):
             numbers = [latency.get(batch) for latency in latencies]
             yield f"latency, {precision}, batch of {batch}, ms", "{:.2f}", numbers
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
