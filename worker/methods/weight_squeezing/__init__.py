@@ -21,7 +21,8 @@ Knobs:
         the small model's fine-tuning.
 
 Interactions: with ``hidden_weight`` the teacher's states are mapped by the embeddings' initial map, so that
-under ``pca`` the student is pulled to where it started from. Heads never mix: maps on their side are block-wise.
+under ``pca`` the student is pulled to where it started from. Heads never mix: maps on their side are
+block-wise.
 """
 
 from worker.methods.weight_squeezing.method import WeightSqueezing
