@@ -155,7 +155,7 @@ def _small_model_folder(seed: int) -> Path:
 def _measure_teacher(options: argparse.Namespace, data: TaskData, tokenizer: Any) -> Teacher:
     folder = WORK / "squeeze" / "teacher"
     training = TrainingSpec(
-        epochs=options.teacher_epochs, batch_size=64, max_length=MAX_LENGTH, evaluations=12
+        epochs=options.teacher_epochs, batch_size=32, max_length=MAX_LENGTH, evaluations=20
     )
 
     def train() -> dict[str, Value]:
@@ -269,9 +269,9 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/sst2"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--teacher-epochs", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=["quality", "steps"])
     return bench.main(measure, parser, selects=["only", "seeds", "rounds"])
 

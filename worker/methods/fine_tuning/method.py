@@ -7,8 +7,8 @@ from worker.training.objectives import label_loss
 from worker.training.student import train_student
 from worker.training.weights import DenseWeights, Rates
 
-_RATE_TIMES_WIDTH = 5e-5 * 768
-"""The usual rate of BERT-base; a narrower network wants as much more."""
+_LEARNING_RATE = 6e-5
+"""MiniLM-L6 on SST-2 did better at this rate than at 5e-5 and at 1e-4."""
 
 
 class FineTuning:
@@ -17,8 +17,7 @@ class FineTuning:
     ) -> Student:
         network = teacher.network.to(context.device)
         training = context.training
-        rate = training.learning_rate or _RATE_TIMES_WIDTH / teacher.card.shape.hidden
-        rates = Rates(rate, training.weight_decay)
+        rates = Rates(training.learning_rate or _LEARNING_RATE, training.weight_decay)
         steps = total_steps(data.train, training)
         return train_student(
             network,
