@@ -10,7 +10,8 @@ from rich.table import Table
 
 from app.demo.client import Json
 
-_TEXT_WIDTH = 60
+_LEAST_TEXT_WIDTH = 20
+_ANSWERS_WIDTH = 60
 
 
 class Screen:
@@ -65,7 +66,8 @@ class Screen:
     ) -> None:
         """One line a text: its label and what each model says."""
         table = Table(title="Predictions on dev texts", title_justify="left")
-        table.add_column("text", no_wrap=True, overflow="ellipsis", max_width=_TEXT_WIDTH)
+        width = max(_LEAST_TEXT_WIDTH, self._console.width - _ANSWERS_WIDTH)
+        table.add_column("text", no_wrap=True, overflow="ellipsis", max_width=width)
         for heading in ("label", "teacher", "student"):
             table.add_column(heading, no_wrap=True)
         for row, *said in zip(rows, *answers, strict=True):
