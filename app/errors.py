@@ -1,5 +1,6 @@
 """From an error of the domain to an answer: one table, one body (RFC 9457)."""
 
+import json
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.core.errors import (
     Conflict,
@@ -97,7 +98,8 @@ def problem_response(
         headers["x-should-retry"] = "false"  # some clients repeat every 409, and ours are all permanent
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = str(_RETRY_AFTER_S[status])
-    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+    # As ASCII: what a message quotes from a client may hold what UTF-8 cannot, a lone surrogate.
+    return Response(json.dumps(body), status, headers=headers, media_type="application/problem+json")
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -28,8 +28,8 @@ _MAX_NAME = 255
 _UNREADABLE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
     *(EOFError, ValueError, NotImplementedError, RecursionError),  # as the libraries meet hostile headers
-    *(FileExistsError, NotADirectoryError, IsADirectoryError),  # one name for a file and a folder
 )
+_CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
@@ -76,6 +76,12 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
             "Pack the model's folder into one of these.",
             pointer="#/file",
         ) from None
+    except _CLASHES:
+        raise InvalidRequest(
+            "invalid_archive",
+            "The archive has one name for a file and for a folder. Pack the model's folder alone.",
+            pointer="#/file",
+        ) from None
     return Unpacked(_root(folder), pickles)
 
 
@@ -89,6 +95,8 @@ class _Budget:
         self._members = 0
 
     def spend(self, size: int) -> None:
+        if size < 0:
+            raise ValueError("a member of negative size")
         self._members += 1
         self._bytes += size
         if self._members > MAX_MEMBERS:

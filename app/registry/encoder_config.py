@@ -12,6 +12,8 @@ from app.core.shapes import Architecture, EncoderCard, Shape
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
 _ARCHITECTURES = get_args(Architecture)
 _MAX_LABELS = 1000
+_MAX_LABEL_CHARACTERS = 200
+_MIN_LENGTH = 8
 
 _Ratio = Annotated[float, Field(ge=0, lt=1)]
 _Size = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -24,7 +26,7 @@ class _ConfigFile(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
     vocab_size: _Size
-    max_position_embeddings: int = Field(ge=8, le=8192)
+    max_position_embeddings: int = Field(ge=_MIN_LENGTH, le=8192)
     pad_token_id: int = Field(default=0, ge=0)
     initializer_range: float = Field(default=0.02, gt=0, le=1)
 
@@ -123,6 +125,8 @@ def read_config(raw: dict[str, Any]) -> EncoderConfig:
         raise _invalid(f"pad_token_id ({config.pad_token_id}) is not below vocab_size ({config.vocab_size})")
     # RoBERTa numbers positions from the one after the padding id.
     reserved = config.pad_token_id + 1 if model_type in {"roberta", "xlm-roberta"} else 0
+    if card.positions - reserved < _MIN_LENGTH:
+        raise _invalid(f"pad_token_id ({config.pad_token_id}) leaves fewer than {_MIN_LENGTH} positions")
     return EncoderConfig(
         card=card,
         max_length=card.positions - reserved,
@@ -168,6 +172,8 @@ def _labels(id2label: Any) -> list[str] | None:
     labels = [id2label[str(index)] for index in range(len(id2label))]
     if not all(isinstance(label, str) and label.strip() and label.isprintable() for label in labels):
         raise _invalid("id2label must name its labels with printable text")
+    if max(map(len, labels), default=0) > _MAX_LABEL_CHARACTERS:
+        raise _invalid(f"id2label must name its labels in at most {_MAX_LABEL_CHARACTERS} characters")
     if len(set(labels)) != len(labels):
         raise _invalid("id2label gives two labels the same name")
     return labels

@@ -62,11 +62,10 @@ def check_weights(path: Path, card: EncoderCard) -> WeightsReport:
 def _read_shapes(path: Path) -> Shapes:
     with path.open("rb") as file:
         start = file.read(9)
-    if is_pickle(start):
-        raise pickled_weights(path.name)
     header_bytes = int.from_bytes(start[:8], "little")
     if start[8:] != b"{" or header_bytes > _MAX_HEADER_BYTES:
-        raise _invalid("is not in the safetensors format")
+        # Only now: the length of a sound header can read like the start of a pickle.
+        raise pickled_weights(path.name) if is_pickle(start) else _invalid("is not in the safetensors format")
     try:
         with safe_open(path, "np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

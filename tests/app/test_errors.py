@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.core.errors import JobError, RetryableJobError, SqueezeError, Unavailable
+from app.core.errors import InvalidRequest, JobError, RetryableJobError, SqueezeError, Unavailable
 from app.errors import add_error_handlers, status_of
 from app.middleware import BodyLimit, RequestLog
 
@@ -26,6 +26,10 @@ def client():
     @app.get("/unavailable")
     def unavailable() -> None:
         raise Unavailable("store_away", "The store is away. Try again.", store="s3")
+
+    @app.get("/quoting")
+    def quoting() -> None:
+        raise InvalidRequest("bad_name", "The name '\udcff' is none. Take another.", name="\udcff")
 
     @app.post("/body")
     def body(value: dict[str, int]) -> dict[str, int]:
@@ -57,6 +61,11 @@ class TestProblem:
         assert "hunter2" not in response.text
         assert response.json()["request_id"] == response.headers["x-request-id"] == "abc-1"
         assert "hunter2" in caplog.text
+
+    def test_quoting_what_utf8_cannot_hold(self, client):
+        response = client.get("/quoting")
+        assert response.status_code == 422
+        assert response.json()["name"] == "\udcff"
 
     @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("DELETE", "/body", 405)])
     def test_of_the_router(self, client, method, path, status):

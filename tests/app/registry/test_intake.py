@@ -11,34 +11,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.app.conftest import Api, make_settings, run_api
-from tests.tiny import LABELS, tarred, tiny_model_folder, tiny_tokenizer, zipped
-
-
-@pytest.fixture(scope="session")
-def pristine(tmp_path_factory) -> Path:
-    return tiny_model_folder(tmp_path_factory.mktemp("pristine") / "model", labels=LABELS)
-
-
-@pytest.fixture
-def folder(pristine: Path, tmp_path: Path) -> Path:
-    """A sound model folder, to be spoilt."""
-    copy = tmp_path / "model"
-    copy.mkdir()
-    for path in pristine.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    return copy
-
-
-def refused(api: Api, archive: Path, code: str, *, status: int = 422) -> str:
-    """The message of a refusal that left no row and no file."""
-    response = api.upload_model(archive)
-    problem = response.json()
-    assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
-    assert response.headers["content-type"] == "application/problem+json"
-    assert api.stored() == []
-    assert api.rows() == {"models": 0, "datasets": 0, "jobs": 0}
-    return problem["detail"]
+from tests.app.conftest import make_settings, run_api
+from tests.app.registry.conftest import refused
+from tests.tiny import tarred, tiny_model_folder, tiny_tokenizer, zipped
 
 
 def edit_config(folder: Path, **changes) -> None:
@@ -110,7 +85,24 @@ class TestArchive:
 
     def test_a_name_for_a_file_and_a_folder(self, api, tmp_path):
         members = {"config.json": b"{}", "config.json/config.json": b"{}"}
-        refused(api, write_zip(tmp_path / "model.zip", members), "invalid_archive")
+        message = refused(api, write_zip(tmp_path / "model.zip", members), "invalid_archive")
+        assert "squeeze-intake" not in message
+
+    def test_a_name_that_is_not_text(self, api, tmp_path):
+        """Its bytes are no UTF-8, and the message quotes it."""
+        member = tarfile.TarInfo("../\udcff")
+        with tarfile.open(tmp_path / "m.tar", "w", errors="surrogateescape", encoding="utf-8") as file:
+            file.addfile(member)
+        refused(api, tmp_path / "m.tar", "unsafe_archive")
+
+    def test_a_negative_size(self, api, folder):
+        """It would give back what other members spent."""
+        archive = tarred(folder, compression="")
+        member = tarfile.TarInfo("x")
+        member.pax_headers = {"size": "-1000000000000"}
+        with tarfile.open(archive, "a", format=tarfile.PAX_FORMAT) as file:
+            file.addfile(member)
+        refused(api, archive, "invalid_archive")
 
     def test_bomb(self, api, tmp_path):
         path = write_zip(tmp_path / "model.zip", {"model.safetensors": bytes(64 * 2**20)})
@@ -186,6 +178,13 @@ class TestWeights:
     def test_not_safetensors(self, api, folder, content):
         (folder / "model.safetensors").write_bytes(content)
         refused(api, zipped(folder), "invalid_weights")
+
+    def test_a_header_whose_length_reads_like_a_pickle(self, api, folder):
+        path = folder / "model.safetensors"
+        content = path.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        path.write_bytes(struct.pack("<Q", 0x10280) + content[8:end].ljust(0x10280) + content[end:])
+        assert api.upload_model(zipped(folder)).status_code == 201
 
     def test_truncated(self, api, folder):
         path = folder / "model.safetensors"
@@ -273,8 +272,10 @@ class TestConfig:
             {"id2label": {"0": "a", "1": "a"}},
             {"id2label": {"0": "a", "1": "b\0"}},
             {"id2label": ["a", "b"]},
+            {"id2label": {"0": "a", "1": "b" * 201}},
+            {"model_type": "roberta", "pad_token_id": 60},
         ],
-        ids=str,
+        ids=lambda changes: str(changes)[:60],
     )
     def test_values_out_of_bounds(self, api, folder, changes):
         edit_config(folder, **changes)

@@ -1,0 +1,81 @@
+"""What of a ``tokenizer.json`` could run away with a text: looked at as JSON, before anything is built of it.
+
+A normaliser that grows texts or a backtracking expression takes the process that serves all models with it.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
+from typing import Any
+
+_EXPRESSIONS = {" {2,}"}
+"""The regular expressions that tokenizers of the known families have."""
+
+_MAX_GROWTH = 64
+"""How many characters one may become, all replacements together."""
+
+_MAX_CHARSMAP_ENTRY = 256
+_MAX_WORD = 256
+_MAX_PREFIX = 16
+_MAX_TOKEN = 512
+
+
+def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
+    """What cannot be taken, as the end of a sentence; None where all is bounded."""
+    parts = list(_parts([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]))
+    for part in parts:
+        expression = part.get("Regex")
+        if expression is not None and expression not in _EXPRESSIONS:
+            return f"uses the regular expression {str(expression)[:100]!r}, which this service does not run"
+        if part.get("String") == "":
+            return "replaces empty text"
+        if not _is_sound_charsmap(part.get("precompiled_charsmap")):
+            return "has a precompiled_charsmap that is damaged or grows texts without bound"
+    grown = (part.get(key) for part in parts for key in ("content", "prepend"))
+    if math.prod(max(1, len(text)) for text in grown if isinstance(text, str)) > _MAX_GROWTH:
+        return f"has replacements that can make texts {_MAX_GROWTH} times as long"
+    model = tokenizer.get("model") or {}
+    if _exceeds(model.get("max_input_chars_per_word"), _MAX_WORD):
+        return f"takes words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
+    if len(str(model.get("continuing_subword_prefix") or "")) > _MAX_PREFIX:
+        return f"has a continuing_subword_prefix longer than {_MAX_PREFIX} characters"
+    if len(tokenizer.get("added_tokens") or ()) > vocabulary:
+        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
+    if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
+        return f"has a token longer than {_MAX_TOKEN} characters"
+    return None
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _parts(inner)
+
+
+def _is_sound_charsmap(encoded: Any) -> bool:
+    """SentencePiece's: the length of a trie, the trie, and replacements that end in a zero byte each."""
+    if encoded is None:
+        return True
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        return False
+    trie_end = 4 + int.from_bytes(blob[:4], "little")
+    entries = blob[trie_end:].split(b"\0")
+    return len(blob) > trie_end and max(map(len, entries)) <= _MAX_CHARSMAP_ENTRY
+
+
+def _exceeds(value: Any, limit: int) -> bool:
+    return isinstance(value, int) and value > limit
+
+
+def _tokens(model: dict[str, Any]) -> Iterator[str]:
+    """Of a mapping to ids, or of a list of pairs with scores."""
+    for entry in model.get("vocab") or ():
+        token = entry[0] if isinstance(entry, list) and entry else entry
+        if isinstance(token, str):
+            yield token
