@@ -177,7 +177,7 @@ class BatchQueue:
                 continue
             try:
                 rows = self._classifier.classify([item.tokens for item in items]).tolist()
-            except Exception as error:  # noqa: BLE001 - the clients of this run get it, the others go on
+            except BaseException as error:  # noqa: BLE001 - its clients get it; a thread that ends serves nobody
                 self._loop.call_soon_threadsafe(_fail, {item.entry for item in items}, error)
                 continue
             self._loop.call_soon_threadsafe(_deliver, items, rows)
@@ -220,7 +220,7 @@ class BatchQueue:
         wanted = [entry for entry in entries if not entry.answered.done()]
         try:
             tokens = iter(self._classifier.encode([text for entry in wanted for text in entry.texts]))
-        except Exception as error:  # noqa: BLE001 - as in _work
+        except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
             self._loop.call_soon_threadsafe(_fail, set(wanted), error)
             return iter(())
         items = [
@@ -270,8 +270,10 @@ def _deliver(items: Sequence[_Item], rows: Sequence[list[float]]) -> None:
             entry.answered.set_result(entry.rows)
 
 
-def _fail(entries: set[_Entry], error: Exception) -> None:
+def _fail(entries: set[_Entry], error: BaseException) -> None:
     logger.error("a prediction failed", exc_info=error)
+    if not isinstance(error, Exception):
+        error = RuntimeError(f"a runner met {type(error).__name__}")
     for entry in entries:
         if not entry.answered.done():
             entry.answered.set_exception(error)

@@ -24,12 +24,13 @@ class HeldClassifier(OnnxClassifier):
         super().__init__(folder / "model.fp32.onnx", folder / "tokenizer.json", max_length=62, threads=1)
         self.may_run = threading.Event()
         self.runs: list[list[int]] = []
+        self.error: BaseException = MemoryError("too long for this machine")
 
     def classify(self, texts: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
         assert self.may_run.wait(10)
         self.runs.append([len(text) for text in texts])
         if any(len(text) > 60 for text in texts):
-            raise MemoryError("too long for this machine")
+            raise self.error
         return super().classify(texts)
 
 
@@ -118,7 +119,18 @@ def test_answers_keep_their_order(classifier: HeldClassifier, runners: int) -> N
     asyncio.run(scenario())
 
 
-def test_failed_run_fails_its_clients_alone(classifier: HeldClassifier) -> None:
+class Panic(BaseException):
+    """As the libraries in Rust raise it: no ``Exception``."""
+
+
+@pytest.mark.parametrize(
+    ("error", "met"), [(MemoryError("too long"), MemoryError), (Panic("index"), RuntimeError)]
+)
+def test_failed_run_fails_its_clients_alone(
+    classifier: HeldClassifier, error: BaseException, met: type[Exception]
+) -> None:
+    classifier.error = error
+
     async def scenario() -> None:
         queue = queue_of(classifier)
         first = asyncio.create_task(queue.classify(TEXTS[:1]))
@@ -127,7 +139,7 @@ def test_failed_run_fails_its_clients_alone(classifier: HeldClassifier) -> None:
         fine = asyncio.create_task(queue.classify(TEXTS[2:4]))
         await asyncio.sleep(0)
         classifier.may_run.set()
-        with pytest.raises(MemoryError):
+        with pytest.raises(met):
             await failing
         assert len(await first) == 1
         assert len(await fine) == 2
