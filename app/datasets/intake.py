@@ -1,6 +1,7 @@
 """From uploaded tables to the canonical form: ``<split>.parquet`` with text, text_pair? and label indices."""
 
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.core.errors import InvalidRequest, TooLarge
 from app.core.manifest import Split, SplitCard
 from app.datasets.tables import Place, Row, open_table
 
 _BATCH_ROWS = 50_000
+_BATCH_CHARACTERS = 16 * 2**20
+_TEXT_PAIR = "text_pair"
 _MAX_LABELS = 1000
 _MIN_LABELS = 2
 _MAX_LABEL_CHARACTERS = 200
@@ -37,6 +40,16 @@ class Columns(BaseModel):
         default=None, description="Default: `text_pair`, where there is such a column."
     )
     label: str = "label"
+
+    @property
+    def names(self) -> list[str]:
+        return [self.text, self.text_pair or _TEXT_PAIR, self.label]
+
+    @model_validator(mode="after")
+    def _require_distinct(self) -> "Columns":
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("text, text_pair and label are three columns; one is named twice")
+        return self
 
 
 @dataclass(frozen=True)
@@ -97,10 +110,9 @@ def prepare(
     for split, table in tables.items():
         draft = _Draft(split, folder / f"{split}.draft", columns)
         left = max_rows - sum(done.rows for done in drafts)
-        with open_table(table.file, filename=table.filename, split=split, max_bytes=max_bytes) as (
-            place,
-            rows,
-        ):
+        with open_table(
+            table.file, filename=table.filename, split=split, columns=columns.names, max_bytes=max_bytes
+        ) as (place, rows):
             _write_draft(draft, place, islice(rows, left + 1))
         if draft.rows > left:
             raise TooLarge(
@@ -128,12 +140,13 @@ def _write_draft(draft: _Draft, place: Place, rows: Iterator[Row]) -> None:
             pointer=f"#/{draft.split}",
         )
     columns = draft.columns
-    pair_column = columns.text_pair or ("text_pair" if "text_pair" in first else None)
+    pair_column = columns.text_pair or (_TEXT_PAIR if _TEXT_PAIR in first else None)
     draft.is_pair = pair_column is not None
     is_labelled = draft.split != "unlabeled"
     schema = _schema(draft, pa.string())
     with pq.ParquetWriter(draft.path, schema) as writer:
         batch: list[dict[str, str]] = []
+        characters = 0
         for row in chain([first], rows):
             canonical = {"text": _text(row, columns.text, place)}
             if pair_column:
@@ -143,9 +156,11 @@ def _write_draft(draft: _Draft, place: Place, rows: Iterator[Row]) -> None:
                 canonical["label"] = _label(row, columns.label, place, draft)
             draft.rows += 1
             batch.append(canonical)
-            if len(batch) == _BATCH_ROWS:
+            characters += sum(map(len, canonical.values()))
+            if len(batch) == _BATCH_ROWS or characters > _BATCH_CHARACTERS:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
                 batch.clear()
+                characters = 0
         writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
 
 
@@ -176,7 +191,7 @@ def _label(row: Row, column: str, place: Place, draft: _Draft) -> str:
     if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
         raise place.fault(
             "invalid_label",
-            f"the label is {_kind(label)}. Labels are names or whole numbers: write {label!r} as one.",
+            f"the label is {_kind(label)}. Labels are names or whole numbers: write it as one.",
         )
     name = str(label)
     if not name.isprintable() or len(name) > _MAX_LABEL_CHARACTERS:
@@ -195,7 +210,7 @@ def _label(row: Row, column: str, place: Place, draft: _Draft) -> str:
 
 def _cell(row: Row, column: str, place: Place) -> Any:
     if column not in row:
-        there = ", ".join(map(str, row))[:_MAX_LABEL_CHARACTERS]
+        there = ", ".join(map(repr, row))[:_MAX_LABEL_CHARACTERS]
         raise place.fault(
             "missing_column",
             f"there is no {column!r}, only {there or 'nothing'}. Name your columns in the field 'columns'.",
@@ -205,7 +220,7 @@ def _cell(row: Row, column: str, place: Place) -> Any:
 
 
 def _kind(value: Any) -> str:
-    return "empty" if value in (None, "") else f"a {type(value).__name__}"
+    return "empty" if value in (None, "") else f"a {type(value).__name__} ({reprlib.repr(value)})"
 
 
 def _require_alike(drafts: Sequence[_Draft]) -> None:
@@ -266,9 +281,10 @@ def _finish(draft: _Draft, folder: Path, names: list[str], index: dict[str, int]
         written, meant = pa.array(list(index)), pa.array(list(index.values()), pa.int32())
         schema = _schema(draft, pa.int32())
         with pq.ParquetFile(draft.path) as table, pq.ParquetWriter(path, schema) as writer:
-            for batch in table.iter_batches(_BATCH_ROWS):
-                labels = meant.take(pc.index_in(batch.column("label"), value_set=written))
-                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns[:-1], labels], schema=schema))
+            for number in range(table.num_row_groups):  # each is one batch, as it was written
+                group = table.read_row_group(number)
+                labels = meant.take(pc.index_in(group["label"], value_set=written))
+                writer.write_table(pa.Table.from_arrays([*group.columns[:-1], labels], schema=schema))
         draft.path.unlink()
     balance = dict.fromkeys(names, 0) | {names[index[label]]: n for label, n in draft.labels.items()}
     return SplitCard(

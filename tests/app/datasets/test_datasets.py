@@ -224,7 +224,7 @@ class TestTables:
 
     def test_missing_column(self, api):
         detail = refused(api, post_train(api, "t.csv", b"sentence,label\nx,a\n"), "missing_column")
-        assert "only sentence, label" in detail
+        assert "only 'sentence', 'label'" in detail
         assert "'columns'" in detail
 
     def test_a_row_without_the_column(self, api):
@@ -279,6 +279,49 @@ class TestTables:
         assert response.json()["errors"][0]["pointer"] == "#/dev"
 
 
+class TestColumns:
+    def test_a_text_longer_than_any_in_parquet(self, api):
+        content = parquet_of([*ROWS, {"text": "x" * 2**21, "label": "good"}])
+        assert "row 4: longer" in refused(api, post_train(api, "t.parquet", content), "line_too_long")
+
+    def test_long_texts_are_written_in_small_batches(self, api, tmp_path):
+        rows = [{"text": f"{i} {'x' * 900_000}", "label": str(i % 2)} for i in range(40)]
+        dataset = post(api, train=("t.jsonl", jsonl(rows)), dev=("d.jsonl", jsonl(rows[:2]))).json()
+        table = stored_table(api, dataset, "train", tmp_path)
+        assert table["text"] == [row["text"] for row in rows]
+        assert table["label"] == [int(row["label"]) for row in rows]
+        assert pq.ParquetFile(tmp_path / "split.parquet").num_row_groups == 3
+
+    def test_parquet_columns_that_nobody_asked_for(self, api):
+        """Pandas writes times to the nanosecond, which Python cannot hold."""
+        table = pa.Table.from_pylist(ROWS)
+        table = table.append_column("t", pa.array([1, 2, 3], pa.timestamp("ns")))
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        assert post_train(api, "t.parquet", buffer.getvalue()).status_code == 201
+
+    @pytest.mark.parametrize(
+        ("column", "says"), [(pa.array([["a"], ["b"]]), "list<"), (pa.array([2**30, 1], pa.date32()), "days")]
+    )
+    def test_parquet_columns_that_are_no_text(self, api, column, says):
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({"text": column, "label": ["x", "y"]}), buffer)
+        assert says in refused(api, post_train(api, "t.parquet", buffer.getvalue()), "invalid_parquet")
+
+    def test_a_key_that_is_no_text(self, api):
+        content = b'{"\\ud800": 1, "label": "x"}\n'
+        assert "only" in refused(api, post_train(api, "t.jsonl", content), "missing_column")
+
+    def test_a_label_is_not_quoted_at_length(self, api):
+        content = jsonl([{"text": "x", "label": {"deep": "y" * 100_000}}])
+        assert len(refused(api, post_train(api, "t.jsonl", content), "invalid_label")) < 300
+
+    @pytest.mark.parametrize("columns", [{"label": "text"}, {"text_pair": "text"}])
+    def test_one_column_for_two_things(self, api, columns):
+        response = post_train(api, "t.jsonl", jsonl(ROWS), columns=json.dumps(columns))
+        assert "named twice" in refused(api, response, "invalid_request")
+
+
 class TestLimits:
     @pytest.fixture
     def api(self, tmp_path, postgres_url):
@@ -295,6 +338,18 @@ class TestLimits:
         if name == "t.jsonl.gz":
             bomb = gzip.compress(b"\n" * 1_000_000)
         refused(api, post_train(api, name, bomb), code, status=413)
+
+    def test_parquet_bomb_of_one_text(self, tmp_path, postgres_url):
+        """Ten thousand rows of one text: a file of some kilobytes, and 10 GB to whoever writes them out."""
+        texts = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), ["a" * 1_000_000])
+        buffer = io.BytesIO()
+        table = pa.table({"text": texts, "label": ["x"] * 10_000})
+        pq.write_table(table, buffer, store_schema=False, dictionary_pagesize_limit=2**30)
+        assert len(buffer.getvalue()) < 100_000
+        settings = make_settings(tmp_path, database_url=postgres_url, max_unpacked_bytes=2**24)
+        for api in run_api(settings):
+            response = post_train(api, "t.parquet", buffer.getvalue())
+            assert "16,777,216 bytes" in refused(api, response, "dataset_too_large", status=413)
 
     def test_parquet_bomb(self, api):
         rows = [{"text": "x" * 200_000, "label": "a"}]
