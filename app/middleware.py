@@ -80,7 +80,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
         limit = self._max_upload_bytes if is_upload else self._max_body_bytes
         declared = headers.get("content-length", "")
         expected = int(declared) if declared.isdecimal() else 0

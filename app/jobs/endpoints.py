@@ -1,5 +1,6 @@
 """``/v1/methods``, ``/v1/plans`` and ``/v1/jobs``."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -20,6 +21,8 @@ from app.jobs.schemas import EventRead, JobRead, MethodRead, PlannedTeacher, Pla
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _MAX_KEY = 255
+_MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
+_EVENT_ID = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @router.get("/methods")
@@ -85,7 +88,9 @@ def list_history(
     job_id: str,
     request: Request,
     session: SessionDep,
-    after: Annotated[int, Query(ge=0, description="The id of the last event that is known already.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=_MAX_EVENT, description="The id of the last event that is known already.")
+    ] = 0,
     limit: Limit = 20,
     last_event_id: Annotated[str | None, Header(description="Of a stream that is taken up again.")] = None,
 ) -> Page[EventRead] | Response:
@@ -95,7 +100,7 @@ def list_history(
     """
     job = get_job(session, job_id)
     if "text/event-stream" in request.headers.get("accept", ""):
-        if last_event_id is not None and last_event_id.isdecimal():
+        if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id):
             after = int(last_event_id)
         state = request.app.state
 

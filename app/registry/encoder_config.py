@@ -14,6 +14,7 @@ _ARCHITECTURES = get_args(Architecture)
 _MAX_LABELS = 1000
 _MAX_LABEL_CHARACTERS = 200
 _MIN_LENGTH = 8
+SINGLE_LABEL = "single_label_classification"
 
 _Ratio = Annotated[float, Field(ge=0, lt=1)]
 _Size = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -91,6 +92,8 @@ class EncoderConfig:
     max_length: int
     labels: list[str] | None
     """In order of their index; None where the config names none."""
+    problem_type: str
+    """What the head is for, where the config says it."""
     kept: dict[str, Any]
     """The config without what this service does not know."""
 
@@ -131,6 +134,7 @@ def read_config(raw: dict[str, Any]) -> EncoderConfig:
         card=card,
         max_length=card.positions - reserved,
         labels=_labels(given.get("id2label")),
+        problem_type=str(given.get("problem_type", SINGLE_LABEL)),
         kept=config.model_dump(exclude_none=True),
     )
 

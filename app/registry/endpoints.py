@@ -60,7 +60,7 @@ _REQUEST_BODY = {
 
 async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCreate]:
     """The body, in either of the two forms that it may take."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         body = await request.body()
         yield _validated(lambda: ModelCreate.model_validate_json(body))
         return

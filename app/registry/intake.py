@@ -7,7 +7,7 @@ from typing import Any
 
 from app.core.errors import InvalidRequest, TooLarge
 from app.core.manifest import Files, ModelManifest
-from app.registry.encoder_config import EncoderConfig, read_config, refuse_code
+from app.registry.encoder_config import SINGLE_LABEL, EncoderConfig, read_config, refuse_code
 from app.registry.tokenizer import lowercases, read_tokenizer
 from app.registry.weights import WeightsReport, check_weights, pickled_weights
 
@@ -92,6 +92,12 @@ def _task_labels(config: EncoderConfig, weights: WeightsReport) -> list[str] | N
             "unsupported_head",
             "The classifier has a single output, as a regression or a reranker has; this service takes "
             "classifiers of two or more labels. Upload the encoder without the head.",
+        )
+    if config.problem_type != SINGLE_LABEL:
+        raise InvalidRequest(
+            "unsupported_head",
+            f"config.json has problem_type {config.problem_type[:50]!r}; this service takes classifiers that "
+            "choose one label. Upload the encoder without the head.",
         )
     labels = config.labels or [f"LABEL_{index}" for index in range(weights.classes)]
     if len(labels) != weights.classes:

@@ -20,5 +20,5 @@ class JobSpec(BaseModel):
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     exports: list[Precision] = Field(
-        default=["fp32", "int8"], min_length=1, description="ONNX files to make."
+        default=["fp32", "int8"], min_length=1, max_length=2, description="ONNX files to make."
     )

@@ -22,6 +22,7 @@ class DistillationTerms(Spec):
     hidden_weight: float = Field(
         default=0.0,
         ge=0,
+        le=1000,
         description="Weight of the squared distance between last hidden states, the teacher's mapped to the "
         "student's width.",
     )

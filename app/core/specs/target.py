@@ -15,7 +15,7 @@ class Target(BaseModel):
     )
     max_parameters: int | None = Field(default=None, gt=0, description="Parameters, at most.")
     max_size_mb: float | None = Field(
-        default=None, gt=0, description="Megabytes (10^6 bytes) of fp32 weights, at most."
+        default=None, gt=0, le=1_000_000, description="Megabytes (10^6 bytes) of fp32 weights, at most."
     )
     shape: Shape | None = Field(default=None, description="The student's dimensions themselves.")
 

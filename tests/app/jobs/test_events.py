@@ -58,6 +58,11 @@ class TestPages:
         assert [event["data"] for event in second["data"]] == [{"step": 4}, {"step": 5}]
         assert (second["has_more"], second["next"]) == (False, None)
 
+    @pytest.mark.parametrize("after", ["-1", str(2**31), "9" * 30])
+    def test_after_what_is_no_event(self, api, after):
+        job_id = add_job(api.database)
+        assert api.http.get(f"/v1/jobs/{job_id}/events", params={"after": after}).status_code == 422
+
     def test_not_found(self, api):
         assert api.http.get("/v1/jobs/job_x/events").status_code == 404
         headers = {"accept": "text/event-stream"}
@@ -80,7 +85,12 @@ class TestFinishedStream:
         assert "retry: 3000" in response.text
 
     @pytest.mark.parametrize(
-        ("last", "expected"), [("3", ["4", "5"]), ("5", []), ("x", ["1", "2", "3", "4", "5"])]
+        ("last", "expected"),
+        [
+            ("3", ["4", "5"]),
+            ("5", []),
+            *((junk, ["1", "2", "3", "4", "5"]) for junk in ("x", "9" * 30, "9" * 5000)),
+        ],
     )
     def test_resumes_after_the_last_event_id(self, api, last, expected):
         job_id = add_job(api.database, events=3)

@@ -45,7 +45,7 @@ class TestMethods:
         assert methods["fine_tuning"]["keeps_size"]
         assert not methods["fine_tuning"]["needs_head"]
         knob = methods["weight_squeezing"]["parameters"]["properties"]["initial_map"]
-        assert knob["default"] == "select"
+        assert knob["default"] == "pca"
         assert knob["description"]
         assert all(method["summary"] and method["when"] for method in methods.values())
 
@@ -199,6 +199,8 @@ class TestBody:
             ({"teacher": "../x"}, "#/teacher", ["pattern"]),
             ({"training": {"epochs": 0}}, "#/training/epochs", ["greater than 0"]),
             ({"exports": []}, "#/exports", ["at least 1"]),
+            ({"exports": ["fp32"] * 3}, "#/exports", ["at most 2"]),
+            ({"target": {"max_size_mb": 1e308}}, "#/target/max_size_mb", ["1000000"]),
             ({"other": 1}, "#/other", ["not permitted"]),
         ],
         ids=str,

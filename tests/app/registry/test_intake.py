@@ -221,6 +221,11 @@ class TestWeights:
         folder = tiny_model_folder(tmp_path / "regression", labels=["score"])
         assert "without the head" in refused(api, zipped(folder), "unsupported_head")
 
+    def test_multi_label_head(self, api, folder):
+        """Its scores are no softmax, which is all that is served here."""
+        edit_config(folder, problem_type="multi_label_classification")
+        assert "one label" in refused(api, zipped(folder), "unsupported_head")
+
 
 class TestConfig:
     def test_missing(self, api, folder):
@@ -322,6 +327,11 @@ class TestRequest:
         settings = make_settings(tmp_path, database_url=postgres_url, max_upload_bytes=10_000)
         for api in run_api(settings):
             refused(api, zipped(folder), "request_entity_too_large", status=413)
+
+    def test_media_types_have_no_case(self, api):
+        content_type = {"content-type": "Multipart/Form-Data; boundary=x"}
+        response = api.http.post("/v1/models", content=b"--x--\r\n", headers=content_type)
+        assert {fault["pointer"] for fault in response.json()["errors"]} == {"#/file", "#/name"}
 
     def test_neither_json_nor_form(self, api):
         response = api.http.post("/v1/models", content=b"hello")
