@@ -21,8 +21,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process answers."""
+async def healthz() -> dict[str, str]:
+    """The process answers, also while every thread of its pool reads uploads."""
     return {"status": "ok"}
 
 

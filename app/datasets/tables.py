@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import tempfile
 import zlib
@@ -25,6 +26,10 @@ Row = dict[str, Any]
 _MAX_LINE_BYTES = 2**20
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 16 * 2**20
+_MAX_RATIO = 200
+"""Unpacked over packed bytes: tables shrink tenfold, bombs a thousandfold."""
+
+_RATIO_FLOOR_BYTES = 64 * 2**20
 _SHOWN = 20
 _TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _COPY_BYTES = 2**20
@@ -75,6 +80,9 @@ def open_table(
             "Rename or convert the file.",
             pointer=f"#/{split}",
         )
+    packed = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    max_bytes = min(max_bytes, max(_RATIO_FLOOR_BYTES, packed * _MAX_RATIO))
     place = Place(split, unit="row" if format_ == ".parquet" else "line")
     with _unpacked(file, is_gzip=name != stem) as content:
         bounded = _Bounded(content, place, max_bytes)
@@ -137,7 +145,8 @@ class _Bounded:
 def _too_many_bytes(place: Place, max_bytes: int) -> TooLarge:
     return TooLarge(
         "dataset_too_large",
-        f"{place.split}: the file unpacks to more than {max_bytes:,} bytes. Send less.",
+        f"{place.split}: the file unpacks to more than {max_bytes:,} bytes, all that this server takes of a "
+        "file of its size. Send less, or send it as it is, not packed.",
         max_bytes=max_bytes,
     )
 

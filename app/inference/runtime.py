@@ -209,7 +209,7 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
     if wanted not in available:
         raise InvalidRequest(
             "precision_not_available",
-            f"Model {model_id} was exported in {' and '.join(available)}, not in {wanted!r}.",
+            f"Model {model_id} was exported in {' and '.join(available)}, not in {wanted[:50]!r}.",
             pointer="#/parameters/precision",
             available=available,
         )

@@ -62,7 +62,7 @@ def cancel_job(session: Session, job_id: str) -> Job:
     if job.status.is_terminal:
         raise Conflict(
             "job_already_finished",
-            f"Job {job.id} is {job.status} already; there is nothing to cancel.",
+            f"Job {job.id} has ended already, as {job.status}; there is nothing to cancel.",
             status=job.status.value,
         )
     if job.cancel_requested_at is None:

@@ -285,12 +285,12 @@ class TestColumns:
         assert "row 4: longer" in refused(api, post_train(api, "t.parquet", content), "line_too_long")
 
     def test_long_texts_are_written_in_small_batches(self, api, tmp_path):
-        rows = [{"text": f"{i} {'x' * 900_000}", "label": str(i % 2)} for i in range(40)]
+        rows = [{"text": f"{i} {'x' * 900_000}", "label": str(i % 2)} for i in range(20)]
         dataset = post(api, train=("t.jsonl", jsonl(rows)), dev=("d.jsonl", jsonl(rows[:2]))).json()
         table = stored_table(api, dataset, "train", tmp_path)
         assert table["text"] == [row["text"] for row in rows]
         assert table["label"] == [int(row["label"]) for row in rows]
-        assert pq.ParquetFile(tmp_path / "split.parquet").num_row_groups == 3
+        assert pq.ParquetFile(tmp_path / "split.parquet").num_row_groups == 2
 
     def test_parquet_columns_that_nobody_asked_for(self, api):
         """Pandas writes times to the nanosecond, which Python cannot hold."""
@@ -338,6 +338,13 @@ class TestLimits:
         if name == "t.jsonl.gz":
             bomb = gzip.compress(b"\n" * 1_000_000)
         refused(api, post_train(api, name, bomb), code, status=413)
+
+    def test_bomb_within_the_limit_of_the_server(self, tmp_path, postgres_url):
+        """What it would cost bears no proportion to what was sent."""
+        line = json.dumps({"text": "x" * 500_000, "label": "good"}) + "\n"
+        for api in run_api(make_settings(tmp_path, database_url=postgres_url)):
+            response = post_train(api, "t.jsonl.gz", gzip.compress(line.encode() * 140))
+            assert "not packed" in refused(api, response, "dataset_too_large", status=413)
 
     def test_parquet_bomb_of_one_text(self, tmp_path, postgres_url):
         """Ten thousand rows of one text: a file of some kilobytes, and 10 GB to whoever writes them out."""
