@@ -21,7 +21,7 @@ _STUDENT_SHAPE = {"layers": 3, "hidden": 192, "heads": 6, "ffn": 768}
 _BATCH_SIZE = 32
 # Training texts that teacher and student see: a few minutes on two cores.
 _TEACHER_BUDGET = 6_500
-_STUDENT_BUDGET = 16_000
+_STUDENT_BUDGET = 13_000
 _MOST_EPOCHS = 10
 _SHOWN_TEXTS = 6
 _LOG_TAIL_LINES = 30
