@@ -61,9 +61,9 @@ def plan_student(teacher: EncoderCard, target: Target | None, *, labels: int) ->
         raise InvalidRequest(
             "target_too_small",
             f"The target allows {budget:,} parameters, but the smallest student of this teacher has "
-            f"{smallest:,} ({smallest * BYTES_PER_PARAMETER['fp32'] / 1e6:.2f} MB in fp32, "
-            f"compression ratio {whole / smallest:.1f}), most of them in the embedding tables. "
-            "Ask for at least that.",
+            f"{smallest:,} ({math.ceil(smallest * BYTES_PER_PARAMETER['fp32'] / 1e4) / 100:.2f} MB in fp32, "
+            f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}), most of them in the "
+            "embedding tables. Ask for at least that.",
             pointer=_POINTER,
             smallest_parameters=smallest,
             smallest_size_mb=smallest * BYTES_PER_PARAMETER["fp32"] / 1e6,

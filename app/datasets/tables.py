@@ -6,7 +6,7 @@ import io
 import json
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -257,7 +257,7 @@ def _wanted(schema: pa.Schema, columns: Collection[str], place: Place) -> list[s
     return wanted
 
 
-def _longest(sizes: list[pa.Array], place: Place) -> int:
+def _longest(sizes: Sequence[Any], place: Place) -> int:
     """The longest text of a batch."""
     longest: int = max((pc.max(size).as_py() or 0 for size in sizes), default=0)
     if longest > _MAX_LINE_BYTES:
@@ -279,7 +279,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, widest)))
 
 
-def _value_bytes(column: pa.Array) -> pa.Array:
+def _value_bytes(column: Any) -> Any:
     """The length of each text; nothing for numbers and dates, which cannot be long."""
     if pa.types.is_dictionary(column.type):
         return _value_bytes(column.dictionary).take(column.indices)

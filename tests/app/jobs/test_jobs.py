@@ -1,5 +1,6 @@
 """Planning, queueing, listing and cancelling jobs."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -126,8 +127,13 @@ class TestFit:
 
     def test_a_target_below_the_embeddings_names_the_smallest(self, api, body):
         problem = refused(api, body | {"target": {"max_parameters": 100}}, "target_too_small")
-        reachable = {"max_parameters": problem["smallest_parameters"]}
-        assert api.http.post("/v1/plans", json=body | {"target": reachable}).status_code == 200
+        size, ratio = re.findall(r"(\d+\.\d+) MB in fp32, compression ratio (\d+\.\d+)", problem["detail"])[0]
+        for reachable in (
+            {"max_parameters": problem["smallest_parameters"]},
+            {"max_size_mb": float(size)},
+            {"compression_ratio": float(ratio)},
+        ):
+            assert api.http.post("/v1/plans", json=body | {"target": reachable}).status_code == 200
         assert f"{problem['smallest_parameters']:,}" in problem["detail"]
 
     def test_a_length_beyond_the_model(self, api, body):
