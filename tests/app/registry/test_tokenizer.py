@@ -103,3 +103,10 @@ class TestTokenizerThatDoesNotFit:
             folder, model={"type": "WordLevel", "vocab": {"[UNK]": 1, "a": 5}, "unk_token": "[NONE]"}
         )
         assert "cannot be used" in refused(api, zipped(folder), "invalid_tokenizer")
+
+
+def test_what_xlm_roberta_has_is_taken(api, folder):
+    """Its one regular expression, and replacements of a single character."""
+    parts = [replace("\u2581", Regex=" {2,}"), replace("'", String="`"), {"type": "NFKC"}]
+    edit_tokenizer(folder, normalizer={"type": "Sequence", "normalizers": parts})
+    assert api.upload_model(zipped(folder)).status_code == 201
