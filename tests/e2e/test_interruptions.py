@@ -68,9 +68,10 @@ def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
     stack.wait_for(job, is_training)
     asked = time.monotonic()
     stack.post(f"/v1/jobs/{job['id']}/cancel")
-    job = stack.wait_for(job, has_ended, timeout_s=10)
+    job = stack.wait_for(job, has_ended)
     assert job["status"] == "cancelled"
-    assert time.monotonic() - asked < 3
+    grace = stack.settings.cancel_grace + stack.settings.heartbeat
+    assert time.monotonic() - asked < grace.total_seconds(), "it was killed instead of stopping by itself"
     assert job["student"] is None
     assert students_of(stack, job) == []
     wait_until(lambda: pipelines(worker.pid) == [])
