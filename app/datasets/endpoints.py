@@ -26,9 +26,9 @@ def create(
     storage: StorageDep,
     settings: SettingsDep,
     response: Response,
-    name: Annotated[Name, Form()],
     train: Annotated[UploadFile, File(description=_TABLE)],
     dev: Annotated[UploadFile, File(description="Chooses the best student, and measures it.")],
+    name: Annotated[Name, Form()] = "data set",
     test: Annotated[UploadFile | None, File(description="Looked at once, at the end.")] = None,
     unlabeled: Annotated[
         UploadFile | None, File(description="Texts to distil on; labels are not read.")

@@ -13,7 +13,7 @@ MAX_CHARACTERS = 100_000  # far beyond any model's truncation, and cheap to toke
 _TEXT = {"type": "string", "maxLength": MAX_CHARACTERS}
 _PAIR = {
     "type": "object",
-    "properties": {"text": _TEXT, "text_pair": _TEXT},
+    "properties": {"text": _TEXT, "text_pair": {"anyOf": [_TEXT, {"type": "null"}]}},
     "required": ["text"],
     "additionalProperties": False,
 }
@@ -43,7 +43,7 @@ def _read_input(item: object, position: int) -> TextInput:
     match item:
         case {"text": str(text), "text_pair": str(pair), **rest} if not rest:
             return _check_length(text, position), _check_length(pair, position)
-        case {"text": str(text), **rest} if not rest:
+        case {"text": str(text), **rest} if rest in ({}, {"text_pair": None}):
             return _check_length(text, position)
     raise ValueError(
         f'input {position} is neither a text nor an object {{"text": "…", "text_pair": "…"}} '

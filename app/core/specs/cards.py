@@ -45,8 +45,8 @@ METHOD_CARDS: Final[dict[str, MethodCard]] = {
     "distillation": MethodCard(
         title="Knowledge distillation",
         paper="https://arxiv.org/abs/1503.02531",
-        when="When texts are many, unlabelled ones among them: the student learns from the teacher's "
-        "softened predictions.",
+        when="When labelled texts are many: the student learns from the teacher's softened predictions. "
+        "Also the control for methods that start from the teacher's weights.",
     ),
     "weight_squeezing": MethodCard(
         title="Weight Squeezing",

@@ -65,7 +65,13 @@ class TestAnswers:
     ) -> None:
         model_id = register(architecture)
         long = " ".join(TEXTS)
-        inputs = [*TEXTS[:6], long, {"text": TEXTS[6], "text_pair": TEXTS[7]}, {"text": TEXTS[8]}]
+        inputs = [
+            *TEXTS[:6],
+            long,
+            {"text": TEXTS[6], "text_pair": TEXTS[7]},
+            {"text": TEXTS[8]},
+            {"text": TEXTS[8], "text_pair": None},
+        ]
 
         answers = predict(client, model_id, inputs).json()
 
