@@ -48,8 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weight_squeezing": {"name": "weight_squeezing"},
     "weight_squeezing + KD": {"name": "weight_squeezing", **KD},
 }
-# What else there is to know, measured last: another start, and the small model of ``distillation`` trained on,
-# plainly and mixed with the squeezed teacher.
+# What else there is to know, measured last: another start, and the small model of ``distillation`` trained
+# on, plainly and mixed with the squeezed teacher.
 MORE_VARIANTS: dict[str, dict[str, Any]] = {
     "weight_squeezing, select + KD": {"name": "weight_squeezing", "initial_map": "select", **KD},
     "small model, fine-tuned": {"name": "fine_tuning"},
