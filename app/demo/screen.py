@@ -75,25 +75,25 @@ class Screen:
             table.add_row(row["text"], row["label"], *best)
         self._console.print("", table)
 
-    def show_comparison(self, teacher: Json, student: Json) -> None:
-        """Quality, size and speed, from what the service says of the two."""
+    def show_comparison(self, metrics: Json) -> None:
+        """Quality, size and speed as the job that made the student measured both, side by side."""
         table = Table(title="Teacher and student", title_justify="left")
         table.add_column("")
         for heading in ("teacher", "student", "ratio"):
             table.add_column(heading, justify="right")
-        for name, form, values in _measurements(teacher, student):
+        for name, form, values in _measurements(metrics):
             shown = ["-" if value is None else form.format(value) for value in values]
             old, new = values
             table.add_row(name, *shown, f"{new / old:.3f}" if old and new is not None else "")
         self._console.print("", table)
 
 
-def _measurements(teacher: Json, student: Json) -> Iterator[tuple[str, str, list[float | None]]]:
+def _measurements(metrics: Json) -> Iterator[tuple[str, str, list[float | None]]]:
     """Each line of the comparison: its name, how its numbers are written, and the two numbers."""
-    models = (teacher, student)
-    yield "parameters", "{:,}", [model["parameters"] for model in models]
+    models = (metrics["teacher"], metrics["student"])
+    yield "parameters", "{:,}", [model["total_parameters"] for model in models]
     for precision in ("fp32", "int8"):
-        exports = [model["manifest"]["exports"].get(precision, {}) for model in models]
+        exports = [model["exports"].get(precision, {}) for model in models]
         latencies = [export.get("latency_ms", {}) for export in exports]
         sizes = [export.get("size_bytes") for export in exports]
         yield f"dev quality, {precision}", "{:.4f}", [export.get("metric") for export in exports]

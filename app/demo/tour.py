@@ -74,18 +74,18 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
             training = {"epochs": chosen, "batch_size": _BATCH_SIZE}
             body = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
             with screen.job(f"Running {method}, {chosen:g} epochs") as show:
-                job = client.run_job(body | {"training": training} | more, show)
-            return client.get_model(job["student"])
+                return client.run_job(body | {"training": training} | more, show)
 
-        teacher = run("fine_tuning", encoder, budget=_TEACHER_BUDGET)
-        student = run("weight_squeezing", teacher, budget=_STUDENT_BUDGET, target={"shape": _STUDENT_SHAPE})
+        teacher = client.get_model(run("fine_tuning", encoder, budget=_TEACHER_BUDGET)["student"])
+        job = run("weight_squeezing", teacher, budget=_STUDENT_BUDGET, target={"shape": _STUDENT_SHAPE})
+        student = client.get_model(job["student"])
 
         rows = _examples(corpus)
         texts = [{name: value for name, value in row.items() if name != "label"} for row in rows]
         with screen.step("Asking both for predictions"):
             answers = [client.predict(model["id"], texts) for model in (teacher, student)]
         screen.show_predictions(rows, answers)
-        screen.show_comparison(teacher, student)
+        screen.show_comparison(job["metrics"])
 
 
 def _pack_encoder(folder: Path) -> Path:
