@@ -6,7 +6,7 @@ from pathlib import Path
 
 import app.core.errors as domain
 from app.core.errors import JobError, SqueezeError
-from app.core.specs.cards import METHOD_CARDS, METHOD_SPECS
+from app.core.specs import METHOD_CARDS, METHOD_SPECS
 from app.errors import STATUS, status_of
 from worker.methods import PLUGINS
 

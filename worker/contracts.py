@@ -11,11 +11,18 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from app.core.manifest import Task
-from app.core.shapes import EncoderCard, Shape
+from app.core.tasks import Task
+from app.core.shapes import AnyShape, ModelCard
 from app.core.specs import MethodSpec, TrainingSpec
+from app.core.tasks import Head
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Answers = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+"""What a network should say: an index into its outputs for each position, or one number for each text."""
+
+UNKNOWN = -100
+"""Stands for an answer that nobody knows; it weighs nothing."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +31,42 @@ class Teacher:
 
     network: PreTrainedModel
     tokenizer: Tokenizer
-    card: EncoderCard
+    card: ModelCard
     digest: str
     """Names the weights and tokenizer in cache keys."""
+    target_tokenizer: Tokenizer | None = None
+    """Of a translation model that writes other pieces than it reads; None: the same."""
+
+    @property
+    def writer(self) -> Tokenizer:
+        """The tokenizer of what is written."""
+        return self.target_tokenizer or self.tokenizer
 
 
 @dataclass(frozen=True)
 class TokenizedSplit:
     """Texts as token ids, laid end to end.
 
-    ``ids`` is (total tokens,), ``offsets`` (rows + 1,), ``labels`` (rows,) or None. ``type_ids``, as long as
-    ``ids``, is None where every token is of the first type or the network knows only one.
+    A network is asked at positions: once a text, unless ``positions`` marks tokens (the first pieces of words,
+    masked words), or there are ``targets``, whose every token it is to write.
+
+    ``ids`` is (total tokens,), ``offsets`` (rows + 1,). ``type_ids``, as long as ``ids``, is None where every
+    token is of the first type or the network knows only one.
     """
 
     ids: npt.NDArray[np.int32]
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
-    labels: IntArray | None
+    labels: Answers | None
+    """(positions,), UNKNOWN where a row has none; None where no row has one, and where ``targets`` are."""
     digest: str
     """Names texts, tokenizer and truncation in cache keys."""
+    positions: BoolArray | None = None
+    """(total tokens,); None where the network is asked once a text, or writes."""
+    targets: "TokenizedSplit | None" = None
+    """What is to be written for each row, end of sentence included; of translation alone."""
+    languages: list[str] | None = None
+    """(rows,), where the data set names them."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -50,6 +74,15 @@ class TokenizedSplit:
     @property
     def lengths(self) -> IntArray:
         return np.diff(self.offsets)
+
+    @property
+    def position_offsets(self) -> IntArray:
+        """(rows + 1,): where the positions of each row begin, all rows' positions laid end to end."""
+        if self.targets is not None:
+            return self.targets.offsets
+        if self.positions is None:
+            return np.arange(len(self) + 1)
+        return np.concatenate([[0], np.cumsum(self.positions)])[self.offsets].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -61,12 +94,21 @@ class TaskData:
     dev: TokenizedSplit
     unlabeled: TokenizedSplit | None
     labels: list[str]
+    """Names of the answers; empty where the task has none."""
     pad_id: int
+    vocabulary: int
+    """Of the tokens; one that translates writes them as well."""
+    mask_id: int | None = None
+    """Of the token that hides a word; only masked_language_modeling needs it."""
+
+    @property
+    def head(self) -> Head:
+        return Head.of(self.task, labels=len(self.labels), vocabulary=self.vocabulary)
 
 
 @dataclass(frozen=True)
 class Student:
-    """What a method hands over: a plain transformers network, in eval mode, nothing left to fold."""
+    """What a method hands over: a plain network, in eval mode, nothing left to fold."""
 
     network: PreTrainedModel
     metrics: Mapping[str, float]
@@ -87,8 +129,12 @@ class RunContext(Protocol):
     def training(self) -> TrainingSpec: ...
 
     @property
-    def shape(self) -> Shape:
-        """The planned shape of the student."""
+    def card(self) -> ModelCard:
+        """The planned student."""
+
+    @property
+    def shape(self) -> AnyShape:
+        """The planned student's shape."""
 
     def load_model(self, model_id: str) -> PreTrainedModel:
         """Another registered model that the spec names."""

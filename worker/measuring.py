@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from app.core.manifest import OnnxExport, Task
+from app.core.manifest import OnnxExport
+from app.core.tasks import Task
 from app.core.shapes import EncoderCard
 from app.core.specs import Precision
 from worker.contracts import TaskData, TokenizedSplit

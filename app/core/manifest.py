@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.core.shapes import EncoderCard
+from app.core.shapes import ModelCard
+from app.core.tasks import Head, Task
 
-Task = Literal["text_classification"]
 Split = Literal["train", "dev", "test", "unlabeled"]
 
 
@@ -48,10 +48,16 @@ class Files(BaseModel):
 class OnnxExport(BaseModel):
     """One ONNX file of a model, and how far it was found from the torch network."""
 
-    file: str
-    size_bytes: int
+    file: str = Field(description="The whole network; the encoder of a translation model.")
+    decoder_file: str | None = Field(
+        default=None,
+        description="One step of a translation model's decoder, with its cache going in and out.",
+    )
+    size_bytes: int = Field(description="Of all its files.")
     max_logit_difference: float = Field(description="Largest |torch - ONNX| over the dev texts compared.")
-    label_agreement: float = Field(description="Share of dev texts that get the same label, in [0, 1].")
+    label_agreement: float = Field(
+        description="Share of answers (texts, tokens or words) that are the same, in [0, 1]."
+    )
     metric: float | None = Field(default=None, description="The task's metric of this file on dev.")
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median over dev texts, by batch size ('1', '32')."
@@ -71,29 +77,57 @@ class ModelManifest(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     files: Files
-    card: EncoderCard
+    card: ModelCard
     task: Task | None = Field(description="None for an encoder without a task head.")
-    labels: list[str] | None
+    labels: list[str] | None = Field(
+        description="Of a classifier, in order: of texts, or IOB2 tags of tokens; None for any other model."
+    )
     parameters: int
     lowercase: bool | None = None
     max_length: int = Field(description="Tokens that the model takes at most.")
     source: HubSource | None = None
     exports: dict[str, OnnxExport] = Field(default_factory=dict, description="By precision: fp32, int8.")
 
+    @property
+    def head(self) -> Head | None:
+        if self.task is None:
+            return None
+        return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.card.vocabulary)
+
 
 class SplitCard(BaseModel):
-    """One split of a data set: ``<split>.parquet`` with the columns text, text_pair?, label?."""
+    """One split of a data set."""
 
     rows: int
-    labels: dict[str, int] | None
-    words: dict[str, int] = Field(description="Quantiles of words and punctuation marks: p50, p95, p99, max.")
+    labels: dict[str, int] | None = Field(
+        default=None, description="Rows by label; of token_classification, entities by kind."
+    )
+    scores: dict[str, float] | None = Field(default=None, description="Of text_regression: min, mean, max.")
+    languages: dict[str, int] | None = Field(
+        default=None, description="Rows by language, where the rows name theirs."
+    )
+    words: dict[str, int] = Field(
+        description="Quantiles of words and punctuation marks: p50, p95, p99, max. Of translation, the source's."
+    )
+    target_words: dict[str, int] | None = Field(default=None, description="Of translation, the target's.")
 
 
 class DatasetManifest(BaseModel):
-    """A data set in canonical form. ``label`` columns hold the index into ``labels``."""
+    """A data set in canonical form: a ``<split>.parquet`` for each split. Columns by task:
+
+    ========================  ================================================================
+    text_classification       text, text_pair?, label (int32, index into ``labels``)
+    text_regression           text, text_pair?, score (float32)
+    token_classification      tokens (list of strings), tags (list of int32, into ``labels``)
+    masked_language_modeling  text
+    translation               source, target
+    ========================  ================================================================
+
+    The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``.
+    """
 
     files: Files
     task: Task
-    labels: list[str]
+    labels: list[str] = Field(description="Empty where the task has none; tags of tokens are IOB2, O first.")
     is_pair: bool
     splits: dict[Split, SplitCard]

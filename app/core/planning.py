@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from app.core.errors import InvalidRequest
 from app.core.shapes import BYTES_PER_PARAMETER, EncoderCard, ParameterCount, Shape
 from app.core.specs import Precision, Target, TrainingSpec
+from app.core.tasks import Head
 
 _POINTER = "#/target"
 
@@ -30,7 +31,7 @@ class Estimate(BaseModel):
     assumed_gflops: float = Field(description="The sustained rate that ``seconds`` assumes.")
 
 
-def plan_student(teacher: EncoderCard, target: Target | None, *, labels: int) -> StudentPlan:
+def plan_student(teacher: EncoderCard, target: Target | None, *, head: Head) -> StudentPlan:
     """The largest student that fits the target, or the teacher's own shape where there is none.
 
     Of the shapes with the teacher's head width and its ratio of ffn to hidden, the one with the most
@@ -39,12 +40,12 @@ def plan_student(teacher: EncoderCard, target: Target | None, *, labels: int) ->
     Raises:
         InvalidRequest: no shape fits, or the target is not smaller than the teacher.
     """
-    whole = teacher.count(labels=labels).total
+    whole = teacher.count(head=head).total
     if target is None:
-        return _plan(teacher, teacher.shape, labels=labels)
+        return _plan(teacher, teacher.shape, head=head)
     if target.shape is not None:
         _require_within(teacher.shape, target.shape)
-        plan = _plan(teacher, target.shape, labels=labels)
+        plan = _plan(teacher, target.shape, head=head)
         if plan.parameters.total >= whole:
             raise _too_large(f"The shape {target.shape}", whole)
         return plan
@@ -52,12 +53,12 @@ def plan_student(teacher: EncoderCard, target: Target | None, *, labels: int) ->
     if budget >= whole:
         raise _too_large(f"{budget:,} parameters", whole)
     fitting = [
-        (teacher.count(shape, labels=labels), shape)
+        (teacher.count(shape, head=head), shape)
         for shape in _family(teacher.shape)
-        if teacher.count(shape, labels=labels).total <= budget
+        if teacher.count(shape, head=head).total <= budget
     ]
     if not fitting:
-        smallest = min(teacher.count(shape, labels=labels).total for shape in _family(teacher.shape))
+        smallest = min(teacher.count(shape, head=head).total for shape in _family(teacher.shape))
         raise InvalidRequest(
             "target_too_small",
             f"The target allows {budget:,} parameters, but the smallest student of this teacher has "
@@ -70,7 +71,7 @@ def plan_student(teacher: EncoderCard, target: Target | None, *, labels: int) ->
             largest_compression_ratio=whole / smallest,
         )
     _, best = max(fitting, key=lambda pair: (pair[0].encoder, pair[1].hidden))
-    return _plan(teacher, best, labels=labels)
+    return _plan(teacher, best, head=head)
 
 
 def step_count(*, rows: int, training: TrainingSpec) -> int:
@@ -81,7 +82,7 @@ def step_count(*, rows: int, training: TrainingSpec) -> int:
 def estimate(
     student: EncoderCard,
     *,
-    labels: int,
+    head: Head,
     rows: int,
     tokens_per_row: float,
     training: TrainingSpec,
@@ -93,12 +94,12 @@ def estimate(
     The teacher, where one is given, runs forward once over the rows (two operations). Memory is four fp32
     copies of the student, one of the teacher and the activations of one batch.
     """
-    count = student.count(labels=labels)
+    count = student.count(head=head)
     tokens = rows * tokens_per_row
     operations = 6 * count.encoder * tokens * training.epochs
     weights = 4 * count.total
     if teacher is not None:
-        teacher_count = teacher.count(labels=labels)
+        teacher_count = teacher.count(head=head)
         operations += 2 * teacher_count.encoder * tokens
         weights += teacher_count.total
     s = student.shape
@@ -153,11 +154,11 @@ def _too_large(what: str, whole: int) -> InvalidRequest:
     )
 
 
-def _plan(teacher: EncoderCard, shape: Shape, *, labels: int) -> StudentPlan:
-    count = teacher.count(shape, labels=labels)
+def _plan(teacher: EncoderCard, shape: Shape, *, head: Head) -> StudentPlan:
+    count = teacher.count(shape, head=head)
     return StudentPlan(
         shape=shape,
         parameters=count,
-        compression_ratio=teacher.count(labels=labels).total / count.total,
+        compression_ratio=teacher.count(head=head).total / count.total,
         size_mb={"fp32": count.total * 4 / 1e6, "int8": count.total / 1e6},
     )

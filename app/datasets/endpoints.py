@@ -7,7 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
 from app.core.db.datasets import get_dataset, list_datasets
-from app.core.manifest import Split, Task
+from app.core.manifest import Split
+from app.core.tasks import Task
 from app.datasets import service
 from app.datasets.intake import Columns, Table
 from app.datasets.schemas import DatasetRead, LabelNames

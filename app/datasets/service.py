@@ -11,7 +11,8 @@ from app.core.db.datasets import Dataset, get_dataset
 from app.core.db.jobs import uses_dataset
 from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.core.manifest import DatasetManifest, Split, Task
+from app.core.manifest import DatasetManifest, Split
+from app.core.tasks import Task
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.datasets.intake import Columns, Table, prepare

@@ -10,7 +10,7 @@ from app.core.db.jobs import get_job, list_events, list_jobs
 from app.core.errors import InvalidRequest
 from app.core.shapes import BYTES_PER_PARAMETER
 from app.core.specs import JobSpec
-from app.core.specs.cards import METHOD_CARDS
+from app.core.specs import METHOD_CARDS
 from app.core.states import JobStatus
 from app.dependencies import Limit, Page, PageDep, QueueDep, SessionDep, page_of
 from app.jobs import service

@@ -10,7 +10,7 @@ from app.core.errors import Conflict, InvalidRequest
 from app.core.manifest import DatasetManifest, ModelManifest
 from app.core.planning import Estimate, StudentPlan, estimate, plan_student
 from app.core.specs import JobSpec, Target, WeightSqueezingSpec
-from app.core.specs.cards import METHOD_CARDS
+from app.core.specs import METHOD_CARDS
 
 _SUSTAINED_GFLOPS = 200.0
 """Of two current CPU cores that train in bf16; accelerators do a hundred times as much."""

@@ -9,7 +9,7 @@ from app.core.db.jobs import Job, JobEvent
 from app.core.planning import Estimate, StudentPlan
 from app.core.shapes import Shape
 from app.core.specs import JobSpec, MethodSpec, Precision, Target, TrainingSpec
-from app.core.specs.cards import METHOD_CARDS, METHOD_SPECS, MethodCard
+from app.core.specs import METHOD_CARDS, METHOD_SPECS, MethodCard
 from app.core.states import JobStatus
 
 

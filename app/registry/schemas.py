@@ -6,7 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.db.models import Model
-from app.core.manifest import ModelManifest, Task
+from app.core.manifest import ModelManifest
+from app.core.tasks import Task
 from app.core.shapes import Architecture, Shape
 from app.dependencies import Name
 from app.registry.hub import HubReference

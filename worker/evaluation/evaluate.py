@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from app.core.errors import JobError
-from app.core.manifest import Task
+from app.core.tasks import Task
 from worker.contracts import IntArray, TokenizedSplit
 from worker.data import collate, ordered_rows
 from worker.evaluation.metrics import METRICS, FloatArray

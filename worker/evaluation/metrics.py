@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.core.manifest import Task
+from app.core.tasks import Task
 from worker.contracts import IntArray
 
 FloatArray = npt.NDArray[np.float32]

@@ -12,7 +12,11 @@ class JobSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    teacher: str = Field(pattern=r"^mdl_[0-9A-Z]{26}$", description="The model to compress.")
+    teacher: str | None = Field(
+        default=None,
+        pattern=r"^mdl_[0-9A-Z]{26}$",
+        description="The model to compress; absent where scratch is to make one.",
+    )
     dataset: str = Field(pattern=r"^dst_[0-9A-Z]{26}$", description="What to train and measure on.")
     method: MethodSpec
     target: Target | None = Field(

@@ -27,4 +27,7 @@ class TrainingSpec(BaseModel):
     evaluations: int = Field(
         default=8, ge=1, le=200, description="How often dev quality is measured; the best one is kept."
     )
+    label_smoothing: float | None = Field(
+        default=None, ge=0, lt=1, description="Default: 0.1 for translation, else none."
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
