@@ -48,6 +48,10 @@ def _run() -> None:
     database = Database(_url())
     try:
         with database.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # A column is changed by copying its table; dropping the old one must not delete by cascade.
+                # Inside a transaction the pragma would do nothing.
+                connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
             _migrate(connection)
     finally:
         database.dispose()

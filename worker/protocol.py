@@ -45,7 +45,7 @@ class JobRequest(BaseModel):
     attempt: int
     spec: JobSpec
     student_id: str = Field(description="The id under which the student will be registered.")
-    teacher: ModelRef
+    teacher: ModelRef | None = Field(description="None where scratch makes one.")
     small_model: ModelRef | None = Field(description="The pretrained small model of a gated method.")
     dataset: DatasetRef
     storage_url: str

@@ -140,19 +140,18 @@ def _attempt(worker: Worker, job: Job) -> Ending:
 
 def _build_request(worker: Worker, session: Session, job: Job) -> JobRequest:
     spec = JobSpec.model_validate(job.spec)
-    teacher = get_model(session, spec.teacher)
+    teacher = None if spec.teacher is None else _model_ref(session, spec.teacher)
     dataset = get_dataset(session, spec.dataset)
     small_model = None
     if isinstance(spec.method, WeightSqueezingSpec) and spec.method.gate is not None:
-        model = get_model(session, spec.method.gate.small_model)
-        small_model = ModelRef(id=model.id, manifest=model.manifest)
+        small_model = _model_ref(session, spec.method.gate.small_model)
     settings = worker.settings
     return JobRequest(
         job_id=job.id,
         attempt=job.attempt,
         spec=spec,
         student_id=new_id("mdl"),
-        teacher=ModelRef(id=teacher.id, manifest=teacher.manifest),
+        teacher=teacher,
         small_model=small_model,
         dataset=DatasetRef(id=dataset.id, manifest=dataset.manifest),
         storage_url=settings.resolved_storage_url,
@@ -162,6 +161,10 @@ def _build_request(worker: Worker, session: Session, job: Job) -> JobRequest:
         int8_min_agreement=settings.int8_min_agreement,
         output_prefix=output_prefix(job.id, job.attempt),
     )
+
+
+def _model_ref(session: Session, model_id: str) -> ModelRef:
+    return ModelRef(id=model_id, manifest=get_model(session, model_id).manifest)
 
 
 def _conclude(
@@ -191,11 +194,12 @@ def _conclude(
 
 
 def _register(session: Session, job: Job, outcome: Succeeded, student_id: str) -> None:
-    teacher = get_model(session, job.teacher_id, lock="update")
+    teacher = None if job.teacher_id is None else get_model(session, job.teacher_id, lock="update")
+    origin = teacher or get_dataset(session, job.dataset_id)
     session.add(
         Model(
             id=student_id,
-            name=f"{teacher.name} / {job.method}"[:200],
+            name=f"{origin.name} / {job.method}"[:200],
             origin="job",
             manifest_json=outcome.manifest.model_dump(mode="json"),
             metrics=outcome.metrics,
@@ -205,7 +209,8 @@ def _register(session: Session, job: Job, outcome: Succeeded, student_id: str) -
             method=job.method,
         )
     )
-    _attach_exports(teacher, outcome)
+    if teacher is not None:
+        _attach_exports(teacher, outcome)
     job.student_id = student_id
     job.report = outcome.report
     job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}

@@ -27,3 +27,24 @@ def test_the_way_down_leaves_nothing_behind(tmp_path):
     command.downgrade(alembic_config(url), "base")
     assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
     database.dispose()
+
+
+def test_a_job_s_history_outlives_the_table_s_new_form(tmp_path):
+    """SQLite changes a column by copying its table, and deleting the old one must not reach the events."""
+    database = Database(f"sqlite:///{tmp_path / 'squeeze.db'}")
+    config = alembic_config(str(database.engine.url))
+    command.upgrade(config, "0001")
+    now = "2026-11-21 00:00:00"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (id, created_at, status, spec, teacher_id, dataset_id, method, attempt, progress, "
+            f"report) VALUES ('j', '{now}', 'queued', '{{}}', 't', 'd', 'scratch', 0, '{{}}', '{{}}')"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO job_events (job_id, seq, created_at, kind, data) VALUES ('j', 1, '{now}', 'x', '{{}}')"
+        )
+    for step in ("upgrade", "downgrade"):
+        getattr(command, step)(config, "head" if step == "upgrade" else "0001")
+        with database.engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM job_events").scalar() == 1
+    database.dispose()

@@ -29,7 +29,7 @@ class Job(Base):
         default=JobStatus.QUEUED,
     )
     spec: Mapped[dict[str, Any]]
-    teacher_id: Mapped[str] = mapped_column(String(30))
+    teacher_id: Mapped[str | None] = mapped_column(String(30))
     dataset_id: Mapped[str] = mapped_column(String(30))
     method: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
