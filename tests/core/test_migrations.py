@@ -34,17 +34,16 @@ def test_a_job_s_history_outlives_the_table_s_new_form(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'squeeze.db'}")
     config = alembic_config(str(database.engine.url))
     command.upgrade(config, "0001")
-    now = "2026-11-21 00:00:00"
+    job = "'j', '2026-11-21 00:00:00', 'queued', '{}', 't', 'd', 'scratch', 0, '{}', '{}'"
+    job_columns = "id, created_at, status, spec, teacher_id, dataset_id, method, attempt, progress, report"
     with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO jobs ({job_columns}) VALUES ({job})")
         connection.exec_driver_sql(
-            "INSERT INTO jobs (id, created_at, status, spec, teacher_id, dataset_id, method, attempt, progress, "
-            f"report) VALUES ('j', '{now}', 'queued', '{{}}', 't', 'd', 'scratch', 0, '{{}}', '{{}}')"
+            "INSERT INTO job_events (job_id, seq, created_at, kind, data) "
+            "VALUES ('j', 1, '2026-11-21 00:00:00', 'status', '{}')"
         )
-        connection.exec_driver_sql(
-            f"INSERT INTO job_events (job_id, seq, created_at, kind, data) VALUES ('j', 1, '{now}', 'x', '{{}}')"
-        )
-    for step in ("upgrade", "downgrade"):
-        getattr(command, step)(config, "head" if step == "upgrade" else "0001")
+    for migrate, revision in ((command.upgrade, "head"), (command.downgrade, "0001")):
+        migrate(config, revision)
         with database.engine.connect() as connection:
             assert connection.exec_driver_sql("SELECT count(*) FROM job_events").scalar() == 1
     database.dispose()
