@@ -17,7 +17,7 @@ from benchmarks.harness import say
 from worker import methods
 from worker.context import Cancellation, JobContext, Reporter
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
-from worker.data import pad_id, tokenize
+from worker.tokenization import pad_id, tokenize
 from worker.modeling.anatomy import ANATOMIES
 from worker.protocol import Message, Metrics, Progress
 

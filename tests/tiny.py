@@ -18,8 +18,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
 
-_PLEASANT = ["wonderful", "charming", "delightful", "brilliant", "moving", "superb", "funny", "warm"]
-_UNPLEASANT = ["dreadful", "boring", "clumsy", "tedious", "awful", "shallow", "dull", "painful"]
+PLEASANT = ["wonderful", "charming", "delightful", "brilliant", "moving", "superb", "funny", "warm"]
+UNPLEASANT = ["dreadful", "boring", "clumsy", "tedious", "awful", "shallow", "dull", "painful"]
 _NEUTRAL = ["the", "a", "film", "story", "actor", "scene", "music", "of", "with", "and", "this", "one", "was"]
 _THINGS = ["apple", "river", "engine", "violin", "castle"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -90,7 +90,7 @@ def tiny_bert_folder(path: Path, *, labels: Sequence[str] | None = None, seed: i
 def tiny_tokenizer() -> Tokenizer:
     """A WordPiece tokenizer, lower-casing, of the data sets' words and of letters for all others."""
     letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
-    words = [*_PLEASANT, *_UNPLEASANT, *_NEUTRAL, *_THINGS]
+    words = [*PLEASANT, *UNPLEASANT, *_NEUTRAL, *_THINGS]
     tokens = dict.fromkeys([*_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words])
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -108,7 +108,7 @@ def tiny_examples(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
     examples = []
     for i in range(rows):
         label = LABELS[i % 2]
-        ours, theirs = (_PLEASANT, _UNPLEASANT) if label == "positive" else (_UNPLEASANT, _PLEASANT)
+        ours, theirs = (PLEASANT, UNPLEASANT) if label == "positive" else (UNPLEASANT, PLEASANT)
         words = draw.choices(_NEUTRAL, k=draw.randint(3, 12)) + draw.choices(ours, k=2)
         words += draw.choices(theirs, k=draw.randint(0, 1))
         draw.shuffle(words)

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from app.core.errors import JobCancelled
-from app.core.shapes import Shape
+from app.core.shapes import AnyShape, ModelCard
 from app.core.specs import TrainingSpec
 from worker.protocol import Message, Metrics, Progress
 from worker.training.checkpoint import load_checkpoint, save_checkpoint
@@ -145,7 +145,7 @@ class JobContext:
         *,
         device: torch.device,
         training: TrainingSpec,
-        shape: Shape,
+        card: ModelCard,
         cache_dir: Path,
         checkpoint: Path,
         checkpoint_interval_s: float,
@@ -155,7 +155,7 @@ class JobContext:
     ) -> None:
         self.device = device
         self.training = training
-        self.shape = shape
+        self.card = card
         self.cache_dir = cache_dir
         self.load_model = load_model
         self.check_cancelled = cancellation.check
@@ -163,6 +163,10 @@ class JobContext:
         self._checkpoint_interval_s = checkpoint_interval_s
         self._checkpoint_at = time.monotonic()
         self._reporter = reporter
+
+    @property
+    def shape(self) -> AnyShape:
+        return self.card.shape
 
     def report(self, stage: str, step: int, total_steps: int, **metrics: float) -> None:
         self._reporter.progress(stage, step, total_steps)

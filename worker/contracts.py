@@ -11,10 +11,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from app.core.tasks import Task
 from app.core.shapes import AnyShape, ModelCard
 from app.core.specs import MethodSpec, TrainingSpec
-from app.core.tasks import Head
+from app.core.tasks import Head, Task
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

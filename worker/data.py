@@ -1,20 +1,18 @@
-"""Texts to tokens, and tokens to batches of nearly equal length."""
+"""Splits to batches of nearly equal length.
+
+Shapes: B rows, T tokens, S written tokens, P positions of a batch.
+"""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from app.core.manifest import DatasetManifest, Split
-from app.core.shapes import EncoderCard
-from worker.contracts import IntArray, TaskData, TokenizedSplit
+from worker.contracts import UNKNOWN, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
 """Batches that are sorted by length together: more pads less, fewer shuffles better."""
@@ -22,87 +20,22 @@ _SORTED_BATCHES = 50
 
 @dataclass(frozen=True)
 class Batch:
-    """One padded batch: B rows, T tokens.
+    """One padded batch.
 
-    ``inputs`` are keyword arguments of the network, (B, T) each; ``labels`` is (B,) or None; ``rows`` (B,)
-    says where in the split the batch comes from.
+    ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids (B, S).
+    ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is (P,) or
+    None; ``rows`` (B,) says where in the split the batch comes from.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor | None
     rows: IntArray
+    positions: Tensor | None = None
 
 
-def tokenize(
-    texts: Sequence[str],
-    pairs: Sequence[str] | None = None,
-    labels: Sequence[int] | None = None,
-    *,
-    tokenizer: Tokenizer,
-    max_length: int,
-    token_types: bool = False,
-) -> TokenizedSplit:
-    """Encode texts, or pairs of texts, cutting the longer part of what exceeds ``max_length``."""
-    tokenizer.enable_truncation(max_length)
-    encodings = tokenizer.encode_batch_fast(
-        list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-    )
-    offsets = np.zeros(len(encodings) + 1, dtype=np.int64)
-    np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
-    ids = np.fromiter((id_ for e in encodings for id_ in e.ids), dtype=np.int32, count=offsets[-1])
-    type_ids = None
-    if token_types:
-        type_ids = np.fromiter((t for e in encodings for t in e.type_ids), dtype=np.int8, count=offsets[-1])
-    digest = hashlib.sha256(offsets.tobytes() + ids.tobytes())
-    digest.update(b"" if type_ids is None else type_ids.tobytes())
-    return TokenizedSplit(
-        ids=ids,
-        type_ids=type_ids,
-        offsets=offsets,
-        labels=None if labels is None else np.asarray(labels, dtype=np.int64),
-        digest=digest.hexdigest(),
-    )
-
-
-def load_task_data(
-    folder: Path, manifest: DatasetManifest, *, tokenizer: Tokenizer, card: EncoderCard, max_length: int
-) -> tuple[TaskData, TokenizedSplit | None]:
-    """The data that a method sees, and the test split, which it does not."""
-
-    def split(name: Split) -> TokenizedSplit | None:
-        if name not in manifest.splits:
-            return None
-        columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
-        return tokenize(
-            columns["text"],
-            columns.get("text_pair"),
-            columns.get("label"),
-            tokenizer=tokenizer,
-            max_length=max_length,
-            token_types=manifest.is_pair and card.token_types > 1,
-        )
-
-    train, dev = split("train"), split("dev")
-    assert train is not None
-    assert dev is not None
-    data = TaskData(
-        task=manifest.task,
-        train=train,
-        dev=dev,
-        unlabeled=split("unlabeled"),
-        labels=manifest.labels,
-        pad_id=pad_id(tokenizer),
-    )
-    return data, split("test")
-
-
-def pad_id(tokenizer: Tokenizer) -> int:
-    """The id that fills up a batch; its positions are masked, so that any id would do."""
-    for token in ("[PAD]", "<pad>"):
-        found = tokenizer.token_to_id(token)
-        if found is not None:
-            return int(found)
-    return 0
+def at_positions(values: Tensor, batch: Batch) -> Tensor:
+    """What stands where the network is asked: (B, D) as it is, (B, T, D) gathered to (P, D)."""
+    return values if batch.positions is None else values[batch.positions]
 
 
 def batch_rows(lengths: IntArray, *, batch_size: int, seed: int, epoch: int) -> list[IntArray]:
@@ -128,38 +61,125 @@ def ordered_rows(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
 
 def collate(split: TokenizedSplit, rows: IntArray, *, pad_id: int, device: torch.device) -> Batch:
     """Gather rows into one padded batch on a device."""
-    lengths = split.lengths[rows]
-    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    positions = np.repeat(split.offsets[rows], lengths) + within
-
-    def padded(values: npt.NDArray[np.int32] | npt.NDArray[np.int8], fill: int) -> Tensor:
-        out = np.full(mask.shape, fill, dtype=np.int64)
-        out[mask] = values[positions]
-        return torch.from_numpy(out).to(device)
-
+    where, mask = _gathered(split.offsets, rows)
     inputs = {
-        "input_ids": padded(split.ids, pad_id),
+        "input_ids": _padded(split.ids[where], mask, fill=pad_id).to(device),
         "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device),
     }
     if split.type_ids is not None:
-        inputs["token_type_ids"] = padded(split.type_ids, 0)
-    labels = None if split.labels is None else torch.from_numpy(split.labels[rows]).to(device)
-    return Batch(inputs=inputs, labels=labels, rows=rows)
+        inputs["token_type_ids"] = _padded(split.type_ids[where], mask, fill=0).to(device)
+    positions = None
+    if split.positions is not None:
+        positions = _padded(split.positions[where], mask, fill=0).bool().to(device)
+    if split.targets is not None:
+        return _with_targets(inputs, split.targets, rows, pad_id=pad_id, device=device)
+    labels = None
+    if split.labels is not None:
+        answers, _ = _gathered(split.position_offsets, rows)
+        labels = torch.from_numpy(split.labels[answers]).to(device)
+    return Batch(inputs=inputs, labels=labels, rows=rows, positions=positions)
 
 
 def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
     """Some rows of a split, in the order given."""
-    lengths = split.lengths[rows]
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    positions = np.repeat(split.offsets[rows], lengths) + within
-    ids = split.ids[positions]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    where, _ = _gathered(split.offsets, rows)
+    answers, _ = _gathered(split.position_offsets, rows)
+    ids = split.ids[where]
+    offsets = np.concatenate([[0], np.cumsum(split.lengths[rows])]).astype(np.int64)
     return replace(
         split,
         ids=ids,
-        type_ids=None if split.type_ids is None else split.type_ids[positions],
+        type_ids=None if split.type_ids is None else split.type_ids[where],
         offsets=offsets,
-        labels=None if split.labels is None else split.labels[rows],
+        labels=None if split.labels is None else split.labels[answers],
+        positions=None if split.positions is None else split.positions[where],
+        targets=None if split.targets is None else subset(split.targets, rows),
+        languages=None if split.languages is None else [split.languages[row] for row in rows],
         digest=hashlib.sha256(offsets.tobytes() + ids.tobytes()).hexdigest(),
     )
+
+
+def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
+    """Both splits as one; rows without labels, where the others have some, get ``UNKNOWN``.
+
+    Either both or none have positions, and targets. ``languages`` are dropped.
+    """
+    ids = np.concatenate([first.ids, second.ids])
+    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
+    return TokenizedSplit(
+        ids=ids,
+        type_ids=_joined(first.type_ids, second.type_ids, first, second),
+        offsets=offsets,
+        labels=_joined_labels(first, second),
+        positions=None
+        if first.positions is None or second.positions is None
+        else np.concatenate([first.positions, second.positions]),
+        targets=None
+        if first.targets is None or second.targets is None
+        else concatenate(first.targets, second.targets),
+        digest=hashlib.sha256(f"{first.digest}{second.digest}".encode()).hexdigest(),
+    )
+
+
+def _with_targets(
+    inputs: dict[str, Tensor],
+    targets: TokenizedSplit,
+    rows: IntArray,
+    *,
+    pad_id: int,
+    device: torch.device,
+) -> Batch:
+    """The decoder reads what it has written so far, beginning with padding, as Marian does."""
+    where, mask = _gathered(targets.offsets, rows)
+    written = _padded(targets.ids[where], mask, fill=pad_id)  # (B, S)
+    read = torch.cat([torch.full((len(rows), 1), pad_id), written[:, :-1]], dim=1)
+    there = torch.from_numpy(mask)
+    return Batch(
+        inputs={**inputs, "decoder_input_ids": read.to(device)},
+        labels=written[there].to(device),
+        rows=rows,
+        positions=there.to(device),
+    )
+
+
+def _gathered(offsets: IntArray, rows: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Where the elements of some rows lie, row after row, and which cells of a padded table they fill."""
+    lengths = np.diff(offsets)[rows]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.repeat(offsets[rows], lengths) + within, np.arange(lengths.max(initial=0)) < lengths[:, None]
+
+
+def _padded(values: npt.NDArray[np.generic], mask: npt.NDArray[np.bool_], *, fill: int) -> Tensor:
+    out = np.full(mask.shape, fill, dtype=np.int64)
+    out[mask] = values
+    return torch.from_numpy(out)
+
+
+def _joined(
+    one: npt.NDArray[np.int8] | None,
+    other: npt.NDArray[np.int8] | None,
+    first: TokenizedSplit,
+    second: TokenizedSplit,
+) -> npt.NDArray[np.int8] | None:
+    if one is None and other is None:
+        return None
+    parts = [
+        np.zeros(len(split.ids), dtype=np.int8) if types is None else types
+        for types, split in ((one, first), (other, second))
+    ]
+    return np.concatenate(parts)
+
+
+def _joined_labels(first: TokenizedSplit, second: TokenizedSplit) -> npt.NDArray[np.int64] | None:
+    splits: Sequence[TokenizedSplit] = (first, second)
+    known = [split.labels for split in splits if split.labels is not None]
+    if not known:
+        return None
+    parts = [
+        np.full(split.position_offsets[-1], UNKNOWN, dtype=known[0].dtype)
+        if split.labels is None
+        else split.labels
+        for split in splits
+    ]
+    joined: npt.NDArray[np.int64] = np.concatenate(parts)
+    return joined

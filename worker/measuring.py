@@ -8,13 +8,13 @@ import torch
 from transformers import PreTrainedModel
 
 from app.core.manifest import OnnxExport
-from app.core.tasks import Task
-from app.core.shapes import EncoderCard
+from app.core.shapes import ModelCard
 from app.core.specs import Precision
 from worker.contracts import TaskData, TokenizedSplit
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits, quality
+from worker.evaluation.evaluate import OnnxNetwork
 from worker.evaluation.latency import measure_latency
-from worker.evaluation.metrics import MAIN_METRIC, majority_baseline
+from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
+from worker.evaluation.quality import measure
 from worker.evaluation.report import JobReport, ModelReport, Quality, compare_models
 from worker.export.exports import compare_exports
 
@@ -24,7 +24,7 @@ class Candidate:
     """A model, and what has been measured of it so far."""
 
     network: PreTrainedModel
-    card: EncoderCard
+    card: ModelCard
     quality: Quality = field(default_factory=dict)
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
@@ -34,20 +34,13 @@ class Candidate:
 class Bench:
     """The measurements that every model of a job goes through, and the report of them."""
 
-    def __init__(
-        self, *, task: Task, data: TaskData, test: TokenizedSplit | None, device: torch.device
-    ) -> None:
-        self._task = task
+    def __init__(self, *, data: TaskData, test: TokenizedSplit | None, device: torch.device) -> None:
         self._data = data
         self._test = test
         self._device = device
-        self.metric = MAIN_METRIC[task].name
+        self.metric = MAIN_METRIC[data.task]
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})
-        self.majority_baseline = {
-            name: majority_baseline(split.labels)
-            for name, split in splits.items()
-            if split.labels is not None
-        }
+        self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
 
     def measure_dev(self, candidate: Candidate) -> None:
         candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
@@ -59,13 +52,7 @@ class Bench:
 
     def compare_exports(self, candidate: Candidate) -> None:
         """Hold the ONNX files against the network, which comes to the CPU for it."""
-        candidate.exports = compare_exports(
-            candidate.network.cpu(),
-            candidate.paths,
-            self._data.dev,
-            task=self._task,
-            pad_id=self._data.pad_id,
-        )
+        candidate.exports = compare_exports(candidate.network.cpu(), candidate.paths, self._data)
 
     def measure_latency(self, candidate: Candidate) -> None:
         for precision, path in candidate.paths.items():
@@ -86,8 +73,7 @@ class Bench:
         report_s = self._model_report(student)
         return JobReport(
             metric=self.metric,
-            higher_is_better=MAIN_METRIC[self._task].higher_is_better,
-            majority_baseline=self.majority_baseline,
+            trivial_baseline=self.trivial_baseline,
             teacher=report_t,
             student=report_s,
             ratios=None if report_t is None else compare_models(report_t, report_s, metric=self.metric),
@@ -96,14 +82,12 @@ class Bench:
         )
 
     def _quality(self, network: PreTrainedModel, split: TokenizedSplit) -> dict[str, float]:
-        network.to(self._device)
-        logits = predict_logits(network, split, pad_id=self._data.pad_id, device=self._device)
-        return quality(self._task, split, logits)
+        return measure(network.to(self._device), split, self._data, device=self._device)
 
     def _model_report(self, candidate: Candidate) -> ModelReport:
         return ModelReport.of(
             candidate.card,
-            labels=len(self._data.labels),
+            head=self._data.head,
             quality=candidate.quality,
             exports=candidate.exports,
         )

@@ -19,11 +19,11 @@ from app.core.manifest import FileEntry, ModelManifest, OnnxExport
 from app.core.planning import plan_student
 from app.core.specs import FineTuningSpec, Precision
 from app.core.storage import Storage
+from app.core.tasks import Head
 from worker import methods
 from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
 from worker.contracts import Teacher
-from worker.data import load_task_data
 from worker.export.exports import check_exports, make_exports
 from worker.measuring import Bench, Candidate
 from worker.modeling.loading import load_network, load_teacher
@@ -37,6 +37,7 @@ from worker.protocol import (
     read_request,
     write_outcome,
 )
+from worker.tokenization import load_task_data
 from worker.training.determinism import make_deterministic
 
 logger = logging.getLogger(__name__)
@@ -89,17 +90,14 @@ def compress(
         fetch_inputs(request, workdir, storage, with_exports=has_teacher)
     with stage("loading"):
         make_deterministic(spec.training.seed, device)
-        teacher = load_teacher(workdir / "teacher", request.teacher.manifest, labels=dataset.labels)
-        shape = plan_student(teacher.card, spec.target, labels=len(dataset.labels)).shape
-    with stage("tokenizing"):
-        data, test = load_task_data(
-            workdir / "dataset",
-            dataset,
-            tokenizer=teacher.tokenizer,
-            card=teacher.card,
-            max_length=max_length,
+        teacher = load_teacher(
+            workdir / "teacher", request.teacher.manifest, task=dataset.task, labels=dataset.labels
         )
-    bench = Bench(task=dataset.task, data=data, test=test, device=device)
+        head = Head.of(dataset.task, labels=len(dataset.labels), vocabulary=teacher.card.vocabulary)
+        card = teacher.card.at(plan_student(teacher.card, spec.target, head=head).shape)
+    with stage("tokenizing"):
+        data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
+    bench = Bench(data=data, test=test, device=device)
     candidate_t = Candidate(teacher.network, teacher.card) if has_teacher else None
     if candidate_t is not None:
         with stage("evaluating_teacher"):
@@ -110,7 +108,7 @@ def compress(
         context = JobContext(
             device=device,
             training=spec.training,
-            shape=shape,
+            card=card,
             cache_dir=request.cache_dir,
             checkpoint=workdir / "checkpoint.safetensors",
             checkpoint_interval_s=request.checkpoint_interval_s,
@@ -119,7 +117,7 @@ def compress(
             load_model=lambda model_id: _load_small_model(model_id, request, workdir),
         )
         student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
-    candidate_s = Candidate(student.network, teacher.card.at(shape))
+    candidate_s = Candidate(student.network, card)
     with stage("evaluating"):
         bench.measure_dev(candidate_s)
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
@@ -148,7 +146,7 @@ def compress(
             files=files,
             card=candidate_s.card,
             task=dataset.task,
-            labels=dataset.labels,
+            labels=dataset.labels or None,
             parameters=student.network.num_parameters(),
             lowercase=request.teacher.manifest.lowercase,
             max_length=max_length,  # what lies beyond was never trained
@@ -168,28 +166,30 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
         reached = candidate.quality["dev"][bench.metric]
     except JobError:  # its logits are not numbers
         reached = math.nan
-    baseline = bench.majority_baseline["dev"]
+    baseline = bench.trivial_baseline["dev"]
     if not reached > baseline or not _has_own_head(request):
         raise JobError(
             "teacher_not_trained",
-            f"The teacher's {bench.metric} on dev is {reached:.3f}; always giving the most frequent label "
+            f"The teacher's {bench.metric} on dev is {reached:.3f}; answering without looking "
             f"reaches {baseline:.3f}. Run fine_tuning on it first and use the model that comes of it.",
             metric=bench.metric,
             teacher=reached,
-            majority_baseline=baseline,
+            trivial_baseline=baseline,
         )
 
 
 def _has_own_head(request: JobRequest) -> bool:
     """Whether the teacher came with a head for the data's labels, rather than got one drawn at random."""
-    return request.teacher.manifest.labels == request.dataset.manifest.labels
+    model, data = request.teacher.manifest, request.dataset.manifest
+    return model.task == data.task and (model.labels or []) == data.labels
 
 
 def _load_small_model(model_id: str, request: JobRequest, workdir: Path) -> PreTrainedModel:
     model = request.small_model
     if model is None or model.id != model_id:
         raise ValueError(f"the request brings no model {model_id}")
-    return load_network(workdir / "small_model", model.manifest, labels=request.dataset.manifest.labels)
+    data = request.dataset.manifest
+    return load_network(workdir / "small_model", model.manifest, task=data.task, labels=data.labels)
 
 
 def _check_exports(exports: Mapping[Precision, OnnxExport], request: JobRequest) -> None:

@@ -5,19 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from app.core.errors import JobCancelled
-from app.core.shapes import EncoderCard, Shape
+from app.core.shapes import AnyShape, EncoderCard, ModelCard, Shape
 from app.core.specs import TrainingSpec
-from tests.tiny import LABELS, tiny_examples, tiny_model_folder, tiny_tokenizer
+from app.core.tasks import Head, Task
+from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.data import tokenize
-from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.loading import build_network, with_labels
+from worker.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 
 TEACHER_SHAPE = Shape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = Shape(layers=2, hidden=16, heads=2, ffn=24)
+
+TAGS = ["O", "B-bad", "I-bad", "B-good", "I-good"]
+TASK_LABELS: dict[Task, list[str]] = {
+    "text_classification": LABELS,
+    "text_regression": [],
+    "token_classification": TAGS,
+    "masked_language_modeling": [],
+}
 
 
 class Interrupted(Exception):
@@ -32,6 +40,7 @@ class MemoryContext:
         folder: Path,
         *,
         shape: Shape = STUDENT_SHAPE,
+        card: ModelCard | None = None,
         checkpoint_every: int | None = None,
         interrupt_at: int | None = None,
         cancel_at: int | None = None,
@@ -40,7 +49,7 @@ class MemoryContext:
     ) -> None:
         self.device = torch.device("cpu")
         self.cache_dir = folder / "cache"
-        self.shape = shape
+        self.card: ModelCard = card or encoder_card(shape=shape)
         defaults = {"epochs": 2, "batch_size": 32, "max_length": 32, "evaluations": 3, "learning_rate": 2e-3}
         self.training = TrainingSpec(**(defaults | training))
         self.reports: list[tuple[str, int, int, dict[str, float]]] = []
@@ -52,6 +61,10 @@ class MemoryContext:
         )
         self._models = models or {}
         self._steps = 0
+
+    @property
+    def shape(self) -> AnyShape:
+        return self.card.shape
 
     def load_model(self, model_id: str) -> PreTrainedModel:
         return self._models[model_id]
@@ -82,45 +95,84 @@ def _copied(state: Any) -> Any:
     return state.clone() if isinstance(state, torch.Tensor) else state
 
 
-def make_teacher(folder: Path, architecture: str = "bert", shape: Shape = TEACHER_SHAPE) -> Teacher:
-    """A random teacher whose every part has a say: biases and norms are not at their defaults."""
-    tiny_model_folder(folder, labels=LABELS, architecture=architecture, **shape.model_dump())
-    network = ANATOMIES[architecture].network.from_pretrained(folder).eval()
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(3)
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    config = network.config
-    card = EncoderCard(
+def encoder_card(architecture: str = "bert", *, shape: Shape = STUDENT_SHAPE) -> EncoderCard:
+    """Of networks on the tiny tokenizer, as ``tiny_model_folder`` makes them."""
+    token_types = {"distilbert": 0}.get(architecture, 2)
+    return EncoderCard(
         architecture=architecture,
         shape=shape,
-        vocabulary=config.vocab_size,
-        positions=config.max_position_embeddings,
-        token_types=getattr(config, "type_vocab_size", 0),
+        vocabulary=tiny_tokenizer().get_vocab_size(),
+        positions=64,
+        token_types=token_types,
     )
-    return Teacher(network=network, tokenizer=tiny_tokenizer(), card=card, digest=f"{architecture}{shape}")
 
 
-def make_data(*, train: int = 256, dev: int = 64) -> TaskData:
+def make_teacher(
+    folder: Path,
+    architecture: str = "bert",
+    shape: Shape = TEACHER_SHAPE,
+    task: Task = "text_classification",
+) -> Teacher:
+    """A random teacher whose every part has a say: biases and norms are not at their defaults."""
+    labels = TASK_LABELS[task]
+    tiny_model_folder(folder, architecture=architecture, **shape.model_dump(exclude_none=True))
+    card = encoder_card(architecture, shape=shape)
+    config = AutoConfig.from_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
+        network = build_network(with_labels(config, head, labels), card, head)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return Teacher(
+        network=network, tokenizer=tiny_tokenizer(), card=card, digest=f"{architecture}{shape}{task}"
+    )
+
+
+def make_data(task: Task = "text_classification", *, train: int = 256, dev: int = 64) -> TaskData:
+    tokenizer = tiny_tokenizer()
+    mask_id, vocabulary = tokenizer.token_to_id("[MASK]"), tokenizer.get_vocab_size()
+    dev_split = _split(task, dev, seed=1)
+    if task == "masked_language_modeling":
+        dev_split = masked(dev_split, mask_id=mask_id, vocabulary=vocabulary, seed=0)
     return TaskData(
-        task="text_classification",
-        train=_split(train, seed=0),
-        dev=_split(dev, seed=1),
+        task=task,
+        train=_split(task, train, seed=0),
+        dev=dev_split,
         unlabeled=None,
-        labels=LABELS,
+        labels=TASK_LABELS[task],
         pad_id=0,
+        vocabulary=vocabulary,
+        mask_id=mask_id,
     )
 
 
-def _split(rows: int, *, seed: int) -> TokenizedSplit:
+def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
+    """Texts of pleasant and unpleasant words: their majority, their balance, themselves, or any word."""
     examples = tiny_examples(rows, seed=seed)
-    tokenizer: Tokenizer = tiny_tokenizer()
-    return tokenize(
-        [example["text"] for example in examples],
-        labels=[LABELS.index(example["label"]) for example in examples],
-        tokenizer=tokenizer,
-        max_length=32,
-    )
+    texts = [example["text"] for example in examples]
+    encode: dict[str, Any] = {"tokenizer": tiny_tokenizer(), "max_length": 32}
+    match task:
+        case "text_classification":
+            labels = [LABELS.index(example["label"]) for example in examples]
+            return tokenize(texts, labels=labels, **encode)
+        case "text_regression":
+            return tokenize(texts, labels=[_balance(text) for text in texts], **encode)
+        case "token_classification":
+            tags = [[TAGS.index(_tag(word)) for word in text.split()] for text in texts]
+            return tokenize_words([text.split() for text in texts], tags, **encode)
+        case "masked_language_modeling":
+            return tokenize_maskable(texts, **encode)
+    raise ValueError(task)
+
+
+def _balance(text: str) -> float:
+    return sum((word in PLEASANT) - (word in UNPLEASANT) for word in text.split()) / 2
+
+
+def _tag(word: str) -> str:
+    return "B-good" if word in PLEASANT else "B-bad" if word in UNPLEASANT else "O"
 
 
 def same_weights(one: PreTrainedModel, other: PreTrainedModel) -> bool:

@@ -16,14 +16,14 @@ from tests.tiny import (
     tiny_tokenizer,
 )
 from worker.contracts import TokenizedSplit
-from worker.data import tokenize
 from worker.modeling.anatomy import ANATOMIES
+from worker.tokenization import tokenize
 
 
 def classifier(folder: Path, architecture: str = "bert", **shape: int) -> PreTrainedModel:
     """A tiny classifier whose logits are large enough for a fault to show."""
     tiny_model_folder(folder, labels=LABELS, architecture=architecture, **shape)
-    network = ANATOMIES[architecture].network.from_pretrained(folder).eval()
+    network = ANATOMIES[architecture].heads["text_classification"].network.from_pretrained(folder).eval()
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for parameter in network.parameters():

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tests.tiny import tiny_pair_examples, tiny_tokenizer
-from worker.data import batch_rows, collate, ordered_rows, subset, tokenize
+from worker.data import batch_rows, collate, ordered_rows, subset
+from worker.tokenization import tokenize
 
 TEXTS = ["the film was superb", "dull", "a story of the actor and the music", "this one"]
 

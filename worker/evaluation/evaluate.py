@@ -1,6 +1,6 @@
-"""Logits of a whole split, from a torch network or from an ONNX file, and what they are worth.
+"""Logits of a whole split, from a torch network or from an ONNX file.
 
-Shapes: N rows of the split, B rows of a batch, C classes.
+Shapes: P positions of the split, B rows and T tokens of a batch, C outputs.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,10 @@ import onnxruntime
 import torch
 from torch import nn
 
-from app.core.errors import JobError
-from app.core.tasks import Task
 from worker.contracts import IntArray, TokenizedSplit
 from worker.data import collate, ordered_rows
-from worker.evaluation.metrics import METRICS, FloatArray
+from worker.evaluation.metrics import FloatArray
+from worker.modeling.answering import answer
 
 _CPU = torch.device("cpu")
 
@@ -24,11 +23,11 @@ _CPU = torch.device("cpu")
 def predict_logits(
     network: nn.Module, split: TokenizedSplit, *, pad_id: int, device: torch.device, batch_size: int = 64
 ) -> FloatArray:
-    """Logits of every row in the split's order, (N, C), computed in fp32 in eval mode."""
+    """Logits at every position in the split's order, (P, C), computed in fp32 in eval mode."""
 
     def run(rows: IntArray) -> FloatArray:
-        inputs = collate(split, rows, pad_id=pad_id, device=device).inputs
-        logits: FloatArray = network(**inputs).logits.float().cpu().numpy()
+        batch = collate(split, rows, pad_id=pad_id, device=device)
+        logits: FloatArray = answer(network, batch).logits.cpu().numpy()
         return logits
 
     was_training = network.training
@@ -46,10 +45,18 @@ class OnnxNetwork:
         self._names = [argument.name for argument in self._session.get_inputs()]
 
     def logits(self, split: TokenizedSplit, *, pad_id: int, batch_size: int = 64) -> FloatArray:
-        """Logits of every row in the split's order, (N, C)."""
-        return _by_length(
-            lambda rows: self.run(self.feed(split, rows, pad_id=pad_id)), split, batch_size=batch_size
-        )
+        """Logits at every position in the split's order, (P, C)."""
+
+        def run(rows: IntArray) -> FloatArray:
+            logits = self.run(self.feed(split, rows, pad_id=pad_id))
+            if split.positions is None:
+                return logits
+            positions = collate(split, rows, pad_id=pad_id, device=_CPU).positions
+            assert positions is not None
+            asked: FloatArray = logits[positions.numpy()]
+            return asked
+
+        return _by_length(run, split, batch_size=batch_size)
 
     def feed(self, split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
         """What ``run`` takes for some rows: int64 arrays (B, longest of the rows)."""
@@ -58,32 +65,20 @@ class OnnxNetwork:
         return {name: inputs.get(name, first_type).numpy() for name in self._names}
 
     def run(self, feed: dict[str, IntArray]) -> FloatArray:
-        """Logits (B, C) of one padded batch."""
+        """Logits of one padded batch: (B, C), or (B, T, C) of a network that answers for tokens."""
         logits: FloatArray = self._session.run(["logits"], feed)[0]
         return logits
-
-
-def quality(task: Task, split: TokenizedSplit, logits: FloatArray) -> dict[str, float]:
-    """Every metric of the task on a labelled split.
-
-    Raises:
-        JobError: ``training_diverged``, when the logits are not all numbers.
-    """
-    if not np.isfinite(logits).all():
-        broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
-        raise JobError(
-            "training_diverged",
-            f"{broken} of {len(logits)} texts got logits that are not numbers. "
-            "Lower training.learning_rate or raise training.warmup_ratio.",
-        )
-    assert split.labels is not None
-    return METRICS[task](split.labels, logits)
 
 
 def _by_length(
     run: Callable[[IntArray], FloatArray], split: TokenizedSplit, *, batch_size: int
 ) -> FloatArray:
-    """Run all rows in batches of nearly equal length; logits (N, C) in the split's order."""
+    """Run all rows in batches of nearly equal length; logits (P, C) in the split's order."""
     batches = ordered_rows(split.lengths, batch_size=batch_size)
     logits = np.concatenate([run(rows) for rows in batches])
-    return logits[np.argsort(np.concatenate(batches))]
+    begins = split.position_offsets
+    counts = np.diff(begins)[np.concatenate(batches)]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    ordered = np.empty_like(logits)
+    ordered[np.repeat(begins[np.concatenate(batches)], counts) + within] = logits
+    return ordered

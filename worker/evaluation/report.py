@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.manifest import OnnxExport
-from app.core.shapes import EncoderCard, ParameterCount
+from app.core.shapes import ModelCard, ParameterCount
 from app.core.specs import Precision
+from app.core.tasks import Head
 
 Quality = dict[str, dict[str, float]]
 """By split, then by metric."""
@@ -22,9 +23,9 @@ class ModelReport(BaseModel):
 
     @classmethod
     def of(
-        cls, card: EncoderCard, *, labels: int, quality: Quality, exports: Mapping[Precision, OnnxExport]
+        cls, card: ModelCard, *, head: Head, quality: Quality, exports: Mapping[Precision, OnnxExport]
     ) -> "ModelReport":
-        count = card.count(labels=labels)
+        count = card.count(head=head)
         return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
 
 
@@ -42,10 +43,9 @@ class JobReport(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    metric: str = Field(description="The task's main metric, on which models are selected.")
-    higher_is_better: bool
-    majority_baseline: dict[str, float] = Field(
-        description="Accuracy of always giving the most frequent label, by split."
+    metric: str = Field(description="The task's main metric; higher is better.")
+    trivial_baseline: dict[str, float] = Field(
+        description="The main metric of answering without looking, by split: always the most frequent label."
     )
     teacher: ModelReport | None = Field(description="None where the job makes the teacher.")
     student: ModelReport

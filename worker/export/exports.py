@@ -8,18 +8,20 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from app.core.manifest import OnnxExport
-from app.core.tasks import Task
 from app.core.specs import Precision
-from worker.contracts import TokenizedSplit
+from worker.contracts import TaskData
 from worker.data import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
-from worker.evaluation.metrics import MAIN_METRIC, METRICS
+from worker.evaluation.quality import main_metric
 from worker.export.onnx_export import export_onnx
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
 
 _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""
+
+_MOST_TEXTS_OF_WORDS = 64
+"""Where each answer is as wide as the vocabulary."""
 
 
 def onnx_name(precision: Precision) -> str:
@@ -42,13 +44,15 @@ def make_exports(
 
 
 def compare_exports(
-    network: PreTrainedModel, paths: Mapping[Precision, Path], dev: TokenizedSplit, *, task: Task, pad_id: int
+    network: PreTrainedModel, paths: Mapping[Precision, Path], data: TaskData
 ) -> dict[Precision, OnnxExport]:
     """Measure each file against the torch network, both on the CPU, on the dev texts."""
-    if len(dev) > _MOST_TEXTS:
-        dev = subset(dev, np.random.default_rng(0).choice(len(dev), _MOST_TEXTS, replace=False))
+    dev, pad_id = data.dev, data.pad_id
+    most = _MOST_TEXTS_OF_WORDS if data.task == "masked_language_modeling" else _MOST_TEXTS
+    if len(dev) > most:
+        dev = subset(dev, np.random.default_rng(0).choice(len(dev), most, replace=False))
+    asked = dev.position_offsets[-1]
     reference = probe(partial(predict_logits, network, pad_id=pad_id, device=network.device), dev)
-    assert dev.labels is not None
     found = {}
     for precision, path in paths.items():
         exported = probe(partial(OnnxNetwork(path).logits, pad_id=pad_id), dev)
@@ -58,7 +62,7 @@ def compare_exports(
             size_bytes=path.stat().st_size,
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=METRICS[task](dev.labels, exported[: len(dev)])[MAIN_METRIC[task].name],
+            metric=main_metric(dev, exported[:asked], data),
         )
     return found
 

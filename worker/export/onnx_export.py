@@ -17,9 +17,10 @@ _MAX_PROTOBUF_BYTES = 2**31 - 2**20
 
 
 def export_onnx(network: PreTrainedModel, path: Path) -> None:
-    """Write a sequence-classification network as fp32 ONNX, weights inline.
+    """Write an encoder with its head as fp32 ONNX, weights inline.
 
-    Inputs are int64 (batch, sequence), see ``input_names``; the output is ``logits`` (batch, classes).
+    Inputs are int64 (batch, sequence), see ``input_names``; the output is ``logits``, (batch, outputs), or
+    (batch, sequence, outputs) of a network that answers for tokens.
     The network comes back as it was given.
 
     Raises:
@@ -35,7 +36,11 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
         )
     names = input_names(network)
     example = torch.ones((2, 8), dtype=torch.int64, device=network.device)
-    axes = {name: {0: "batch", 1: "sequence"} for name in names} | {"logits": {0: "batch"}}
+    sequences = {0: "batch", 1: "sequence"}
+    with torch.no_grad():
+        answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
+    axes = dict.fromkeys(names, sequences)
+    axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
     with _prepared(network), _tracing_warnings_silenced():
         torch.onnx.export(
             # The exporter leaves its argument in the mode it found, all submodules included.

@@ -1,18 +1,28 @@
 """Where the parts of an encoder lie, by family: the one table that maps roles to parameter names."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from torch import nn
 from transformers import (
+    BertForMaskedLM,
     BertForSequenceClassification,
+    BertForTokenClassification,
+    DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
     PreTrainedModel,
+    RobertaForMaskedLM,
     RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    XLMRobertaForMaskedLM,
     XLMRobertaForSequenceClassification,
+    XLMRobertaForTokenClassification,
 )
 
 from app.core.shapes import Architecture
+from app.core.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -30,19 +40,31 @@ class LayerParts:
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """Module names of a sequence classifier of one family."""
+class HeadParts:
+    """A network class of one family, and the module names of what lies on its encoder."""
 
     network: type[PreTrainedModel]
+    output: str
+    """Gives the logits. Its matrix is the word table's where there is a norm."""
+    dense: str | None = None
+    """The d x d layer between the encoder and the output."""
+    norm: str | None = None
+    """Between the dense layer and the output of a masked-language model."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Module names of the networks of one family."""
+
+    encoder: str
+    """The network below any head."""
+    heads: Mapping[Task, HeadParts]
     embeddings: tuple[str, ...]
     """The tables that are added up: words first."""
     embedding_norm: str
     layers: str
     """The list of layers."""
     layer: LayerParts
-    head_dense: str
-    """The d x d layer between the encoder and the classifier."""
-    classifier: str
     shape_fields: dict[str, str]
     """Our name of a dimension -> the config's."""
 
@@ -54,6 +76,10 @@ class Anatomy:
 
     def part_name(self, layer: int, role: str) -> str:
         return f"{self.layers}.{layer}.{getattr(self.layer, role)}"
+
+    def head_of(self, network: nn.Module) -> HeadParts:
+        """The head that a network of this family has."""
+        return next(head for head in self.heads.values() if type(network) is head.network)
 
 
 def linear(network: nn.Module, name: str) -> nn.Linear:
@@ -74,9 +100,10 @@ def embedding(network: nn.Module, name: str) -> nn.Embedding:
     return module
 
 
-def _bert_like(prefix: str, network: type[PreTrainedModel], head_dense: str, classifier: str) -> Anatomy:
+def _bert_like(prefix: str, heads: Mapping[Task, HeadParts]) -> Anatomy:
     return Anatomy(
-        network=network,
+        encoder=prefix,
+        heads=heads,
         embeddings=tuple(
             f"{prefix}.embeddings.{table}_embeddings" for table in ("word", "position", "token_type")
         ),
@@ -92,8 +119,6 @@ def _bert_like(prefix: str, network: type[PreTrainedModel], head_dense: str, cla
             ffn_out="output.dense",
             ffn_norm="output.LayerNorm",
         ),
-        head_dense=head_dense,
-        classifier=classifier,
         shape_fields={
             "layers": "num_hidden_layers",
             "hidden": "hidden_size",
@@ -103,16 +128,73 @@ def _bert_like(prefix: str, network: type[PreTrainedModel], head_dense: str, cla
     )
 
 
+def _heads(
+    text: type[PreTrainedModel],
+    token: type[PreTrainedModel],
+    word: type[PreTrainedModel],
+    *,
+    text_parts: tuple[str, str],
+    word_parts: tuple[str, str, str],
+) -> Mapping[Task, HeadParts]:
+    """The heads of a family: of whole texts (dense, output), of tokens, and of words (dense, norm, output)."""
+    of_text = HeadParts(text, dense=text_parts[0], output=text_parts[1])
+    return {
+        "text_classification": of_text,
+        "text_regression": of_text,
+        "token_classification": HeadParts(token, output="classifier"),
+        "masked_language_modeling": HeadParts(
+            word, dense=word_parts[0], norm=word_parts[1], output=word_parts[2]
+        ),
+    }
+
+
+_ROBERTA_TEXT = ("classifier.dense", "classifier.out_proj")
+_ROBERTA_WORD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
+
 ANATOMIES: Final[dict[Architecture, Anatomy]] = {
-    "bert": _bert_like("bert", BertForSequenceClassification, "bert.pooler.dense", "classifier"),
+    "bert": _bert_like(
+        "bert",
+        _heads(
+            BertForSequenceClassification,
+            BertForTokenClassification,
+            BertForMaskedLM,
+            text_parts=("bert.pooler.dense", "classifier"),
+            word_parts=(
+                "cls.predictions.transform.dense",
+                "cls.predictions.transform.LayerNorm",
+                "cls.predictions.decoder",
+            ),
+        ),
+    ),
     "roberta": _bert_like(
-        "roberta", RobertaForSequenceClassification, "classifier.dense", "classifier.out_proj"
+        "roberta",
+        _heads(
+            RobertaForSequenceClassification,
+            RobertaForTokenClassification,
+            RobertaForMaskedLM,
+            text_parts=_ROBERTA_TEXT,
+            word_parts=_ROBERTA_WORD,
+        ),
     ),
     "xlm-roberta": _bert_like(
-        "roberta", XLMRobertaForSequenceClassification, "classifier.dense", "classifier.out_proj"
+        "roberta",
+        _heads(
+            XLMRobertaForSequenceClassification,
+            XLMRobertaForTokenClassification,
+            XLMRobertaForMaskedLM,
+            text_parts=_ROBERTA_TEXT,
+            word_parts=_ROBERTA_WORD,
+        ),
     ),
     "distilbert": Anatomy(
-        network=DistilBertForSequenceClassification,
+        encoder="distilbert",
+        heads=_heads(
+            DistilBertForSequenceClassification,
+            DistilBertForTokenClassification,
+            DistilBertForMaskedLM,
+            text_parts=("pre_classifier", "classifier"),
+            word_parts=("vocab_transform", "vocab_layer_norm", "vocab_projector"),
+        ),
         embeddings=("distilbert.embeddings.word_embeddings", "distilbert.embeddings.position_embeddings"),
         embedding_norm="distilbert.embeddings.LayerNorm",
         layers="distilbert.transformer.layer",
@@ -126,8 +208,6 @@ ANATOMIES: Final[dict[Architecture, Anatomy]] = {
             ffn_out="ffn.lin2",
             ffn_norm="output_layer_norm",
         ),
-        head_dense="pre_classifier",
-        classifier="classifier",
         shape_fields={"layers": "n_layers", "hidden": "dim", "heads": "n_heads", "ffn": "hidden_dim"},
     ),
 }

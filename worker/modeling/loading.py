@@ -8,67 +8,96 @@ from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
 from app.core.manifest import Files, ModelManifest
-from app.core.shapes import EncoderCard, Shape
+from app.core.shapes import ModelCard
+from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
 from worker.modeling.anatomy import ANATOMIES
 
-_MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+TOKENIZER = "tokenizer.json"
+TARGET_TOKENIZER = "target_tokenizer.json"
+"""Of a translation model that writes other pieces than it reads."""
+
+_MODEL_FILES = ("config.json", "model.safetensors", TOKENIZER, TARGET_TOKENIZER)
 
 
-def load_teacher(folder: Path, manifest: ModelManifest, *, labels: list[str]) -> Teacher:
-    """A teacher ready to predict ``labels``; a model without a head for just these gets a fresh one."""
+def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> Teacher:
+    """A teacher ready for a task; a model without a head for just these labels gets a fresh one."""
+    target_tokenizer = folder / TARGET_TOKENIZER
     return Teacher(
-        network=load_network(folder, manifest, labels=labels),
-        tokenizer=load_tokenizer(folder),
+        network=load_network(folder, manifest, task=task, labels=labels),
+        tokenizer=load_tokenizer(folder / TOKENIZER),
         card=manifest.card,
         digest=_digest(manifest.files),
+        target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
     )
 
 
-def load_network(folder: Path, manifest: ModelManifest, *, labels: list[str]) -> PreTrainedModel:
-    """The classifier in a folder, in eval mode, fp32."""
-    anatomy = ANATOMIES[manifest.card.architecture]
-    config = _config(folder, manifest.card, labels)
-    network = anatomy.network.from_pretrained(
+def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
+    """The network in a folder, with a head for a task, in eval mode, fp32."""
+    card = manifest.card
+    head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
+    network_class = ANATOMIES[card.architecture].heads[task].network
+    config = with_labels(_config(folder, network_class), head, labels)
+    network = network_class.from_pretrained(
         folder,
         config=config,
         local_files_only=True,
         use_safetensors=True,
         # A head for other labels has another shape and is drawn anew.
-        ignore_mismatched_sizes=manifest.labels != labels,
+        ignore_mismatched_sizes=manifest.task != task or manifest.labels != (labels or None),
         torch_dtype=torch.float32,
     )
     return network.eval()
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+def load_tokenizer(path: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     return tokenizer
 
 
-def build_network(teacher: PreTrainedModel, card: EncoderCard, shape: Shape) -> PreTrainedModel:
-    """A network of the teacher's family at another shape, randomly initialised from torch's generator."""
+def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreTrainedModel:
+    """A network of a card, randomly initialised from torch's generator.
+
+    Args:
+        config: of a network of the same family: all that the card does not say.
+        card: the shape.
+        head: what lies on top.
+    """
     anatomy = ANATOMIES[card.architecture]
-    values = teacher.config.to_dict() | {
-        field: getattr(shape, name) for name, field in anatomy.shape_fields.items()
+    values = config.to_dict() | {
+        field: getattr(card.shape, name) for name, field in anatomy.shape_fields.items()
     }
-    config = type(teacher.config).from_dict(values)
-    return anatomy.network(config).eval()
+    values["vocab_size"] = card.vocabulary
+    network_class = anatomy.heads[head.task].network
+    labels = [config.id2label[i] for i in sorted(config.id2label)]
+    if len(labels) != head.outputs:
+        labels = [f"LABEL_{i}" for i in range(head.outputs)]
+    return network_class(with_labels(type(config).from_dict(values), head, labels)).eval()
+
+
+def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> PretrainedConfig:
+    """The config of a network with this head."""
+    if head.task in LABELLED_TASKS:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    elif head.task == "text_regression":
+        config.num_labels = 1
+        config.problem_type = "regression"
+    return config
 
 
 def _digest(files: Files) -> str:
     """Of what decides a teacher's answers; ONNX files may be added to a model later."""
-    return Files(prefix="", entries={name: files.entries[name] for name in _MODEL_FILES}).digest
+    return Files(
+        prefix="", entries={name: files.entries[name] for name in _MODEL_FILES if name in files.entries}
+    ).digest
 
 
-def _config(folder: Path, card: EncoderCard, labels: list[str]) -> PretrainedConfig:
-    anatomy = ANATOMIES[card.architecture]
+def _config(folder: Path, network_class: type[PreTrainedModel]) -> PretrainedConfig:
     values = json.loads((folder / "config.json").read_text())
-    config_class = anatomy.network.config_class
+    config_class = network_class.config_class
     assert config_class is not None
-    values["id2label"] = dict(enumerate(labels))
-    values["label2id"] = {label: index for index, label in enumerate(labels)}
-    values.pop("num_labels", None)
-    values.pop("architectures", None)
+    for key in ("num_labels", "id2label", "label2id", "problem_type", "architectures"):
+        values.pop(key, None)
     return config_class.from_dict(values)

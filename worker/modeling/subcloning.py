@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from app.core.shapes import EncoderCard, Shape
-from worker.modeling.anatomy import ANATOMIES, embedding, linear, norm
+from worker.modeling.anatomy import ANATOMIES, HeadParts, embedding, linear, norm
 from worker.modeling.selection import Selection
 
 
@@ -67,12 +67,28 @@ def subclone(
         for role in ("attention_norm", "ffn_norm"):
             _copy_norm(anatomy.norm(teacher, source, role), anatomy.norm(student, index, role), keep)
 
-    _copy_linear(
-        linear(teacher, anatomy.head_dense), linear(student, anatomy.head_dense), keep, keep, rescale=rescale
-    )
-    classifier = linear(teacher, anatomy.classifier)
-    classes = torch.arange(classifier.out_features)
-    _copy_linear(classifier, linear(student, anatomy.classifier), classes, keep, rescale=rescale)
+    _copy_head(teacher, student, anatomy.head_of(student), keep, rescale=rescale)
+
+
+def _copy_head(
+    teacher: nn.Module, student: nn.Module, head: HeadParts, keep: torch.Tensor, *, rescale: bool
+) -> None:
+    if head.dense is not None:
+        dense_t, dense_s = linear(teacher, head.dense), linear(student, head.dense)
+        _copy_linear(dense_t, dense_s, keep, keep, rescale=rescale)
+    output_t, output_s = linear(teacher, head.output), linear(student, head.output)
+    if head.norm is None:
+        outputs = torch.arange(output_t.out_features)
+        _copy_linear(output_t, output_s, outputs, keep, rescale=rescale)
+        return
+    # The output's matrix is the word table, which stands already.
+    norm_t, norm_s = norm(teacher, head.norm), norm(student, head.norm)
+    _copy_norm(norm_t, norm_s, keep)
+    if rescale:
+        scale = math.sqrt(output_t.in_features / len(keep))
+        norm_s.weight.mul_(scale)
+        norm_s.bias.mul_(scale)
+    output_s.bias.copy_(output_t.bias)
 
 
 def _copy_linear(

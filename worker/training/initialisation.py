@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from app.core.shapes import EncoderCard
 from app.core.specs import LayerMap
 from worker.contracts import RunContext, TaskData, Teacher
 from worker.data import collate
@@ -29,23 +30,25 @@ def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]
     ]
 
 
-def random_network(teacher: Teacher, context: RunContext) -> PreTrainedModel:
-    """A student of the planned shape whose random weights depend on the seed alone."""
+def random_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """The planned student, with random weights that depend on the seed alone."""
     torch.manual_seed(context.training.seed)
-    return build_network(teacher.network, teacher.card, context.shape).to(context.device)
+    return build_network(teacher.network.config, context.card, data.head).to(context.device)
 
 
 def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
 ) -> PreTrainedModel:
     """A student of the planned shape that starts as the selected part of its teacher."""
-    network = random_network(teacher, context)
+    network = random_network(teacher, data, context)
+    assert isinstance(teacher.card, EncoderCard)
+    assert isinstance(context.card, EncoderCard)
     selection = select(
         teacher.network.to(context.device),
         calibration_batches(data, device=context.device),
         card=teacher.card,
-        student=context.shape,
+        student=context.card.shape,
         layer_map=layer_map,
     )
-    subclone(teacher.network, network, teacher.card, context.shape, selection, rescale=rescale)
+    subclone(teacher.network, network, teacher.card, context.card.shape, selection, rescale=rescale)
     return network

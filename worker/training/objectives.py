@@ -1,37 +1,113 @@
 """What training makes small: losses over a network and a batch.
 
-Shapes: B batch, T tokens, C classes, H teacher width, D student width.
+Shapes: B rows, T tokens, P positions, C outputs, H teacher width, D student width.
 """
 
 from collections.abc import Callable
-from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from app.core.specs import DistillationTerms
+from app.core.tasks import Task
+from worker.contracts import UNKNOWN
 from worker.data import Batch
+from worker.modeling.answering import answer
+from worker.tokenization import MASKED_SHARE
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """A scalar, mean over the rows of the batch."""
 
+AnswerLoss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known."""
 
-def label_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the labels, in nats."""
-    return functional.cross_entropy(network(**batch.inputs).logits.float(), _labels(batch))
+
+def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """In nats, mean over the positions whose label is known; 0 where none is."""
+    total = functional.cross_entropy(
+        logits, labels, ignore_index=UNKNOWN, reduction="sum", label_smoothing=smoothing
+    )
+    return total / (labels != UNKNOWN).sum().clamp(min=1)
+
+
+def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:
+    """Mean over the rows whose score is known; outputs are (B, 1)."""
+    known = scores != UNKNOWN
+    return ((outputs[:, 0] - scores).square() * known).sum() / known.sum().clamp(min=1)
+
+
+def answer_loss(task: Task, *, smoothing: float | None = None) -> AnswerLoss:
+    """The labels' loss of a task."""
+    if task == "text_regression":
+        return squared_error
+    default = 0.1 if task == "translation" else 0.0
+    epsilon = default if smoothing is None else smoothing
+    return lambda logits, labels: cross_entropy(logits, labels, smoothing=epsilon)
+
+
+class LabelLoss:
+    """What the labels say."""
+
+    def __init__(self, task: Task, *, smoothing: float | None = None) -> None:
+        self._loss = answer_loss(task, smoothing=smoothing)
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return self._loss(answer(network, batch).logits, labels_of(batch))
+
+
+class Masking:
+    """Hides words anew in every batch, then asks for them: 80 % masked, 10 % random, 10 % as they are.
+
+    Draws from torch's generator of the CPU, whose state a checkpoint keeps.
+    """
+
+    def __init__(self, objective: Objective, *, mask_id: int, vocabulary: int) -> None:
+        """Wrap an objective that is to see the masked batch.
+
+        Args:
+            objective: gets a batch whose positions are the hidden words and whose labels are these words.
+            mask_id: takes a hidden word's place.
+            vocabulary: random words are drawn from.
+        """
+        self._objective = objective
+        self._mask_id = mask_id
+        self._vocabulary = vocabulary
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return self._objective(network, self.mask(batch))
+
+    def mask(self, batch: Batch) -> Batch:
+        """The batch with words hidden; its positions were those that may be."""
+        assert batch.positions is not None
+        ids = batch.inputs["input_ids"]
+        draws = torch.rand(2, *ids.shape).to(ids.device)
+        chosen = batch.positions & (draws[0] < MASKED_SHARE)
+        random_words = torch.randint(self._vocabulary, ids.shape).to(ids.device)
+        hidden = torch.where(chosen & (draws[1] < 0.8), self._mask_id, ids)
+        hidden = torch.where(chosen & (draws[1] >= 0.9), random_words, hidden)
+        return Batch(
+            inputs={**batch.inputs, "input_ids": hidden},
+            labels=ids[chosen],
+            rows=batch.rows,
+            positions=chosen,
+        )
 
 
 def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
     """T² KL(teacher || student) of softened distributions (Hinton et al., 2015).
 
     Args:
-        logits_s: student logits, (B, C), unnormalised.
-        logits_t: teacher logits, (B, C); no gradient flows through.
+        logits_s: student logits, (P, C), unnormalised.
+        logits_t: teacher logits, (P, C); no gradient flows through.
         temperature: > 0; gradients shrink with its square, hence the factor T².
 
     Returns:
-        Scalar, mean over B ("batchmean"), in nats.
+        Scalar, mean over P ("batchmean"), in nats; for one output, which is a number and no distribution,
+        the mean squared difference.
     """
+    if logits_s.shape[-1] == 1:
+        return functional.mse_loss(logits_s, logits_t)
     return temperature**2 * functional.kl_div(
         functional.log_softmax(logits_s / temperature, dim=-1),
         functional.log_softmax(logits_t / temperature, dim=-1),
@@ -57,11 +133,12 @@ def hidden_state_loss(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tenso
 
 
 class DistillationLoss:
-    """(1 - w) CE + w T² KL + h MSE, against teacher outputs that were computed beforehand."""
+    """(1 - w) L + w T² KL + h MSE, against teacher outputs that were computed beforehand."""
 
     def __init__(
         self,
         terms: DistillationTerms,
+        loss: AnswerLoss,
         *,
         teacher_logits: Callable[[Batch], Tensor],
         teacher_hidden: Callable[[Batch], Tensor] | None = None,
@@ -70,28 +147,31 @@ class DistillationLoss:
 
         Args:
             terms: the temperature and the weights w and h.
-            teacher_logits: batch -> (B, C).
+            loss: L, the labels' loss.
+            teacher_logits: batch -> (P, C).
             teacher_hidden: batch -> (B, T, D), in the student's width; needed where h > 0.
         """
         self._terms = terms
+        self._loss = loss
         self._teacher_logits = teacher_logits
         self._teacher_hidden = teacher_hidden
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
-        output: Any = network(**batch.inputs, output_hidden_states=self._teacher_hidden is not None)
-        logits = output.logits.float()
-        soft = soft_label_loss(logits, self._teacher_logits(batch), terms.temperature)
-        hard = functional.cross_entropy(logits, _labels(batch))
-        loss = terms.logits_weight * soft + (1 - terms.logits_weight) * hard
+        said = answer(network, batch, with_states=self._teacher_hidden is not None)
+        soft = soft_label_loss(said.logits, self._teacher_logits(batch), terms.temperature)
+        loss = terms.logits_weight * soft
+        if batch.labels is not None:
+            loss = loss + (1 - terms.logits_weight) * self._loss(said.logits, batch.labels)
         if self._teacher_hidden is not None:
+            assert said.states is not None
             distance = hidden_state_loss(
-                output.hidden_states[-1].float(), self._teacher_hidden(batch), batch.inputs["attention_mask"]
+                said.states[-1].float(), self._teacher_hidden(batch), batch.inputs["attention_mask"]
             )
             loss = loss + terms.hidden_weight * distance
         return loss
 
 
-def _labels(batch: Batch) -> Tensor:
+def labels_of(batch: Batch) -> Tensor:
     assert batch.labels is not None
     return batch.labels

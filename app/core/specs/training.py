@@ -27,6 +27,9 @@ class TrainingSpec(BaseModel):
     evaluations: int = Field(
         default=8, ge=1, le=200, description="How often dev quality is measured; the best one is kept."
     )
+    metric: Literal["accuracy", "macro_f1", "matthews", "spearman", "pearson", "f1"] | None = Field(
+        default=None, description="By which the best step is kept; default: the task's main metric."
+    )
     label_smoothing: float | None = Field(
         default=None, ge=0, lt=1, description="Default: 0.1 for translation, else none."
     )

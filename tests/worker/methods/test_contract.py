@@ -51,7 +51,7 @@ class TestEveryMethod:
     def test_student_is_a_plain_network_of_the_planned_size(self, name, tmp_path, data):
         student, context = compress(name, tmp_path, data, epochs=0.5)
         teacher = make_teacher(tmp_path / "card")
-        expected = teacher.card.count(context.shape, labels=len(data.labels)).total
+        expected = teacher.card.count(context.shape, head=data.head).total
         assert student.network.num_parameters() == expected
         assert not student.network.training
         assert type(student.network) is type(teacher.network)

@@ -3,7 +3,8 @@
 from app.core.specs import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.training.initialisation import random_network, subcloned_network
-from worker.training.student import dense_phase, objective_of, train_student
+from worker.training.lesson import lesson_of
+from worker.training.student import dense_phase, train_student
 
 
 class Distillation:
@@ -13,11 +14,12 @@ class Distillation:
         if spec.initialisation == "weight_copy":
             network = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
         else:
-            network = random_network(teacher, context)
+            network = random_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context)
         return train_student(
             network,
             data,
-            phases=[dense_phase(network, data, context)],
-            objective=objective_of(spec.distillation, teacher, data, context),
+            phases=[dense_phase(network, lesson, context)],
+            lesson=lesson,
             context=context,
         )

@@ -2,8 +2,8 @@
 
 from app.core.specs import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.training.lesson import labels_lesson
 from worker.training.loop import Phase, total_steps
-from worker.training.objectives import label_loss
 from worker.training.student import train_student
 from worker.training.weights import DenseWeights, Rates
 
@@ -18,11 +18,12 @@ class FineTuning:
         network = teacher.network.to(context.device)
         training = context.training
         rates = Rates(training.learning_rate or _LEARNING_RATE, training.weight_decay)
-        steps = total_steps(data.train, training)
+        lesson = labels_lesson(data, context)
+        steps = total_steps(lesson.split, training)
         return train_student(
             network,
             data,
             phases=[Phase("fine_tuning", steps, lambda: DenseWeights(network, rates))],
-            objective=label_loss,
+            lesson=lesson,
             context=context,
         )

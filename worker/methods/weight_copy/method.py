@@ -3,7 +3,8 @@
 from app.core.specs import WeightCopySpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.training.initialisation import subcloned_network
-from worker.training.student import dense_phase, objective_of, train_student
+from worker.training.lesson import lesson_of
+from worker.training.student import dense_phase, train_student
 
 
 class WeightCopy:
@@ -11,10 +12,11 @@ class WeightCopy:
         self, teacher: Teacher, data: TaskData, spec: WeightCopySpec, context: RunContext
     ) -> Student:
         network = subcloned_network(teacher, data, context, layer_map=spec.layer_map, rescale=spec.rescale)
+        lesson = lesson_of(spec.distillation, teacher, data, context)
         return train_student(
             network,
             data,
-            phases=[dense_phase(network, data, context)],
-            objective=objective_of(spec.distillation, teacher, data, context),
+            phases=[dense_phase(network, lesson, context)],
+            lesson=lesson,
             context=context,
         )

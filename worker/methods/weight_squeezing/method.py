@@ -26,8 +26,9 @@ from worker.modeling.anatomy import ANATOMIES, embedding
 from worker.modeling.selection import Selection, select
 from worker.modeling.subcloning import subclone
 from worker.training.initialisation import calibration_batches, random_network
+from worker.training.lesson import lesson_of
 from worker.training.loop import Phase, total_steps
-from worker.training.student import objective_of, rates_of, train_student
+from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights, GeneratedWeights, MatrixGenerator, TableGenerator
 
 
@@ -36,7 +37,7 @@ class WeightSqueezing:
         self, teacher: Teacher, data: TaskData, spec: WeightSqueezingSpec, context: RunContext
     ) -> Student:
         teacher.network.to(context.device)
-        network = self._starting_network(teacher, spec, context)
+        network = self._starting_network(teacher, data, spec, context)
         selection = select(
             teacher.network,
             calibration_batches(data, device=context.device),
@@ -46,11 +47,9 @@ class WeightSqueezing:
         )
         maps = initial_maps(teacher, network, data, selection, spec, context)
         generators = Generators(teacher, network, maps, spec)
-        objective = objective_of(
-            spec.distillation, teacher, data, context, projection=maps.embeddings.contiguous()
-        )
+        lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.embeddings.contiguous())
         rates = rates_of(context)
-        steps = total_steps(data.train, context.training)
+        steps = total_steps(lesson.split, context.training)
         dense_steps = round(steps * spec.dense_ratio)
 
         def squeezed() -> GeneratedWeights:
@@ -64,17 +63,17 @@ class WeightSqueezing:
         phases = [Phase("squeezing", steps - dense_steps, squeezed)]
         if dense_steps:
             phases.append(Phase("dense", dense_steps, lambda: DenseWeights(network, rates)))
-        student = train_student(network, data, phases=phases, objective=objective, context=context)
+        student = train_student(network, data, phases=phases, lesson=lesson, context=context)
         mapping = {"mapping_multiply_adds": generators.multiply_adds}
         return Student(network=student.network, metrics={**student.metrics, **mapping})
 
     def _starting_network(
-        self, teacher: Teacher, spec: WeightSqueezingSpec, context: RunContext
+        self, teacher: Teacher, data: TaskData, spec: WeightSqueezingSpec, context: RunContext
     ) -> PreTrainedModel:
         """The registered small model where a gate mixes with one, else a network to be filled."""
         if spec.gate is not None:
             return context.load_model(spec.gate.small_model).to(context.device)
-        return random_network(teacher, context)
+        return random_network(teacher, data, context)
 
 
 def initial_maps(
@@ -87,7 +86,7 @@ def initial_maps(
 ) -> InitialMaps:
     """The maps to start from; without a gate the network's other parameters are started as well."""
     # What is not mapped (biases, norms, the head) a gated student has from its small model.
-    target = network if spec.gate is None else random_network(teacher, context)
+    target = network if spec.gate is None else random_network(teacher, data, context)
     if spec.initial_map == "pca":
         batches = calibration_batches(data, device=context.device)
 

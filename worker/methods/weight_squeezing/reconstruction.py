@@ -24,7 +24,7 @@ from worker.methods.weight_squeezing.initial_maps import (
     selector,
 )
 from worker.methods.weight_squeezing.reparameterization import map_columns, map_rows
-from worker.modeling.anatomy import ANATOMIES, embedding, linear, norm
+from worker.modeling.anatomy import ANATOMIES, HeadParts, embedding, linear, norm
 from worker.modeling.calibration import Inputs, record
 from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
 from worker.modeling.selection import Selection
@@ -150,21 +150,58 @@ class _Reconstruction:
 
     def _fit_head(self) -> None:
         """Read the teacher's features from the student's, and its logits from the head's hidden layer."""
-        anatomy = self._anatomy
-        dense_t, dense_s = (linear(net, anatomy.head_dense) for net in (self._teacher, self._student))
-        classifier_t = linear(self._teacher, anatomy.classifier)
-        classifier_s = linear(self._student, anatomy.classifier)
-        values = record(self._teacher, self._batches, before=[anatomy.head_dense], after=[anatomy.classifier])
-        features_s = self._student_value(before=anatomy.head_dense)
-        read, offset = ridge_regression(features_s, values[f"> {anatomy.head_dense}"], ridge=_WRITE_RIDGE)
-        spread = classifier_t.weight - classifier_t.weight.mean(0)  # what tells the classes apart
+        head_t, head_s = self._anatomy.head_of(self._teacher), self._anatomy.head_of(self._student)
+        if head_s.norm is not None:
+            return self._fit_word_head(head_t, head_s)
+        if head_s.dense is not None:
+            self._fit_dense(head_t, head_s)
+        said = record(self._teacher, self._batches, after=[head_t.output])[f"{head_t.output} >"]
+        weight, bias = ridge_regression(self._student_value(before=head_s.output), said, ridge=_WRITE_RIDGE)
+        output_s = linear(self._student, head_s.output)
+        output_s.weight.copy_(weight)
+        output_s.bias.copy_(bias)
+        return None
+
+    def _fit_dense(self, head_t: HeadParts, head_s: HeadParts) -> None:
+        """The dense layer, of the features that tell the teacher's outputs apart."""
+        assert head_t.dense is not None
+        assert head_s.dense is not None
+        dense_t, dense_s = linear(self._teacher, head_t.dense), linear(self._student, head_s.dense)
+        output_t = linear(self._teacher, head_t.output)
+        features = record(self._teacher, self._batches, before=[head_t.dense])[f"> {head_t.dense}"]
+        read, offset = ridge_regression(
+            self._student_value(before=head_s.dense), features, ridge=_WRITE_RIDGE
+        )
+        several = output_t.out_features > 1
+        spread = output_t.weight - output_t.weight.mean(0) if several else output_t.weight
         kept = spread.abs().sum(0).topk(dense_s.out_features).indices.sort().values
         dense_s.weight.copy_(dense_t.weight[kept] @ read)
         dense_s.bias.copy_(dense_t.weight[kept] @ offset + dense_t.bias[kept])
-        hidden = self._student_value(before=anatomy.classifier)
-        weight, bias = ridge_regression(hidden, values[f"{anatomy.classifier} >"], ridge=_WRITE_RIDGE)
-        classifier_s.weight.copy_(weight)
-        classifier_s.bias.copy_(bias)
+
+    def _fit_word_head(self, head_t: HeadParts, head_s: HeadParts) -> None:
+        """What meets the word table, brought to where the student's table is read best.
+
+        Logits are E h of the teacher, E R h' of the student: h' is the regression that makes R h' come near h.
+        The dense layer gives it, but for the activation, before its norm.
+        """
+        assert head_t.dense is not None
+        assert head_t.norm is not None
+        assert head_s.dense is not None
+        assert head_s.norm is not None
+        values = record(self._teacher, self._batches, before=[head_t.dense], after=[head_t.norm])
+        read, offset = ridge_regression(
+            self._student_value(before=head_s.dense), values[f"> {head_t.dense}"], ridge=_WRITE_RIDGE
+        )
+        dense_t, dense_s = linear(self._teacher, head_t.dense), linear(self._student, head_s.dense)
+        rows = self._write  # (d, D)
+        dense_s.weight.copy_(rows @ dense_t.weight @ read)
+        dense_s.bias.copy_(rows @ (dense_t.weight @ offset + dense_t.bias))
+        norm_s = norm(self._student, head_s.norm)
+        goal = values[f"{head_t.norm} >"] @ self._write.T
+        gain, shift = fit_norm(self._student_value(before=head_s.norm), goal, eps=norm_s.eps)
+        norm_s.weight.copy_(gain)
+        norm_s.bias.copy_(shift)
+        linear(self._student, head_s.output).bias.copy_(linear(self._teacher, head_t.output).bias)
 
     def _read(self, layer: int, role: str, rows: Tensor, read: Tensor, offset: Tensor) -> None:
         """Place a matrix that reads the stream: the teacher's, on what the student has in its place."""

@@ -1,0 +1,88 @@
+"""What a network is worth on a split, by the metrics of the task.
+
+Shapes: P positions of a split, C outputs.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from app.core.errors import JobError
+from app.core.tasks import Task
+from worker.contracts import TaskData, TokenizedSplit
+from worker.data import collate, ordered_rows
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.metrics import MAIN_METRIC, METRICS, FloatArray
+from worker.modeling.answering import answer
+
+_BATCH_SIZE = 64
+
+
+def dev_score(
+    network: nn.Module, data: TaskData, *, device: torch.device, metric: str | None = None
+) -> float:
+    """The one number by which a training keeps its best step; higher is better."""
+    return measure(network, data.dev, data, device=device)[metric or MAIN_METRIC[data.task]]
+
+
+def measure(
+    network: nn.Module, split: TokenizedSplit, data: TaskData, *, device: torch.device
+) -> dict[str, float]:
+    """Every metric of the task on a labelled split.
+
+    Raises:
+        JobError: ``training_diverged``, when the logits are not all numbers.
+    """
+    if data.task == "masked_language_modeling":
+        return _word_metrics(network, split, pad_id=data.pad_id, device=device)
+    logits = predict_logits(network, split, pad_id=data.pad_id, device=device)
+    return quality(data.task, split, logits, labels=data.labels)
+
+
+def main_metric(split: TokenizedSplit, logits: FloatArray, data: TaskData) -> float:
+    """The task's main metric, from logits (P, C) at a split's positions."""
+    if data.task == "masked_language_modeling":
+        assert split.labels is not None
+        return float(np.mean(logits.argmax(axis=1) == split.labels))
+    return quality(data.task, split, logits, labels=data.labels)[MAIN_METRIC[data.task]]
+
+
+def quality(task: Task, split: TokenizedSplit, logits: FloatArray, *, labels: list[str]) -> dict[str, float]:
+    """Every metric of the task, from logits (P, C) at a split's positions.
+
+    Raises:
+        JobError: ``training_diverged``, when the logits are not all numbers.
+    """
+    if not np.isfinite(logits).all():
+        broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
+        raise _diverged(f"{broken} of {len(logits)} answers are")
+    return METRICS[task](split, logits, labels)
+
+
+@torch.inference_mode()
+def _word_metrics(
+    network: nn.Module, split: TokenizedSplit, *, pad_id: int, device: torch.device
+) -> dict[str, float]:
+    """Of masked words, batch by batch: their logits together would not fit into memory."""
+    total, hits, words = 0.0, 0, 0
+    was_training = network.training
+    network.eval()
+    for rows in ordered_rows(split.lengths, batch_size=_BATCH_SIZE):
+        batch = collate(split, rows, pad_id=pad_id, device=device)
+        assert batch.labels is not None
+        logits = answer(network, batch).logits
+        total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
+        hits += int((logits.argmax(1) == batch.labels).sum())
+        words += len(batch.labels)
+    network.train(was_training)
+    if not np.isfinite(total):
+        raise _diverged("Some answers are")
+    return {"accuracy": hits / words, "loss": total / words}
+
+
+def _diverged(what: str) -> JobError:
+    return JobError(
+        "training_diverged",
+        f"{what} not numbers. Lower training.learning_rate or raise training.warmup_ratio.",
+    )
