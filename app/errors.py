@@ -169,6 +169,8 @@ def _fault(item: dict[str, Any]) -> Fault:
     named = ""
     if path[:1] == ["method"] and len(path) > 2:
         named = f"method {path.pop(1)}: "
+    if path[:2] == ["target", "shape"] and len(path) > 2:
+        path.pop(2)
     place = f"{'.'.join(path[1:] if named else path)}: " if path else ""
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
     return Fault(detail=f"{named}{place}{message}", pointer="#/" + "/".join(escaped))

@@ -1,8 +1,8 @@
 """How many numbers a network of a given shape holds, group by group. Arithmetic only, no framework."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from app.core.tasks import Head
 
@@ -121,7 +121,20 @@ class BiLstmShape(_Frozen):
         return f"BiLSTM, embedding {self.embedding}, 2 x {self.hidden}, projection {self.projection}"
 
 
-AnyShape: TypeAlias = Shape | EncoderDecoderShape | BiLstmShape
+def _kind(shape: Any) -> str:
+    """Which shape is meant, so that a faulty one is told what is wrong with it and not with all three."""
+    names = shape if isinstance(shape, dict) else getattr(type(shape), "model_fields", ())
+    if "projection" in names:
+        return "bilstm"
+    return "encoder_decoder" if "encoder_layers" in names or "decoder_layers" in names else "encoder"
+
+
+AnyShape: TypeAlias = Annotated[
+    Annotated[Shape, Tag("encoder")]
+    | Annotated[EncoderDecoderShape, Tag("encoder_decoder")]
+    | Annotated[BiLstmShape, Tag("bilstm")],
+    Discriminator(_kind),
+]
 
 
 class ParameterCount(BaseModel):
@@ -211,7 +224,12 @@ class EncoderDecoderCard(BaseModel):
     vocabulary: int
     positions: int
 
-    def count(self, shape: EncoderDecoderShape | None = None, *, head: Head) -> ParameterCount:
+    def count(
+        self,
+        shape: EncoderDecoderShape | None = None,
+        *,
+        head: Head,  # noqa: ARG002 - its words are the table's
+    ) -> ParameterCount:
         """Parameters at ``shape`` (default: its own); positions are sines, the output's bias is fixed."""
         s = shape or self.shape
         encoder, decoder = s.encoder, s.decoder

@@ -26,21 +26,23 @@ class Target(BaseModel):
         default=None,
         gt=0,
         le=100_000,
-        description="Milliseconds of one text on the worker's CPU, in fp32, at most; measured when the job begins.",
+        description="Milliseconds of one text on the worker's CPU, in fp32, at most; measured when the job "
+        "begins.",
     )
     shape: AnyShape | None = Field(default=None, description="The student's dimensions themselves.")
     vocabulary: int | None = Field(
         default=None,
         ge=100,
         le=1_000_000,
-        description="Words to keep, the most frequent of the data set's; default: all. The tokenizer is trimmed "
-        "with the table.",
+        description="Words to keep, the most frequent of the data set's; default: all. The tokenizer is "
+        "trimmed with the table.",
     )
     embedding: int | None = Field(
         default=None,
         ge=4,
         le=4096,
-        description="Width of the word table, which a matrix then brings to the student's width; of encoders.",
+        description="Width of the word table, which a matrix then brings to the student's width; of "
+        "encoders.",
     )
 
     @model_validator(mode="after")
@@ -48,6 +50,7 @@ class Target(BaseModel):
         given = [name for name in BOUNDS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"give exactly one of {', '.join(BOUNDS[:-1])} and {BOUNDS[-1]}; got {', '.join(given) or 'none'}"
+                f"give exactly one of {', '.join(BOUNDS[:-1])} and {BOUNDS[-1]}; got "
+                f"{', '.join(given) or 'none'}"
             )
         return self

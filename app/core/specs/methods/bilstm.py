@@ -6,12 +6,13 @@ from app.core.specs.card import MethodCard, Spec
 
 
 class BiLstmSpec(Spec):
-    """Distils the teacher into a bidirectional LSTM, on unlabelled text where there is some (XtremeDistil)."""
+    """Distils the teacher into a bidirectional LSTM, on unlabelled text where there is some."""
 
     name: Literal["bilstm"]
     training: Literal["stagewise", "joint"] = Field(
         default="stagewise",
-        description="Representations, then logits, then labels, each unfreezing from the top; or all at once.",
+        description="Representations, then logits, then labels, each unfreezing from the top; or all at "
+        "once.",
     )
     gradual_unfreezing: bool = Field(
         default=True, description="Whether a stage begins with its new layer alone and goes down from there."

@@ -25,9 +25,9 @@ CARD = MethodCard(
         "https://arxiv.org/abs/1908.09355",
         "https://arxiv.org/abs/2012.15828",
     ],
-    when="When texts are many: the student learns from the teacher's softened predictions, on labelled texts and "
-    "on unlabelled ones where the data set has some. Patient and relation terms look inside the teacher. Also "
-    "the control for methods that start from the teacher's weights.",
+    when="When texts are many: the student learns from the teacher's softened predictions, on labelled "
+    "texts and on unlabelled ones where the data set has some. Patient and relation terms look inside "
+    "the teacher. Also the control for methods that start from the teacher's weights.",
     tasks=ALL_TASKS,
     data="labelled train and dev splits; unlabeled texts, where there are some, are learnt from as well",
 )

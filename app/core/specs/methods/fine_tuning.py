@@ -11,8 +11,8 @@ class FineTuningSpec(Spec):
 
 CARD = MethodCard(
     title="Fine-tuning",
-    when="To make a teacher: puts a head for the data set's task on an encoder and trains both, or goes on with "
-    "a translation model. It makes nothing smaller.",
+    when="To make a teacher: puts a head for the data set's task on an encoder and trains both, or goes on "
+    "with a translation model. It makes nothing smaller.",
     tasks=ALL_TASKS,
     targets=[],
     needs_head=False,

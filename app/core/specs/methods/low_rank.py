@@ -23,7 +23,7 @@ class LowRankSpec(Spec):
 CARD = MethodCard(
     title="Low-rank factorisation",
     papers=["https://arxiv.org/abs/2207.00112"],
-    when="As a control, or where depth and width must stay. More and thinner matrices: look at the latency, not "
-    "at the size alone.",
+    when="As a control, or where depth and width must stay. More and thinner matrices: look at the "
+    "latency, not at the size alone.",
     tasks=ENCODER_TASKS,
 )

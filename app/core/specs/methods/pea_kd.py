@@ -2,20 +2,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.core.specs.card import Bound, MethodCard, Spec
+from app.core.specs.card import MethodCard, Spec
 from app.core.specs.methods.terms import DistillationTerms
-
-_TARGETS: list[Bound] = ["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
 
 class PeaKdSpec(Spec):
-    """Runs each layer twice, query and key exchanged the second time, and pretrains on the teacher's judgement."""
+    """Runs each layer twice, query and key exchanged, and pretrains on the teacher's judgement."""
 
     name: Literal["pea_kd"]
     sharing: Literal["shuffled", "repeated", "paired", "upper_half"] = Field(
         default="shuffled",
-        description="The order for three layers: 1 2 3 1' 2' 3' (' is exchanged); 1 2 3 1 2 3; 1 1 2 2 3 3; and, for "
-        "six, 1 to 6 4' 5' 6'.",
+        description="The order for three layers: 1 2 3 1' 2' 3' (' is exchanged); 1 2 3 1 2 3; 1 1 2 2 3 "
+        "3; and, for six, 1 to 6 4' 5' 6'.",
     )
     pretraining_ratio: float = Field(
         default=0.3, ge=0, lt=1, description="Share of the steps spent on the teacher's predictions (PTP)."
@@ -29,8 +27,7 @@ class PeaKdSpec(Spec):
 CARD = MethodCard(
     title="Pea-KD",
     papers=["https://arxiv.org/abs/2009.14822"],
-    when="When parameters are dear and time is not: the student has few layers and runs each twice, so that it is "
-    "as slow as one of twice the depth.",
+    when="When parameters are dear and time is not: the student has few layers and runs each twice, so "
+    "that it is as slow as one of twice the depth.",
     tasks=["text_classification"],
-    targets=_TARGETS,
 )

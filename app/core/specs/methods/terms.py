@@ -11,7 +11,7 @@ Initialisation = Literal["random", "weight_copy", "weight_selection"]
 
 
 class DistillationTerms(Spec):
-    """The terms that a teacher adds to the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
+    """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
     Of translation, where a teacher is learnt from through its translations, only ``logits_weight`` counts:
     above 0 they are added to the data.
@@ -42,8 +42,8 @@ class DistillationTerms(Spec):
         default=0.0,
         ge=0,
         le=1000,
-        description="Weight of the KL between the relations among queries, keys and values of the last layers "
-        "(MiniLMv2, Wang et al., 2021).",
+        description="Weight of the KL between the relations among queries, keys and values of the last "
+        "layers (MiniLMv2, Wang et al., 2021).",
     )
     relation_heads: int | None = Field(
         default=None, ge=1, le=256, description="Of the relations; default: the teacher's heads."

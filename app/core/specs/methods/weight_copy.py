@@ -22,7 +22,7 @@ class WeightCopySpec(Spec):
 CARD = MethodCard(
     title="Weight subcloning",
     papers=["https://arxiv.org/abs/2312.09299"],
-    when="When steps are few: the cheapest start from the teacher. Also the control for methods that learn what "
-    "to take.",
+    when="When steps are few: the cheapest start from the teacher. Also the control for methods that learn "
+    "what to take.",
     tasks=ALL_TASKS,
 )

@@ -28,7 +28,7 @@ class WeightDistillationSpec(Spec):
 CARD = MethodCard(
     title="Weight Distillation",
     papers=["https://arxiv.org/abs/2009.09152"],
-    when="For translation with a deep encoder and a shallow or narrow decoder; encoders too. The teacher's depth "
-    "must be a multiple of the student's.",
+    when="For translation with a deep encoder and a shallow or narrow decoder; encoders too. The teacher's "
+    "depth must be a multiple of the student's.",
     tasks=ALL_TASKS,
 )

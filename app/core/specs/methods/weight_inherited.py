@@ -2,14 +2,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.core.specs.card import ENCODER_TASKS, Bound, MethodCard
+from app.core.specs.card import ENCODER_TASKS, MethodCard
 from app.core.specs.methods.terms import DensePhase, DistillationTerms
-
-_TARGETS: list[Bound] = ["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
 
 class WeightInheritedSpec(DensePhase):
-    """Trains compactors beside the teacher's matrices, prunes their rows and columns, merges what is left (WID)."""
+    """Trains compactors beside the teacher's matrices, prunes them and merges what is left (WID)."""
 
     name: Literal["weight_inherited"]
     strategy: Literal["dim", "head"] = Field(
@@ -35,5 +33,4 @@ CARD = MethodCard(
     when="To narrow a teacher and keep its depth. On masked_language_modeling it makes a small model for any "
     "task, to be fine-tuned; on any other task a student for just that.",
     tasks=ENCODER_TASKS,
-    targets=_TARGETS,
 )

@@ -7,7 +7,7 @@ from app.core.specs.methods.terms import DistillationTerms
 
 
 class WeightSelectionSpec(Spec):
-    """Starts the student from evenly spaced rows and columns of the teacher's first layers, then trains it."""
+    """Starts the student from evenly spaced rows and columns of the teacher, then trains it."""
 
     name: Literal["weight_selection"]
     distillation: DistillationTerms | None = Field(

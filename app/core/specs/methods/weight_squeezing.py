@@ -45,8 +45,8 @@ class WeightSqueezingSpec(DensePhase):
 CARD = MethodCard(
     title="Weight Squeezing",
     papers=["https://arxiv.org/abs/2010.06993"],
-    when="To carry over what the teacher knows with little data: the student's weights are learnt maps of the "
-    "teacher's. Gated, it starts from a small pretrained model. A step costs more than a plain one; the deployed "
-    "student costs nothing more.",
+    when="To carry over what the teacher knows with little data: the student's weights are learnt maps of "
+    "the teacher's. Gated, it starts from a small pretrained model. A step costs more than a plain "
+    "one; the deployed student costs nothing more.",
     tasks=ALL_TASKS,
 )
