@@ -1,0 +1,204 @@
+"""Whether a shape that a client gives is one that the method can make of the teacher."""
+
+from pydantic import ValidationError
+
+from app.core.errors import InvalidRequest
+from app.core.planning.families import divisors
+from app.core.shapes import (
+    AnyShape,
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
+from app.core.specs import (
+    BiLstmSpec,
+    DistillationSpec,
+    FineTuningSpec,
+    LowRankSpec,
+    MethodSpec,
+    PeaKdSpec,
+    ScratchSpec,
+    WeightDistillationSpec,
+    WeightInheritedSpec,
+)
+
+_SHAPE = "#/target/shape"
+
+
+def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
+    """Refuse a teacher whose weights are not where the method looks for them.
+
+    Raises:
+        InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights.
+    """
+    if isinstance(method, FineTuningSpec):
+        return
+    if isinstance(teacher, BiLstmCard):
+        what = "a BiLSTM"
+    elif not isinstance(teacher, EncoderCard) or not _reads_weights(method):
+        return
+    elif teacher.schedule is not None:
+        what = "a network that runs layers more than once"
+    elif teacher.shape.rank is not None or teacher.shape.embedding is not None:
+        what = f"a factorised network, {teacher.shape}"
+    else:
+        return
+    raise InvalidRequest(
+        "teacher_does_not_fit",
+        f"The teacher is {what}; {method.name} starts from a transformer with whole matrices. "
+        "Give the teacher that it was made of.",
+        pointer="#/teacher",
+    )
+
+
+def _reads_weights(method: MethodSpec) -> bool:
+    match method:
+        case ScratchSpec():
+            return False
+        case DistillationSpec():
+            return method.initialisation != "random"
+        case _:
+            return True
+
+
+def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape) -> None:
+    """Refuse a shape that the method cannot make, naming the dimension and what it could be.
+
+    Raises:
+        InvalidRequest: a dimension is larger than the teacher's, or differs where the method keeps it, or
+            does not divide where it groups.
+    """
+    match teacher, shape:
+        case Shape(), BiLstmShape():
+            if isinstance(method, BiLstmSpec):
+                _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
+        case Shape(), Shape():
+            _require_encoder(teacher, method, shape)
+        case EncoderDecoderShape(), EncoderDecoderShape():
+            _require_translator(teacher, method, shape)
+
+
+def _require_encoder(teacher: Shape, method: MethodSpec, shape: Shape) -> None:
+    for name in ("layers", "hidden", "heads", "ffn"):
+        _require_within(name, getattr(shape, name), getattr(teacher, name))
+    if shape.rank is not None and not isinstance(method, LowRankSpec):
+        raise InvalidRequest(
+            "wrong_shape",
+            f"{method.name} makes whole matrices. Leave rank out, or choose the method low_rank.",
+            pointer=f"{_SHAPE}/rank",
+        )
+    kept: tuple[str, ...] = ()
+    match method:
+        case LowRankSpec():
+            _require_rank(teacher, shape)
+            kept = ("layers", "hidden", "heads", "ffn")
+        case PeaKdSpec():
+            kept = ("hidden", "heads", "ffn")
+        case WeightInheritedSpec(strategy="dim"):
+            kept = ("layers", "heads")
+        case WeightInheritedSpec(strategy="head"):
+            kept = ("layers", "head_dim")
+        case WeightDistillationSpec():
+            _require_divisor("layers", shape.layers, teacher.layers)
+    for name in kept:
+        _require_same(name, getattr(shape, name), getattr(teacher, name), method)
+
+
+def _require_translator(teacher: EncoderDecoderShape, method: MethodSpec, shape: EncoderDecoderShape) -> None:
+    for prefix, ours, theirs in (
+        ("encoder", shape.encoder, teacher.encoder),
+        ("decoder", shape.decoder, teacher.decoder),
+    ):
+        depth = f"{prefix}_layers"
+        _require_within(depth, ours.layers, theirs.layers)
+        if isinstance(method, WeightDistillationSpec):
+            _require_divisor(depth, ours.layers, theirs.layers)
+        for name in ("hidden", "heads", "ffn"):
+            field = name if prefix == "encoder" else f"decoder_{name}"
+            _require_within(field, getattr(ours, name), getattr(theirs, name))
+
+
+def _require_within(name: str, ours: int, theirs: int) -> None:
+    if ours > theirs:
+        raise InvalidRequest(
+            "target_too_large",
+            f"The student's {name} ({ours}) is larger than the teacher's ({theirs}).",
+            pointer=f"{_SHAPE}/{name}",
+            largest=theirs,
+        )
+
+
+def _require_same(name: str, ours: int, theirs: int, method: MethodSpec, *, whose: str | None = None) -> None:
+    if ours == theirs:
+        return
+    place = "/hidden" if name == "head_dim" else f"/{name}"
+    what = "hidden / heads" if name == "head_dim" else name
+    strategy = f" with the strategy {method.strategy}" if isinstance(method, WeightInheritedSpec) else ""
+    raise InvalidRequest(
+        "wrong_shape",
+        f"{method.name}{strategy} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
+        pointer=_SHAPE + place,
+        expected=theirs,
+    )
+
+
+def _require_divisor(name: str, ours: int, theirs: int) -> None:
+    if theirs % ours:
+        raise InvalidRequest(
+            "depth_does_not_divide",
+            f"weight_distillation makes each layer of a group of as many teacher layers: {name} ({ours}) "
+            f"must divide the teacher's ({theirs}), as {', '.join(map(str, divisors(theirs)))} do.",
+            pointer=f"{_SHAPE}/{name}",
+            possible=divisors(theirs),
+        )
+
+
+def _require_rank(teacher: Shape, shape: Shape) -> None:
+    if shape.rank is None or shape.rank >= teacher.hidden:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"low_rank factorises the teacher's matrices: give a rank below {teacher.hidden}, "
+            f"not {shape.rank or 'none'}.",
+            pointer=f"{_SHAPE}/rank",
+        )
+
+
+def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
+    """The shape with the word table that the target asks for beside it.
+
+    Raises:
+        InvalidRequest: the two disagree, or it is no narrower than the shape.
+    """
+    if embedding is None:
+        return shape
+    if isinstance(shape, EncoderDecoderShape):
+        raise embedding_of_translator()
+    if shape.embedding is not None and shape.embedding != embedding:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"target.embedding is {embedding} and the shape's {shape.embedding}. Give one of them.",
+            pointer="#/target/embedding",
+        )
+    return _validated(shape, embedding)
+
+
+def _validated(shape: Shape | BiLstmShape, embedding: int) -> AnyShape:
+    try:
+        return type(shape).model_validate(shape.model_dump() | {"embedding": embedding})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(
+            "wrong_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding"
+        ) from None
+
+
+def embedding_of_translator() -> InvalidRequest:
+    return InvalidRequest(
+        "target_not_allowed",
+        "A translation model's word table is its output too and is not factorised. Leave target.embedding "
+        "out; target.vocabulary makes the table smaller.",
+        pointer="#/target/embedding",
+    )
