@@ -1,33 +1,7 @@
-"""Named entities as spans: from tags to entities, and how many were found.
+"""How many named entities were found."""
 
-The rules are seqeval's default ones, which those of the CoNLL script are: a tag I-X that does not go on an
-entity X begins one.
-"""
-
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
+from app.core.entities import spans
 from worker.contracts import IntArray
-
-
-class Span(NamedTuple):
-    """An entity: its kind, its first word, and the one after its last."""
-
-    kind: str
-    start: int
-    end: int
-
-
-def spans(tags: Sequence[str]) -> Iterator[Span]:
-    """The entities of one sentence's tags."""
-    kind, start = "", 0
-    for index, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
-            yield Span(kind, start, index)
-            kind = ""
-        if prefix != "O" and not kind:
-            kind, start = name, index
 
 
 def span_f1(
