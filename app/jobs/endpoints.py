@@ -8,9 +8,7 @@ from fastapi.sse import EventSourceResponse
 
 from app.core.db.jobs import get_job, list_events, list_jobs
 from app.core.errors import InvalidRequest
-from app.core.shapes import BYTES_PER_PARAMETER
-from app.core.specs import JobSpec
-from app.core.specs import METHOD_CARDS
+from app.core.specs import METHOD_CARDS, JobSpec
 from app.core.states import JobStatus
 from app.dependencies import Limit, Page, PageDep, QueueDep, SessionDep, page_of
 from app.jobs import service
@@ -127,15 +125,8 @@ def _bare(key: str) -> str:
 
 
 def _read_plan(plan: JobPlan) -> PlanRead:
-    card = plan.teacher.manifest.card
-    parameters = card.count(labels=len(plan.labels)).total
     return PlanRead(
-        teacher=PlannedTeacher(
-            id=plan.teacher.id,
-            shape=card.shape,
-            parameters=parameters,
-            size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
-        ),
+        teacher=None if plan.teacher is None else PlannedTeacher.of(plan.teacher, plan.head),
         student=plan.student,
         estimate=plan.estimate,
     )

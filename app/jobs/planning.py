@@ -1,4 +1,4 @@
-"""Do a teacher, a data set, a method and a target fit one another, and what comes of them?"""
+"""What would come of a job, if it can be run at all."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,19 @@ from sqlalchemy.orm import Session
 
 from app.core.db.datasets import get_dataset
 from app.core.db.models import Model, get_model
-from app.core.errors import Conflict, InvalidRequest
+from app.core.errors import InvalidRequest
 from app.core.manifest import DatasetManifest, ModelManifest
-from app.core.planning import Estimate, StudentPlan, estimate, plan_student
-from app.core.specs import JobSpec, Target, WeightSqueezingSpec
-from app.core.specs import METHOD_CARDS
+from app.core.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
+from app.core.specs import METHOD_CARDS, JobSpec, Target, WeightSqueezingSpec
+from app.core.tasks import Head
+from app.jobs.fitting import require_gate, require_method, require_splits, require_teacher
+from app.jobs.latency import TOKENS, estimate_latency_ms
 
 _SUSTAINED_GFLOPS = 200.0
 """Of two current CPU cores that train in bf16; accelerators do a hundred times as much."""
 
 _TOKENS_PER_WORD = 1.3  # of an English WordPiece vocabulary
-_SPECIAL_TOKENS = 3
+_SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,9 @@ class JobPlan:
 
     spec: JobSpec
     """As it will be stored: what was left open is decided."""
-    teacher: Model
-    labels: list[str]
+    teacher: Model | None
+    head: Head
+    """For the data set's task, on the teacher and all its words."""
     student: StudentPlan
     estimate: Estimate
 
@@ -39,62 +42,33 @@ def plan_job(session: Session, spec: JobSpec) -> JobPlan:
         InvalidRequest: they do not fit one another, or the target cannot be reached.
         Conflict: the teacher has no head for the task.
     """
-    teacher = get_model(session, spec.teacher, lock="share")
-    model = teacher.manifest
+    teacher = None if spec.teacher is None else get_model(session, spec.teacher, lock="share")
+    model = None if teacher is None else teacher.manifest
     data = get_dataset(session, spec.dataset, lock="share").manifest
-    _require_head(spec, model, data)
-    spec = _with_max_length(spec, model)
+    require_method(spec, data)
+    require_splits(data)
+    if model is not None:
+        require_teacher(spec, model, data)
+        spec = _with_max_length(spec, model)
+    card = None if model is None else model.card
+    head = Head.of(data.task, labels=len(data.labels), vocabulary=card.vocabulary if card else 1)
     target = _target(session, spec, model, data)
-    student = plan_student(model.card, target, labels=len(data.labels))
-    train = data.splits["train"]
-    texts = 2 if data.is_pair else 1
-    tokens = min(
-        spec.training.max_length, train.words["p50"] * _TOKENS_PER_WORD + _SPECIAL_TOKENS - 2 + texts
-    )
+    student = plan_student(card, spec.method, target, head=head, latency=estimate_latency_ms)
     return JobPlan(
         spec=spec,
         teacher=teacher,
-        labels=data.labels,
-        student=student,
+        head=head,
+        student=_with_caveat(student),
         estimate=estimate(
-            model.card.at(student.shape),
-            labels=len(data.labels),
-            rows=train.rows,
-            tokens_per_row=tokens,
+            student.card,
+            spec.method,
+            teacher=card if METHOD_CARDS[spec.method.name].needs_head else None,
+            head=head,
+            rows=data.splits["train"].rows,
+            row=_typical_row(spec, data),
             training=spec.training,
-            teacher=model.card if METHOD_CARDS[spec.method.name].needs_head else None,
             gflops=_SUSTAINED_GFLOPS,
         ),
-    )
-
-
-def _require_head(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> None:
-    if not METHOD_CARDS[spec.method.name].needs_head:
-        return
-    if model.labels is None:
-        raise Conflict(
-            "teacher_has_no_head",
-            f"The teacher is an encoder without a classifier, and {spec.method.name} learns from a trained "
-            "one. Run a job with the method fine_tuning first and take its student as teacher.",
-            teacher=spec.teacher,
-        )
-    _require_same_labels("teacher", model.labels, data.labels, pointer="#/dataset")
-
-
-def _require_same_labels(whose: str, theirs: list[str], ours: list[str], *, pointer: str) -> None:
-    if theirs == ours:
-        return
-    advice = "Register a data set with the same labels, or fine-tune a teacher on this one."
-    if sorted(theirs) == sorted(ours):
-        advice = (
-            "They are the same in another order: register the data set with 'labels' in the model's order."
-        )
-    raise InvalidRequest(
-        "label_mismatch",
-        f"The {whose} knows the labels {_some(theirs)}; the data set has {_some(ours)}. {advice}",
-        pointer=pointer,
-        model_labels=theirs,
-        dataset_labels=ours,
     )
 
 
@@ -113,21 +87,17 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
     return spec.model_copy(update={"training": training})
 
 
-def _target(session: Session, spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> Target | None:
-    if METHOD_CARDS[spec.method.name].keeps_size:
-        if spec.target is not None:
-            raise InvalidRequest(
-                "target_not_allowed",
-                f"{spec.method.name} keeps the model's size. Leave target out, or choose another method.",
-                pointer="#/target",
-            )
-        return None
-    if isinstance(spec.method, WeightSqueezingSpec) and spec.method.gate is not None:
-        return _gate_target(session, spec, spec.method.gate.small_model, model, data)
-    if spec.target is None:
+def _target(
+    session: Session, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
+) -> Target | None:
+    gate = spec.method.gate if isinstance(spec.method, WeightSqueezingSpec) else None
+    if gate is not None and teacher is not None:
+        return _gate_target(session, spec, gate.small_model, teacher, data)
+    card = METHOD_CARDS[spec.method.name]
+    if spec.target is None and not card.keeps_size:
         raise InvalidRequest(
             "target_required",
-            f"{spec.method.name} needs a target: compression_ratio, max_parameters, max_size_mb or shape.",
+            f"{spec.method.name} needs a target with one of {', '.join(card.targets)}.",
             pointer="#/target",
         )
     return spec.target
@@ -137,19 +107,8 @@ def _gate_target(
     session: Session, spec: JobSpec, small_id: str, teacher: ModelManifest, data: DatasetManifest
 ) -> Target:
     """A gate mixes two models weight by weight: the small one is the student's shape."""
-    pointer = "#/method/gate/small_model"
     small = get_model(session, small_id, lock="share").manifest
-    if small.labels is not None:
-        _require_same_labels("small model", small.labels, data.labels, pointer=pointer)
-    for name in ("architecture", "vocabulary", "positions", "token_types"):
-        ours, theirs = getattr(small.card, name), getattr(teacher.card, name)
-        if ours != theirs:
-            raise InvalidRequest(
-                "small_model_does_not_fit",
-                f"The small model's {name} is {ours}, the teacher's {theirs}. "
-                "A gate needs two models of one family with the same tokenizer.",
-                pointer=pointer,
-            )
+    require_gate(small, teacher, data)
     target = Target(shape=small.card.shape)
     if spec.target is not None and spec.target != target:
         raise InvalidRequest(
@@ -160,6 +119,27 @@ def _gate_target(
     return target
 
 
-def _some(labels: list[str], *, shown: int = 10) -> str:
-    more = f" and {len(labels) - shown} more" if len(labels) > shown else ""
-    return f"[{', '.join(labels[:shown])}{more}]"
+def _typical_row(spec: JobSpec, data: DatasetManifest) -> Row:
+    train = data.splits["train"]
+
+    def tokens(words: dict[str, int] | None, special: int) -> float:
+        if words is None:
+            return 0.0
+        return min(spec.training.max_length, words["p50"] * _TOKENS_PER_WORD + special)
+
+    return Row(
+        tokens=tokens(train.words, _SPECIAL_TOKENS + data.is_pair),
+        target_tokens=tokens(train.target_words, 1),
+    )
+
+
+def _with_caveat(student: StudentPlan) -> StudentPlan:
+    if student.latency_ms is None:
+        return student
+    caveat = Advice(
+        about="latency",
+        message=f"{student.latency_ms:.3g} ms is an estimate: the matrix products of one text of {TOKENS} "
+        "tokens, timed on the host of the API. When the job begins the worker measures networks of "
+        "such shapes, and may settle on another student.",
+    )
+    return student.model_copy(update={"advice": [caveat, *student.advice]})

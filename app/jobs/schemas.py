@@ -6,11 +6,21 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.core.db.jobs import Job, JobEvent
+from app.core.db.models import Model
 from app.core.planning import Estimate, StudentPlan
-from app.core.shapes import Shape
-from app.core.specs import JobSpec, MethodSpec, Precision, Target, TrainingSpec
-from app.core.specs import METHOD_CARDS, METHOD_SPECS, MethodCard
+from app.core.shapes import BYTES_PER_PARAMETER, AnyShape, Architecture
+from app.core.specs import (
+    METHOD_CARDS,
+    METHOD_SPECS,
+    JobSpec,
+    MethodCard,
+    MethodSpec,
+    Precision,
+    Target,
+    TrainingSpec,
+)
 from app.core.states import JobStatus
+from app.core.tasks import Head
 
 
 class MethodRead(MethodCard):
@@ -36,16 +46,29 @@ class PlannedTeacher(BaseModel):
     """The model that a job starts from."""
 
     id: str
-    shape: Shape
-    parameters: int = Field(description="With a head for the data set's labels.")
+    architecture: Architecture
+    shape: AnyShape
+    parameters: int = Field(description="With a head for the data set's task.")
     size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
+
+    @classmethod
+    def of(cls, model: Model, head: Head) -> "PlannedTeacher":
+        card = model.manifest.card
+        parameters = card.count(head=head).total
+        return cls(
+            id=model.id,
+            architecture=card.architecture,
+            shape=card.shape,
+            parameters=parameters,
+            size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
+        )
 
 
 class PlanRead(BaseModel):
     """What a job would do."""
 
     object: Literal["plan"] = "plan"
-    teacher: PlannedTeacher
+    teacher: PlannedTeacher | None = Field(description="Null where scratch makes a first model.")
     student: StudentPlan
     estimate: Estimate
 
@@ -78,7 +101,7 @@ class JobRead(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     attempt: int = Field(description="A job whose worker is lost is taken up again.")
-    teacher: str
+    teacher: str | None
     dataset: str
     method: MethodSpec
     target: Target | None
