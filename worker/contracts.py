@@ -46,8 +46,8 @@ class Teacher:
 class TokenizedSplit:
     """Texts as token ids, laid end to end.
 
-    A network is asked at positions: once a text, unless ``positions`` marks tokens (the first pieces of words,
-    masked words), or there are ``targets``, whose every token it is to write.
+    A network is asked at positions: once a text, unless ``positions`` marks tokens (the first pieces of
+    words, masked words), or there are ``targets``, whose every token it is to write.
 
     ``ids`` is (total tokens,), ``offsets`` (rows + 1,). ``type_ids``, as long as ``ids``, is None where every
     token is of the first type or the network knows only one.

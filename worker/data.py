@@ -22,9 +22,9 @@ _SORTED_BATCHES = 50
 class Batch:
     """One padded batch.
 
-    ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids (B, S).
-    ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is (P,) or
-    None; ``rows`` (B,) says where in the split the batch comes from.
+    ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids
+    (B, S). ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is
+    (P,) or None; ``rows`` (B,) says where in the split the batch comes from.
     """
 
     inputs: dict[str, Tensor]

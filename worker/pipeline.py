@@ -94,7 +94,7 @@ def compress(
             workdir / "teacher", request.teacher.manifest, task=dataset.task, labels=dataset.labels
         )
         head = Head.of(dataset.task, labels=len(dataset.labels), vocabulary=teacher.card.vocabulary)
-        card = teacher.card.at(plan_student(teacher.card, spec.target, head=head).shape)
+        card = plan_student(teacher.card, spec.method, spec.target, head=head).card
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
     bench = Bench(data=data, test=test, device=device)

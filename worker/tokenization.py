@@ -54,9 +54,8 @@ def tokenize_words(
     for row, encoding in enumerate(encodings):
         previous = None
         for word in encoding.word_ids:
-            is_first = word is not None and word != previous
-            positions.append(is_first)
-            if is_first and tags is not None:
+            positions.append(word is not None and word != previous)
+            if word is not None and word != previous and tags is not None:
                 labels.append(tags[row][word])
             previous = word
     return replace(
@@ -200,7 +199,9 @@ def _answers(labels: Sequence[float] | None) -> Answers | None:
     if labels is None:
         return None
     array = np.asarray(labels)
-    return array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32)
+    if np.issubdtype(array.dtype, np.integer):
+        return array.astype(np.int64)
+    return array.astype(np.float32)
 
 
 def _split_of(

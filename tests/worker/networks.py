@@ -15,7 +15,7 @@ from tests.tiny import (
     tiny_pair_examples,
     tiny_tokenizer,
 )
-from worker.contracts import TokenizedSplit
+from worker.contracts import TaskData, TokenizedSplit
 from worker.modeling.anatomy import ANATOMIES
 from worker.tokenization import tokenize
 
@@ -41,6 +41,20 @@ def dev_split(rows: int = 80, *, pairs: bool = False) -> TokenizedSplit:
         tokenizer=tiny_tokenizer(),
         max_length=64,
         token_types=pairs,
+    )
+
+
+def dev_data(split: TokenizedSplit | None = None) -> TaskData:
+    """A data set of one split."""
+    split = split or dev_split()
+    return TaskData(
+        task="text_classification",
+        train=split,
+        dev=split,
+        unlabeled=None,
+        labels=LABELS,
+        pad_id=0,
+        vocabulary=tiny_tokenizer().get_vocab_size(),
     )
 
 

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +9,28 @@ import torch
 from app.core.errors import JobError
 from app.core.manifest import OnnxExport
 from app.core.shapes import EncoderCard, Shape
+from app.core.tasks import Head
+from tests.tiny import LABELS
 from tests.worker.networks import classifier, dev_split
 from worker.data import collate
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits, quality
+from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import (
     accuracy,
     classification_metrics,
     confusion_matrix,
     macro_f1,
-    majority_baseline,
     matthews,
+    pearson,
+    spearman,
+    trivial_baseline,
 )
+from worker.evaluation.quality import quality
 from worker.evaluation.report import ModelReport, compare_models
 from worker.export.onnx_export import export_onnx
 
 CPU = torch.device("cpu")
+HEAD = Head(task="text_classification", outputs=2)
 
 
 def draw_labels(classes: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +94,21 @@ class TestMetrics:
 
     def test_classification_takes_the_largest_logit(self) -> None:
         logits = np.array([[0.1, 0.2, -3], [5, 1, 1], [0, 0, 1]], dtype=np.float32)
-        assert classification_metrics(np.array([1, 0, 0]), logits)["accuracy"] == pytest.approx(2 / 3)
+        split = replace(dev_split(3), labels=np.array([1, 0, 0]))
+        assert classification_metrics(split, logits, ["a", "b", "c"])["accuracy"] == pytest.approx(2 / 3)
 
-    def test_majority_baseline_is_the_share_of_the_largest_class(self) -> None:
-        assert majority_baseline(np.array([2, 2, 0, 1, 2])) == pytest.approx(0.6)
+    def test_baseline_is_the_share_of_the_largest_class(self) -> None:
+        split = replace(dev_split(5), labels=np.array([2, 2, 0, 1, 2]))
+        assert trivial_baseline("text_classification", split) == pytest.approx(0.6)
+
+    def test_correlations_are_those_of_the_textbook(self) -> None:
+        generator = np.random.default_rng(0)
+        scores = generator.integers(0, 6, 200).astype(np.float32)  # many ties
+        guesses = (scores + generator.normal(size=200)).astype(np.float32)
+        assert pearson(scores, guesses) == pytest.approx(np.corrcoef(scores, guesses)[0, 1], abs=1e-6)
+        ranks = [[(np.sum(v < x) + np.sum(v <= x) + 1) / 2 for x in v] for v in (scores, guesses)]
+        assert spearman(scores, guesses) == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-5)
+        assert spearman(scores, np.zeros_like(scores)) == 0
 
 
 class TestLogits:
@@ -122,8 +140,8 @@ class TestLogits:
         split = dev_split(4)
         logits = np.zeros((4, 2), dtype=np.float32)
         logits[2, 0] = fault
-        with pytest.raises(JobError, match="1 of 4 texts") as caught:
-            quality("text_classification", split, logits)
+        with pytest.raises(JobError, match="1 of 4 answers") as caught:
+            quality("text_classification", split, logits, labels=LABELS)
         assert caught.value.code == "training_diverged"
 
 
@@ -160,12 +178,12 @@ class TestReport:
                 latency_ms={"1": latency_ms},
             )
             return ModelReport.of(
-                card, labels=2, quality={"dev": {"accuracy": accuracy}}, exports={"fp32": export}
+                card, head=HEAD, quality={"dev": {"accuracy": accuracy}}, exports={"fp32": export}
             )
 
         teacher, student = report(card, 0.9, 800, 6.0), report(small, 0.81, 100, 1.5)
         ratios = compare_models(teacher, student, metric="accuracy")
-        assert ratios.parameters == card.count(labels=2).total / small.count(labels=2).total
+        assert ratios.parameters == card.count(head=HEAD).total / small.count(head=HEAD).total
         assert ratios.size == {"fp32": 8}
         assert ratios.latency == {"fp32": {"1": 4}}
         assert ratios.quality == {"dev": pytest.approx(0.9)}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.core.errors import JobError
-from tests.worker.networks import classifier, dev_split, shift_bias
+from tests.worker.networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
 from worker.data import collate, subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
@@ -87,7 +87,7 @@ class TestInt8:
     def test_is_smaller_embeddings_included_and_mostly_agrees(self, tmp_path: Path) -> None:
         network = classifier(tmp_path / "model", layers=2, hidden=64, ffn=256)
         paths = make_exports(network, ["fp32", "int8"], tmp_path)
-        exports = compare_exports(network, paths, dev_split(), task="text_classification", pad_id=0)
+        exports = compare_exports(network, paths, dev_data())
         tables = {
             tensor.name: tensor.data_type
             for tensor in onnx.load(paths["int8"]).graph.initializer
@@ -111,11 +111,11 @@ class TestParity:
         network = classifier(tmp_path / "model")
         paths = make_exports(network, ["fp32"], tmp_path)
         split = dev_split()
-        sound = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        sound = compare_exports(network, paths, dev_data(split))
         check_exports(sound, onnx_tolerance=1e-4, int8_min_agreement=0.9)
 
         shift_bias(paths["fp32"], 0.01)
-        broken = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        broken = compare_exports(network, paths, dev_data(split))
         with pytest.raises(JobError, match=r"1\.00e-02; the tolerance is 1\.00e-04") as caught:
             check_exports(broken, onnx_tolerance=1e-4, int8_min_agreement=0.9)
         assert caught.value.code == "onnx_parity_failed"
@@ -175,5 +175,5 @@ class TestParity:
         split = dev_split(32, pairs=True)
         assert split.type_ids is not None
         assert split.type_ids.any()
-        exports = compare_exports(network, paths, split, task="text_classification", pad_id=0)
+        exports = compare_exports(network, paths, dev_data(split))
         assert exports["fp32"].max_logit_difference < 1e-5

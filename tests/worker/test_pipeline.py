@@ -90,9 +90,11 @@ class TestSuccess:
         folder = fetch_model(shelf, manifest, tmp_path / "student")
         for name, entry in manifest.files.entries.items():
             assert FileEntry.of(folder / name) == entry
-        network = load_network(folder, manifest, labels=LABELS)
+        network = load_network(folder, manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == manifest.parameters
-        assert manifest.parameters == manifest.card.count(labels=2).total < teacher.manifest.parameters
+        assert (
+            manifest.parameters == manifest.card.count(head=manifest.head).total < teacher.manifest.parameters
+        )
         assert manifest.labels == LABELS
         assert manifest.max_length == 32
         assert manifest.exports["fp32"].max_logit_difference < 1e-4

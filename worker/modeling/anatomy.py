@@ -1,4 +1,4 @@
-"""Where the parts of an encoder lie, by family: the one table that maps roles to parameter names."""
+"""Where the parts of a network lie, by family: the one table that maps roles to parameter names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from transformers import (
     DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
+    MarianMTModel,
     PreTrainedModel,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
@@ -21,13 +22,14 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
-from app.core.shapes import Architecture
+from app.core.shapes import EncoderArchitecture, EncoderDecoderCard, ModelCard
 from app.core.tasks import Task
+from worker.modeling.marian import NarrowDecoderMarian
 
 
 @dataclass(frozen=True)
 class LayerParts:
-    """Module names inside one encoder layer."""
+    """Module names inside one layer; a decoder's reads the encoder between attention and ffn."""
 
     query: str
     key: str
@@ -37,6 +39,29 @@ class LayerParts:
     ffn_in: str
     ffn_out: str
     ffn_norm: str
+    cross_query: str = ""
+    cross_key: str = ""
+    cross_value: str = ""
+    cross_output: str = ""
+    cross_norm: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Module names of one list of layers."""
+
+    layers: str
+    """The list of layers."""
+    layer: LayerParts
+
+    def linear(self, network: nn.Module, layer: int, role: str) -> nn.Linear:
+        return linear(network, self.part_name(layer, role))
+
+    def norm(self, network: nn.Module, layer: int, role: str) -> nn.LayerNorm:
+        return norm(network, self.part_name(layer, role))
+
+    def part_name(self, layer: int, role: str) -> str:
+        return f"{self.layers}.{layer}.{getattr(self.layer, role)}"
 
 
 @dataclass(frozen=True)
@@ -53,8 +78,8 @@ class HeadParts:
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """Module names of the networks of one family."""
+class Anatomy(Stack):
+    """Module names of the encoders of one family."""
 
     encoder: str
     """The network below any head."""
@@ -62,24 +87,32 @@ class Anatomy:
     embeddings: tuple[str, ...]
     """The tables that are added up: words first."""
     embedding_norm: str
-    layers: str
-    """The list of layers."""
-    layer: LayerParts
     shape_fields: dict[str, str]
     """Our name of a dimension -> the config's."""
-
-    def linear(self, network: nn.Module, layer: int, role: str) -> nn.Linear:
-        return linear(network, self.part_name(layer, role))
-
-    def norm(self, network: nn.Module, layer: int, role: str) -> nn.LayerNorm:
-        return norm(network, self.part_name(layer, role))
-
-    def part_name(self, layer: int, role: str) -> str:
-        return f"{self.layers}.{layer}.{getattr(self.layer, role)}"
 
     def head_of(self, network: nn.Module) -> HeadParts:
         """The head that a network of this family has."""
         return next(head for head in self.heads.values() if type(network) is head.network)
+
+
+@dataclass(frozen=True)
+class EncoderDecoderAnatomy:
+    """Module names of the translation models of one family."""
+
+    encoder: Stack
+    decoder: Stack
+    shared_words: str
+    """The one word table, where there is one."""
+    encoder_words: str
+    decoder_words: str
+    shape_fields: dict[str, str]
+    """Our name of a dimension, dots included -> the config's."""
+
+    def word_tables(self, card: EncoderDecoderCard) -> dict[str, str]:
+        """The tables that a network of a card has, and the stack that each is the width of."""
+        if card.shape.shares_embeddings:
+            return {self.shared_words: "encoder"}
+        return {self.encoder_words: "encoder", self.decoder_words: "decoder"}
 
 
 def linear(network: nn.Module, name: str) -> nn.Linear:
@@ -136,7 +169,7 @@ def _heads(
     text_parts: tuple[str, str],
     word_parts: tuple[str, str, str],
 ) -> Mapping[Task, HeadParts]:
-    """The heads of a family: of whole texts (dense, output), of tokens, and of words (dense, norm, output)."""
+    """The heads of a family: of texts (dense, output), of tokens, and of words (dense, norm, output)."""
     of_text = HeadParts(text, dense=text_parts[0], output=text_parts[1])
     return {
         "text_classification": of_text,
@@ -151,7 +184,7 @@ def _heads(
 _ROBERTA_TEXT = ("classifier.dense", "classifier.out_proj")
 _ROBERTA_WORD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
 
-ANATOMIES: Final[dict[Architecture, Anatomy]] = {
+ANATOMIES: Final[dict[EncoderArchitecture, Anatomy]] = {
     "bert": _bert_like(
         "bert",
         _heads(
@@ -211,3 +244,53 @@ ANATOMIES: Final[dict[Architecture, Anatomy]] = {
         shape_fields={"layers": "n_layers", "hidden": "dim", "heads": "n_heads", "ffn": "hidden_dim"},
     ),
 }
+
+
+def _marian_layer(**cross: str) -> LayerParts:
+    return LayerParts(
+        query="self_attn.q_proj",
+        key="self_attn.k_proj",
+        value="self_attn.v_proj",
+        attention_output="self_attn.out_proj",
+        attention_norm="self_attn_layer_norm",
+        ffn_in="fc1",
+        ffn_out="fc2",
+        ffn_norm="final_layer_norm",
+        **cross,
+    )
+
+
+MARIAN: Final = EncoderDecoderAnatomy(
+    encoder=Stack(layers="model.encoder.layers", layer=_marian_layer()),
+    decoder=Stack(
+        layers="model.decoder.layers",
+        layer=_marian_layer(
+            cross_query="encoder_attn.q_proj",
+            cross_key="encoder_attn.k_proj",
+            cross_value="encoder_attn.v_proj",
+            cross_output="encoder_attn.out_proj",
+            cross_norm="encoder_attn_layer_norm",
+        ),
+    ),
+    shared_words="model.shared",
+    encoder_words="model.encoder.embed_tokens",
+    decoder_words="model.decoder.embed_tokens",
+    shape_fields={
+        "encoder_layers": "encoder_layers",
+        "hidden": "d_model",
+        "heads": "encoder_attention_heads",
+        "ffn": "encoder_ffn_dim",
+        "decoder_layers": "decoder_layers",
+        "decoder.hidden": "decoder_hidden",
+        "decoder.heads": "decoder_attention_heads",
+        "decoder.ffn": "decoder_ffn_dim",
+        "shares_embeddings": "share_encoder_decoder_embeddings",
+    },
+)
+
+
+def network_class(card: ModelCard, task: Task) -> type[PreTrainedModel]:
+    """The class of a card's networks for a task."""
+    if isinstance(card, EncoderDecoderCard):
+        return MarianMTModel if card.shape.shares_embeddings else NarrowDecoderMarian
+    return ANATOMIES[card.architecture].heads[task].network

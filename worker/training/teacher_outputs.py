@@ -79,7 +79,8 @@ def _within(offsets: IntArray, rows: IntArray) -> IntArray:
     """Where the elements of some rows lie, row after row."""
     lengths = np.diff(offsets)[rows]
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(offsets[rows], lengths) + within
+    where: IntArray = np.repeat(offsets[rows], lengths) + within
+    return where
 
 
 def _cached(

@@ -114,9 +114,11 @@ class GeneratedWeights:
         self._generators = nn.ModuleList(self._all())
         self._rates = rates
         self._made: dict[str, Tensor] = {}
+        # A table that is also the output's matrix is needed whole.
+        self._whole = {name for name in self._tables if _uses(network, self._parameters[name]) > 1}
         for name in self._tables:
             # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
-            self._embedding(name).sparse = True
+            self._embedding(name).sparse = name not in self._whole
 
     def groups(self) -> list[dict[str, Any]]:
         generated = self._matrices.keys() | self._tables.keys()
@@ -137,7 +139,8 @@ class GeneratedWeights:
             for index, (name, generator) in enumerate(self._tables.items()):
                 table = self._parameters[name].data
                 # Words come first; the tables after them (positions, token types) are small.
-                used = rows if index == 0 else torch.arange(len(table), device=table.device)
+                is_partial = index == 0 and name not in self._whole
+                used = rows if is_partial else torch.arange(len(table), device=table.device)
                 table[used] = generator(used)
 
     def pull_back(self) -> None:
@@ -147,7 +150,12 @@ class GeneratedWeights:
             gradients.append(self._parameters[name].grad)
         for name, generator in self._tables.items():
             gradient = self._parameters[name].grad
-            if gradient is not None:
+            if gradient is None:
+                continue
+            if name in self._whole:
+                outputs.append(generator(torch.arange(len(gradient), device=gradient.device)))
+                gradients.append(gradient)
+            else:
                 gradient = gradient.coalesce()
                 outputs.append(generator(gradient.indices()[0]))
                 gradients.append(gradient.values())
@@ -184,6 +192,11 @@ class GeneratedWeights:
         module = self._network.get_submodule(weight_name.removesuffix(".weight"))
         assert isinstance(module, nn.Embedding)
         return module
+
+
+def _uses(network: nn.Module, parameter: nn.Parameter) -> int:
+    """How many modules hold a parameter as their own."""
+    return sum(own is parameter for module in network.modules() for own in module.parameters(recurse=False))
 
 
 def dense_groups(parameters: Sequence[nn.Parameter], rates: Rates) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +37,13 @@ assert SETTINGS.keys() == methods.PLUGINS.keys()
 
 
 def compress(name: str, folder: Path, data: TaskData, **context: object) -> tuple[Student, MemoryContext]:
-    shape = TEACHER_SHAPE if name in KEEPS_SIZE else STUDENT_SHAPE
-    outside = MemoryContext(folder, shape=shape, **context)
+    outside = context_of(name, folder, **context)
     return run(name, make_teacher(folder / "model"), data, outside), outside
+
+
+def context_of(name: str, folder: Path, **options: Any) -> MemoryContext:
+    """The outside of a method, with the student that is planned for it."""
+    return MemoryContext(folder, shape=TEACHER_SHAPE if name in KEEPS_SIZE else STUDENT_SHAPE, **options)
 
 
 def run(name: str, teacher: Teacher, data: TaskData, context: MemoryContext) -> Student:
@@ -51,7 +56,7 @@ class TestEveryMethod:
     def test_student_is_a_plain_network_of_the_planned_size(self, name, tmp_path, data):
         student, context = compress(name, tmp_path, data, epochs=0.5)
         teacher = make_teacher(tmp_path / "card")
-        expected = teacher.card.count(context.shape, head=data.head).total
+        expected = context.card.count(head=data.head).total
         assert student.network.num_parameters() == expected
         assert not student.network.training
         assert type(student.network) is type(teacher.network)
@@ -92,23 +97,17 @@ class TestEveryMethod:
     @pytest.mark.parametrize("interrupt_at", [5, 13])
     def test_resumes_to_the_same_weights(self, name, tmp_path, data, interrupt_at):
         whole, _ = compress(name, tmp_path / "whole", data)
-        broken = MemoryContext(
-            tmp_path,
-            shape=TEACHER_SHAPE if name in KEEPS_SIZE else STUDENT_SHAPE,
-            checkpoint_every=4,
-            interrupt_at=interrupt_at,
-        )
+        broken = context_of(name, tmp_path, checkpoint_every=4, interrupt_at=interrupt_at)
         with pytest.raises(Interrupted):
             run(name, make_teacher(tmp_path / "model"), data, broken)
         assert broken.checkpoint is not None
-        resumed = MemoryContext(tmp_path, shape=broken.shape)
+        resumed = context_of(name, tmp_path)
         resumed.checkpoint = broken.checkpoint
         student = run(name, make_teacher(tmp_path / "model"), data, resumed)
         assert same_weights(whole.network, student.network)
 
     def test_learns(self, name, teacher, data, tmp_path):
-        shape = TEACHER_SHAPE if name in KEEPS_SIZE else STUDENT_SHAPE
-        context = MemoryContext(tmp_path, shape=shape, epochs=40, learning_rate=4e-3)
+        context = context_of(name, tmp_path, epochs=40, learning_rate=4e-3)
         fresh = Teacher(copy.deepcopy(teacher.network), teacher.tokenizer, teacher.card, teacher.digest)
         student = run(name, fresh, data, context)
         logits = predict_logits(student.network, data.dev, pad_id=0, device=torch.device("cpu"))

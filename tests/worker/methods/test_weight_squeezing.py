@@ -7,6 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from app.core.specs import FineTuningSpec, WeightSqueezingSpec
+from app.core.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_teacher
 from worker import methods
 from worker.data import collate
@@ -25,12 +26,16 @@ from worker.modeling.loading import build_network
 from worker.modeling.selection import select
 from worker.modeling.subcloning import subclone
 from worker.training.initialisation import calibration_batches, random_network
-from worker.training.objectives import label_loss
+from worker.training.objectives import LabelLoss
 from worker.training.weights import GeneratedWeights, Rates
 
 CPU = torch.device("cpu")
 SMALL_MODEL = "mdl_" + "0" * 26
 SPEC = WeightSqueezingSpec(name="weight_squeezing")
+
+
+HEAD = Head(task="text_classification", outputs=2)
+LABEL_LOSS = LabelLoss("text_classification")
 
 
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
@@ -106,11 +111,11 @@ class TestInitialMaps:
         shape = STUDENT_SHAPE.model_copy(update=shape)
         if shape.head_dim > teacher.card.shape.head_dim:
             shape = shape.model_copy(update={"hidden": 8})
-        context = MemoryContext(tmp_path, shape=shape)
+        context = MemoryContext(tmp_path, card=teacher.card.at(shape))
         selection = selection_for(teacher, data, shape)
-        subcloned = random_network(teacher, context)
+        subcloned = random_network(teacher, data, context)
         subclone(teacher.network, subcloned, teacher.card, shape, selection)
-        network = random_network(teacher, context)
+        network = random_network(teacher, data, context)
         maps = initial_maps(
             teacher,
             network,
@@ -162,11 +167,11 @@ class TestInitialMaps:
     @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
     def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, architecture):
         teacher = make_teacher(tmp_path, architecture)
-        context = MemoryContext(tmp_path)
+        context = MemoryContext(tmp_path, card=teacher.card.at(STUDENT_SHAPE))
         selection = selection_for(teacher, data)
         distances = {}
         for kind in ("select", "pca"):
-            network = random_network(teacher, context)
+            network = random_network(teacher, data, context)
             spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=kind)
             maps = initial_maps(teacher, network, data, selection, spec, context)
             as_started = logits_of(network, data)
@@ -184,7 +189,7 @@ class TestInitialMaps:
                 nn.init.ones_(module.weight)
         shape = teacher.card.shape
         context = MemoryContext(tmp_path, shape=shape)
-        network = random_network(teacher, context)
+        network = random_network(teacher, data, context)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map="pca")
         initial_maps(teacher, network, data, selection_for(teacher, data, shape), spec, context)
         layer = ANATOMIES["bert"].part_name(0, "query")
@@ -196,7 +201,7 @@ class TestInitialMaps:
 
 
 def make_student(teacher):
-    return build_network(teacher.network, teacher.card, STUDENT_SHAPE)
+    return build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
 
 
 def weights_of(teacher, network, maps):
@@ -260,7 +265,7 @@ class TestReparameterizedNetwork:
 
         weights.materialise(parts)
         for part in parts:
-            (label_loss(network, part) / micro_batches).backward()
+            (LABEL_LOSS(network, part) / micro_batches).backward()
         weights.pull_back()
         for parameter, gradient in zip(trained, expected, strict=True):
             assert torch.allclose(parameter.grad, gradient, atol=1e-6)

@@ -4,7 +4,15 @@ import torch
 from torch import nn
 
 from app.core.shapes import Shape
-from tests.worker.compression import STUDENT_SHAPE, TEACHER_SHAPE, MemoryContext, make_data, make_teacher
+from app.core.tasks import Head
+from tests.worker.compression import (
+    STUDENT_SHAPE,
+    TASK_LABELS,
+    TEACHER_SHAPE,
+    MemoryContext,
+    make_data,
+    make_teacher,
+)
 from worker.modeling.calibration import record
 from worker.modeling.loading import build_network
 from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
@@ -13,14 +21,17 @@ from worker.modeling.subcloning import subclone
 from worker.training.initialisation import calibration_batches
 
 CPU = torch.device("cpu")
+HEAD = Head(task="text_classification", outputs=2)
 
 
+@pytest.mark.parametrize("task", list(TASK_LABELS))
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
 @pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
-def test_planner_counts_what_the_network_holds(tmp_path, architecture, shape):
+def test_planner_counts_what_the_network_holds(tmp_path, architecture, shape, task):
     teacher = make_teacher(tmp_path, architecture)
-    network = build_network(teacher.network, teacher.card, shape)
-    assert network.num_parameters() == teacher.card.count(shape, labels=2).total
+    head = Head.of(task, labels=len(TASK_LABELS[task]), vocabulary=teacher.card.vocabulary)
+    network = build_network(teacher.network.config, teacher.card.at(shape), head)
+    assert network.num_parameters() == teacher.card.count(shape, head=head).total
 
 
 class TestMapLayers:
@@ -38,7 +49,7 @@ class TestMapLayers:
 class TestSubclone:
     def test_equals_copying_number_by_number(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        network = build_network(teacher.network, teacher.card, STUDENT_SHAPE)
+        network = build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         chosen = select(
             teacher.network, batches, card=teacher.card, student=STUDENT_SHAPE, layer_map="uniform"
@@ -62,7 +73,7 @@ class TestSubclone:
 
     def test_at_the_teachers_own_shape_is_the_teacher(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        network = build_network(teacher.network, teacher.card, TEACHER_SHAPE)
+        network = build_network(teacher.network.config, teacher.card, HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         chosen = select(
             teacher.network, batches, card=teacher.card, student=TEACHER_SHAPE, layer_map="uniform"

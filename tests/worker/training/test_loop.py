@@ -1,22 +1,29 @@
+import numpy as np
 import pytest
 import torch
 
 from app.core.errors import JobError
-from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_data, make_teacher
+from app.core.tasks import Head
+from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
+from worker.data import subset
 from worker.modeling.loading import build_network
+from worker.training.lesson import Lesson
 from worker.training.loop import Phase, train
-from worker.training.objectives import label_loss
+from worker.training.objectives import LabelLoss
 from worker.training.weights import DenseWeights, Rates
+
+HEAD = Head(task="text_classification", outputs=2)
+LABEL_LOSS = LabelLoss("text_classification")
 
 
 @pytest.fixture
 def network(tmp_path):
     teacher = make_teacher(tmp_path / "teacher")
     torch.manual_seed(0)
-    return build_network(teacher.network, teacher.card, STUDENT_SHAPE)
+    return build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
 
 
-def run(network, context, *, steps=16, evaluate=lambda _: 0.5, objective=label_loss, rate=1e-3):
+def run(network, context, *, steps=16, evaluate=lambda _: 0.5, objective=LABEL_LOSS, rate=1e-3):
     phase = Phase("training", steps, lambda: DenseWeights(network, Rates(rate, 0.01)))
     return train(
         network,
@@ -61,8 +68,105 @@ def test_micro_batches_add_up_to_the_whole_batch(network, tmp_path):
 
 def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):
     def broken(candidate, batch):
-        return label_loss(candidate, batch) * float("nan")
+        return LABEL_LOSS(candidate, batch) * float("nan")
 
     with pytest.raises(JobError, match="learning_rate") as caught:
         run(network, MemoryContext(tmp_path), objective=broken)
     assert caught.value.code == "training_diverged"
+
+
+class TestPhases:
+    def test_a_phase_has_rows_and_a_loss_of_its_own(self, network, tmp_path):
+        few = subset(make_data().train, np.arange(8))
+        seen = []
+
+        def objective(candidate, batch):
+            seen.append((len(batch.rows), int(batch.rows.max())))
+            return LABEL_LOSS(candidate, batch)
+
+        run_phases(
+            network,
+            MemoryContext(tmp_path),
+            [phase(network, 2, lesson=Lesson(few, objective)), phase(network, 2)],
+        )
+        assert seen == [(8, 7), (8, 7)]
+
+    def test_what_a_phase_measures_by_itself_never_chooses_the_student(self, network, tmp_path):
+        own, common, seen = iter([5.0, 9.0, 7.0]), iter([0.3, 0.1]), []
+
+        def measure(values):
+            def evaluate(candidate):
+                seen.append(flat(candidate))
+                return next(values)
+
+            return evaluate
+
+        first = phase(network, 8, evaluate=measure(own))
+        starts = []
+        second = Phase("second", 4, lambda: starts.append(flat(network)) or weights(network))
+        # Over twelve steps six evaluations: the first phase's end is one of them.
+        result = run_phases(
+            network, MemoryContext(tmp_path, evaluations=3), [first, second], evaluate=measure(common)
+        )
+        assert torch.equal(starts[0], seen[1])  # the first phase's best step, not its last
+        assert (result.best_quality, result.best_step) == (0.1, 12)
+        assert torch.equal(flat(network), seen[2])
+
+    def test_patience_ends_a_phase_and_goes_back(self, network, tmp_path):
+        qualities, seen, starts = iter([0.5, 0.4, 0.4, 0.6]), [], []
+
+        def evaluate(candidate):
+            seen.append(flat(candidate))
+            return next(qualities)
+
+        context = MemoryContext(tmp_path, evaluations=20)
+        phases = [
+            phase(network, 19, patience=2),
+            Phase("last", 1, lambda: starts.append(flat(network)) or weights(network)),
+        ]
+        result = run_phases(network, context, phases, evaluate=evaluate)
+        assert torch.equal(starts[0], seen[0])
+        assert result.best_step == result.steps == context.reports[-1][1] == 20
+        assert len(seen) == 4
+
+    @pytest.mark.parametrize("interrupt_at", [5, 6, 9])
+    def test_resumes_at_and_around_the_border_of_phases(self, network, tmp_path, interrupt_at):
+        start = {name: value.clone() for name, value in network.state_dict().items()}
+
+        def train_from_start(context):
+            network.load_state_dict(start)
+            phases = [phase(network, 5, patience=1), phase(network, 7)]
+            run_phases(network, context, phases, evaluate=lambda n: float(flat(n).square().mean()))
+            return flat(network)
+
+        whole = train_from_start(MemoryContext(tmp_path))
+        broken = MemoryContext(tmp_path, checkpoint_every=1, interrupt_at=interrupt_at)
+        with pytest.raises(Interrupted):
+            train_from_start(broken)
+        resumed = MemoryContext(tmp_path)
+        resumed.checkpoint = broken.checkpoint
+        assert torch.equal(train_from_start(resumed), whole)
+
+
+def weights(network):
+    return DenseWeights(network, Rates(1e-3, 0.01))
+
+
+def phase(network, steps, **options):
+    return Phase("phase", steps, lambda: weights(network), **options)
+
+
+def flat(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()]).clone()
+
+
+def run_phases(network, context, phases, *, evaluate=lambda _: 0.5):
+    return train(
+        network,
+        make_data().train,
+        phases=phases,
+        objective=LABEL_LOSS,
+        evaluate=evaluate,
+        pad_id=0,
+        context=context,
+    )

@@ -181,8 +181,8 @@ class _Reconstruction:
     def _fit_word_head(self, head_t: HeadParts, head_s: HeadParts) -> None:
         """What meets the word table, brought to where the student's table is read best.
 
-        Logits are E h of the teacher, E R h' of the student: h' is the regression that makes R h' come near h.
-        The dense layer gives it, but for the activation, before its norm.
+        The teacher's logits are E h, the student's E R h': h' is to come near h on the student's directions.
+        The dense layer reads what the teacher's reads; the norm, after the activation, is fitted.
         """
         assert head_t.dense is not None
         assert head_t.norm is not None

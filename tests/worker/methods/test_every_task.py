@@ -1,0 +1,63 @@
+"""Every method on every task that its card names: it trains, learns, saves and exports."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from app.core.specs import METHOD_CARDS, MethodSpec
+from app.core.tasks import Task
+from tests.worker.compression import MemoryContext, make_data, make_teacher, same_weights
+from tests.worker.methods.test_contract import SETTINGS, context_of
+from worker import methods
+from worker.data import subset
+from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.metrics import MAIN_METRIC
+from worker.evaluation.quality import dev_score, measure
+from worker.export.onnx_export import export_onnx
+
+CPU = torch.device("cpu")
+CASES = [
+    (name, task)
+    for name in SETTINGS
+    for task in METHOD_CARDS[name].tasks
+    if task not in ("text_classification", "translation")
+]
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
+    data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
+    context: MemoryContext = context_of(name, tmp_path, epochs=1)
+    spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": name, **SETTINGS[name]})
+    student = methods.load(name).compress(teacher, data, spec, context)
+    assert student.network.num_parameters() == context.card.count(head=data.head).total
+    losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
+    assert np.isfinite(losses).all()
+    assert np.isfinite(dev_score(student.network, data, device=CPU))
+
+    student.network.save_pretrained(tmp_path / "saved")
+    loaded = type(student.network).from_pretrained(tmp_path / "saved")
+    assert same_weights(student.network, loaded)
+    export_onnx(student.network, tmp_path / "student.onnx")
+    few = subset(data.dev, np.arange(16))
+    expected = predict_logits(student.network, few, pad_id=0, device=CPU)
+    exported = OnnxNetwork(tmp_path / "student.onnx").logits(few, pad_id=0)
+    assert expected.shape == (few.position_offsets[-1], data.head.outputs)
+    assert np.abs(expected - exported).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("task", "reached"),
+    [("text_regression", 0.6), ("token_classification", 0.9), ("masked_language_modeling", -3.6)],
+)
+def test_networks_learn_the_task(task: Task, reached: float, tmp_path: Path) -> None:
+    """By the main metric; of words, which are drawn at random, by the loss: it starts above 5."""
+    data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
+    context = context_of("fine_tuning", tmp_path, epochs=30, learning_rate=4e-3)
+    spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": "fine_tuning"})
+    student = methods.load("fine_tuning").compress(teacher, data, spec, context)
+    found = measure(student.network, data.dev, data, device=CPU)
+    assert (-found["loss"] if "loss" in found else found[MAIN_METRIC[task]]) > reached
