@@ -14,7 +14,8 @@ from app.core.errors import JobError
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
 from worker.contracts import IntArray, RunContext, TokenizedSplit
-from worker.data import Batch, batch_rows, collate
+from worker.data import batch_rows, collate
+from worker.training.lesson import Lesson
 from worker.training.objectives import Objective
 from worker.training.precision import autocast
 from worker.training.schedules import warmup_then_linear_decay
@@ -32,6 +33,20 @@ class Phase:
     steps: int
     begin: Callable[[], Weights]
     """Makes what trains from the network as the phase before left it."""
+    lesson: Lesson | None = None
+    """Its rows and its loss; None: the training's."""
+    evaluate: Callable[[nn.Module], float] | None = None
+    """What it keeps its best step by, higher is better; None: quality on dev. A phase with a measure of its
+    own leaves its best step to the next one, and no step before the end of the last such phase can be the
+    student."""
+    patience: int | None = None
+    """It ends after so many evaluations in a row without a new best step, which it goes back to; None: it
+    runs all its steps and leaves the last."""
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it leaves its best step, not its last."""
+        return self.evaluate is not None or self.patience is not None
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,7 @@ class TrainingResult:
     best_quality: float
     best_step: int
     steps: int
+    """Planned; a phase that ended early counts in full."""
     seconds_per_step: float
     """Median over the steps, evaluations left out."""
 
@@ -54,13 +70,25 @@ class _Progress:
     best_step: int = 0
     best: Mapping[str, Tensor] | None = None
     last_quality: float = -math.inf
+    stale_evaluations: int = 0
+    """Since the best step, within a phase."""
 
     def consider(self, network: nn.Module, quality: float) -> None:
         """Remember the network if it is the best so far."""
         self.last_quality = quality
+        self.stale_evaluations += 1
         if quality > self.best_quality:
             self.best_quality, self.best_step = quality, self.step
             self.best = {name: value.clone() for name, value in network.state_dict().items()}
+            self.stale_evaluations = 0
+
+    def go_back(self, network: nn.Module) -> None:
+        assert self.best is not None
+        network.load_state_dict(self.best)
+
+    def forget(self) -> None:
+        """What comes next is measured by something else."""
+        self.best_quality, self.best_step, self.best = -math.inf, 0, None
 
 
 def train(
@@ -77,9 +105,9 @@ def train(
 
     Args:
         network: what is trained, on the context's device.
-        split: the rows to train on.
-        phases: one after another; their steps add up to the whole.
-        objective: the loss of a batch.
+        split: the rows to train on, in phases without a lesson of their own.
+        phases: one after another; their steps add up to the whole. The last has no measure of its own.
+        objective: the loss of a batch, likewise.
         evaluate: quality on dev, higher is better.
         pad_id: fills up batches.
         context: the training spec, reports, checkpoints and cancellation.
@@ -88,94 +116,143 @@ def train(
         JobError: ``training_diverged`` when the loss is no longer finite.
         JobCancelled: the client has asked to stop.
     """
-    training = context.training
-    total_steps = sum(phase.steps for phase in phases)
-    evaluation_steps = {
-        math.ceil(total_steps * k / training.evaluations) for k in range(1, training.evaluations + 1)
-    }
-    progress = _Progress()
-    durations: list[float] = []
+    training = _Training(
+        network,
+        Lesson(split, objective),
+        total_steps=sum(phase.steps for phase in phases),
+        evaluate=evaluate,
+        pad_id=pad_id,
+        context=context,
+    )
     resumed = context.load_checkpoint()
     if resumed is not None:
-        progress = _Progress(**resumed["progress"])
+        training.progress = _Progress(**resumed["progress"])
     else:
-        torch.manual_seed(training.seed)
-
+        torch.manual_seed(context.training.seed)
     network.train()
     for phase, end in zip(phases, accumulate(phase.steps for phase in phases), strict=True):
-        start = end - phase.steps
-        if progress.step >= end:
-            continue
+        if training.progress.step < end:
+            training.run(phase, end=end, resumed=resumed)
+            resumed = None
+    training.progress.go_back(network)
+    network.eval()
+    return training.result()
+
+
+class _Training:
+    """One training, phase by phase."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        lesson: Lesson,
+        *,
+        total_steps: int,
+        evaluate: Callable[[nn.Module], float],
+        pad_id: int,
+        context: RunContext,
+    ) -> None:
+        self.progress = _Progress()
+        self._network = network
+        self._lesson = lesson
+        self._total_steps = total_steps
+        self._evaluate = evaluate
+        self._pad_id = pad_id
+        self._context = context
+        self._durations: list[float] = []
+        count = context.training.evaluations
+        self._evaluation_steps = {math.ceil(total_steps * k / count) for k in range(1, count + 1)}
+
+    def run(self, phase: Phase, *, end: int, resumed: dict[str, Any] | None) -> None:
+        """Take the steps of a phase up to ``end``, from where a checkpoint of it left off if there is one."""
+        network, progress, context = self._network, self.progress, self._context
+        lesson = phase.lesson or self._lesson
         weights = phase.begin()
         optimizer = torch.optim.AdamW(weights.groups(), fused=True)
         peaks = [group["lr"] for group in optimizer.param_groups]
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
         if resumed is not None:
             _restore(resumed, weights, optimizer)
-            resumed = None
-        for rows in _row_stream(split, training, first_step=progress.step, last_step=end):
+        else:
+            progress.stale_evaluations = 0
+            if phase.evaluate is not None:
+                progress.forget()
+        for rows in _row_stream(lesson.split, context.training, first_step=progress.step, last_step=end):
             context.check_cancelled()
             began = time.perf_counter()
-            factor = warmup_then_linear_decay(
-                progress.step - start, total_steps=phase.steps, warmup_ratio=training.warmup_ratio
-            )
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
-            batches = [
-                collate(split, part, pad_id=pad_id, device=context.device)
-                for part in _micro_batches(rows, training.micro_batch_size)
-            ]
-            loss = _step(network, batches, weights=weights, objective=objective, device=context.device)
-            nn.utils.clip_grad_norm_(trained, training.max_gradient_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+                group["lr"] = peak * self._rate(phase, progress.step - end + phase.steps)
+            loss = self._step(lesson, rows, weights=weights, optimizer=optimizer)
             progress.step += 1
-            durations.append(time.perf_counter() - began)
-
-            if progress.step % _REPORT_EVERY == 0 or progress.step == total_steps:
-                context.report(phase.name, progress.step, total_steps, loss=_finite(loss, progress.step))
-            if progress.step in evaluation_steps:
-                weights.fold()
-                progress.consider(network, evaluate(network))
-                context.report(phase.name, progress.step, total_steps, dev_quality=progress.last_quality)
-            if context.checkpoint_due():
+            self._durations.append(time.perf_counter() - began)
+            self._look(phase, loss, weights=weights, is_last=progress.step == end)
+            if phase.patience is not None and progress.stale_evaluations >= phase.patience:
+                progress.step = end
+                context.report(phase.name, progress.step, self._total_steps)
+                break
+            # At its end a phase leaves the network to the next one, whose weights may be others.
+            if context.checkpoint_due() and progress.step < end:
                 context.save_checkpoint(_checkpoint(progress, weights, optimizer))
         weights.release()
+        if phase.goes_back:
+            progress.go_back(network)
+        if phase.evaluate is not None:
+            progress.forget()
 
-    assert progress.best is not None
-    network.load_state_dict(progress.best)
-    network.eval()
-    return TrainingResult(
-        best_quality=progress.best_quality,
-        best_step=progress.best_step,
-        steps=total_steps,
-        seconds_per_step=sorted(durations)[len(durations) // 2] if durations else math.nan,
-    )
+    def result(self) -> TrainingResult:
+        durations = sorted(self._durations)
+        return TrainingResult(
+            best_quality=self.progress.best_quality,
+            best_step=self.progress.best_step,
+            steps=self._total_steps,
+            seconds_per_step=durations[len(durations) // 2] if durations else math.nan,
+        )
+
+    def _look(self, phase: Phase, loss: Tensor, *, weights: Weights, is_last: bool) -> None:
+        """Report and evaluate where it is time to."""
+        progress, context = self.progress, self._context
+        if progress.step % _REPORT_EVERY == 0 or progress.step == self._total_steps:
+            loss_now = _finite(loss, progress.step)
+            context.report(phase.name, progress.step, self._total_steps, loss=loss_now)
+        if progress.step not in self._evaluation_steps and not (is_last and phase.goes_back):
+            return
+        weights.fold()
+        evaluate, name = (
+            (self._evaluate, "dev_quality") if phase.evaluate is None else (phase.evaluate, "phase_quality")
+        )
+        progress.consider(self._network, evaluate(self._network))
+        values = {name: progress.last_quality}
+        context.report(phase.name, progress.step, self._total_steps, **values)
+
+    def _rate(self, phase: Phase, step: int) -> float:
+        ratio = self._context.training.warmup_ratio
+        return warmup_then_linear_decay(step, total_steps=phase.steps, warmup_ratio=ratio)
+
+    def _step(
+        self, lesson: Lesson, rows: IntArray, *, weights: Weights, optimizer: torch.optim.Optimizer
+    ) -> Tensor:
+        """One optimiser step on the mean loss over some rows; returns that loss."""
+        device, training = self._context.device, self._context.training
+        batches = [
+            collate(lesson.split, part, pad_id=self._pad_id, device=device)
+            for part in _micro_batches(rows, training.micro_batch_size)
+        ]
+        weights.materialise(batches)
+        total = torch.zeros((), device=device)
+        for batch in batches:
+            with autocast(device):
+                loss = lesson.objective(self._network, batch) * (len(batch.rows) / len(rows))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        weights.pull_back()
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, training.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return total
 
 
 def total_steps(split: TokenizedSplit, training: TrainingSpec) -> int:
     return step_count(rows=len(split), training=training)
-
-
-def _step(
-    network: nn.Module,
-    batches: Sequence[Batch],
-    *,
-    weights: Weights,
-    objective: Objective,
-    device: torch.device,
-) -> Tensor:
-    """Gradients of the mean loss over all rows of the batches, on what is trained; returns that loss."""
-    rows = sum(len(batch.rows) for batch in batches)
-    weights.materialise(batches)
-    total = torch.zeros((), device=device)
-    for batch in batches:
-        with autocast(device):
-            loss = objective(network, batch) * (len(batch.rows) / rows)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    weights.pull_back()
-    return total
 
 
 def _row_stream(
