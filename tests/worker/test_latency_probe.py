@@ -1,0 +1,75 @@
+"""A student's latency, measured before there is a student."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from app.core.planning import plan_student
+from app.core.shapes import EncoderCard, ModelCard, Shape
+from app.core.specs import ScratchSpec, Target
+from app.core.tasks import Head
+from tests.tiny import tiny_tokenizer
+from tests.worker.networks import classifier, dev_data
+from worker.latency_probe import LatencyProbe
+from worker.modeling.loading import build_network
+
+HEAD = Head(task="text_classification", outputs=2)
+TEACHER = EncoderCard(
+    architecture="bert",
+    shape=Shape(layers=6, hidden=256, heads=4, ffn=1024),
+    vocabulary=tiny_tokenizer().get_vocab_size(),
+    positions=64,
+    token_types=2,
+)
+
+
+class Builder:
+    """Builds what the job would, and remembers what it was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = classifier(folder).config
+        self.built: list[ModelCard] = []
+
+    def __call__(self, card: ModelCard, head: Head) -> PreTrainedModel:
+        self.built.append(card)
+        return build_network(self.config, card, head)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Builder:
+    return Builder(tmp_path / "model")
+
+
+def test_a_large_network_takes_longer(build, tmp_path):
+    probe = LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")
+    small = TEACHER.at(Shape(layers=1, hidden=64, heads=1, ffn=256))
+    assert 0 < probe(small, HEAD) < probe(TEACHER, HEAD)
+
+
+def test_each_is_measured_once(build, tmp_path):
+    known = tmp_path / "latencies.json"
+    first = LatencyProbe(build, dev_data(), known=known)(TEACHER, HEAD)
+    again = LatencyProbe(build, dev_data(), known=known)
+    assert again(TEACHER, HEAD) == first
+    assert len(build.built) == 1
+    again(TEACHER, HEAD.model_copy(update={"outputs": 3}))
+    assert len(build.built) == 2
+
+
+def test_the_job_s_own_draws_stay_as_they_were(build, tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(TEACHER, HEAD)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_plan_by_what_was_measured(build, tmp_path):
+    probe = LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")
+    limit_ms = probe(TEACHER, HEAD) / 2
+    target = Target(max_latency_ms=limit_ms)
+    plan = plan_student(TEACHER, ScratchSpec(name="scratch"), target, head=HEAD, latency=probe)
+    assert plan.latency_ms == probe(plan.card, HEAD) <= limit_ms
+    assert len(build.built) <= 1 + 7
