@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
-from app.core.shapes import EncoderArchitecture, EncoderDecoderCard, ModelCard
+from app.core.shapes import Architecture, EncoderDecoderCard, ModelCard
 from app.core.tasks import Task
 from worker.modeling.marian import NarrowDecoderMarian
 
@@ -184,7 +184,7 @@ def _heads(
 _ROBERTA_TEXT = ("classifier.dense", "classifier.out_proj")
 _ROBERTA_WORD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
 
-ANATOMIES: Final[dict[EncoderArchitecture, Anatomy]] = {
+ANATOMIES: Final[dict[Architecture, Anatomy]] = {
     "bert": _bert_like(
         "bert",
         _heads(

@@ -1,6 +1,7 @@
 """From a model folder to a network. The class comes from our table, never from what the folder says."""
 
 import json
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -8,10 +9,10 @@ from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
 from app.core.manifest import Files, ModelManifest
-from app.core.shapes import ModelCard
+from app.core.shapes import EncoderDecoderCard, ModelCard
 from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
-from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.anatomy import ANATOMIES, MARIAN, network_class
 
 TOKENIZER = "tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
@@ -36,9 +37,9 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     """The network in a folder, with a head for a task, in eval mode, fp32."""
     card = manifest.card
     head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
-    network_class = ANATOMIES[card.architecture].heads[task].network
-    config = with_labels(_config(folder, network_class), head, labels)
-    network = network_class.from_pretrained(
+    class_ = network_class(card, task)
+    config = with_labels(_config(folder, class_), head, labels)
+    network = class_.from_pretrained(
         folder,
         config=config,
         local_files_only=True,
@@ -64,16 +65,18 @@ def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreT
         card: the shape.
         head: what lies on top.
     """
-    anatomy = ANATOMIES[card.architecture]
+    anatomy = MARIAN if isinstance(card, EncoderDecoderCard) else ANATOMIES[card.architecture]
     values = config.to_dict() | {
-        field: getattr(card.shape, name) for name, field in anatomy.shape_fields.items()
+        field: attrgetter(name)(card.shape) for name, field in anatomy.shape_fields.items()
     }
     values["vocab_size"] = card.vocabulary
-    network_class = anatomy.heads[head.task].network
+    if isinstance(card, EncoderDecoderCard):
+        values["decoder_vocab_size"] = card.vocabulary
     labels = [config.id2label[i] for i in sorted(config.id2label)]
     if len(labels) != head.outputs:
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
-    return network_class(with_labels(type(config).from_dict(values), head, labels)).eval()
+    config = with_labels(type(config).from_dict(values), head, labels)
+    return network_class(card, head.task)(config).eval()
 
 
 def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> PretrainedConfig:
@@ -94,9 +97,9 @@ def _digest(files: Files) -> str:
     ).digest
 
 
-def _config(folder: Path, network_class: type[PreTrainedModel]) -> PretrainedConfig:
+def _config(folder: Path, class_: type[PreTrainedModel]) -> PretrainedConfig:
     values = json.loads((folder / "config.json").read_text())
-    config_class = network_class.config_class
+    config_class = class_.config_class
     assert config_class is not None
     for key in ("num_labels", "id2label", "label2id", "problem_type", "architectures"):
         values.pop(key, None)
