@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
-from app.core.shapes import Architecture, EncoderDecoderCard, ModelCard
+from app.core.shapes import Architecture, EncoderDecoderCard, EncoderDecoderShape, ModelCard
 from app.core.tasks import Task
 from worker.modeling.marian import NarrowDecoderMarian
 
@@ -108,11 +108,15 @@ class EncoderDecoderAnatomy:
     shape_fields: dict[str, str]
     """Our name of a dimension, dots included -> the config's."""
 
-    def word_tables(self, card: EncoderDecoderCard) -> dict[str, str]:
-        """The tables that a network of a card has, and the stack that each is the width of."""
-        if card.shape.shares_embeddings:
-            return {self.shared_words: "encoder"}
-        return {self.encoder_words: "encoder", self.decoder_words: "decoder"}
+    def word_table(self, shape: EncoderDecoderShape, stack: str) -> str:
+        """The table from which the encoder or the decoder reads."""
+        if shape.shares_embeddings:
+            return self.shared_words
+        return {"encoder": self.encoder_words, "decoder": self.decoder_words}[stack]
+
+    def word_tables(self, shape: EncoderDecoderShape) -> dict[str, str]:
+        """Each table once, and the stack whose width it has; the decoder's is the output's too."""
+        return {self.word_table(shape, stack): stack for stack in ("encoder", "decoder")}
 
 
 def linear(network: nn.Module, name: str) -> nn.Linear:

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 Inputs = Mapping[str, Tensor]
-"""Keyword arguments of a network: input_ids and attention_mask, (B, T) each, and what else it takes."""
+"""Keyword arguments of a network: input_ids and attention_mask, (B, T) each, and what else it takes.
+
+Of a network that writes: decoder_attention_mask (B, S) as well.
+"""
 
 
 def whole(values: Tensor) -> Tensor:
@@ -41,18 +44,20 @@ def record(
         ``"> name"`` for inputs and ``"name >"`` for outputs, each (K, width).
     """
     kept: dict[str, list[Tensor]] = {}
-    mask = torch.empty(0)
+    inputs: Inputs = {}
 
-    def store(key: str, values: Tensor) -> None:
+    def store(key: str, name: str, values: Tensor) -> None:
+        decodes = ".decoder." in name and "decoder_attention_mask" in inputs
+        mask = inputs["decoder_attention_mask" if decodes else "attention_mask"].bool()
         # A head sees one state a text, every other part one a token.
         there = values[mask] if values.ndim == mask.ndim + 1 else values
         kept.setdefault(key, []).append(keep(there))
 
     def hook_before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda _module, args: store(f"> {name}", args[0])
+        return lambda _module, args: store(f"> {name}", name, args[0])
 
     def hook_after(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda _module, _args, output: store(f"{name} >", output)
+        return lambda _module, _args, output: store(f"{name} >", name, output)
 
     hooks = [network.get_submodule(name).register_forward_pre_hook(hook_before(name)) for name in before]
     hooks += [network.get_submodule(name).register_forward_hook(hook_after(name)) for name in after]
@@ -60,7 +65,6 @@ def record(
     network.eval()
     try:
         for inputs in batches:
-            mask = inputs["attention_mask"].bool()
             network(**inputs)
     finally:
         for hook in hooks:

@@ -8,15 +8,15 @@ Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn
 width, heads, head width and ffn.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard, Shape
+from app.core.shapes import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
 from app.core.specs import LayerMap
-from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.anatomy import ANATOMIES, MARIAN, Stack
 from worker.modeling.calibration import Inputs, loudness, record
 
 
@@ -34,10 +34,26 @@ class Selection:
     """(h, j) for each student layer: dimensions kept within each kept head."""
     neurons: list[Tensor]
     """(f,) for each student layer."""
+    cross_heads: list[Tensor] = field(default_factory=list)
+    """Of a decoder: (h,) for each student layer's attention to the encoder."""
+    cross_head_dims: list[Tensor] = field(default_factory=list)
+    """Of a decoder: (h, j) for each student layer."""
 
     def context(self, layer: int, head_dim: int) -> Tensor:
         """Flat indices (h j,) into a teacher layer's concatenated heads of width ``head_dim``."""
         return (self.heads[layer][:, None] * head_dim + self.head_dims[layer]).flatten()
+
+    def cross_context(self, layer: int, head_dim: int) -> Tensor:
+        """The same for the attention to the encoder."""
+        return (self.cross_heads[layer][:, None] * head_dim + self.cross_head_dims[layer]).flatten()
+
+
+@dataclass(frozen=True)
+class StackSelections:
+    """What is kept of a translation model."""
+
+    encoder: Selection
+    decoder: Selection
 
 
 def map_layers(kind: LayerMap, *, teacher: int, student: int) -> list[int]:
@@ -74,28 +90,110 @@ def select(
     """
     anatomy, shape = ANATOMIES[card.architecture], card.shape
     layers = map_layers(layer_map, teacher=shape.layers, student=student.layers)
-    contexts = [anatomy.part_name(layer, "attention_output") for layer in layers]
-    inners = [anatomy.part_name(layer, "ffn_out") for layer in layers]
     streams = [
         anatomy.embedding_norm,
         *(anatomy.part_name(layer, "ffn_norm") for layer in range(shape.layers)),
     ]
-    values = record(teacher, batches, before=[*contexts, *inners], after=streams, keep=loudness)
+    values = record(teacher, batches, before=_inputs(anatomy, layers), after=streams, keep=loudness)
     scores = {key: rows.mean(0) for key, rows in values.items()}
-    heads, head_dims, neurons = [], [], []
-    for context, inner in zip(contexts, inners, strict=True):
-        by_head = scores[f"> {context}"].view(shape.heads, shape.head_dim)  # (n, k)
-        kept = _top(by_head.mean(1), student.heads)  # (h,)
-        heads.append(kept)
-        head_dims.append(by_head[kept].topk(student.head_dim).indices.sort().values)  # (h, j)
-        neurons.append(_top(scores[f"> {inner}"], student.ffn))
     residual = torch.stack([scores[f"{stream} >"] for stream in streams]).sum(0)  # (D,)
+    return _selection(
+        anatomy, scores, layers, residual=_top(residual, student.hidden), shape=shape, student=student
+    )
+
+
+def select_stacks(
+    teacher: nn.Module,
+    batches: Sequence[Inputs],
+    *,
+    card: EncoderDecoderCard,
+    student: EncoderDecoderShape,
+    layer_map: LayerMap,
+) -> StackSelections:
+    """The same of a translation model: the loudest heads and neurons, and residual dimensions by position.
+
+    What stands where a position is added cannot be chosen freely: a dimension's sine has a frequency of its
+    own in every width, so that each of the student's takes the teacher's of the nearest frequency.
+    """
+    shapes = {
+        "encoder": (card.shape.encoder, student.encoder),
+        "decoder": (card.shape.decoder, student.decoder),
+    }
+    stacks = {"encoder": MARIAN.encoder, "decoder": MARIAN.decoder}
+    layers = {
+        name: map_layers(layer_map, teacher=ours.layers, student=theirs.layers)
+        for name, (ours, theirs) in shapes.items()
+    }
+    before = [part for name, stack in stacks.items() for part in _inputs(stack, layers[name])]
+    values = record(teacher, batches, before=before, keep=loudness)
+    scores = {key: rows.mean(0) for key, rows in values.items()}
+    chosen = {
+        name: _selection(
+            stack,
+            scores,
+            layers[name],
+            residual=positional_dimensions(shapes[name][0].hidden, shapes[name][1].hidden),
+            shape=shapes[name][0],
+            student=shapes[name][1],
+        )
+        for name, stack in stacks.items()
+    }
+    return StackSelections(**chosen)
+
+
+def positional_dimensions(teacher: int, student: int) -> Tensor:
+    """The teacher dimension, (d,), whose sine or cosine is nearest in frequency to each of the student's.
+
+    Marian's sines fill the first half of a width, its cosines the second, each from fast to slow.
+    """
+    sines, cosines = (
+        _spread(length, count)
+        for length, count in (((teacher + 1) // 2, (student + 1) // 2), (teacher // 2, student // 2))
+    )
+    return torch.cat([sines, (teacher + 1) // 2 + cosines])
+
+
+def _spread(length: int, count: int) -> Tensor:
+    """``count`` different indices below ``length``, evenly spaced."""
+    return torch.arange(count) * length // count
+
+
+def _inputs(stack: Stack, layers: Sequence[int]) -> list[str]:
+    """The modules that read heads and neurons."""
+    roles = ["attention_output", "ffn_out", *(["cross_output"] if stack.layer.cross_output else [])]
+    return [stack.part_name(layer, role) for layer in layers for role in roles]
+
+
+def _selection(
+    stack: Stack,
+    scores: Mapping[str, Tensor],
+    layers: list[int],
+    *,
+    residual: Tensor,
+    shape: Shape,
+    student: Shape,
+) -> Selection:
+    """The loudest heads, dimensions within heads, and neurons of each layer."""
+
+    def heads(role: str) -> tuple[list[Tensor], list[Tensor]]:
+        kept, dims = [], []
+        for layer in layers:
+            by_head = scores[f"> {stack.part_name(layer, role)}"].view(shape.heads, shape.head_dim)  # (n, k)
+            kept.append(_top(by_head.mean(1), student.heads))  # (h,)
+            dims.append(by_head[kept[-1]].topk(student.head_dim).indices.sort().values)  # (h, j)
+        return kept, dims
+
+    own_heads, own_dims = heads("attention_output")
+    cross_heads, cross_dims = heads("cross_output") if stack.layer.cross_output else ([], [])
+    inners = [stack.part_name(layer, "ffn_out") for layer in layers]
     return Selection(
         layers=layers,
-        residual=_top(residual, student.hidden),
-        heads=heads,
-        head_dims=head_dims,
-        neurons=neurons,
+        residual=residual.to(own_heads[0].device),
+        heads=own_heads,
+        head_dims=own_dims,
+        neurons=[_top(scores[f"> {inner}"], student.ffn) for inner in inners],
+        cross_heads=cross_heads,
+        cross_head_dims=cross_dims,
     )
 
 

@@ -1,13 +1,14 @@
 """Copying selected rows and columns of a teacher into a student (weight subcloning, Samragh et al., 2023)."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
-from app.core.shapes import EncoderCard, Shape
-from worker.modeling.anatomy import ANATOMIES, HeadParts, embedding, linear, norm
-from worker.modeling.selection import Selection
+from app.core.shapes import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from worker.modeling.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
+from worker.modeling.selection import Selection, StackSelections
 
 
 @torch.no_grad()
@@ -41,8 +42,81 @@ def subclone(
         embedding(student, name).weight.copy_(embedding(teacher, name).weight[:, keep])
     _copy_norm(norm(teacher, anatomy.embedding_norm), norm(student, anatomy.embedding_norm), keep)
 
+    _copy_layers(
+        teacher,
+        student,
+        anatomy,
+        selection,
+        widths=(card.shape.head_dim, shape.head_dim),
+        reads=keep,
+        rescale=rescale,
+    )
+    _copy_head(teacher, student, anatomy.head_of(student), keep, rescale=rescale)
+
+
+@torch.no_grad()
+def subclone_stacks(
+    teacher: nn.Module,
+    student: nn.Module,
+    card: EncoderDecoderCard,
+    shape: EncoderDecoderShape,
+    selections: StackSelections,
+    *,
+    rescale: bool = True,
+) -> None:
+    """The same for a translation model; its arguments are those of ``subclone``."""
+    config: Any = student.config
+    for name, stack in (("encoder", MARIAN.encoder), ("decoder", MARIAN.decoder)):
+        ours, theirs = getattr(card.shape, name), getattr(shape, name)
+        selection: Selection = getattr(selections, name)
+        _copy_layers(
+            teacher,
+            student,
+            stack,
+            selection,
+            widths=(ours.head_dim, theirs.head_dim),
+            reads=selections.encoder.residual,
+            rescale=rescale,
+        )
+    # A decoder's states meet the output's words: a sum over fewer dimensions is to be as large as before.
+    growth = math.sqrt(card.shape.decoder.hidden / shape.decoder.hidden) if rescale else 1.0
+    for name, side in MARIAN.word_tables(shape).items():
+        keep = getattr(selections, side).residual
+        table = embedding(teacher, MARIAN.word_table(card.shape, side)).weight[:, keep]
+        # Marian multiplies what it looks up by the root of the width.
+        embedding(student, name).weight.copy_(growth * table if config.scale_embedding else table)
+    if not config.scale_embedding:
+        last = MARIAN.decoder.norm(student, shape.decoder_layers - 1, "ffn_norm")
+        last.weight.mul_(growth)
+        last.bias.mul_(growth)
+    student.get_buffer("final_logits_bias").copy_(teacher.get_buffer("final_logits_bias"))
+
+
+def _copy_layers(
+    teacher: nn.Module,
+    student: nn.Module,
+    stack: Stack,
+    selection: Selection,
+    *,
+    widths: tuple[int, int],
+    reads: torch.Tensor,
+    rescale: bool,
+) -> None:
+    """The layers of one stack.
+
+    Args:
+        teacher: copied from.
+        student: written to.
+        stack: where the layers lie.
+        selection: what is kept of them.
+        widths: of a head, in the teacher and in the student.
+        reads: the encoder's residual dimensions, which a decoder's attention to it reads.
+        rescale: whether matrices and queries are multiplied.
+    """
+    keep = selection.residual
+    temperature = math.sqrt(widths[1] / widths[0]) if rescale else 1.0
     for index, source in enumerate(selection.layers):
-        context = selection.context(index, card.shape.head_dim)
+        context = selection.context(index, widths[0])
         neurons = selection.neurons[index]
         ends = {
             "query": (context, keep),
@@ -52,22 +126,31 @@ def subclone(
             "ffn_in": (neurons, keep),
             "ffn_out": (keep, neurons),
         }
+        queries, norms = ["query"], ["attention_norm", "ffn_norm"]
+        if stack.layer.cross_query:
+            cross = selection.cross_context(index, widths[0])
+            ends |= {
+                "cross_query": (cross, keep),
+                "cross_key": (cross, reads),
+                "cross_value": (cross, reads),
+                "cross_output": (keep, cross),
+            }
+            queries.append("cross_query")
+            norms.append("cross_norm")
         for role, (rows, columns) in ends.items():
             _copy_linear(
-                anatomy.linear(teacher, source, role),
-                anatomy.linear(student, index, role),
+                stack.linear(teacher, source, role),
+                stack.linear(student, index, role),
                 rows,
                 columns,
                 rescale=rescale,
             )
-        temperature = math.sqrt(shape.head_dim / card.shape.head_dim) if rescale else 1.0
-        query = anatomy.linear(student, index, "query")
-        query.weight.mul_(temperature)
-        query.bias.mul_(temperature)
-        for role in ("attention_norm", "ffn_norm"):
-            _copy_norm(anatomy.norm(teacher, source, role), anatomy.norm(student, index, role), keep)
-
-    _copy_head(teacher, student, anatomy.head_of(student), keep, rescale=rescale)
+        for role in queries:
+            query = stack.linear(student, index, role)
+            query.weight.mul_(temperature)
+            query.bias.mul_(temperature)
+        for role in norms:
+            _copy_norm(stack.norm(teacher, source, role), stack.norm(student, index, role), keep)
 
 
 def _copy_head(

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard
+from app.core.shapes import EncoderCard, EncoderDecoderCard
 from app.core.specs import LayerMap
 from worker.contracts import RunContext, TaskData, Teacher
 from worker.data import collate
 from worker.modeling.calibration import Inputs
 from worker.modeling.loading import build_network
-from worker.modeling.selection import select
-from worker.modeling.subcloning import subclone
+from worker.modeling.selection import select, select_stacks
+from worker.modeling.subcloning import subclone, subclone_stacks
 
 CALIBRATION_TOKENS = 20_000
 """Enough for a regression on a thousand values, little enough to keep in memory."""
@@ -24,9 +24,16 @@ def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]
     enough = int(np.searchsorted(np.cumsum(data.train.lengths[shuffled]), CALIBRATION_TOKENS)) + 1
     chosen = shuffled[:enough]
     chosen = chosen[np.argsort(data.train.lengths[chosen], kind="stable")]
-    return [
-        collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device).inputs
+    batches = [
+        collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device)
         for i in range(0, len(chosen), _BATCH_SIZE)
+    ]
+    if data.task != "translation":
+        return [batch.inputs for batch in batches]
+    return [
+        {**batch.inputs, "decoder_attention_mask": batch.positions}
+        for batch in batches
+        if batch.positions is not None
     ]
 
 
@@ -41,14 +48,15 @@ def subcloned_network(
 ) -> PreTrainedModel:
     """A student of the planned shape that starts as the selected part of its teacher."""
     network = random_network(teacher, data, context)
-    assert isinstance(teacher.card, EncoderCard)
-    assert isinstance(context.card, EncoderCard)
-    selection = select(
-        teacher.network.to(context.device),
-        calibration_batches(data, device=context.device),
-        card=teacher.card,
-        student=context.card.shape,
-        layer_map=layer_map,
-    )
-    subclone(teacher.network, network, teacher.card, context.card.shape, selection, rescale=rescale)
+    batches = calibration_batches(data, device=context.device)
+    source = teacher.network.to(context.device)
+    match teacher.card, context.card:
+        case EncoderCard() as card, EncoderCard(shape=shape):
+            selection = select(source, batches, card=card, student=shape, layer_map=layer_map)
+            subclone(source, network, card, shape, selection, rescale=rescale)
+        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
+            selections = select_stacks(source, batches, card=card, student=shape, layer_map=layer_map)
+            subclone_stacks(source, network, card, shape, selections, rescale=rescale)
+        case _:
+            raise ValueError(f"{context.card} is no smaller {teacher.card.architecture}")
     return network
