@@ -2,25 +2,22 @@
 
 Runner threads share the work of a model. A free one takes all that is queued, tokenises it, sorts it by
 length, cuts it into runs of little padding, and leaves what it does not run itself to the others.
-A batch gains little on a CPU (measured on MiniLM-L6, int8, 25 tokens: 1.9 ms alone, 1.5 ms a text in a batch
-of 8 and of 32), while padding costs in full: so runs are short, and side by side, not one after the other.
 """
 
 import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Hashable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from threading import Condition, Thread
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import Gauge, Histogram
 
 from app.core.errors import Overloaded
-from app.inference.tokenizing import TextInput, TokenizedText
+from app.inference.predictor import Predictor, Run
+from app.inference.tokenizing import TextInput
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +27,6 @@ _PADDING = Histogram(
     "squeeze_predict_padding_ratio", "Share of padding in one run.", buckets=(0, 0.05, 0.1, 0.2, 0.4, 0.8)
 )
 
-_RUN_COST_TOKENS = 16
-"""What starting a run costs, in tokens: 7 to 18 for MiniLM-L6 and 3 x 192, int8 and fp32."""
-
-_FULL_RUN_TOKENS = 192
-"""From here on a longer run is no faster a token."""
-
-_MAX_RUN_TOKENS = 2048
-"""Bounds the memory of one run and how long others wait for it."""
-
 _PLANNED_BATCHES = 4
 """How many batches one plan looks at: more sort better, fewer keep closer to the order of arrival."""
 
@@ -46,25 +34,18 @@ _PLANNED_BATCHES = 4
 T = TypeVar("T", bound=Sized)
 
 
-class Classifier(Protocol):
-    """What the queue needs of a model; called from several threads at once."""
-
-    def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]: ...
-
-    def classify(self, texts: Sequence[TokenizedText]) -> npt.NDArray[np.float64]: ...
-
-
 @dataclass(eq=False, slots=True)
 class _Entry:
-    """Texts of one client. Everything but ``texts`` belongs to the event loop."""
+    """Texts of one client. Everything but ``texts`` and ``options`` belongs to the event loop."""
 
     texts: Sequence[TextInput]
-    answered: "asyncio.Future[list[list[float]]]"
-    rows: list[list[float]] = field(init=False)
+    options: Hashable
+    answered: "asyncio.Future[list[Any]]"
+    rows: list[Any] = field(init=False)
     missing: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rows = [[]] * len(self.texts)
+        self.rows = [None] * len(self.texts)
         self.missing = len(self.texts)
 
 
@@ -74,7 +55,7 @@ class _Item:
 
     entry: _Entry
     position: int
-    tokens: TokenizedText
+    tokens: Sized
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -83,8 +64,8 @@ class _Item:
 class BatchQueue:
     """Answers in the order of the texts; bounded; forgets those whose client has gone."""
 
-    def __init__(self, classifier: Classifier, *, name: str, runners: int, batch: int, limit: int) -> None:
-        self._classifier = classifier
+    def __init__(self, predictor: Predictor, *, name: str, runners: int, batch: int, limit: int) -> None:
+        self.predictor = predictor
         self._runners = runners
         self._batch = batch
         self._limit = limit
@@ -101,21 +82,21 @@ class BatchQueue:
         for thread in self._threads:
             thread.start()
 
-    async def classify(self, texts: Sequence[TextInput]) -> list[list[float]]:
-        """Probabilities of each text.
+    async def predict(self, texts: Sequence[TextInput], options: Hashable = None) -> list[Any]:
+        """What the model says of each text, run with these options.
 
         Raises:
             Overloaded: too many texts wait already.
         """
         self._admit(len(texts))
         pieces = deque(_pieces(texts, self._batch * _PLANNED_BATCHES))
-        under_way: deque[asyncio.Future[list[list[float]]]] = deque()
-        rows: list[list[float]] = []
+        under_way: deque[asyncio.Future[list[Any]]] = deque()
+        rows: list[Any] = []
         try:
             # Two pieces at a time keep the runners busy and let other clients in between.
             while pieces or under_way:
                 while pieces and len(under_way) < 2:
-                    under_way.append(self._submit(pieces.popleft()))
+                    under_way.append(self._submit(pieces.popleft(), options))
                 rows += await under_way[0]
                 under_way.popleft()
             return rows
@@ -163,8 +144,8 @@ class BatchQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _submit(self, texts: Sequence[TextInput]) -> "asyncio.Future[list[list[float]]]":
-        entry = _Entry(texts, self._loop.create_future())
+    def _submit(self, texts: Sequence[TextInput], options: Hashable) -> "asyncio.Future[list[Any]]":
+        entry = _Entry(texts, options, self._loop.create_future())
         with self._changed:
             self._entries.append(entry)
             self._changed.notify()
@@ -176,7 +157,7 @@ class BatchQueue:
             if not items:
                 continue
             try:
-                rows = self._classifier.classify([item.tokens for item in items]).tolist()
+                rows = self.predictor.run(_run_of(items))
             except BaseException as error:  # noqa: BLE001 - its clients get it; a thread that ends serves nobody
                 self._loop.call_soon_threadsafe(_fail, {item.entry for item in items}, error)
                 continue
@@ -219,28 +200,33 @@ class BatchQueue:
     def _plan(self, entries: Sequence[_Entry]) -> Iterator[list[_Item]]:
         wanted = [entry for entry in entries if not entry.answered.done()]
         try:
-            tokens = iter(self._classifier.encode([text for entry in wanted for text in entry.texts]))
+            tokens = iter(self.predictor.encode([text for entry in wanted for text in entry.texts]))
         except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
             self._loop.call_soon_threadsafe(_fail, set(wanted), error)
-            return iter(())
-        items = [
-            _Item(entry, position, next(tokens)) for entry in wanted for position in range(len(entry.texts))
-        ]
-        share = math.ceil(sum(map(len, items)) / self._runners)
-        return cut_runs(
-            sorted(items, key=len),
-            max_texts=self._batch,
-            max_tokens=min(_MAX_RUN_TOKENS, max(_FULL_RUN_TOKENS, share)),
-        )
+            return
+        by_options: dict[Hashable, list[_Item]] = {}
+        for entry in wanted:
+            items = by_options.setdefault(entry.options, [])
+            items += [_Item(entry, position, next(tokens)) for position in range(len(entry.texts))]
+        for options, items in by_options.items():
+            limits = self.predictor.limits(options)
+            share = math.ceil(sum(map(len, items)) / self._runners)
+            yield from cut_runs(
+                sorted(items, key=len),
+                max_texts=self._batch,
+                max_tokens=min(limits.most, max(limits.full, share)),
+                start_tokens=limits.start,
+            )
 
 
-def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int) -> Iterator[list[T]]:
+def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int, start_tokens: int) -> Iterator[list[T]]:
     """Cut texts sorted by length where padding would cost more than one more run.
 
     Args:
         items: shortest first.
         max_texts: of one run.
         max_tokens: of one run, padding included; a single text may be longer.
+        start_tokens: what one more run costs.
     """
     run: list[T] = []
     padding = 0
@@ -249,7 +235,7 @@ def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int) -> Iterator
         if run:
             padding += len(run) * (length - len(run[-1]))
             is_full = len(run) == max_texts or (len(run) + 1) * length > max_tokens
-            if is_full or padding > _RUN_COST_TOKENS:
+            if is_full or padding > start_tokens:
                 yield run
                 run, padding = [], 0
         run.append(item)
@@ -261,7 +247,15 @@ def _pieces(texts: Sequence[TextInput], size: int) -> Iterator[Sequence[TextInpu
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
-def _deliver(items: Sequence[_Item], rows: Sequence[list[float]]) -> None:
+def _run_of(items: Sequence[_Item]) -> Run[Any, Any]:
+    return Run(
+        texts=[item.tokens for item in items],
+        options=items[0].entry.options,
+        is_wanted=lambda number: not items[number].entry.answered.done(),
+    )
+
+
+def _deliver(items: Sequence[_Item], rows: Sequence[Any]) -> None:
     for item, row in zip(items, rows, strict=True):
         entry = item.entry
         entry.rows[item.position] = row

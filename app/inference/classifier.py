@@ -1,42 +1,70 @@
-"""One loaded model: an ONNX Runtime session and its tokenizer."""
+"""Models that say one thing of a text or a pair: its label, or a number."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
+from app.inference.network import OnnxNetwork
+from app.inference.parameters import ClassificationParameters, RegressionParameters
+from app.inference.predictor import Run, RunLimits
+from app.inference.schemas import Score
+from app.inference.scores import softmax
+from app.inference.tokenizing import TextInput, TokenizedText
 
-from app.inference.tokenizing import TextInput, TextTokenizer, TokenizedText
+_LIMITS = RunLimits()
+_SCORE = "score"
 
 
-class OnnxClassifier:
-    """Texts to probabilities; safe to use from several threads at once."""
+class Classifier:
+    """Probabilities of labels."""
 
-    def __init__(self, model: Path, tokenizer: Path, *, max_length: int, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Threads that wait by spinning take the cores from whatever else runs here: training, the event loop.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Both keep memory for every shape of input that was ever seen, and texts come in all shapes.
-        options.enable_mem_pattern = False
-        options.enable_cpu_mem_arena = False
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._inputs = [node.name for node in self._session.get_inputs()]
-        self._tokenizer = TextTokenizer(tokenizer, max_length=max_length)
+    takes_pairs: ClassVar[bool] = True
+    answers_one_alone: ClassVar[bool] = False
+
+    def __init__(self, network: OnnxNetwork, labels: Sequence[str]) -> None:
+        self._network = network
+        self._labels = labels
+
+    def options(self, _inputs: Sequence[TextInput], _parameters: ClassificationParameters) -> None:
+        return None
+
+    def limits(self, _options: None) -> RunLimits:
+        return _LIMITS
 
     def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
-        return self._tokenizer.encode(texts)
+        return self._network.tokenizer.encode(texts)
 
-    def classify(self, texts: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
-        """Probabilities, (texts, labels)."""
-        arrays = self._tokenizer.pad(texts)
-        (logits,) = self._session.run(["logits"], {name: arrays[name] for name in self._inputs})
-        return _softmax(logits.astype(np.float64))
+    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
+        """The probability of each label."""
+        probabilities: list[list[float]] = softmax(self._network.logits(run.texts)).tolist()
+        return probabilities
+
+    def answer(self, row: list[float], parameters: ClassificationParameters) -> list[Score]:
+        """Labels, best first."""
+        ranked = sorted(zip(row, self._labels, strict=True), key=lambda pair: -pair[0])
+        return [{"label": label, "score": probability} for probability, label in ranked[: parameters.top_k]]
 
 
-def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
-    return probabilities
+class Regressor:
+    """A number, in the form of a classifier's answer: so do clients of classifiers read it."""
+
+    takes_pairs: ClassVar[bool] = True
+    answers_one_alone: ClassVar[bool] = False
+
+    def __init__(self, network: OnnxNetwork) -> None:
+        self._network = network
+
+    def options(self, _inputs: Sequence[TextInput], _parameters: RegressionParameters) -> None:
+        return None
+
+    def limits(self, _options: None) -> RunLimits:
+        return _LIMITS
+
+    def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
+        return self._network.tokenizer.encode(texts)
+
+    def run(self, run: Run[TokenizedText, None]) -> list[float]:
+        numbers: list[float] = self._network.logits(run.texts)[:, 0].tolist()
+        return numbers
+
+    def answer(self, row: float, _parameters: RegressionParameters) -> list[Score]:
+        return [{"label": _SCORE, "score": row}]

@@ -27,22 +27,30 @@ _CLIENT_CLOSED_REQUEST = 499
 
 
 async def predict(request: Request) -> Response:
-    """Classify texts.
+    """Ask a model.
 
-    Answers a list for each input, in their order, and a single input like a list of one:
-    `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`. Labels come best first;
-    scores are a softmax. Texts longer than the model takes are cut. The first request loads the model.
+    It answers by its task, in the forms that clients of Hugging Face read; inputs in their order:
+
+    - text_classification: a list for each input, a single one as a list of one, labels best first, scores a
+      softmax: `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`.
+    - text_regression: the same form with one number, on the scale of the data set:
+      `[[{"label": "score", "score": 4.2}]]`.
+    - token_classification: named entities, which are `text[start:end]`, in the order of the text:
+      `[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; to a list of inputs a
+      list of such lists. With `aggregation_strategy` `none`: words with their tag, as `entity`.
+    - masked_language_modeling: words for the mask of the model's tokenizer, which stands in each text once,
+      best first: `[{"score": 0.5, "token": 2003, "token_str": "is", "sequence": "this is it."}]`; to a list
+      of inputs a list of such lists.
+    - translation: an object for each input, a single one in a list too:
+      `[{"translation_text": "Ein Hund."}]`.
+
+    Texts longer than the model takes are cut. The first request loads the model.
     """
     asked = _read(await request.body())
     runtime: InferenceRuntime = request.app.state.inference
     try:
         async with _cancelled_when_gone(request):
-            answers = await runtime.predict(
-                request.path_params["model_id"],
-                asked.inputs,
-                top_k=asked.parameters.top_k,
-                precision=asked.parameters.precision,
-            )
+            answers = await runtime.predict(request.path_params["model_id"], asked.inputs, asked.parameters)
     except ClientGone:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     return Response(to_json(answers), media_type="application/json")
@@ -127,7 +135,7 @@ def openapi_document() -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "A list of labels and scores for each input, in their order.",
+                "description": "By the model's task, in the order of the inputs.",
                 "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
             }
         },

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client import Gauge
 
@@ -15,12 +16,15 @@ from app.core.db.models import get_model
 from app.core.errors import Conflict, InvalidRequest, NotFound
 from app.core.manifest import ModelManifest
 from app.core.settings import Settings
-from app.core.shapes import EncoderCard
+from app.core.shapes import ModelCard
 from app.core.storage import Storage
+from app.core.tasks import Head, Task
 from app.inference.batching import BatchQueue
-from app.inference.classifier import OnnxClassifier
 from app.inference.model_files import ModelFiles
-from app.inference.schemas import Answers, Score
+from app.inference.opening import open_predictor
+from app.inference.parameters import Parameters, read_parameters
+from app.inference.predictor import Predictor
+from app.inference.schemas import Answers, Inputs
 from app.inference.tokenizing import TextInput
 
 logger = logging.getLogger(__name__)
@@ -31,7 +35,7 @@ _TRUSTED_S = 5.0
 """How long a row is believed without another look: so long a deleted model may still answer."""
 
 _PARAMETERS_PER_THREAD = 10_000_000
-"""Encoder parameters from which another thread pays for one prediction, measured at one text of 25 tokens.
+"""Parameters of layers from which another thread pays for one prediction, measured at one text of 25 tokens.
 
 Below it, waking the thread costs what it gains: runs side by side use the cores better.
 """
@@ -68,14 +72,9 @@ class InferenceRuntime:
         self._under_way: dict[Hashable, asyncio.Task[None]] = {}
 
     async def predict(
-        self,
-        model_id: str,
-        inputs: Sequence[TextInput],
-        *,
-        top_k: int | None = None,
-        precision: str | None = None,
+        self, model_id: str, inputs: Inputs, parameters: Mapping[str, Any] | None = None
     ) -> Answers:
-        """The labels of each input, best first.
+        """What the model says of each input, as its task has it.
 
         Scores of fp32 do not depend on what else runs at the same time. Dynamic int8 scales activations by
         the whole batch, so that its scores can: by up to some hundredths.
@@ -83,26 +82,26 @@ class InferenceRuntime:
         Args:
             model_id: a row of the registry.
             inputs: texts or pairs, answered in this order.
-            top_k: labels of each answer; default: all.
-            precision: one of the model's exports; default: fp32 where there is one.
+            parameters: of the model's task. The precision is by default fp32, where the model has it.
 
         Raises:
             NotFound: no such model.
             Conflict: the model has no ONNX export.
-            InvalidRequest: the model has none in this precision.
+            InvalidRequest: parameters or inputs do not fit the model or its task.
+            RequestValidationError: a parameter is out of bounds.
             Overloaded: too many texts wait for the model.
         """
         # Between finding the queue and queueing there is no await: it cannot be retired meanwhile.
         while (known := self._trusted(model_id)) is None:
             await self._once(model_id, lambda: self._look_up(model_id))
-        chosen = _choose_precision(model_id, known.manifest, precision)
-        key = (model_id, chosen)
+        task = _servable_task(model_id, known.manifest)
+        wanted = read_parameters(task, parameters or {})
+        precision = _choose_precision(model_id, known.manifest, wanted.precision)
+        key = (model_id, precision)
         while (queue := self._loaded.get(key)) is None:
-            await self._once(key, lambda: self._load(model_id, known.manifest, chosen))
+            await self._once(key, lambda: self._load(model_id, known.manifest, precision))
         self._loaded.move_to_end(key)
-        labels = known.manifest.labels
-        assert labels is not None
-        return [_scores(labels, row, top_k) for row in await queue.classify(inputs)]
+        return await _answer(queue, inputs, wanted, task)
 
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
@@ -152,10 +151,13 @@ class InferenceRuntime:
 
     async def _load(self, model_id: str, manifest: ModelManifest, precision: str) -> None:
         self._make_room(self._settings.inference_sessions - 1)
-        threads, runners = share_threads(self._settings.inference_threads or _cores(), manifest.card)
+        assert manifest.head is not None
+        threads, runners = share_threads(
+            self._settings.inference_threads or _cores(), manifest.card, manifest.head
+        )
         started = monotonic()
         try:
-            classifier = await asyncio.to_thread(self._open, manifest, precision, threads=threads)
+            predictor = await asyncio.to_thread(self._open, manifest, precision, threads=threads)
         except NotFound:
             raise NotFound("model", model_id) from None  # deleted since its row was read
         logger.info(
@@ -167,7 +169,7 @@ class InferenceRuntime:
             threads,
         )
         self._loaded[model_id, precision] = BatchQueue(
-            classifier,
+            predictor,
             name=f"predict-{model_id}-{precision}",
             runners=runners,
             batch=self._settings.inference_batch,
@@ -176,13 +178,9 @@ class InferenceRuntime:
         _LOADED.inc()
         self._make_room(self._settings.inference_sessions)
 
-    def _open(self, manifest: ModelManifest, precision: str, *, threads: int) -> OnnxClassifier:
-        return OnnxClassifier(
-            self._files.fetch(manifest.files, manifest.exports[precision].file),
-            self._files.fetch(manifest.files, "tokenizer.json"),
-            max_length=manifest.max_length,
-            threads=threads,
-        )
+    def _open(self, manifest: ModelManifest, precision: str, *, threads: int) -> Predictor:
+        fetch = partial(self._files.fetch, manifest.files)
+        return open_predictor(manifest, precision, fetch=fetch, threads=threads)
 
     def _make_room(self, sessions: int) -> None:
         while len(self._loaded) > sessions:
@@ -195,15 +193,29 @@ class InferenceRuntime:
         _LOADED.dec()
 
 
-def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None) -> str:
-    available = sorted(manifest.exports)
-    if not available:
+async def _answer(queue: BatchQueue, inputs: Inputs, parameters: Parameters, task: Task) -> Answers:
+    predictor = queue.predictor
+    if not predictor.takes_pairs:
+        _refuse_pairs(task, inputs.texts)
+    rows = await queue.predict(inputs.texts, predictor.options(inputs.texts, parameters))
+    answers = [predictor.answer(row, parameters) for row in rows]
+    is_alone = predictor.answers_one_alone and not inputs.is_list
+    return answers[0] if is_alone else answers
+
+
+def _servable_task(model_id: str, manifest: ModelManifest) -> Task:
+    if manifest.task is None or not manifest.exports:
         raise Conflict(
             "model_not_servable",
             f"Model {model_id} has no ONNX export: it was uploaded, or has no task head. Run a job with it "
             "as teacher (the method fine_tuning keeps its size): what comes out of a job is servable.",
             id=model_id,
         )
+    return manifest.task
+
+
+def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None) -> str:
+    available = sorted(manifest.exports)
     if wanted is None:
         return "fp32" if "fp32" in available else available[0]
     if wanted not in available:
@@ -216,15 +228,20 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
     return wanted
 
 
-def _scores(labels: Sequence[str], probabilities: Sequence[float], top_k: int | None) -> list[Score]:
-    ranked = sorted(zip(probabilities, labels, strict=True), key=lambda pair: -pair[0])
-    return [{"label": label, "score": probability} for probability, label in ranked[:top_k]]
+def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidRequest(
+                "pair_not_taken",
+                f"Input {position} is a pair; a model of {task} reads single texts. Send each for itself.",
+                pointer="#/inputs",
+                position=position,
+            )
 
 
-def share_threads(threads: int, card: EncoderCard) -> tuple[int, int]:
+def share_threads(threads: int, card: ModelCard, head: Head) -> tuple[int, int]:
     """Threads of one run, and how many runs go at once."""
-    encoder = card.count(labels=1).encoder
-    each = min(threads, max(1, encoder // _PARAMETERS_PER_THREAD))
+    each = min(threads, max(1, card.count(head=head).body // _PARAMETERS_PER_THREAD))
     return each, threads // each
 
 

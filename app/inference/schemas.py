@@ -1,10 +1,11 @@
-"""The body of a prediction, in the form that Hugging Face clients send."""
+"""The body of a prediction and its answers, in the forms that Hugging Face clients send and read."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.inference.parameters import AnyParameters
 from app.inference.tokenizing import TextInput
 
 MAX_INPUTS = 1024
@@ -18,7 +19,8 @@ _PAIR = {
     "additionalProperties": False,
 }
 _INPUTS_SCHEMA = {
-    "description": f"A text, a pair of texts, or a list of either: 1 to {MAX_INPUTS:,} inputs.",
+    "description": f"A text, a pair of texts, or a list of either: 1 to {MAX_INPUTS:,} inputs. Pairs are for "
+    "models of text_classification and text_regression.",
     "anyOf": [
         _TEXT,
         _PAIR,
@@ -27,14 +29,22 @@ _INPUTS_SCHEMA = {
 }
 
 
-def _read_inputs(value: object) -> list[TextInput]:
+class Inputs(NamedTuple):
+    """What is asked."""
+
+    texts: list[TextInput]
+    is_list: bool = True
+    """Whether the client sent a list, even of one."""
+
+
+def _read_inputs(value: object) -> Inputs:
     # By hand: a union of models and lists costs more than the prediction of a small student.
     items = value if isinstance(value, list) else [value]
     if not items:
         raise ValueError("the list is empty; give at least one text")
     if len(items) > MAX_INPUTS:
         raise ValueError(f"{len(items):,} inputs; one request takes at most {MAX_INPUTS:,}")
-    return [_read_input(item, position) for position, item in enumerate(items)]
+    return Inputs([_read_input(item, position) for position, item in enumerate(items)], items is value)
 
 
 def _read_input(item: object, position: int) -> TextInput:
@@ -59,42 +69,73 @@ def _check_length(text: str, position: int) -> str:
     return text
 
 
+def _read_parameters(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError('give an object: {"name": value, …}')  # noqa: TRY004 - pydantic reads ValueError
+    return value
+
+
 class Score(TypedDict):
-    """One label of an answer."""
+    """A label of a text, or the one number of text_regression, labelled `score`."""
 
     label: str
     score: float
 
 
-Answers: TypeAlias = list[list[Score]]
-"""For each input its labels, best first."""
+class Entity(TypedDict):
+    """A word with its tag."""
+
+    entity: str
+    score: float
+    word: str
+    start: int
+    end: int
 
 
-class PredictParameters(BaseModel):
-    """How the answer is given."""
+class EntityGroup(TypedDict):
+    """A named entity: its kind, the mean score of its words, and where it stands: text[start:end]."""
 
-    model_config = ConfigDict(extra="forbid")
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
 
-    top_k: int | None = Field(default=None, ge=1, description="Labels of each answer; default: all.")
-    precision: str | None = Field(
-        default=None,
-        description="`fp32` or `int8`, as the model was exported; default: fp32 where it exists. "
-        "int8 scales its activations by the whole batch: its scores can differ in the second decimal with "
-        "what else is asked at the same moment. fp32 scores do not depend on it.",
-        examples=["int8"],
-    )
-    function_to_apply: Literal["softmax"] | None = Field(
-        default=None,
-        description="Scores are always a softmax; the name is taken so that clients may send it.",
-    )
+
+class Fill(TypedDict):
+    """A word in the place of the mask."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+class Translation(TypedDict):
+    translation_text: str
+
+
+Answers: TypeAlias = (
+    list[list[Score]]
+    | list[EntityGroup]
+    | list[list[EntityGroup]]
+    | list[Entity]
+    | list[list[Entity]]
+    | list[Fill]
+    | list[list[Fill]]
+    | list[Translation]
+)
+"""By task. Entities and fills of one input come alone, those of a list as a list of lists."""
 
 
 class PredictRequest(BaseModel):
-    """Texts to classify."""
+    """Texts for a model, and how it is to answer."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"inputs": "A film to remember."}]}
     )
 
     inputs: Annotated[Any, PlainValidator(_read_inputs), WithJsonSchema(_INPUTS_SCHEMA)]
-    parameters: PredictParameters = Field(default_factory=PredictParameters)
+    parameters: Annotated[
+        dict[str, Any], PlainValidator(_read_parameters, json_schema_input_type=AnyParameters)
+    ] = Field(default_factory=dict, description="Those of the model's task.")

@@ -2,36 +2,39 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from app.inference.batching import BatchQueue, cut_runs
-from app.inference.classifier import OnnxClassifier
-from app.inference.tokenizing import TokenizedText
+from app.inference.classifier import Classifier
+from app.inference.network import OnnxNetwork
+from app.inference.predictor import Run
+from app.inference.tokenizing import TextTokenizer, TokenizedText
+from tests.app.inference.conftest import LABELS
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(64)]
 
 
-class HeldClassifier(OnnxClassifier):
+class HeldClassifier(Classifier):
     """A real model that notes its runs and does not start one before it may."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "model.fp32.onnx", folder / "tokenizer.json", max_length=62, threads=1)
+        tokenizer = TextTokenizer(folder / "tokenizer.json", max_length=62)
+        super().__init__(OnnxNetwork(folder / "model.fp32.onnx", tokenizer, threads=1), LABELS)
         self.may_run = threading.Event()
         self.runs: list[list[int]] = []
         self.error: BaseException = MemoryError("too long for this machine")
 
-    def classify(self, texts: Sequence[TokenizedText]) -> npt.NDArray[np.float64]:
+    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
         assert self.may_run.wait(10)
-        self.runs.append([len(text) for text in texts])
-        if any(len(text) > 60 for text in texts):
+        self.runs.append([len(text) for text in run.texts])
+        if any(len(text) > 60 for text in run.texts):
             raise self.error
-        return super().classify(texts)
+        return super().run(run)
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ async def end(queue: BatchQueue) -> None:
 def test_what_came_during_a_run_goes_together(classifier: HeldClassifier) -> None:
     async def scenario() -> None:
         queue = queue_of(classifier)
-        tasks = [asyncio.create_task(queue.classify([text])) for text in TEXTS[:20]]
+        tasks = [asyncio.create_task(queue.predict([text])) for text in TEXTS[:20]]
         await asyncio.sleep(0.05)  # the first is being run, the others wait
         classifier.may_run.set()
         await asyncio.gather(*tasks)
@@ -69,10 +72,10 @@ def test_what_came_during_a_run_goes_together(classifier: HeldClassifier) -> Non
 def test_texts_of_a_client_who_left_are_not_run(classifier: HeldClassifier) -> None:
     async def scenario() -> None:
         queue = queue_of(classifier)
-        first = asyncio.create_task(queue.classify(TEXTS[:1]))
+        first = asyncio.create_task(queue.predict(TEXTS[:1]))
         await asyncio.sleep(0.05)
-        gone = asyncio.create_task(queue.classify(TEXTS[1:60]))
-        stays = asyncio.create_task(queue.classify(TEXTS[60:63]))
+        gone = asyncio.create_task(queue.predict(TEXTS[1:60]))
+        stays = asyncio.create_task(queue.predict(TEXTS[60:63]))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
@@ -90,7 +93,7 @@ def test_long_list_lets_others_in_between(classifier: HeldClassifier) -> None:
     order: list[str] = []
 
     async def ask(queue: BatchQueue, name: str, texts: list[str]) -> None:
-        await queue.classify(texts)
+        await queue.predict(texts)
         order.append(name)
 
     async def scenario() -> None:
@@ -111,8 +114,8 @@ def test_answers_keep_their_order(classifier: HeldClassifier, runners: int) -> N
 
     async def scenario() -> None:
         queue = queue_of(classifier, runners=runners)
-        alone = [(await queue.classify([text]))[0] for text in TEXTS]
-        together = await queue.classify(TEXTS * 5)
+        alone = [(await queue.predict([text]))[0] for text in TEXTS]
+        together = await queue.predict(TEXTS * 5)
         assert together == [pytest.approx(row, abs=1e-6) for row in alone * 5]
         await end(queue)
 
@@ -133,17 +136,17 @@ def test_failed_run_fails_its_clients_alone(
 
     async def scenario() -> None:
         queue = queue_of(classifier)
-        first = asyncio.create_task(queue.classify(TEXTS[:1]))
+        first = asyncio.create_task(queue.predict(TEXTS[:1]))
         await asyncio.sleep(0.05)
-        failing = asyncio.create_task(queue.classify([" ".join(TEXTS), TEXTS[1]]))
-        fine = asyncio.create_task(queue.classify(TEXTS[2:4]))
+        failing = asyncio.create_task(queue.predict([" ".join(TEXTS), TEXTS[1]]))
+        fine = asyncio.create_task(queue.predict(TEXTS[2:4]))
         await asyncio.sleep(0)
         classifier.may_run.set()
         with pytest.raises(met):
             await failing
         assert len(await first) == 1
         assert len(await fine) == 2
-        assert len(await queue.classify(TEXTS[:2])) == 2
+        assert len(await queue.predict(TEXTS[:2])) == 2
         await end(queue)
 
     asyncio.run(scenario())
@@ -152,7 +155,7 @@ def test_failed_run_fails_its_clients_alone(
 def test_closed_queue_answers_what_it_has(classifier: HeldClassifier) -> None:
     async def scenario() -> None:
         queue = queue_of(classifier, runners=2)
-        task = asyncio.create_task(queue.classify(TEXTS))
+        task = asyncio.create_task(queue.predict(TEXTS))
         await asyncio.sleep(0.02)
         queue.close()
         assert queue.is_running
@@ -166,18 +169,20 @@ def test_closed_queue_answers_what_it_has(classifier: HeldClassifier) -> None:
 class TestCutRuns:
     def test_loses_nothing_and_keeps_bounds(self) -> None:
         lengths = sorted(np.random.default_rng(0).integers(2, 300, 500).tolist())
-        runs = list(cut_runs([[0] * n for n in lengths], max_texts=32, max_tokens=1000))
+        runs = list(cut_runs([[0] * n for n in lengths], max_texts=32, max_tokens=1000, start_tokens=16))
         assert [len(text) for run in runs for text in run] == lengths
         assert max(map(len, runs)) <= 32
         assert all(len(run) * len(run[-1]) <= 1000 for run in runs if len(run) > 1)
 
     def test_equal_lengths_go_together(self) -> None:
-        runs = list(cut_runs([[0] * 10] * 30, max_texts=32, max_tokens=1000))
+        runs = list(cut_runs([[0] * 10] * 30, max_texts=32, max_tokens=1000, start_tokens=16))
         assert [len(run) for run in runs] == [30]
 
     def test_a_long_text_does_not_pad_short_ones(self) -> None:
-        runs = list(cut_runs([[0] * 5] * 7 + [[0] * 50], max_texts=32, max_tokens=1000))
+        runs = list(cut_runs([[0] * 5] * 7 + [[0] * 50], max_texts=32, max_tokens=1000, start_tokens=16))
         assert [len(run) for run in runs] == [7, 1]
 
     def test_a_text_beyond_the_bound_runs_alone(self) -> None:
-        assert [len(run) for run in cut_runs([[0] * 50] * 2, max_texts=32, max_tokens=40)] == [1, 1]
+        assert [
+            len(run) for run in cut_runs([[0] * 50] * 2, max_texts=32, max_tokens=40, start_tokens=16)
+        ] == [1, 1]

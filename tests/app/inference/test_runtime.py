@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from prometheus_client import REGISTRY
@@ -18,6 +18,7 @@ from app.core.storage import Storage
 from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
 from app.inference.runtime import share_threads
+from app.inference.schemas import Inputs
 from tests.app.inference.conftest import Register
 from tests.tiny import tiny_examples
 
@@ -51,6 +52,10 @@ def loads(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]
         yield lambda: [str(record.args[0]) for record in caplog.records if record.msg.startswith("loaded")]
 
 
+async def ask(runtime: InferenceRuntime, model_id: str, texts: list[str], **parameters: Any) -> Any:
+    return await runtime.predict(model_id, Inputs(texts), parameters)
+
+
 def loaded_models() -> float:
     return REGISTRY.get_sample_value("squeeze_predict_loaded_models") or 0
 
@@ -61,7 +66,7 @@ def test_first_requests_load_a_model_once(
     model_id = register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        answers = await asyncio.gather(*(runtime.predict(model_id, [TEXTS[0]]) for _ in range(20)))
+        answers = await asyncio.gather(*(ask(runtime, model_id, [TEXTS[0]]) for _ in range(20)))
         assert all(answer == answers[0] for answer in answers)
 
     run(scenario)
@@ -74,8 +79,8 @@ def test_load_goes_on_when_its_first_client_leaves(
     model_id = register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        first = asyncio.create_task(runtime.predict(model_id, [TEXTS[0]]))
-        second = asyncio.create_task(runtime.predict(model_id, [TEXTS[0]]))
+        first = asyncio.create_task(ask(runtime, model_id, [TEXTS[0]]))
+        second = asyncio.create_task(ask(runtime, model_id, [TEXTS[0]]))
         await asyncio.sleep(0)
         first.cancel()
         assert await second
@@ -96,11 +101,11 @@ class TestFewSessions:
 
         async def scenario(runtime: InferenceRuntime) -> None:
             for model_id in (first, second, first, third):
-                await runtime.predict(model_id, [TEXTS[0]])
+                await ask(runtime, model_id, [TEXTS[0]])
                 assert loaded_models() <= 2
-            await runtime.predict(first, [TEXTS[0]])
+            await ask(runtime, first, [TEXTS[0]])
             assert loads() == [first, second, third]
-            await runtime.predict(second, [TEXTS[0]])
+            await ask(runtime, second, [TEXTS[0]])
             assert loads() == [first, second, third, second]
 
         run(scenario)
@@ -113,9 +118,9 @@ class TestFewSessions:
 
         async def scenario(runtime: InferenceRuntime) -> None:
             for precision in ("fp32", "int8"):
-                await runtime.predict(model_id, [TEXTS[0]], precision=precision)
-            await runtime.predict(other, [TEXTS[0]])
-            await runtime.predict(model_id, [TEXTS[0]], precision="int8")
+                await ask(runtime, model_id, [TEXTS[0]], precision=precision)
+            await ask(runtime, other, [TEXTS[0]])
+            await ask(runtime, model_id, [TEXTS[0]], precision="int8")
 
         run(scenario)
         assert loads() == [model_id, model_id, other]
@@ -124,9 +129,9 @@ class TestFewSessions:
         models = [register() for _ in range(4)]
 
         async def scenario(runtime: InferenceRuntime) -> None:
-            expected = {model_id: await runtime.predict(model_id, TEXTS) for model_id in models}
+            expected = {model_id: await ask(runtime, model_id, TEXTS) for model_id in models}
             for _ in range(3):
-                answers = await asyncio.gather(*(runtime.predict(model_id, TEXTS) for model_id in models))
+                answers = await asyncio.gather(*(ask(runtime, model_id, TEXTS) for model_id in models))
                 assert [[len(answer) for answer in one] for one in answers] == [[3] * len(TEXTS)] * 4
                 assert dict(zip(models, answers, strict=True)).keys() == expected.keys()
 
@@ -136,11 +141,11 @@ class TestFewSessions:
         models = [register() for _ in range(3)]
 
         async def scenario(runtime: InferenceRuntime) -> None:
-            await runtime.predict(models[0], [TEXTS[0]])
-            long = asyncio.create_task(runtime.predict(models[0], TEXTS * 100))
+            await ask(runtime, models[0], [TEXTS[0]])
+            long = asyncio.create_task(ask(runtime, models[0], TEXTS * 100))
             await asyncio.sleep(0)
             for model_id in models[1:]:
-                await runtime.predict(model_id, [TEXTS[0]])
+                await ask(runtime, model_id, [TEXTS[0]])
             assert len(await long) == len(TEXTS) * 100
 
         run(scenario)
@@ -155,12 +160,12 @@ class TestFullQueue:
         model_id = register()
 
         async def scenario(runtime: InferenceRuntime) -> None:
-            await runtime.predict(model_id, [TEXTS[0]])
+            await ask(runtime, model_id, [TEXTS[0]])
             results = await asyncio.gather(
-                *(runtime.predict(model_id, TEXTS[:3]) for _ in range(3)), return_exceptions=True
+                *(ask(runtime, model_id, TEXTS[:3]) for _ in range(3)), return_exceptions=True
             )
             assert [isinstance(result, Overloaded) for result in results] == [False, True, True]
-            assert len(await runtime.predict(model_id, TEXTS[:3])) == 3
+            assert len(await ask(runtime, model_id, TEXTS[:3])) == 3
 
         run(scenario)
 
@@ -168,7 +173,7 @@ class TestFullQueue:
         model_id = register()
 
         async def scenario(runtime: InferenceRuntime) -> None:
-            assert len(await runtime.predict(model_id, TEXTS)) == len(TEXTS)
+            assert len(await ask(runtime, model_id, TEXTS)) == len(TEXTS)
 
         run(scenario)
 
@@ -180,13 +185,13 @@ def test_deleted_model_leaves_memory(
     model_id = register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        await runtime.predict(model_id, [TEXTS[0]])
+        await ask(runtime, model_id, [TEXTS[0]])
         assert loaded_models() == 1
         with inference_database.transaction() as session:
             session.delete(session.get_one(Model, model_id))
         await asyncio.sleep(0.02)
         with pytest.raises(NotFound):
-            await runtime.predict(model_id, [TEXTS[0]])
+            await ask(runtime, model_id, [TEXTS[0]])
         assert loaded_models() == 0
 
     run(scenario)
@@ -198,10 +203,10 @@ def test_row_is_not_read_for_every_request(
     model_id = register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        await runtime.predict(model_id, [TEXTS[0]])
+        await ask(runtime, model_id, [TEXTS[0]])
         with inference_database.transaction() as session:
             session.delete(session.get_one(Model, model_id))
-        assert await runtime.predict(model_id, [TEXTS[0]])  # within the seconds that a row is trusted
+        assert await ask(runtime, model_id, [TEXTS[0]])  # within the seconds that a row is trusted
 
     run(scenario)
 
@@ -210,7 +215,7 @@ def test_damaged_copy_is_fetched_again(run: Session[None], register: Register, s
     model_id = register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        assert await runtime.predict(model_id, [TEXTS[0]])
+        assert await ask(runtime, model_id, [TEXTS[0]])
 
     run(scenario)
     (copy,) = (settings.data_dir / "inference-cache").rglob("model.fp32.onnx")
@@ -256,8 +261,8 @@ def test_files_are_cached_by_content(run: Session[None], register: Register, set
     first, second = register(), register()
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        await runtime.predict(first, [TEXTS[0]])
-        await runtime.predict(second, [TEXTS[0]])
+        await ask(runtime, first, [TEXTS[0]])
+        await ask(runtime, second, [TEXTS[0]])
 
     run(scenario)
     folders: list[Path] = list((settings.data_dir / "inference-cache").iterdir())

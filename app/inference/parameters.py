@@ -1,0 +1,152 @@
+"""How an answer is given, task by task."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.core.errors import InvalidRequest
+from app.core.tasks import Task
+
+
+class Parameters(BaseModel):
+    """Those of every task."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    precision: str | None = Field(
+        default=None,
+        description="`fp32` or `int8`, as the model was exported; default: fp32 where it exists. "
+        "int8 scales its activations by the whole batch: its scores can differ in the second decimal with "
+        "what else is asked at the same moment. fp32 scores do not depend on it.",
+        examples=["int8"],
+    )
+
+
+class ClassificationParameters(Parameters):
+    """Of text_classification."""
+
+    top_k: int | None = Field(default=None, ge=1, description="Labels of each answer; default: all.")
+    function_to_apply: Literal["softmax"] | None = Field(
+        default=None,
+        description="Scores are always a softmax; the name is taken so that clients may send it.",
+    )
+
+
+class RegressionParameters(Parameters):
+    """Of text_regression."""
+
+    function_to_apply: Literal["none"] | None = Field(
+        default=None,
+        description="The number is as the model was trained to give it; the name is taken so that clients "
+        "may send it.",
+    )
+
+
+class TokenClassificationParameters(Parameters):
+    """Of token_classification."""
+
+    aggregation_strategy: Literal["simple", "first", "none"] = Field(
+        default="simple",
+        description="`simple`: named entities; `none`: words with their tags. A word has the tag of its "
+        "first piece, as in training, so that `first` is the same as `simple`, and the pieces after it, for "
+        "`average` and `max`, say nothing.",
+    )
+    ignore_labels: list[str] = Field(
+        default=["O"], description="Kinds of entities, or with `none` tags, that are left out."
+    )
+
+
+class FillMaskParameters(Parameters):
+    """Of masked_language_modeling."""
+
+    top_k: int = Field(default=5, ge=1, le=1000, description="Words for the mask, best first.")
+    targets: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="The words to choose from, each one token of the model; default: all. Scores stay "
+        "shares of the whole vocabulary.",
+    )
+
+
+class TranslationParameters(Parameters):
+    """Of translation. Those of generation may also stand in `generate_parameters`."""
+
+    num_beams: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Beginnings that are followed: 1 takes the likeliest token each time; more find likelier "
+        "translations, and take longer.",
+    )
+    max_new_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens of a translation at most; default: three times its source's and ten, within "
+        "what the model can write.",
+    )
+    length_penalty: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="With beams: a translation's score is its log-probability over its length to this power. "
+        "Higher prefers longer ones.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_generate_parameters(cls, value: Any) -> Any:
+        """Clients of Hugging Face send what is for the search in an object of its own."""
+        match value:
+            case {"generate_parameters": dict(inner), **rest}:
+                return {**rest, **inner}
+        return value
+
+
+PARAMETERS: Final[dict[Task, type[Parameters]]] = {
+    "text_classification": ClassificationParameters,
+    "text_regression": RegressionParameters,
+    "token_classification": TokenClassificationParameters,
+    "masked_language_modeling": FillMaskParameters,
+    "translation": TranslationParameters,
+}
+
+AnyParameters: TypeAlias = (
+    ClassificationParameters
+    | RegressionParameters
+    | TokenClassificationParameters
+    | FillMaskParameters
+    | TranslationParameters
+)
+
+
+def read_parameters(task: Task, given: Mapping[str, Any]) -> Parameters:
+    """Check a client's parameters against those of a task.
+
+    Raises:
+        InvalidRequest: one belongs to another task, or to none.
+        RequestValidationError: a value is out of bounds.
+    """
+    try:
+        return PARAMETERS[task].model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    for fault in faults:
+        if fault["type"] == "extra_forbidden":
+            raise _foreign(task, str(fault["loc"][0]))
+    raise RequestValidationError(
+        [{**fault, "loc": ("body", "parameters", *fault["loc"])} for fault in faults]
+    )
+
+
+def _foreign(task: Task, name: str) -> InvalidRequest:
+    known = sorted(PARAMETERS[task].model_fields)
+    return InvalidRequest(
+        "unknown_parameter",
+        f"A model of {task} takes no {name[:50]!r}; it takes {', '.join(known)}. Leave it out.",
+        pointer=f"#/parameters/{name[:50]}",
+        parameter=name[:50],
+        known=known,
+    )
