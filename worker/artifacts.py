@@ -12,6 +12,7 @@ from app.core.manifest import FileEntry, Files, ModelManifest
 from app.core.specs import Precision
 from app.core.storage import Storage
 from worker.export.exports import make_exports
+from worker.modeling.loading import save_network
 from worker.protocol import JobRequest
 
 TOKENIZER = "tokenizer.json"
@@ -37,7 +38,7 @@ def fetch_inputs(request: JobRequest, workdir: Path, storage: Storage, *, with_e
 def save_model(network: PreTrainedModel, tokenizer: Path, folder: Path) -> None:
     """Write a model folder, without what an earlier attempt left there."""
     shutil.rmtree(folder, ignore_errors=True)
-    network.save_pretrained(folder)
+    save_network(network, folder)
     shutil.copyfile(tokenizer, folder / TOKENIZER)
 
 

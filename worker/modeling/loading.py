@@ -5,14 +5,17 @@ from operator import attrgetter
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
+from app.core.errors import JobError
 from app.core.manifest import Files, ModelManifest
-from app.core.shapes import EncoderDecoderCard, ModelCard
+from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
 from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
-from worker.modeling.anatomy import ANATOMIES, MARIAN, network_class
+from worker.modeling.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
+from worker.modeling.structure import CONFIG_KEY, describe, restructure, unshared_state
 
 TOKENIZER = "tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
@@ -39,16 +42,29 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
     class_ = network_class(card, task)
     config = with_labels(_config(folder, class_), head, labels)
+    has_own_head = manifest.task == task and manifest.labels == (labels or None)
+    if isinstance(card, EncoderCard) and describe(card) is not None:
+        network = build_network(config, card, head)
+        _fill(network, folder / "model.safetensors", ANATOMIES[card.architecture], has_own_head=has_own_head)
+        return network
     network = class_.from_pretrained(
         folder,
         config=config,
         local_files_only=True,
         use_safetensors=True,
         # A head for other labels has another shape and is drawn anew.
-        ignore_mismatched_sizes=manifest.task != task or manifest.labels != (labels or None),
+        ignore_mismatched_sizes=not has_own_head,
         torch_dtype=torch.float32,
     )
     return network.eval()
+
+
+def save_network(network: PreTrainedModel, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``; ``load_network`` reads them."""
+    is_structured = getattr(network.config, CONFIG_KEY, None) is not None
+    # What layers share is unknown to transformers, which would refuse to leave it out by itself.
+    state = unshared_state(network) if is_structured else None
+    network.save_pretrained(folder, state_dict=state)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -75,8 +91,12 @@ def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreT
     labels = [config.id2label[i] for i in sorted(config.id2label)]
     if len(labels) != head.outputs:
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
+    values.pop(CONFIG_KEY, None)
     config = with_labels(type(config).from_dict(values), head, labels)
-    return network_class(card, head.task)(config).eval()
+    network = network_class(card, head.task)(config)
+    if isinstance(card, EncoderCard) and describe(card) is not None:
+        restructure(network, card)
+    return network.eval()
 
 
 def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> PretrainedConfig:
@@ -88,6 +108,23 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
         config.num_labels = 1
         config.problem_type = "regression"
     return config
+
+
+def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_head: bool) -> None:
+    """Fill a network that ``from_pretrained`` could not build.
+
+    Raises:
+        JobError: ``invalid_model``, when the file does not hold just what the network has.
+    """
+    own, stored = unshared_state(network), load_file(weights)
+    fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
+    wrong = (own.keys() | stored.keys()) - fitting
+    if not has_own_head:  # one for other labels is drawn anew
+        wrong = {name for name in wrong if name.startswith((f"{anatomy.encoder}.embeddings.", anatomy.layers))}
+    if wrong:
+        names = ", ".join(sorted(wrong)[:5])
+        raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")
+    network.load_state_dict({name: stored[name] for name in fitting}, strict=False)
 
 
 def _digest(files: Files) -> str:
