@@ -100,12 +100,14 @@ class Benchmark:
             selects: options that choose rows. All others are conditions: rows taken under other ones are
                 not gone on with.
         """
+        parser.add_argument("--out", type=Path, default=self._path, help="the result")
         parser.add_argument("--check", action="store_true", help="read the result back and compare it")
         parser.add_argument("--fresh", action="store_true", help="start anew, not where the last run stopped")
         options = parser.parse_args(arguments)
+        self._path = options.out
         if options.check:
             return self._check()
-        chosen = {"check", "fresh", *selects}
+        chosen = {"check", "fresh", "out", *selects}
         conditions = {name: str(value) for name, value in vars(options).items() if name not in chosen}
         self._begin(conditions, is_fresh=options.fresh, command=_command(arguments))
         try:
@@ -202,15 +204,20 @@ def ratio(part: float | None, whole: float | None) -> float | None:
 
 
 def print_table(rows: Sequence[Mapping[str, Value]]) -> None:
-    """A Markdown table of rows with the same columns."""
-    if not rows:
-        return
+    if rows:
+        print(markdown_table(rows))
+
+
+def markdown_table(rows: Sequence[Mapping[str, Value]]) -> str:
+    """Rows with the same columns."""
     cells = [list(rows[0])] + [[_shown(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
+    lines = []
     for line in cells:
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print(f"| {' | '.join(padded)} |")
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)
 
 
 def say(text: str) -> None:
@@ -219,7 +226,11 @@ def say(text: str) -> None:
 
 
 def _shown(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "-"
+    return (
+        f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
 
 
 def _now() -> str:
@@ -228,7 +239,8 @@ def _now() -> str:
 
 def _command(arguments: Sequence[str] | None) -> str:
     given = sys.argv[1:] if arguments is None else arguments
-    module = Path(sys.argv[0]).stem
+    path = Path(sys.argv[0])
+    module = path.parent.name if path.stem == "__main__" else path.stem
     return " ".join(["python", "-m", f"benchmarks.{module}", *given])
 
 

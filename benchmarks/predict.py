@@ -37,6 +37,7 @@ from app.core.settings import Settings
 from app.core.shapes import EncoderCard, Shape
 from app.core.specs import Precision
 from app.core.storage import Storage
+from app.core.tasks import Head
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
 from benchmarks.load import Load, measure_load
 
@@ -226,7 +227,7 @@ def _register(settings: Settings) -> dict[str, str]:
                 card=card,
                 task="text_classification",
                 labels=LABELS,
-                parameters=card.count(labels=len(LABELS)).total,
+                parameters=card.count(head=Head(task="text_classification", outputs=len(LABELS))).total,
                 max_length=MAX_LENGTH,
                 exports=exports,
             ).model_dump(mode="json")

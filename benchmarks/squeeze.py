@@ -18,23 +18,17 @@ from typing import Any
 from pydantic import TypeAdapter
 from transformers import PreTrainedModel
 
-from app.core.shapes import Shape
-from app.core.specs import MethodSpec, TrainingSpec
+from app.core.shapes import EncoderCard, Shape
+from app.core.specs import MethodSpec, Target, TrainingSpec
 from benchmarks.harness import Benchmark, Goal, Row, Value, mean, median, numbers, print_table, ratio
-from benchmarks.students import (
-    WORK,
-    compress,
-    fine_tuned_minilm,
-    load_minilm,
-    load_tokenizer,
-    minilm_folder,
-    read_classification,
-)
+from benchmarks.sets import read_set
+from benchmarks.students import WORK, compress, fine_tuned_minilm, load_minilm
 from worker.contracts import Student, TaskData, Teacher
 from worker.data import batch_rows
-from worker.evaluation.evaluate import predict_logits, quality
+from worker.evaluation.quality import measure as measure_quality
 
 SHAPE = Shape(layers=3, hidden=192, heads=6, ffn=768)
+TARGET = Target(shape=SHAPE)
 MAX_LENGTH = 64
 KD: dict[str, Any] = {"distillation": {"temperature": 2.0, "logits_weight": 0.9}}
 SMALL_MODEL = "mdl_" + "0" * 26
@@ -119,9 +113,8 @@ def _step_ratio(rows: Sequence[Row], variant: str, against: str) -> float | None
 
 
 def measure(options: argparse.Namespace) -> None:
-    tokenizer = load_tokenizer(minilm_folder())
-    data = read_classification(options.data, tokenizer, max_length=MAX_LENGTH)
-    teacher = _measure_teacher(options, data, tokenizer)
+    data = read_set("sst2", options.data.parent, load_minilm("text_classification", ["0", "1"], seed=0))
+    teacher = _measure_teacher(options, data)
     if options.only in (None, "quality"):
         for seed in range(options.seeds):
             for variant, settings in VARIANTS.items():
@@ -153,7 +146,7 @@ def _small_model_folder(seed: int) -> Path:
     return WORK / "squeeze" / f"small-{seed}"
 
 
-def _measure_teacher(options: argparse.Namespace, data: TaskData, tokenizer: Any) -> Teacher:
+def _measure_teacher(options: argparse.Namespace, data: TaskData) -> Teacher:
     folder = WORK / "squeeze" / "teacher"
     training = TrainingSpec(
         epochs=options.teacher_epochs, batch_size=32, max_length=MAX_LENGTH, evaluations=20
@@ -161,7 +154,7 @@ def _measure_teacher(options: argparse.Namespace, data: TaskData, tokenizer: Any
 
     def train() -> dict[str, Value]:
         began = time.perf_counter()
-        teacher, trained = fine_tuned_minilm(folder, data, tokenizer, training)
+        teacher, trained = fine_tuned_minilm(folder, data, training)
         return {
             "dev": _dev_accuracy(teacher.network, data),
             "parameters": teacher.network.num_parameters(),
@@ -170,7 +163,7 @@ def _measure_teacher(options: argparse.Namespace, data: TaskData, tokenizer: Any
         }
 
     bench.run(("teacher", "fine_tuning", 0), train)
-    teacher, _ = fine_tuned_minilm(folder, data, tokenizer, training)
+    teacher, _ = fine_tuned_minilm(folder, data, training)
     return teacher
 
 
@@ -199,7 +192,8 @@ def _measure_steps(teacher: Teacher, data: TaskData, settings: dict[str, Any]) -
     student = _student(teacher, data, settings, training)
     batches = rows[:TIMED_STEPS]
     tokens = statistics.fmean(len(batch) * int(data.train.lengths[batch].max()) for batch in batches)
-    encoder = teacher.card.count(SHAPE, labels=len(data.labels)).encoder
+    assert isinstance(teacher.card, EncoderCard)
+    encoder = teacher.card.count(SHAPE, head=data.head).encoder
     return {
         "seconds_per_step": student.metrics["seconds_per_step"],
         "plain_multiply_adds": 3 * encoder * tokens,
@@ -210,19 +204,20 @@ def _measure_steps(teacher: Teacher, data: TaskData, settings: dict[str, Any]) -
 
 def _student(teacher: Teacher, data: TaskData, settings: dict[str, Any], training: TrainingSpec) -> Student:
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python(settings)
-    small = partial(_small_model, teacher, data, training.seed)
+    small = partial(_small_model, data, training.seed)
     if spec.name == "fine_tuning":
-        return compress(small(), data, spec, training, shape=SHAPE)
-    return compress(teacher, data, spec, training, shape=SHAPE, load_model=lambda _model_id: small().network)
+        return compress(small(), data, spec, training, target=None)
+    return compress(
+        teacher, data, spec, training, target=TARGET, load_model=lambda _model_id: small().network
+    )
 
 
-def _small_model(teacher: Teacher, data: TaskData, seed: int) -> Teacher:
-    return load_minilm(teacher.tokenizer, data.labels, seed=seed, folder=_small_model_folder(seed))
+def _small_model(data: TaskData, seed: int) -> Teacher:
+    return load_minilm(data.task, data.labels, seed=seed, folder=_small_model_folder(seed))
 
 
 def _dev_accuracy(network: PreTrainedModel, data: TaskData) -> float:
-    logits = predict_logits(network, data.dev, pad_id=data.pad_id, device=network.device)
-    return 100 * quality(data.task, data.dev, logits)["accuracy"]
+    return 100 * measure_quality(network, data.dev, data, device=network.device)["accuracy"]
 
 
 def _print_tables() -> None:

@@ -1,7 +1,5 @@
 """Teachers and students outside the service: real data, the worker's own methods, no database."""
 
-import gzip
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -9,20 +7,26 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
+from app.core.planning import plan_student
 from app.core.shapes import EncoderCard, Shape
-from app.core.specs import FineTuningSpec, MethodSpec, TrainingSpec
+from app.core.specs import FineTuningSpec, MethodSpec, Target, TrainingSpec
+from app.core.tasks import Head, Task
 from benchmarks.harness import say
 from worker import methods
 from worker.context import Cancellation, JobContext, Reporter
-from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
-from worker.tokenization import pad_id, tokenize
+from worker.contracts import Student, TaskData, Teacher
 from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.loading import load_tokenizer, with_labels
 from worker.protocol import Message, Metrics, Progress
 
 WORK = Path(__file__).parent / "work"
 CPU = torch.device("cpu")
+
+
+def device() -> torch.device:
+    return torch.device("cuda") if torch.cuda.is_available() else CPU
 
 
 def minilm_folder() -> Path:
@@ -33,34 +37,8 @@ def minilm_folder() -> Path:
     return Path(found.origin).parent / "model"
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def read_split(path: Path, tokenizer: Tokenizer, *, max_length: int) -> TokenizedSplit:
-    """A gzipped JSON Lines file of ``text`` and integer ``label``."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return tokenize(
-        [row["text"] for row in rows],
-        labels=[row["label"] for row in rows],
-        tokenizer=tokenizer,
-        max_length=max_length,
-    )
-
-
-def read_classification(folder: Path, tokenizer: Tokenizer, *, max_length: int) -> TaskData:
-    """Train and dev of a set of single texts; label names from its ``meta.json``."""
-    return TaskData(
-        task="text_classification",
-        train=read_split(folder / "train.jsonl.gz", tokenizer, max_length=max_length),
-        dev=read_split(folder / "dev.jsonl.gz", tokenizer, max_length=max_length),
-        unlabeled=None,
-        labels=json.loads((folder / "meta.json").read_text())["labels"],
-        pad_id=pad_id(tokenizer),
-    )
+def minilm_tokenizer() -> Tokenizer:
+    return load_tokenizer(minilm_folder() / "tokenizer.json")
 
 
 def card_of(network: PreTrainedModel) -> EncoderCard:
@@ -79,25 +57,35 @@ def card_of(network: PreTrainedModel) -> EncoderCard:
     )
 
 
-def load_minilm(tokenizer: Tokenizer, labels: list[str], *, seed: int, folder: Path | None = None) -> Teacher:
-    """MiniLM with a head for these labels: drawn by the seed, unless the folder holds one."""
-    torch.manual_seed(seed)
+def load_minilm(task: Task, labels: list[str], *, seed: int, folder: Path | None = None) -> Teacher:
+    """MiniLM, or another network of its family, with a head for a task.
+
+    Args:
+        task: what the head is for.
+        labels: of the head, where the task has some.
+        seed: draws the head, unless the folder holds one.
+        folder: of a trained network; default: the bare encoder.
+    """
     source = folder or minilm_folder()
-    network = ANATOMIES["bert"].network.from_pretrained(source, num_labels=len(labels)).eval()
+    tokenizer = minilm_tokenizer()
+    config = AutoConfig.from_pretrained(source)
+    head = Head.of(task, labels=len(labels), vocabulary=config.vocab_size)
+    torch.manual_seed(seed)
+    network_class = ANATOMIES["bert"].heads[task].network
+    network = network_class.from_pretrained(source, config=with_labels(config, head, labels)).eval()
     return Teacher(network=network, tokenizer=tokenizer, card=card_of(network), digest=str(source))
 
 
-def fine_tuned_minilm(
-    folder: Path, data: TaskData, tokenizer: Tokenizer, training: TrainingSpec
-) -> tuple[Teacher, Student | None]:
+def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> tuple[Teacher, Student | None]:
     """The teacher in a folder, trained into it if it is not there; and how, where it was trained now."""
     student = None
-    if not (folder / "model.safetensors").exists():
-        bare = load_minilm(tokenizer, data.labels, seed=training.seed)
-        student = compress(bare, data, FineTuningSpec(name="fine_tuning"), training, shape=bare.card.shape)
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        bare = load_minilm(data.task, data.labels, seed=training.seed)
+        student = compress(bare, data, FineTuningSpec(name="fine_tuning"), training, target=None)
         student.network.save_pretrained(folder)
-    teacher = load_minilm(tokenizer, data.labels, seed=training.seed, folder=folder)
-    return replace(teacher, digest=f"{folder}:{(folder / 'model.safetensors').stat().st_mtime_ns}"), student
+    teacher = load_minilm(data.task, data.labels, seed=training.seed, folder=folder)
+    return replace(teacher, digest=f"{folder}:{weights.stat().st_mtime_ns}"), student
 
 
 def compress(
@@ -106,15 +94,15 @@ def compress(
     spec: MethodSpec,
     training: TrainingSpec,
     *,
-    shape: Shape,
+    target: Target | None,
     load_model: Callable[[str], PreTrainedModel] | None = None,
 ) -> Student:
     """Run one method as a job would, with its progress on stderr."""
     WORK.mkdir(parents=True, exist_ok=True)
     context = JobContext(
-        device=torch.device("cuda") if torch.cuda.is_available() else CPU,
+        device=device(),
         training=training,
-        shape=shape,
+        card=plan_student(teacher.card, spec, target, head=data.head).card,
         cache_dir=WORK / "cache",
         checkpoint=WORK / "none.safetensors",
         checkpoint_interval_s=float("inf"),  # the harness resumes whole rows

@@ -1,0 +1,1 @@
+"""Every method beside its controls, on the same data, steps, shapes and seeds."""

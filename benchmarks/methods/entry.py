@@ -1,0 +1,55 @@
+"""One line of the comparison before it is measured: what is made of what, and how."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.core.shapes import Shape
+
+KD: dict[str, Any] = {"temperature": 2.0, "logits_weight": 0.9}
+PATIENT: dict[str, Any] = {**KD, "patient_weight": 100.0}
+RELATIONS: dict[str, Any] = {**KD, "relation_weight": 1.0}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A student to be trained: everything but the seed."""
+
+    part: str
+    """Which claim it belongs to."""
+    set: str
+    variant: str
+    """What the table calls it."""
+    method: dict[str, Any]
+    """A method's spec."""
+    target: dict[str, Any] | None
+    """The student's size; None: the teacher's."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """What differs from the defaults of the set."""
+    size: str = ""
+    """Names the target where a part has several."""
+
+
+def shape_target(shape: Shape, **more: Any) -> dict[str, Any]:
+    return {"shape": shape.model_dump(exclude_none=True), **more}
+
+
+TEACHER_TRAINING: dict[str, dict[str, Any]] = {
+    "sst2": {"epochs": 3, "batch_size": 32, "evaluations": 20},
+    "sst2_500": {"epochs": 12, "batch_size": 32, "evaluations": 12},
+    "cola": {"epochs": 8, "batch_size": 32, "evaluations": 16},
+    "rte": {"epochs": 8, "batch_size": 32, "evaluations": 16},
+    "stsb": {"epochs": 6, "batch_size": 32, "evaluations": 12},
+}
+"""Of MiniLM-L6, at fine_tuning's own rate."""
+
+STUDENT_TRAINING: dict[str, dict[str, Any]] = {
+    "sst2": {"epochs": 1, "batch_size": 64},
+    "sst2_sentences": {"epochs": 5, "batch_size": 64},
+    "cola": {"epochs": 8, "batch_size": 64},
+    "rte": {"epochs": 8, "batch_size": 32},
+    "stsb": {"epochs": 8, "batch_size": 64},
+}
+"""Of every student on a set, whatever the method."""
+
+TEACHER_OF = {"sst2_sentences": "sst2"}
+"""Sets whose teacher was trained on another one."""

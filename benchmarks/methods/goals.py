@@ -1,0 +1,107 @@
+"""What the papers promise, as the rows answer it."""
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
+
+from benchmarks.harness import Goal, Row, mean
+
+_SETS = ("sst2_sentences", "cola", "rte", "stsb")
+
+
+def gain(
+    rows: Sequence[Row], part: str, name: str, ours: Sequence[str], theirs: Sequence[str], *, size: str = ""
+) -> float | None:
+    """Points of the best of some variants over the best of others, means over seeds."""
+    best = [_best(rows, part, name, variants, size) for variants in (ours, theirs)]
+    return None if best[0] is None or best[1] is None else best[0] - best[1]
+
+
+def least_gain(rows: Sequence[Row], part: str, ours: Sequence[str], theirs: Sequence[str]) -> float | None:
+    """The smallest of the gains on the sets other than SST-2."""
+    gains = [gain(rows, part, name, ours, theirs) for name in ("cola", "rte", "stsb")]
+    known = [found for found in gains if found is not None]
+    return min(known) if len(known) == len(gains) else None
+
+
+def retention(rows: Sequence[Row], variants: Sequence[str], *, size: str) -> float | None:
+    """Percent of the teacher's average over the sets that the best variant keeps, sets weighing alike."""
+    kept = []
+    for name in _SETS:
+        teacher = mean(rows, "dev", part="teacher", set="sst2" if name == "sst2_sentences" else name)
+        student = _best(rows, "weight_inherited", name, variants, size)
+        if teacher is None or student is None:
+            return None
+        kept.append((student, teacher))
+    return 100 * sum(s for s, _ in kept) / sum(t for _, t in kept)
+
+
+def _pea_gain(rows: Sequence[Row], size: str) -> float | None:
+    gains = [
+        gain(rows, "pea_kd", name, ["pea_kd"], ["patient KD"], size=size)
+        for name in ("sst2_sentences", "rte", "cola")
+    ]
+    known = [found for found in gains if found is not None]
+    return fmean(known) if len(known) == len(gains) else None
+
+
+def _mean_pea_gain(rows: Sequence[Row]) -> float | None:
+    found = [_pea_gain(rows, f"k={layers}") for layers in (1, 2, 3)]
+    known = [value for value in found if value is not None]
+    return fmean(known) if len(known) == len(found) else None
+
+
+def _best(rows: Sequence[Row], part: str, name: str, variants: Sequence[str], size: str) -> float | None:
+    found = [mean(rows, "dev", part=part, set=name, variant=variant, size=size) for variant in variants]
+    known = [value for value in found if value is not None]
+    return max(known) if len(known) == len(found) else None
+
+
+def _lead(rows: Sequence[Row], size: str) -> float | None:
+    ours, theirs = (retention(rows, variants, size=size) for variants in (_INHERITED, _OTHERS))
+    return None if ours is None or theirs is None else ours - theirs
+
+
+_SQUEEZED = ["weight_squeezing", "weight_squeezing + KD"]
+_INHERITED = ["weight_inherited", "weight_inherited + KD"]
+_OTHERS = ["patient KD", "MiniLMv2 + KD"]
+
+GOALS = [
+    Goal(
+        "weight squeezing at least 1.0 point over distillation and scratch on SST-2",
+        lambda rows: gain(rows, "weight_squeezing", "sst2", _SQUEEZED, ["scratch", "distillation"]),
+        at_least=1.0,
+    ),
+    Goal(
+        "weight squeezing ahead of distillation and scratch on CoLA, RTE and STS-B (the smallest gain)",
+        lambda rows: least_gain(rows, "weight_squeezing", _SQUEEZED, ["scratch", "distillation"]),
+        at_least=0.01,
+    ),
+    Goal(
+        "WID keeps 98.9 % of the teacher at half its parameters",
+        lambda rows: retention(rows, _INHERITED, size="half"),
+        at_least=98.9,
+    ),
+    Goal(
+        "WID keeps 90.9 % of the teacher at a tenth of its parameters",
+        lambda rows: retention(rows, _INHERITED, size="tenth"),
+        at_least=90.9,
+    ),
+    *(
+        Goal(
+            f"WID ahead of patient and MiniLMv2-style distillation at {size}, percent of the teacher",
+            partial(_lead, size=size),
+            at_least=0.01,
+        )
+        for size in ("half", "tenth")
+    ),
+    *(
+        Goal(
+            f"Pea-KD ahead of patient distillation at k = {layers}, mean of SST-2, RTE and CoLA",
+            partial(_pea_gain, size=f"k={layers}"),
+            at_least=0.01,
+        )
+        for layers in (1, 2, 3)
+    ),
+    Goal("Pea-KD at least 2 points ahead on average over k", _mean_pea_gain, at_least=2.0),
+]

@@ -1,0 +1,70 @@
+"""The claims, each as the students that decide it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from app.core.shapes import Shape
+from benchmarks.methods.entry import KD, PATIENT, RELATIONS, Entry, shape_target
+
+GLUE = ("sst2", "cola", "rte", "stsb")
+SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+HALF = Shape(layers=6, hidden=228, heads=12, ffn=912)
+"""47.9 % of MiniLM-L6, of its depth and number of heads, as WID's strategy ``dim`` makes them."""
+TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
+"""With 8,000 words 9.1 % of MiniLM-L6."""
+TENTH_WORDS = 8000
+
+
+def weight_squeezing() -> Iterator[Entry]:
+    """Weight squeezing beats distillation and scratch at equal size."""
+    kd = {"distillation": KD}
+    variants: dict[str, dict[str, Any]] = {
+        "scratch": {"name": "scratch"},
+        "distillation": {"name": "distillation", **kd},
+        "weight_selection + KD": {"name": "weight_selection", **kd},
+        "weight_copy": {"name": "weight_copy"},
+        "weight_copy + KD": {"name": "weight_copy", **kd},
+        "weight_squeezing": {"name": "weight_squeezing"},
+        "weight_squeezing + KD": {"name": "weight_squeezing", **kd},
+    }
+    for name in GLUE:
+        for variant, method in variants.items():
+            yield Entry("weight_squeezing", name, variant, method, shape_target(SMALL))
+
+
+def weight_inherited() -> Iterator[Entry]:
+    """WID keeps most of the teacher at half and a tenth of its size, and beats other distillation."""
+    variants: dict[str, dict[str, Any]] = {
+        "patient KD": {"name": "distillation", "initialisation": "weight_copy", "distillation": PATIENT},
+        "MiniLMv2 + KD": {"name": "distillation", "initialisation": "weight_copy", "distillation": RELATIONS},
+        "weight_inherited": {"name": "weight_inherited"},
+        "weight_inherited + KD": {"name": "weight_inherited", "distillation": KD},
+    }
+    sizes = {
+        "half": shape_target(HALF),
+        "tenth": shape_target(TENTH, vocabulary=TENTH_WORDS),
+    }
+    for size, target in sizes.items():
+        for name in ("sst2_sentences", "cola", "rte", "stsb"):
+            for variant, method in variants.items():
+                yield Entry("weight_inherited", name, variant, method, target, size=size)
+
+
+def pea_kd() -> Iterator[Entry]:
+    """Pea-KD beats patient distillation at the same parameters."""
+    patient = {"temperature": 10.0, "logits_weight": 0.7, "patient_weight": 100.0}
+    for layers in (1, 2, 3):
+        target = shape_target(Shape(layers=layers, hidden=384, heads=12, ffn=1536))
+        control = {
+            "name": "distillation",
+            "initialisation": "weight_copy",
+            "layer_map": "first",
+            "distillation": patient,
+        }
+        for name in ("sst2_sentences", "rte", "cola"):
+            rate = {"learning_rate": 1e-4}
+            yield Entry("pea_kd", name, "patient KD", control, target, rate, size=f"k={layers}")
+            yield Entry("pea_kd", name, "pea_kd", {"name": "pea_kd"}, target, rate, size=f"k={layers}")
+
+
+PARTS = {"weight_squeezing": weight_squeezing, "weight_inherited": weight_inherited, "pea_kd": pea_kd}
