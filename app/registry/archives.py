@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from app.core.errors import InvalidRequest, TooLarge
-from app.registry.weights import is_pickle
+from app.registry.stored_weights import is_pickle
 
 MAX_MEMBERS = 1000
 MAX_RATIO = 200

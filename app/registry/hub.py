@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.core.errors import InvalidRequest, TooLarge, Unavailable
 from app.core.manifest import HubSource
 from app.registry.intake import MODEL_FILES
-from app.registry.weights import pickled_weights
+from app.registry.stored_weights import pickled_weights
 
 _TIMEOUT_S = 30.0
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")

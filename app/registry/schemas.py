@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.db.models import Model
 from app.core.manifest import ModelManifest
+from app.core.shapes import AnyShape, Architecture
 from app.core.tasks import Task
-from app.core.shapes import Architecture, Shape
 from app.dependencies import Name
 from app.registry.hub import HubReference
 
@@ -42,9 +42,9 @@ class ModelRead(BaseModel):
     name: str
     origin: str = Field(description="upload, hub or job.")
     architecture: Architecture
-    shape: Shape
+    shape: AnyShape
     task: Task | None = Field(description="Null for an encoder that has no task head yet.")
-    labels: list[str] | None
+    labels: list[str] | None = Field(description="Of texts, or IOB2 tags of tokens; null for other tasks.")
     parameters: int
     size_bytes: int = Field(description="Of all files.")
     sha256: str = Field(description="One digest over the content of all files.")

@@ -1,4 +1,4 @@
-"""Reading the tokenizer as data: ``tokenizer.json``, or the ``vocab.txt`` of a BERT."""
+"""Reading tokenizers as data: ``tokenizer.json``, a BERT's word list, or a Marian's SentencePiece files."""
 
 import json
 from collections.abc import Iterator
@@ -8,56 +8,149 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from app.core.errors import InvalidRequest
-from app.core.shapes import EncoderCard
+from app.core.errors import InvalidRequest, TooLarge
+from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
+from app.core.tasks import Task
+from app.registry.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
+from app.registry.model_config import ModelConfig
+from app.registry.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
 from app.registry.tokenizer_bounds import unbounded_part
+
+TOKENIZER_FILES = frozenset(
+    {"tokenizer.json", "target_tokenizer.json", "vocab.txt", "vocab.json", "source.spm", "target.spm"}
+)
+
+_SENTENCEPIECE = ("source.spm", "target.spm", "vocab.json")
+_MAX_BYTES = 64 * 2**20
+_MAX_SENTENCEPIECE_BYTES = 8 * 2**20  # every field of it is taken apart by hand
 
 _PROBE = "a \u03a9\u6f22\U0001f600 1!"
 """Letters, signs and scripts; few tokenizers know all of them, and none may fail on one."""
 
 _MAX_SPECIAL_TOKENS = 8
 _SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
+_MASKS = ("[MASK]", "<mask>")
 
 
-def read_tokenizer(folder: Path, card: EncoderCard, *, lowercase: bool) -> str:
-    """The tokenizer as JSON, without truncation and padding, which are for the caller to set.
+def read_tokenizers(
+    folder: Path, config: ModelConfig, task: Task | None, *, lowercase: bool
+) -> dict[str, str]:
+    """Tokenizers as JSON, by file name, without truncation and padding, which are for the caller to set.
 
     Args:
-        folder: holds ``tokenizer.json``, or a BERT's ``vocab.txt``.
-        card: whose embedding table bounds the ids.
+        folder: holds ``tokenizer.json`` (a translation model may have a ``target_tokenizer.json`` too), or
+            a BERT's ``vocab.txt``, or a Marian's ``source.spm``, ``target.spm`` and ``vocab.json``.
+        config: whose embedding table bounds the ids.
+        task: what the model is for.
         lowercase: how ``vocab.txt`` is meant; ``tokenizer.json`` says it itself.
 
     Raises:
         InvalidRequest: there is none, it cannot be read or used, or its ids do not fit the embeddings.
     """
-    tokenizer = _load(folder, card, lowercase=lowercase)
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    if largest < 0:
-        raise _invalid("has an empty vocabulary")
-    if largest >= card.vocabulary:
-        raise _does_not_fit("ids", largest, card.vocabulary)
-    _try_out(tokenizer, card)
-    text: str = tokenizer.to_str()
-    return text
+    for name in TOKENIZER_FILES:
+        require_short(folder / name, _MAX_BYTES)
+    loaded = _load(folder, config, lowercase=lowercase)
+    for tokenizer in loaded.values():
+        _check(tokenizer, config.card)
+        if task == "translation":
+            _check_ending(tokenizer, config)
+    if task == "masked_language_modeling":
+        _require_mask(loaded["tokenizer.json"])
+    return {name: tokenizer.to_str() for name, tokenizer in loaded.items()}
 
 
-def _load(folder: Path, card: EncoderCard, *, lowercase: bool) -> Any:
+def lowercases(tokenizer_json: str) -> bool | None:
+    """What the normaliser says of itself, where it does."""
+    normalizer = json.loads(tokenizer_json).get("normalizer") or {}
+    lowercase = normalizer.get("lowercase")
+    return lowercase if isinstance(lowercase, bool) else None
+
+
+def require_short(path: Path, limit: int) -> None:
+    """Raise where there is a file longer than any model has."""
+    if path.is_file() and path.stat().st_size > limit:
+        raise TooLarge(
+            "file_too_large", f"{path.name} is longer than {limit:,} bytes, as none of a model is."
+        )
+
+
+def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, Any]:
+    card = config.card
+    if isinstance(card, EncoderDecoderCard) and all((folder / name).is_file() for name in _SENTENCEPIECE):
+        return _load_sentencepiece(folder, card)
     if (folder / "tokenizer.json").is_file():
-        return _read(folder / "tokenizer.json", card)
+        names = ["tokenizer.json"]
+        if isinstance(card, EncoderDecoderCard) and (folder / "target_tokenizer.json").is_file():
+            names.append("target_tokenizer.json")
+        return {name: _build(_read_json(folder / name), card) for name in names}
     if (folder / "vocab.txt").is_file() and card.architecture in {"bert", "distilbert"}:
-        return _word_piece(folder / "vocab.txt", lowercase=lowercase)
+        return {"tokenizer.json": _word_piece(folder / "vocab.txt", lowercase=lowercase)}
+    kinds = f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(card, EncoderDecoderCard) else ""
     raise InvalidRequest(
         "missing_tokenizer",
-        "The folder has no tokenizer.json. Save the tokenizer beside the model: "
+        f"The folder has no {kinds}tokenizer.json. Save the tokenizer beside the model: "
         "AutoTokenizer.from_pretrained(...).save_pretrained(folder).",
     )
 
 
-def _read(path: Path, card: EncoderCard) -> Any:
+def _load_sentencepiece(folder: Path, card: EncoderDecoderCard) -> dict[str, Any]:
+    vocabulary = _read_vocabulary(folder / "vocab.json")
+    source, target = (
+        build_tokenizer(_read_sentencepiece(folder / name, vocabulary), vocabulary)
+        for name in ("source.spm", "target.spm")
+    )
+    loaded = {"tokenizer.json": _build(source, card)}
+    if target != source:
+        loaded["target_tokenizer.json"] = _build(target, card)
+    return loaded
+
+
+def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePieceModel:
+    require_short(path, _MAX_SENTENCEPIECE_BYTES)
     try:
-        raw = json.loads(path.read_bytes())
+        model = parse_sentencepiece(path.read_bytes())
+    except UnreadableModelError as error:
+        raise InvalidRequest(
+            "invalid_tokenizer",
+            f"{path.name} {error}. Upload the file that the model was trained with, or a tokenizer.json "
+            "and a target_tokenizer.json in its place.",
+        ) from None
+    known = len(model.scores.keys() & vocabulary.keys())
+    if 2 * known < len(model.scores):
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload the "
+            "files of one and the same model.",
+        )
+    return model
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    vocabulary = _read_json(path)
+    if not all(type(index) is int for index in vocabulary.values()):
+        raise _invalid("cannot be built: vocab.json must map pieces to whole numbers")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise _invalid("cannot be built: vocab.json must number its pieces from 0 without gaps")
+    absent = [token for token in (UNKNOWN, END, PADDING) if token not in vocabulary]
+    if absent:
+        raise _invalid(f"cannot be built: vocab.json lacks {', '.join(absent)}")
+    return vocabulary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"cannot be read ({path.name}: {error})") from None
+    if not isinstance(value, dict):
+        raise _invalid(f"cannot be read ({path.name} is no JSON object)")
+    return value
+
+
+def _build(raw: dict[str, Any], card: ModelCard) -> Any:
+    try:
         unbounded = unbounded_part(raw, vocabulary=card.vocabulary)
-    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+    except (RecursionError, AttributeError, TypeError) as error:
         raise _invalid(f"cannot be read ({error})") from None
     if unbounded is not None:
         raise _invalid(unbounded)
@@ -65,21 +158,55 @@ def _read(path: Path, card: EncoderCard) -> Any:
         return Tokenizer.from_str(json.dumps(raw | {"truncation": None, "padding": None}))
 
 
-def _try_out(tokenizer: Any, card: EncoderCard) -> None:
-    """Encode a text and a pair: what the parts of a tokenizer do together stands in none of them."""
+def _check(tokenizer: Any, card: ModelCard) -> None:
+    """Hold the ids against the embeddings, and encode a text and a pair.
+
+    What the parts of a tokenizer do together stands in none of them.
+    """
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if largest < 0:
+        raise _invalid("has an empty vocabulary")
+    if largest >= card.vocabulary:
+        raise _does_not_fit("ids", largest, card.vocabulary)
+    token_types = card.token_types if isinstance(card, EncoderCard) else 0
     for texts in (_PROBE,), (_PROBE, _PROBE):
         special = tokenizer.num_special_tokens_to_add(len(texts) > 1)
         if not 1 <= special <= _MAX_SPECIAL_TOKENS:
             raise _invalid(
-                f"adds {special} special tokens to a text; a classifier reads the first of one to "
+                f"adds {special} special tokens to a text; the models that this service knows read one to "
                 f"{_MAX_SPECIAL_TOKENS} (post_processor)"
             )
         with _library_errors("used"):
             encoding = tokenizer.encode(*texts)
+            tokenizer.decode(encoding.ids)
         if max(encoding.ids) >= card.vocabulary:
             raise _does_not_fit("ids", max(encoding.ids), card.vocabulary)
-        if card.token_types > 1 and max(encoding.type_ids) >= card.token_types:
-            raise _does_not_fit("type ids", max(encoding.type_ids), card.token_types)
+        if token_types > 1 and max(encoding.type_ids) >= token_types:
+            raise _does_not_fit("type ids", max(encoding.type_ids), token_types)
+
+
+def _check_ending(tokenizer: Any, config: ModelConfig) -> None:
+    """A translation is written until its end comes, which the network knows by its id."""
+    end = config.kept["eos_token_id"]
+    last = tokenizer.encode(_PROBE).ids[-1]
+    if last != end:
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"The tokenizer ends a text with the id {last}, and config.json has eos_token_id {end}. "
+            "Upload the tokenizer that the model was trained with.",
+        )
+    padding = tokenizer.token_to_id(PADDING)
+    if padding not in {None, config.kept["pad_token_id"]}:
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"The tokenizer has {PADDING} at {padding}, and config.json has pad_token_id "
+            f"{config.kept['pad_token_id']}. Upload the tokenizer that the model was trained with.",
+        )
+
+
+def _require_mask(tokenizer: Any) -> None:
+    if all(tokenizer.token_to_id(token) is None for token in _MASKS):
+        raise _invalid(f"knows neither {' nor '.join(_MASKS)}, which a masked-language model is asked at")
 
 
 @contextmanager
@@ -112,13 +239,6 @@ def _word_piece(path: Path, *, lowercase: bool) -> Any:
     )
     tokenizer.add_special_tokens([token for token in (*_SPECIAL, "[MASK]") if token in vocabulary])
     return tokenizer
-
-
-def lowercases(tokenizer_json: str) -> bool | None:
-    """What the normaliser says of itself, where it does."""
-    normalizer = json.loads(tokenizer_json).get("normalizer") or {}
-    lowercase = normalizer.get("lowercase")
-    return lowercase if isinstance(lowercase, bool) else None
 
 
 def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:

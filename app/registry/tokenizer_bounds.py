@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-_EXPRESSIONS = {" {2,}"}
-"""The regular expressions that tokenizers of the known families have."""
+_EXPRESSIONS = {" {2,}", r"\A | \z"}
+"""The regular expressions that tokenizers of the known families have; none of them backtracks."""
 
 _MAX_GROWTH = 64
 """How many characters one may become, all replacements together."""
@@ -23,7 +23,24 @@ _MAX_TOKEN = 512
 
 def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
     """What cannot be taken, as the end of a sentence; None where all is bounded."""
-    parts = list(_parts([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]))
+    sides = ([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")], [tokenizer.get("decoder")])
+    for side in sides:
+        if (unbounded := _unbounded_steps(list(_parts(side)))) is not None:
+            return unbounded
+    model = tokenizer.get("model") or {}
+    if _exceeds(model.get("max_input_chars_per_word"), _MAX_WORD):
+        return f"takes words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
+    if len(str(model.get("continuing_subword_prefix") or "")) > _MAX_PREFIX:
+        return f"has a continuing_subword_prefix longer than {_MAX_PREFIX} characters"
+    if len(tokenizer.get("added_tokens") or ()) > vocabulary:
+        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
+    if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
+        return f"has a token longer than {_MAX_TOKEN} characters"
+    return None
+
+
+def _unbounded_steps(parts: list[dict[str, Any]]) -> str | None:
+    """What of all that is done to a text, or to what is written, one step after another."""
     for part in parts:
         expression = part.get("Regex")
         if expression is not None and expression not in _EXPRESSIONS:
@@ -35,15 +52,6 @@ def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
     grown = (part.get(key) for part in parts for key in ("content", "prepend"))
     if math.prod(max(1, len(text)) for text in grown if isinstance(text, str)) > _MAX_GROWTH:
         return f"has replacements that can make texts {_MAX_GROWTH} times as long"
-    model = tokenizer.get("model") or {}
-    if _exceeds(model.get("max_input_chars_per_word"), _MAX_WORD):
-        return f"takes words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
-    if len(str(model.get("continuing_subword_prefix") or "")) > _MAX_PREFIX:
-        return f"has a continuing_subword_prefix longer than {_MAX_PREFIX} characters"
-    if len(tokenizer.get("added_tokens") or ()) > vocabulary:
-        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
-    if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
-        return f"has a token longer than {_MAX_TOKEN} characters"
     return None
 
 

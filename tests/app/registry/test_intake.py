@@ -1,7 +1,6 @@
 """Whatever is wrong with an upload: a 4xx that says what to do, and nothing left behind."""
 
 import io
-import json
 import pickle
 import struct
 import tarfile
@@ -12,13 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.app.conftest import make_settings, run_api
-from tests.app.registry.conftest import refused
-from tests.tiny import tarred, tiny_model_folder, tiny_tokenizer, zipped
-
-
-def edit_config(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+from tests.app.registry.conftest import edit_config, refused
+from tests.tiny import tarred, tiny_tokenizer, zipped
 
 
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -216,15 +210,6 @@ class TestWeights:
         tensors[name] = tensors[name].astype("int8")
         save_file(tensors, folder / "model.safetensors")
         assert "floating-point" in refused(api, zipped(folder), "invalid_weights")
-
-    def test_regression_head(self, api, tmp_path):
-        folder = tiny_model_folder(tmp_path / "regression", labels=["score"])
-        assert "without the head" in refused(api, zipped(folder), "unsupported_head")
-
-    def test_multi_label_head(self, api, folder):
-        """Its scores are no softmax, which is all that is served here."""
-        edit_config(folder, problem_type="multi_label_classification")
-        assert "one label" in refused(api, zipped(folder), "unsupported_head")
 
 
 class TestConfig:

@@ -1,0 +1,202 @@
+"""Every head on every family: what a model is for is read from its tensors, and stored to be read again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.app.registry.conftest import (
+    accepted,
+    downloaded,
+    edit_config,
+    edit_tensors,
+    parameters_by_arithmetic,
+    refused,
+)
+from tests.tiny import LABELS, tiny_model_folder, zipped
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+FAMILIES = ["bert", "roberta", "xlm-roberta", "distilbert"]
+TASKS = {
+    "text_classification": ("AutoModelForSequenceClassification", {"id2label": dict(enumerate(LABELS))}),
+    "text_regression": ("AutoModelForSequenceClassification", {"num_labels": 1}),
+    "token_classification": ("AutoModelForTokenClassification", {"id2label": dict(enumerate(TAGS))}),
+    "masked_language_modeling": ("AutoModelForMaskedLM", {}),
+}
+
+
+def model_folder(path, task, *, architecture="bert", **settings):
+    """A tiny network with a head, as transformers saves it."""
+    import transformers
+
+    tiny_model_folder(path, architecture=architecture)
+    class_name, head = TASKS[task]
+    config = transformers.AutoConfig.from_pretrained(path, **head, **settings)
+    getattr(transformers, class_name).from_config(config).save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("task", TASKS)
+class TestEveryHead:
+    def test_is_known_by_its_tensors(self, api, tmp_path, architecture, task):
+        folder = model_folder(tmp_path / "model", task, architecture=architecture)
+        edit_config(folder, architectures=None)
+        model = accepted(api, folder)
+        assert (model["architecture"], model["task"]) == (architecture, task)
+        assert model["labels"] == {"text_classification": LABELS, "token_classification": TAGS}.get(task)
+        assert model["parameters"] == parameters_by_arithmetic(model)
+
+    def test_what_is_stored_can_be_uploaded_again(self, api, tmp_path, architecture, task):
+        model = accepted(api, model_folder(tmp_path / "model", task, architecture=architecture))
+        again = accepted(api, downloaded(api, model, tmp_path / "again"))
+        assert again["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
+        assert (again["task"], again["labels"]) == (model["task"], model["labels"])
+
+    def test_what_is_stored_is_a_folder_of_transformers(self, api, tmp_path, architecture, task):
+        import torch
+        import transformers
+
+        folder = model_folder(tmp_path / "model", task, architecture=architecture)
+        class_ = getattr(transformers, TASKS[task][0])
+        stored = downloaded(api, accepted(api, folder), tmp_path / "stored")
+        ids = torch.tensor([[2, 7, 8, 3]])
+        ours, theirs = (
+            class_.from_pretrained(path).eval()(input_ids=ids).logits for path in (stored, folder)
+        )
+        assert torch.equal(ours, theirs)
+        assert json.loads((stored / "config.json").read_text())["architectures"] == [
+            class_.from_pretrained(stored).__class__.__name__
+        ]
+
+
+class TestText:
+    def test_one_output_is_a_number(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "text_regression")
+        edit_config(folder, problem_type="regression")
+        model = accepted(api, folder)
+        assert (model["task"], model["labels"]) == ("text_regression", None)
+
+    def test_several_numbers(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "text_classification")
+        edit_config(folder, problem_type="regression")
+        assert "without the head" in refused(api, zipped(folder), "unsupported_head")
+
+    @pytest.mark.parametrize("task", ["text_classification", "text_regression"])
+    def test_multi_label(self, api, tmp_path, task):
+        """Its scores are no softmax, which is all that is served here."""
+        folder = model_folder(tmp_path / "model", task)
+        edit_config(folder, problem_type="multi_label_classification")
+        assert "one of several labels" in refused(api, zipped(folder), "unsupported_head")
+
+    def test_multiple_choice(self, api, tmp_path):
+        """Its one output is no number to be read by itself."""
+        folder = model_folder(tmp_path / "model", "text_regression")
+        edit_config(folder, architectures=["BertForMultipleChoice"])
+        assert "BertForMultipleChoice" in refused(api, zipped(folder), "unsupported_head")
+
+
+class TestToken:
+    def test_a_pooler_without_use(self, api, tmp_path):
+        """Early transformers kept one; the class that wrote the file alone says that it is of no use."""
+        folder = model_folder(tmp_path / "model", "token_classification")
+        pooler = {"weight": np.zeros((32, 32), np.float32), "bias": np.zeros(32, np.float32)}
+        edit_tensors(folder, lambda t: t.update({f"bert.pooler.dense.{k}": v for k, v in pooler.items()}))
+        model = accepted(api, folder)
+        assert model["task"] == "token_classification"
+        assert model["parameters"] == parameters_by_arithmetic(model)
+        assert accepted(api, downloaded(api, model, tmp_path / "again"))["task"] == "token_classification"
+
+    @pytest.mark.parametrize(
+        "tags",
+        [
+            None,
+            ["NOUN", "VERB", "ADJ", "DET", "X"],
+            ["O", "B-PER", "I-PER", "B-", "I-LOC"],
+            ["O", "B-PER", "E-PER", "S-PER", "I-PER"],
+            ["O", "PER", "LOC", "ORG", "MISC"],
+            ["B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG"],
+        ],
+        ids=str,
+    )
+    def test_tags_that_are_not_iob2(self, api, tmp_path, tags):
+        folder = model_folder(tmp_path / "model", "token_classification")
+        edit_config(folder, id2label=tags and dict(enumerate(tags)))
+        message = refused(api, zipped(folder), "unsupported_tags")
+        assert "id2label" in message
+        assert "B-PER" in message
+
+    def test_tags_in_another_order_and_without_a_first(self, api, tmp_path):
+        """As those of models of CoNLL-2003, where nobody's name follows another's."""
+        folder = model_folder(tmp_path / "model", "token_classification")
+        tags = ["B-LOC", "I-LOC", "I-PER", "I-ORG", "O"]
+        edit_config(folder, id2label=dict(enumerate(tags)))
+        assert accepted(api, folder)["labels"] == tags
+
+    def test_fewer_tags_than_outputs(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "token_classification")
+        edit_config(folder, id2label={"0": "O", "1": "B-PER", "2": "I-PER"})
+        assert "5 outputs" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+
+WORD_HEADS = {
+    "bert": ("cls.predictions.decoder", "cls.predictions.bias"),
+    "roberta": ("lm_head.decoder", "lm_head.bias"),
+    "xlm-roberta": ("lm_head.decoder", "lm_head.bias"),
+    "distilbert": ("vocab_projector", "vocab_projector.bias"),
+}
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+class TestWord:
+    @staticmethod
+    def store_copies(folder, architecture, *, change: float) -> None:
+        """The output matrix beside the word table, as files of earlier transformers have it."""
+        decoder, bias = WORD_HEADS[architecture]
+
+        def copy(tensors):
+            [words] = [name for name in tensors if name.endswith("word_embeddings.weight")]
+            tensors[f"{decoder}.weight"] = tensors[words] + np.float32(change)
+            tensors[f"{decoder}.bias"] = tensors[bias].copy()
+
+        edit_tensors(folder, copy)
+
+    def test_a_copy_of_the_word_table(self, api, tmp_path, architecture):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+        self.store_copies(folder, architecture, change=0)
+        model = accepted(api, folder)
+        assert model["parameters"] == parameters_by_arithmetic(model)
+
+    def test_an_output_of_its_own(self, api, tmp_path, architecture):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+        self.store_copies(folder, architecture, change=0.01)
+        assert "tied" in refused(api, zipped(folder), "untied_weights")
+
+    def test_a_head_without_its_norm(self, api, tmp_path, architecture):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+
+        def drop(tensors):
+            for name in list(tensors):
+                if "norm" in name.lower() and name.startswith(("cls", "lm_head", "vocab_")):
+                    del tensors[name]
+
+        edit_tensors(folder, drop)
+        assert "lacks" in refused(api, zipped(folder), "weights_do_not_fit_config")
+
+    def test_a_tokenizer_that_masks_nothing(self, api, tmp_path, architecture):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+        path = folder / "tokenizer.json"
+        path.write_text(path.read_text().replace("[MASK]", "[OTHER]"))
+        assert "[MASK]" in refused(api, zipped(folder), "invalid_tokenizer")
+
+
+def test_a_pretraining_head_counts_the_words_alone(api, tmp_path):
+    """BERT's first checkpoints also say whether two sentences follow one another."""
+    import transformers
+
+    folder = tiny_model_folder(tmp_path / "model")
+    config = transformers.AutoConfig.from_pretrained(folder)
+    transformers.BertForPreTraining(config).save_pretrained(folder)
+    model = accepted(api, folder)
+    assert model["task"] == "masked_language_modeling"
+    assert model["parameters"] == parameters_by_arithmetic(model)
