@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from app.core.manifest import OnnxExport
 from app.core.shapes import ModelCard
 from app.core.specs import Precision
+from app.core.tasks import Head
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.evaluate import OnnxNetwork
 from worker.evaluation.latency import measure_latency
@@ -25,6 +26,7 @@ class Candidate:
 
     network: PreTrainedModel
     card: ModelCard
+    head: Head
     quality: Quality = field(default_factory=dict)
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
@@ -41,6 +43,10 @@ class Bench:
         self.metric = MAIN_METRIC[data.task]
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})
         self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
+
+    def candidate(self, network: PreTrainedModel, card: ModelCard) -> Candidate:
+        """A model that has learnt these data's task."""
+        return Candidate(network, card, self._data.head)
 
     def measure_dev(self, candidate: Candidate) -> None:
         candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
@@ -87,7 +93,7 @@ class Bench:
     def _model_report(self, candidate: Candidate) -> ModelReport:
         return ModelReport.of(
             candidate.card,
-            head=self._data.head,
+            head=candidate.head,
             quality=candidate.quality,
             exports=candidate.exports,
         )

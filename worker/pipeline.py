@@ -17,16 +17,18 @@ from transformers import PreTrainedModel
 from app.core.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
 from app.core.manifest import FileEntry, ModelManifest, OnnxExport
 from app.core.planning import plan_student
+from app.core.shapes import ModelCard
 from app.core.specs import FineTuningSpec, Precision
 from app.core.storage import Storage
 from app.core.tasks import Head
 from worker import methods
 from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
-from worker.contracts import Teacher
+from worker.contracts import TaskData, Teacher
 from worker.export.exports import check_exports, make_exports
+from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
-from worker.modeling.loading import load_network, load_teacher
+from worker.modeling.loading import build_network, load_network, load_teacher
 from worker.protocol import (
     Cancelled,
     EventPipe,
@@ -93,12 +95,12 @@ def compress(
         teacher = load_teacher(
             workdir / "teacher", request.teacher.manifest, task=dataset.task, labels=dataset.labels
         )
-        head = Head.of(dataset.task, labels=len(dataset.labels), vocabulary=teacher.card.vocabulary)
-        card = plan_student(teacher.card, spec.method, spec.target, head=head).card
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
+    with stage("planning"):
+        card = _plan(request, teacher, data, workdir)
     bench = Bench(data=data, test=test, device=device)
-    candidate_t = Candidate(teacher.network, teacher.card) if has_teacher else None
+    candidate_t = bench.candidate(teacher.network, teacher.card) if has_teacher else None
     if candidate_t is not None:
         with stage("evaluating_teacher"):
             _measure_teacher(candidate_t, request, bench)
@@ -117,7 +119,7 @@ def compress(
             load_model=lambda model_id: _load_small_model(model_id, request, workdir),
         )
         student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
-    candidate_s = Candidate(student.network, card)
+    candidate_s = bench.candidate(student.network, card)
     with stage("evaluating"):
         bench.measure_dev(candidate_s)
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
@@ -157,6 +159,17 @@ def compress(
         teacher_exports=added,
         teacher_files=added_files,
     )
+
+
+def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:
+    """The student that the target leads to; where it bounds the latency, by measuring some on this host."""
+
+    def build(card: ModelCard, head: Head) -> PreTrainedModel:
+        return build_network(teacher.network.config, card, head)
+
+    latency = LatencyProbe(build, data, known=workdir / "latency.json")
+    spec = request.spec
+    return plan_student(teacher.card, spec.method, spec.target, head=data.head, latency=latency).card
 
 
 def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:

@@ -108,7 +108,7 @@ class TestSuccess:
 
         progress = [event for event in events if isinstance(event, Progress)]
         stages = list(dict.fromkeys(event.stage for event in progress))
-        assert stages[:4] == ["fetching", "loading", "tokenizing", "evaluating_teacher"]
+        assert stages[:5] == ["fetching", "loading", "tokenizing", "planning", "evaluating_teacher"]
         assert stages[-5:] == ["evaluating", "exporting", "checking", "measuring", "storing"]
         fractions = [event.fraction for event in progress]
         assert fractions == sorted(fractions)
