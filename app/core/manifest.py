@@ -102,18 +102,25 @@ class SplitCard(BaseModel):
     labels: dict[str, int] | None = Field(
         default=None, description="Rows by label; of token_classification, entities by kind."
     )
+    repaired_tags: int | None = Field(
+        default=None,
+        description="Of token_classification: I- tags that began an entity, and were made B- tags.",
+    )
     scores: dict[str, float] | None = Field(default=None, description="Of text_regression: min, mean, max.")
     languages: dict[str, int] | None = Field(
         default=None, description="Rows by language, where the rows name theirs."
     )
     words: dict[str, int] = Field(
-        description="Quantiles of words and punctuation marks: p50, p95, p99, max. Of translation, the source's."
+        description="Quantiles of words and punctuation marks: p50, p95, p99, max. Of translation, the "
+        "source's."
     )
     target_words: dict[str, int] | None = Field(default=None, description="Of translation, the target's.")
 
 
 class DatasetManifest(BaseModel):
-    """A data set in canonical form: a ``<split>.parquet`` for each split. Columns by task:
+    """A data set in canonical form: a ``<split>.parquet`` for each split.
+
+    Its columns by task:
 
     ========================  ================================================================
     text_classification       text, text_pair?, label (int32, index into ``labels``)
@@ -123,7 +130,8 @@ class DatasetManifest(BaseModel):
     translation               source, target
     ========================  ================================================================
 
-    The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``.
+    The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``;
+    every row of it then names one.
     """
 
     files: Files

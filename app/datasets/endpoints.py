@@ -10,7 +10,8 @@ from app.core.db.datasets import get_dataset, list_datasets
 from app.core.manifest import Split
 from app.core.tasks import Task
 from app.datasets import service
-from app.datasets.intake import Columns, Table
+from app.datasets.columns import Columns
+from app.datasets.intake import Table
 from app.datasets.schemas import DatasetRead, LabelNames
 from app.dependencies import Name, Page, PageDep, SessionDep, SettingsDep, StorageDep, page_of
 
@@ -32,19 +33,38 @@ def create(
     name: Annotated[Name, Form()] = "data set",
     test: Annotated[UploadFile | None, File(description="Looked at once, at the end.")] = None,
     unlabeled: Annotated[
-        UploadFile | None, File(description="Texts to distil on; labels are not read.")
+        UploadFile | None,
+        File(description="To distil on: the same columns but what there is to predict, which is not read."),
     ] = None,
     task: Annotated[Task, Form()] = "text_classification",
     columns: Annotated[
-        str | None, Form(description='JSON, such as `{"text": "sentence", "text_pair": null, "label": "y"}`.')
+        str | None,
+        Form(description='JSON: what your columns are called, such as `{"text": "sentence", "label": "y"}`.'),
     ] = None,
     labels: Annotated[
-        str | None, Form(description="JSON list of the label names in order; default: sorted.")
+        str | None,
+        Form(description="JSON list of the labels, or of the tags, in order; default: sorted."),
     ] = None,
 ) -> DatasetRead:
-    """Register a data set: the splits, the labels and their balance, and how long the texts are.
+    """Register a data set: check every row, and count what the splits hold.
 
-    Labels are names or whole numbers. Whole numbers are indices into `labels` where that is given.
+    Columns by task, which may have other names in your tables (see `columns`):
+
+    | task | columns |
+    |---|---|
+    | `text_classification` | `text`, `text_pair`?, `label` |
+    | `text_regression` | `text`, `text_pair`?, `score` (or else `label`): a finite number |
+    | `token_classification` | `tokens`, `tags`: lists, or texts with spaces between the parts |
+    | `masked_language_modeling` | `text` |
+    | `translation` | `source`, `target` |
+
+    Any table may have a `language` column too; every row then names one. Unlabelled rows for
+    `token_classification` have `tokens`, or `text` that is split into words and punctuation marks.
+
+    Labels are names or whole numbers. Whole numbers are indices into `labels` where that is given, as it must
+    be for tags. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each kind of entity X, and may come as
+    IOB1, IO, BIOES and BILOU: an `I-` tag that no tag of its kind precedes becomes `B-`, and is counted in
+    `repaired_tags`; of plain kinds (IO), those that follow one another are one entity.
     """
     uploads: dict[Split, UploadFile | None] = {
         "train": train,

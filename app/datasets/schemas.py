@@ -26,14 +26,17 @@ LabelNames = TypeAdapter(
 
 
 class DatasetRead(BaseModel):
-    """A data set: its splits, its labels and their balance, and how long its texts are."""
+    """A data set: its splits, what there is to predict, and how long the texts are."""
 
     id: str
     object: Literal["dataset"] = "dataset"
     created_at: datetime
     name: str
     task: Task
-    labels: list[str] = Field(description="In the order of their index.")
+    labels: list[str] = Field(
+        description="In the order of their index; of token_classification, IOB2 tags, O first. "
+        "Empty where the task has none."
+    )
     is_pair: bool = Field(description="Whether each row has two texts.")
     rows: int = Field(description="Over all splits.")
     size_bytes: int

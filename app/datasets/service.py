@@ -12,10 +12,11 @@ from app.core.db.jobs import uses_dataset
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.core.manifest import DatasetManifest, Split
-from app.core.tasks import Task
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.datasets.intake import Columns, Table, prepare
+from app.core.tasks import Task
+from app.datasets.columns import Columns
+from app.datasets.intake import Table, prepare
 
 
 def register(
@@ -41,6 +42,7 @@ def register(
         prepared = prepare(
             tables,
             Path(folder),
+            task=task,
             columns=columns,
             labels=labels,
             max_rows=settings.max_rows,

@@ -6,51 +6,22 @@ import io
 import json
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
 from typing import IO, Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from app.core.errors import InvalidRequest, TooLarge
+from app.core.errors import InvalidRequest
 from app.core.manifest import Split
+from app.datasets.parquet import parquet_rows
+from app.datasets.rows import MAX_ROW_BYTES, Place, Row, too_many_bytes
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 
-Row = dict[str, Any]
-
-_MAX_LINE_BYTES = 2**20
-_BATCH_ROWS = 8192
-_BATCH_BYTES = 16 * 2**20
 _MAX_RATIO = 200
 """Unpacked over packed bytes: tables shrink tenfold, bombs a thousandfold."""
 
 _RATIO_FLOOR_BYTES = 64 * 2**20
-_SHOWN = 20
-_TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _COPY_BYTES = 2**20
-
-
-@dataclass
-class Place:
-    """Where in an upload a reader stands, for messages."""
-
-    split: Split
-    unit: str
-    number: int = 0
-
-    def fault(self, code: str, what: str, **details: Any) -> InvalidRequest:
-        return InvalidRequest(
-            code,
-            f"{self.split}, {self.unit} {self.number:,}: {what}",
-            pointer=f"#/{self.split}",
-            **{self.unit: self.number},
-            **details,
-        )
 
 
 @contextmanager
@@ -116,11 +87,11 @@ class _Bounded:
         return self._count(self._guarded(self._content.read, size))
 
     def readline(self) -> bytes:
-        line = self._count(self._guarded(self._content.readline, _MAX_LINE_BYTES + 1))
-        if len(line) > _MAX_LINE_BYTES:
+        line = self._count(self._guarded(self._content.readline, MAX_ROW_BYTES + 1))
+        if len(line) > MAX_ROW_BYTES:
             raise self._place.fault(
                 "line_too_long",
-                f"longer than {_MAX_LINE_BYTES:,} bytes. Cut the text, or mend a missing newline.",
+                f"longer than {MAX_ROW_BYTES:,} bytes. Cut the text, or mend a missing newline.",
             )
         return line
 
@@ -138,17 +109,8 @@ class _Bounded:
     def _count(self, content: bytes) -> bytes:
         self._bytes += len(content)
         if self._bytes > self._max_bytes:
-            raise _too_many_bytes(self._place, self._max_bytes)
+            raise too_many_bytes(self._place, self._max_bytes)
         return content
-
-
-def _too_many_bytes(place: Place, max_bytes: int) -> TooLarge:
-    return TooLarge(
-        "dataset_too_large",
-        f"{place.split}: the file unpacks to more than {max_bytes:,} bytes, all that this server takes of a "
-        "file of its size. Send less, or send it as it is, not packed.",
-        max_bytes=max_bytes,
-    )
 
 
 def _lines(content: _Bounded, place: Place) -> Iterator[str]:
@@ -217,72 +179,8 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
 
 
 def _parquet_rows(content: _Bounded, place: Place, columns: Collection[str], max_bytes: int) -> Iterator[Row]:
+    """Through a file of our own: Parquet is read from its end, and the upload may be packed."""
     with tempfile.TemporaryFile(prefix="squeeze-intake-") as file:
         while chunk := content.read(_COPY_BYTES):
             file.write(chunk)
-        try:
-            schema = pq.read_schema(file)
-            wanted = _wanted(schema, columns, place)
-            # Other columns are never read; a message that seeks a column names some of them.
-            others = dict.fromkeys(islice((name for name in schema.names if name not in columns), _SHOWN))
-            # As dictionaries, which hold a value that a million rows share once.
-            table = pq.ParquetFile(file, read_dictionary=wanted)
-            left = max_bytes
-            for batch in table.iter_batches(_batch_rows(table.metadata), columns=wanted):
-                sizes = [_value_bytes(column) for column in batch.columns]
-                left -= sum(pc.sum(size).as_py() or 0 for size in sizes)
-                if left < 0:
-                    raise _too_many_bytes(place, max_bytes)
-                step = max(1, _BATCH_BYTES // max(1, _longest(sizes, place)))
-                for start in range(0, len(batch), step):
-                    for row in batch.slice(start, step).to_pylist():
-                        place.number += 1
-                        yield others | row
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            raise InvalidRequest(
-                "invalid_parquet",
-                f"{place.split}: not a readable Parquet file ({str(error)[:200]}). Write it again.",
-                pointer=f"#/{place.split}",
-            ) from None
-
-
-def _wanted(schema: pa.Schema, columns: Collection[str], place: Place) -> list[str]:
-    """The columns to read, each once and of single values."""
-    wanted = [name for name in schema.names if name in columns]
-    for name in wanted:
-        if wanted.count(name) > 1:
-            raise _bad_column(place, name, "there twice. Rename one")
-        if pa.types.is_nested(schema.field(name).type):
-            raise _bad_column(place, name, f"of type {schema.field(name).type}. Write it as text")
-    return wanted
-
-
-def _longest(sizes: Sequence[Any], place: Place) -> int:
-    """The longest text of a batch."""
-    longest: int = max((pc.max(size).as_py() or 0 for size in sizes), default=0)
-    if longest > _MAX_LINE_BYTES:
-        place.number += 1 + max(pc.index(size, longest).as_py() for size in sizes)
-        raise place.fault("line_too_long", f"longer than {_MAX_LINE_BYTES:,} bytes. Cut the text.")
-    return longest
-
-
-def _bad_column(place: Place, name: str, what: str) -> InvalidRequest:
-    return InvalidRequest(
-        "invalid_parquet", f"{place.split}: the column {name!r} is {what}.", pointer=f"#/{place.split}"
-    )
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """So many rows that those of the widest group, were they all alike, fill a batch."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    widest = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, widest)))
-
-
-def _value_bytes(column: Any) -> Any:
-    """The length of each text; nothing for numbers and dates, which cannot be long."""
-    if pa.types.is_dictionary(column.type):
-        return _value_bytes(column.dictionary).take(column.indices)
-    if any(is_of(column.type) for is_of in _TEXT_TYPES):
-        return pc.binary_length(column)
-    return pa.nulls(len(column), pa.int64())
+        yield from parquet_rows(file, place, columns=columns, max_bytes=max_bytes)

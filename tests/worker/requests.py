@@ -12,7 +12,8 @@ from app.core.ids import new_id
 from app.core.manifest import DatasetManifest, ModelManifest
 from app.core.specs import JobSpec
 from app.core.storage import Storage
-from app.datasets.intake import Columns, Table
+from app.datasets.columns import Columns
+from app.datasets.intake import Table
 from app.datasets.intake import prepare as prepare_dataset
 from app.registry.intake import prepare as prepare_model
 from tests.tiny import tiny_dataset_files
@@ -66,6 +67,7 @@ class Shelf:
                     for split, path in paths.items()
                 },
                 target,
+                task="text_classification",
                 columns=Columns(),
                 labels=None,
                 max_rows=10_000,

@@ -86,6 +86,10 @@ class TestRegister:
             "rows": 3,
             "labels": {"bad": 1, "good": 2},
             "words": {"p50": 4, "p95": 8, "p99": 8, "max": 8},
+            "languages": None,
+            "repaired_tags": None,
+            "scores": None,
+            "target_words": None,
         }
         assert stored_table(api, dataset, "train", tmp_path) == {
             "text": [row["text"] for row in ROWS],
@@ -301,12 +305,18 @@ class TestColumns:
         assert post_train(api, "t.parquet", buffer.getvalue()).status_code == 201
 
     @pytest.mark.parametrize(
-        ("column", "says"), [(pa.array([["a"], ["b"]]), "list<"), (pa.array([2**30, 1], pa.date32()), "days")]
+        ("column", "code", "says"),
+        [
+            (pa.array([["a"], ["b"]]), "invalid_text", "a list (['a'])"),
+            (pa.array([[["a"]], [["b"]]]), "invalid_parquet", "list<"),
+            (pa.array([{"en": "a", "de": "b"}] * 2), "invalid_parquet", "each of its parts"),
+            (pa.array([2**30, 1], pa.date32()), "invalid_parquet", "days"),
+        ],
     )
-    def test_parquet_columns_that_are_no_text(self, api, column, says):
+    def test_parquet_columns_that_are_no_text(self, api, column, code, says):
         buffer = io.BytesIO()
         pq.write_table(pa.table({"text": column, "label": ["x", "y"]}), buffer)
-        assert says in refused(api, post_train(api, "t.parquet", buffer.getvalue()), "invalid_parquet")
+        assert says in refused(api, post_train(api, "t.parquet", buffer.getvalue()), code)
 
     def test_a_key_that_is_no_text(self, api):
         content = b'{"\\ud800": 1, "label": "x"}\n'
@@ -319,7 +329,12 @@ class TestColumns:
     @pytest.mark.parametrize("columns", [{"label": "text"}, {"text_pair": "text"}])
     def test_one_column_for_two_things(self, api, columns):
         response = post_train(api, "t.jsonl", jsonl(ROWS), columns=json.dumps(columns))
-        assert "named twice" in refused(api, response, "invalid_request")
+        assert "'text' for something else" in refused(api, response, "invalid_columns")
+
+    def test_one_column_named_twice(self, api):
+        columns = json.dumps({"text": "text", "label": "text"})
+        response = post_train(api, "t.jsonl", jsonl(ROWS), columns=columns)
+        assert "two things" in refused(api, response, "invalid_columns")
 
 
 class TestLimits:
