@@ -18,6 +18,15 @@ PER_TOKEN_TASKS: Final[frozenset[Task]] = frozenset({"token_classification", "ma
 LABELLED_TASKS: Final[frozenset[Task]] = frozenset({"text_classification", "token_classification"})
 """Tasks that choose among named labels."""
 
+SELECTING_METRICS: Final[dict[Task, tuple[str, ...]]] = {
+    "text_classification": ("accuracy", "macro_f1", "matthews"),
+    "text_regression": ("spearman", "pearson"),
+    "token_classification": ("f1", "accuracy"),
+    "masked_language_modeling": ("accuracy",),
+    "translation": (),
+}
+"""By which a training can keep its best step, the main one first; of translation it is always the loss."""
+
 
 class Head(BaseModel):
     """What lies on top of a network: the task and how many numbers one answer has."""

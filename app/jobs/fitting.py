@@ -7,7 +7,7 @@ from app.core.manifest import DatasetManifest, ModelManifest
 from app.core.shapes import BiLstmCard, EncoderDecoderCard, ModelCard
 from app.core.specs import METHOD_CARDS, JobSpec
 from app.core.specs.card import Bound
-from app.core.tasks import LABELLED_TASKS, Task
+from app.core.tasks import LABELLED_TASKS, SELECTING_METRICS, Task
 
 
 def require_method(spec: JobSpec, data: DatasetManifest) -> None:
@@ -41,6 +41,23 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
             "target_not_allowed",
             f"{name} takes no {bound}. Give {_listed(card.targets)}.",
             pointer=f"#/target/{bound}",
+        )
+
+
+def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse to keep the best step by a metric that the task has not.
+
+    Raises:
+        InvalidRequest: it has others.
+    """
+    metric, possible = spec.training.metric, SELECTING_METRICS[data.task]
+    if metric is not None and metric not in possible:
+        has = f"has {_listed(list(possible))}" if possible else "goes by its loss. Leave metric out"
+        raise InvalidRequest(
+            "metric_not_for_task",
+            f"training.metric is {metric}; {data.task} {has}.",
+            pointer="#/training/metric",
+            metrics=list(possible),
         )
 
 

@@ -93,7 +93,7 @@ def plan_student(
             the shape.
     """
     if teacher is None:
-        return _described(_first_model(method, target), whole=None, allowed=None, head=head)
+        return _described(_first_model(method, target, head), whole=None, allowed=None, head=head)
     whole = total(teacher, head)
     if target is None:
         return _described(teacher, whole=whole, allowed=None, head=head)
@@ -202,21 +202,20 @@ def _largest_in_time(
     return best
 
 
-def _first_model(method: MethodSpec, target: Target | None) -> ModelCard:
+def _first_model(method: MethodSpec, target: Target | None, head: Head) -> ModelCard:
     """A translation model without a teacher; its vocabulary will be made of the data."""
-    if not isinstance(method, ScratchSpec):
+    if not isinstance(method, ScratchSpec) or head.task != "translation":
         raise InvalidRequest(
             "teacher_required",
-            f"{method.name} starts from a registered model. Give its id as teacher; only scratch can do "
-            "without.",
+            f"{method.name} on {head.task} starts from a registered model: give its id as teacher. Without "
+            "one scratch makes a translation model, and that is all.",
             pointer="#/teacher",
         )
     if target is None or not isinstance(target.shape, EncoderDecoderShape):
         raise InvalidRequest(
             "shape_required",
-            "Without a teacher scratch makes a translation model: give target.shape with encoder_layers, "
-            "decoder_layers, hidden, heads and ffn, and target.vocabulary. For any other task give a "
-            "teacher, whose tokenizer the student takes.",
+            "Without a teacher there is nothing to be smaller than: give target.shape with encoder_layers, "
+            "decoder_layers, hidden, heads and ffn.",
             pointer=f"{_POINTER}/shape" if target else _POINTER,
         )
     shape = with_embedding(target.shape, target.embedding)

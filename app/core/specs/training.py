@@ -20,9 +20,11 @@ class TrainingSpec(BaseModel):
     learning_rate: float | None = Field(
         default=None, gt=0, le=1, description="Peak rate; default: the method's own."
     )
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    weight_decay: float = Field(
+        default=0.01, ge=0, le=1, description="Of matrices, a step, times the learning rate."
+    )
     warmup_ratio: float = Field(default=0.06, ge=0, le=1, description="Share of the steps that warm up.")
-    max_gradient_norm: float = Field(default=1.0, gt=0)
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="Longer gradients are shortened to it.")
     max_length: int = Field(default=128, ge=4, le=512, description="Longer texts are cut, in tokens.")
     evaluations: int = Field(
         default=8, ge=1, le=200, description="How often dev quality is measured; the best one is kept."
@@ -33,4 +35,6 @@ class TrainingSpec(BaseModel):
     label_smoothing: float | None = Field(
         default=None, ge=0, lt=1, description="Default: 0.1 for translation, else none."
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="The same seed gives the same student on the same host."
+    )

@@ -11,6 +11,7 @@ import redis
 
 from app.core.db.jobs import Job, claim_job, lock_job, move
 from app.core.queue import DEFAULT_QUEUE
+from app.core.specs import METHOD_CARDS, METHOD_SPECS
 from app.core.states import JobStatus
 from tests.app.conftest import Api
 from tests.tiny import LABELS, PAIR_LABELS, tiny_dataset_files, tiny_model_folder, zipped
@@ -42,13 +43,26 @@ def upload(api: Api, tmp_path, **model: Any) -> str:
 class TestMethods:
     def test_each_has_a_card_and_a_schema(self, api):
         methods = {method["name"]: method for method in api.http.get("/v1/methods").json()["data"]}
-        assert set(methods) == {"fine_tuning", "scratch", "weight_copy", "distillation", "weight_squeezing"}
-        assert methods["fine_tuning"]["keeps_size"]
+        assert set(methods) == set(METHOD_SPECS)
+        assert methods["fine_tuning"]["targets"] == []
         assert not methods["fine_tuning"]["needs_head"]
         knob = methods["weight_squeezing"]["parameters"]["properties"]["initial_map"]
         assert knob["default"] == "pca"
         assert knob["description"]
         assert all(method["summary"] and method["when"] for method in methods.values())
+
+    def test_what_each_reaches(self, api):
+        methods = {method["name"]: method for method in api.http.get("/v1/methods").json()["data"]}
+        assert "translation" in methods["weight_distillation"]["tasks"]
+        assert methods["pea_kd"]["tasks"] == ["text_classification"]
+        assert "max_latency_ms" in methods["low_rank"]["targets"]
+        papers = {name for name, method in methods.items() if method["papers"]}
+        assert papers == set(methods) - {"fine_tuning", "scratch"}
+
+    def test_every_knob_says_what_it_does(self, api):
+        for method in api.http.get("/v1/methods").json()["data"]:
+            for name, knob in method["parameters"]["properties"].items():
+                assert name == "name" or knob["description"], (method["name"], name)
 
 
 class TestPlan:
@@ -58,7 +72,7 @@ class TestPlan:
         assert plan["teacher"]["parameters"] == 25_954
         assert student["shape"]["hidden"] < 32
         assert student["compression_ratio"] >= 2
-        assert set(student["parameters"]) == {"embeddings", "encoder", "head"}
+        assert set(student["parameters"]) == {"embeddings", "encoder", "decoder", "head"}
         assert plan["estimate"]["steps"] == 12  # 3 epochs of 256 rows in batches of 64
         assert api.rows()["jobs"] == 0
 
@@ -109,7 +123,7 @@ class TestFit:
     def test_a_target_where_the_size_is_kept(self, api, body):
         refused(api, body | {"method": {"name": "fine_tuning"}}, "target_not_allowed")
 
-    @pytest.mark.parametrize("name", ["scratch", "weight_copy", "distillation", "weight_squeezing"])
+    @pytest.mark.parametrize("name", [name for name, card in METHOD_CARDS.items() if not card.keeps_size])
     def test_no_target_where_the_size_shrinks(self, api, body, name):
         refused(api, body | {"method": {"name": name}, "target": None}, "target_required")
 
@@ -157,7 +171,8 @@ class TestGate:
     def test_the_small_model_is_the_target(self, api, body, tmp_path):
         small = upload(api, tmp_path, layers=1, hidden=16, ffn=32)
         plan = api.http.post("/v1/plans", json=self.gated(body, small)).json()
-        assert plan["student"]["shape"] == {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32}
+        shape = {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32}
+        assert plan["student"]["shape"] == shape | {"rank": None, "embedding": None}
         same = self.gated(body, small) | {"target": {"shape": plan["student"]["shape"]}}
         assert api.http.post("/v1/jobs", json=same).status_code == 202
         assert api.http.delete(f"/v1/models/{small}").json()["type"].endswith("model_in_use")
@@ -202,6 +217,22 @@ class TestBody:
             ({"target": {}}, "#/target", ["exactly one"]),
             ({"target": {"compression_ratio": 2, "max_size_mb": 1}}, "#/target", ["exactly one"]),
             ({"target": {"compression_ratio": 0.5}}, "#/target/compression_ratio", ["greater than 1"]),
+            (
+                {"target": {"shape": {"layers": 0, "hidden": 32, "heads": 2, "ffn": 64}}},
+                "#/target/shape/layers",
+                ["greater than or equal to 1"],
+            ),
+            (
+                {"target": {"shape": {"layers": 1, "hidden": 32, "heads": 5, "ffn": 64}}},
+                "#/target/shape",
+                ["hidden (32) must be a multiple of its heads (5)"],
+            ),
+            (
+                {"target": {"shape": {"encoder_layers": 1, "hidden": 32, "heads": 2, "ffn": 64}}},
+                "#/target/shape/decoder_layers",
+                ["required"],
+            ),
+            ({"target": {"shape": "small"}}, "#/target/shape", ["dictionary"]),
             ({"teacher": "../x"}, "#/teacher", ["pattern"]),
             ({"training": {"epochs": 0}}, "#/training/epochs", ["greater than 0"]),
             ({"exports": []}, "#/exports", ["at least 1"]),

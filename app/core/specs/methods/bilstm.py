@@ -26,8 +26,15 @@ class BiLstmSpec(Spec):
     soft_targets: Literal["logits", "labels"] = Field(
         default="logits", description="What is learnt on unlabelled text: logits, or the teacher's choice."
     )
-    representation_loss: Literal["mse", "cosine", "kld"] = Field(default="mse")
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    representation_loss: Literal["mse", "cosine", "kld"] = Field(
+        default="mse", description="How far the projection is from the teacher's states."
+    )
+    dropout: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Of word embeddings, LSTM states and the projection, in training.",
+    )
 
 
 CARD = MethodCard(

@@ -1,0 +1,86 @@
+"""Registered models and data sets of every task: the rows alone, which is all that planning looks at."""
+
+from collections.abc import Sequence
+
+from app.core.db.datasets import Dataset
+from app.core.db.models import Model
+from app.core.manifest import DatasetManifest, Files, ModelManifest, Split, SplitCard
+from app.core.shapes import (
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
+from app.core.tasks import Task
+from tests.app.conftest import Api
+
+ENCODER = EncoderCard(
+    architecture="bert",
+    shape=Shape(layers=6, hidden=384, heads=12, ffn=1536),
+    vocabulary=30_522,
+    positions=512,
+    token_types=2,
+)
+TRANSLATOR = EncoderDecoderCard(
+    shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
+    vocabulary=8_000,
+    positions=512,
+)
+BILSTM = BiLstmCard(
+    shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
+)
+LABELS: dict[Task, list[str]] = {
+    "text_classification": ["no", "yes"],
+    "token_classification": ["O", "B-LOC", "I-LOC"],
+}
+_NO_FILES = Files(prefix="none", entries={})
+
+
+def labels_of(task: Task | None) -> list[str]:
+    return LABELS.get(task, []) if task else []
+
+
+def add_model(
+    api: Api,
+    card: ModelCard,
+    task: Task | None,
+    *,
+    labels: Sequence[str] | None = None,
+    max_length: int = 512,
+) -> str:
+    """A model that knows a task, or none."""
+    manifest = ModelManifest(
+        files=_NO_FILES,
+        card=card,
+        task=task,
+        labels=list(labels or labels_of(task)) or None,
+        parameters=0,
+        max_length=max_length,
+    )
+    with api.database.transaction() as session:
+        model = Model(name="model", origin="upload", manifest_json=manifest.model_dump(mode="json"))
+        session.add(model)
+        session.flush()
+        return model.id
+
+
+def add_dataset(
+    api: Api, task: Task, *, splits: Sequence[Split] = ("train", "dev"), rows: int = 1000, words: int = 20
+) -> str:
+    quantiles = {"p50": words, "p95": words, "p99": words, "max": words}
+    card = SplitCard(rows=rows, words=quantiles, target_words=quantiles if task == "translation" else None)
+    manifest = DatasetManifest(
+        files=_NO_FILES,
+        task=task,
+        labels=labels_of(task),
+        is_pair=False,
+        splits=dict.fromkeys(splits, card),
+    )
+    with api.database.transaction() as session:
+        dataset = Dataset(name="data", manifest_json=manifest.model_dump(mode="json"))
+        session.add(dataset)
+        session.flush()
+        return dataset.id
