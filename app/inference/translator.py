@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from app.core.errors import InvalidRequest
-from app.inference.generation import (
+from app.core.generation import (
     FloatArray,
     IntArray,
     SpecialTokens,

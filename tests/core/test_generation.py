@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from app.inference.generation import FloatArray, IntArray, SpecialTokens, beam_search, greedy_search
+from app.core.generation import FloatArray, IntArray, SpecialTokens, beam_search, greedy_search
 
 END, PAD, START, VOCABULARY = 0, 1, 99, 18
 SPECIAL = SpecialTokens(start=START, end=END, pad=PAD)
