@@ -5,7 +5,9 @@ Shapes: N rows, P positions of all rows together, C outputs, K tokens of all row
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,10 @@ from torch import Tensor
 
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
 from worker.data import Batch, collate, ordered_rows
-from worker.modeling.answering import answer
+from worker.modeling.answering import Answer, answer
 from worker.training.precision import autocast
 
-_FORMAT = 2
+_FORMAT = 3
 _BATCH_TOKENS = 4096
 _HELD_BYTES = 2**28
 """Logits up to this are held in memory, where a lookup costs nothing."""
@@ -27,11 +29,79 @@ LAST = -1
 """The last of a teacher's hidden states."""
 
 
+@dataclass(frozen=True)
+class Output:
+    """One thing that a teacher says: its logits, or a hidden state of every token or of the first alone."""
+
+    state: int | None = None
+    """Which hidden state: 0 the embeddings', i the i-th layer's, ``LAST``; None: the logits."""
+    of_first_token: bool = False
+
+    @property
+    def name(self) -> str:
+        if self.state is None:
+            return "logits"
+        return f"first{self.state}" if self.of_first_token else f"hidden{self.state}"
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        return np.float32 if self.state is None else np.float16
+
+    def offsets(self, split: TokenizedSplit) -> IntArray:
+        """Where the values of each row begin."""
+        if self.state is None:
+            return split.position_offsets
+        return np.arange(len(split) + 1) if self.of_first_token else split.offsets
+
+    def of(self, said: Answer, batch: Batch) -> Tensor:
+        """The values of a batch, row after row."""
+        if self.state is None:
+            return said.logits
+        assert said.states is not None
+        state = said.states[self.state]
+        return state[:, 0] if self.of_first_token else state[batch.inputs["attention_mask"].bool()]
+
+
+LOGITS = Output()
+
+
+def prepare_outputs(
+    teacher: Teacher,
+    split: TokenizedSplit,
+    outputs: Sequence[Output],
+    *,
+    pad_id: int,
+    context: RunContext,
+) -> None:
+    """Have a teacher say, in one pass, all of ``outputs`` that no job has asked of it before."""
+    missing = {
+        output: path for output in outputs if not (path := _path(teacher, split, output, context)).exists()
+    }
+    if not missing:
+        return
+    partial = {output: path.with_suffix(f".{os.getpid()}.partial") for output, path in missing.items()}
+    context.cache_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for path in partial.values():
+            stack.callback(path.unlink, missing_ok=True)
+        _compute(teacher, split, partial, pad_id=pad_id, context=context)
+        for output, path in missing.items():
+            partial[output].replace(path)  # two jobs may race: both write the same bytes
+
+
+def teacher_logits(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
+) -> npt.NDArray[np.float32]:
+    """The teacher's logits at every position of a split, (P, C), on disk."""
+    logits: npt.NDArray[np.float32] = _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
+    return logits
+
+
 def cached_logits(
     teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
 ) -> Callable[[Batch], Tensor]:
     """The teacher's logits by batch, (P, C) fp32, read from a file that the first job fills."""
-    outputs = _cached(teacher, split, state=None, pad_id=pad_id, context=context)  # (P, C)
+    outputs = teacher_logits(teacher, split, pad_id=pad_id, context=context)
     offsets = split.position_offsets
     if outputs.nbytes > _HELD_BYTES:
         return lambda batch: torch.from_numpy(outputs[_within(offsets, batch.rows)]).to(context.device)
@@ -60,7 +130,7 @@ def cached_hidden_states(
         context: device, cache and reports.
         state: which of them: 0 the embeddings', i the i-th layer's, ``LAST``.
     """
-    outputs = _cached(teacher, split, state=state, pad_id=pad_id, context=context)  # (K, H), on disk
+    outputs = _cached(teacher, split, Output(state), pad_id=pad_id, context=context)  # (K, H), on disk
 
     def lookup(batch: Batch) -> Tensor:
         mask = batch.inputs["attention_mask"].bool()
@@ -75,6 +145,15 @@ def cached_hidden_states(
     return lookup
 
 
+def cached_first_states(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext, state: int
+) -> npt.NDArray[np.float16]:
+    """A hidden state of every row's first token, (N, H), on disk."""
+    output = Output(state, of_first_token=True)
+    states: npt.NDArray[np.float16] = _cached(teacher, split, output, pad_id=pad_id, context=context)
+    return states
+
+
 def _within(offsets: IntArray, rows: IntArray) -> IntArray:
     """Where the elements of some rows lie, row after row."""
     lengths = np.diff(offsets)[rows]
@@ -84,54 +163,44 @@ def _within(offsets: IntArray, rows: IntArray) -> IntArray:
 
 
 def _cached(
-    teacher: Teacher, split: TokenizedSplit, *, state: int | None, pad_id: int, context: RunContext
+    teacher: Teacher, split: TokenizedSplit, output: Output, *, pad_id: int, context: RunContext
 ) -> npt.NDArray[np.generic]:
-    """Logits (P, C) in fp32 where ``state`` is None, else hidden states (K, H) in fp16."""
-    kind = "logits" if state is None else f"hidden{state}"
+    """Logits (P, C) in fp32; hidden states (K, H), or (N, H) of first tokens, in fp16."""
+    prepare_outputs(teacher, split, [output], pad_id=pad_id, context=context)
+    values: npt.NDArray[np.generic] = np.load(_path(teacher, split, output, context), mmap_mode="r")
+    return values
+
+
+def _path(teacher: Teacher, split: TokenizedSplit, output: Output, context: RunContext) -> Path:
     asked = "" if split.positions is None else split.positions.tobytes().hex()
-    key = hashlib.sha256(f"{_FORMAT}:{kind}:{teacher.digest}:{split.digest}:{asked}".encode()).hexdigest()
-    path = context.cache_dir / f"{kind}-{key[:32]}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            _compute(teacher, split, state=state, pad_id=pad_id, context=context, path=partial)
-            partial.replace(path)  # two jobs may race: both write the same bytes
-        finally:
-            partial.unlink(missing_ok=True)
-    outputs: npt.NDArray[np.generic] = np.load(path, mmap_mode="r")
-    return outputs
+    named = f"{_FORMAT}:{output.name}:{teacher.digest}:{split.digest}:{asked}"
+    return context.cache_dir / f"{output.name}-{hashlib.sha256(named.encode()).hexdigest()[:32]}.npy"
 
 
 @torch.inference_mode()
 def _compute(
     teacher: Teacher,
     split: TokenizedSplit,
+    paths: dict[Output, Path],
     *,
-    state: int | None,
     pad_id: int,
     context: RunContext,
-    path: Path,
 ) -> None:
     network = teacher.network.to(context.device).eval()
-    offsets = split.position_offsets if state is None else split.offsets
-    dtype = np.float32 if state is None else np.float16
-    outputs: npt.NDArray[np.generic] | None = None
+    with_states = any(output.state is not None for output in paths)
+    files: dict[Output, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
     batches = ordered_rows(split.lengths, batch_size=max(1, _BATCH_TOKENS // int(split.lengths.max())))
     for done, rows in enumerate(batches):
         context.check_cancelled()
         batch = collate(split, rows, pad_id=pad_id, device=context.device)
         with autocast(context.device):
-            said = answer(network, batch, with_states=state is not None)
-        if state is None:
-            values = said.logits
-        else:
-            assert said.states is not None
-            values = said.states[state][batch.inputs["attention_mask"].bool()]
-        if outputs is None:
-            shape = (int(offsets[-1]), values.shape[-1])
-            outputs = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        outputs[_within(offsets, rows)] = values.float().cpu().numpy()
+            said = answer(network, batch, with_states=with_states)
+        for output, path in paths.items():
+            values, offsets = output.of(said, batch), output.offsets(split)
+            if output not in files:
+                shape = (int(offsets[-1]), values.shape[-1])
+                files[output] = np.lib.format.open_memmap(path, mode="w+", dtype=output.dtype, shape=shape)
+            files[output][_within(offsets, rows)] = values.float().cpu().numpy()
         context.report("teacher_outputs", done + 1, len(batches))
-    assert isinstance(outputs, np.memmap)
-    outputs.flush()
+    for file in files.values():
+        file.flush()

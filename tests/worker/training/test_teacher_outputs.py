@@ -4,7 +4,7 @@ import torch
 
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker.data import collate
-from worker.training.teacher_outputs import cached_hidden_states, cached_logits
+from worker.training.teacher_outputs import cached_hidden_states, cached_logits, cached_states_asked
 
 CPU = torch.device("cpu")
 ROWS = np.array([5, 0, 17])
@@ -39,6 +39,30 @@ def test_hidden_states_are_the_teachers_projected(parts):
     found = lookup(batch)
     assert torch.allclose(found[mask], (states @ projection)[mask], rtol=0.05, atol=0.3)
     assert not found[~mask].any()
+
+
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_states_asked_are_those_of_the_first_token_or_of_the_positions(tmp_path, task):
+    teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40)
+    context = MemoryContext(tmp_path)
+    lookup = cached_states_asked(teacher, data.train, state=2, pad_id=0, context=context)
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+    with torch.inference_mode():
+        states = teacher.network(**batch.inputs, output_hidden_states=True).hidden_states[2]
+    expected = states[:, 0] if batch.positions is None else states[batch.positions]
+    assert torch.allclose(lookup(batch), expected, rtol=0.05, atol=0.1)
+
+
+def test_states_asked_leave_the_logits_behind(parts, tmp_path):
+    teacher, data, context = parts
+    cached_states_asked(teacher, data.train, state=1, pad_id=0, context=context)
+    again = MemoryContext(tmp_path)
+    lookup = cached_logits(teacher, data.train, pad_id=0, context=again)
+    assert teacher_steps(again) == 0
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+    with torch.inference_mode():
+        expected = teacher.network(**batch.inputs).logits
+    assert torch.allclose(lookup(batch), expected, atol=0.03)
 
 
 def test_second_job_does_not_run_the_teacher(parts, tmp_path):
