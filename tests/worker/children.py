@@ -26,9 +26,9 @@ def store():
     folder = pathlib.Path(request.storage_url.removeprefix("file://")) / request.output_prefix
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
-def succeed():
+def succeed(manifest=None):
     store()
-    manifest = request.teacher.manifest.model_copy(
+    manifest = (manifest or request.teacher.manifest).model_copy(
         update={"files": {"prefix": request.output_prefix, "entries": {}}}
     )
     report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
@@ -44,9 +44,22 @@ def child(body: str) -> list[str]:
     return [sys.executable, "-c", _PRELUDE + body]
 
 
+def queue_first_job(database: Database) -> str:
+    """The id of a queued job that has a data set and no teacher."""
+    dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
+    with database.transaction() as session:
+        session.add(dataset)
+        session.flush()
+        spec = {"dataset": dataset.id, "method": {"name": "scratch"}}
+        job = Job(spec=spec, dataset_id=dataset.id, method="scratch")
+        session.add(job)
+        session.flush()
+        return job.id
+
+
 def queue_job(database: Database) -> str:
     """The id of a queued job with its teacher and its data set."""
-    teacher = Model(name="teacher", origin="upload", manifest_json=_model_manifest().model_dump(mode="json"))
+    teacher = Model(name="teacher", origin="upload", manifest_json=model_manifest().model_dump(mode="json"))
     dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
     with database.transaction() as session:
         session.add_all([teacher, dataset])
@@ -98,7 +111,7 @@ def stored_files(data_dir: Path) -> list[Path]:
     return [path for path in (data_dir / "files" / "models").rglob("*") if path.is_file()]
 
 
-def _model_manifest() -> ModelManifest:
+def model_manifest() -> ModelManifest:
     return ModelManifest(
         files=Files(prefix="models/teacher", entries={}),
         card=_CARD,

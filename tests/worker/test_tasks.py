@@ -14,7 +14,16 @@ from app.core.db.models import get_model, list_models
 from app.core.ids import new_id
 from app.core.queue import DEFAULT_QUEUE
 from app.core.states import JobStatus
-from tests.worker.children import child, history, queue_job, read_job, running, stored_files
+from tests.worker.children import (
+    child,
+    history,
+    model_manifest,
+    queue_first_job,
+    queue_job,
+    read_job,
+    running,
+    stored_files,
+)
 from tests.worker.conftest import MakeWorker
 from worker.protocol import Cancelled
 from worker.tasks import WORKER_LOST, _conclude, _release_expired, output_prefix, run_job, run_next_job, sweep
@@ -65,6 +74,18 @@ class TestRunJob:
         assert student.manifest.files.prefix == output_prefix(job_id, 1)
         assert len(stored_files(tmp_path)) == 1
         assert [event["status"] for event in history(database, job_id, "status")] == ["running", "succeeded"]
+
+    def test_a_first_model_is_named_after_its_data(self, make_worker: MakeWorker, database: Database):
+        made = model_manifest().model_dump_json()
+        program = "assert request.teacher is None; "
+        program += f"succeed(ModelManifest.model_validate_json({made!r}))"
+        job_id = queue_first_job(database)
+        run_job(make_worker(child(program)), job_id)
+        job = read_job(database, job_id)
+        assert job.status is JobStatus.SUCCEEDED
+        with database.transaction() as session:
+            student = get_model(session, job.student_id)
+        assert (student.name, student.teacher_id) == ("data / scratch", None)
 
     def test_a_duplicate_announcement_runs_once(self, make_worker: MakeWorker, database: Database):
         job_id = queue_job(database)
