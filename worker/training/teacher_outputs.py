@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
-from worker.data import Batch, collate, ordered_rows
+from worker.data import Batch, at_positions, collate, ordered_rows
 from worker.modeling.answering import Answer, answer
 from worker.training.precision import autocast
 
@@ -31,17 +32,17 @@ LAST = -1
 
 @dataclass(frozen=True)
 class Output:
-    """One thing that a teacher says: its logits, or a hidden state of every token or of the first alone."""
+    """One thing that a teacher says: its logits, or a hidden state of some tokens."""
 
     state: int | None = None
     """Which hidden state: 0 the embeddings', i the i-th layer's, ``LAST``; None: the logits."""
-    of_first_token: bool = False
+    of: Literal["every", "first", "asked"] = "every"
+    """Of every token, of each row's first, or of those where the network is asked: the first of a row where
+    it is asked once a text. Logits are of what is asked."""
 
     @property
     def name(self) -> str:
-        if self.state is None:
-            return "logits"
-        return f"first{self.state}" if self.of_first_token else f"hidden{self.state}"
+        return "logits" if self.state is None else f"{self.of}{self.state}"
 
     @property
     def dtype(self) -> type[np.generic]:
@@ -49,17 +50,20 @@ class Output:
 
     def offsets(self, split: TokenizedSplit) -> IntArray:
         """Where the values of each row begin."""
-        if self.state is None:
+        if self.state is None or self.of == "asked":
             return split.position_offsets
-        return np.arange(len(split) + 1) if self.of_first_token else split.offsets
+        return np.arange(len(split) + 1) if self.of == "first" else split.offsets
 
-    def of(self, said: Answer, batch: Batch) -> Tensor:
-        """The values of a batch, row after row."""
+    def values(self, said: Answer, batch: Batch) -> Tensor:
+        """Those of a batch, row after row."""
         if self.state is None:
             return said.logits
         assert said.states is not None
         state = said.states[self.state]
-        return state[:, 0] if self.of_first_token else state[batch.inputs["attention_mask"].bool()]
+        if self.of == "every":
+            return state[batch.inputs["attention_mask"].bool()]
+        is_first = self.of == "first" or batch.positions is None
+        return state[:, 0] if is_first else state[batch.positions]
 
 
 LOGITS = Output()
@@ -149,9 +153,39 @@ def cached_first_states(
     teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext, state: int
 ) -> npt.NDArray[np.float16]:
     """A hidden state of every row's first token, (N, H), on disk."""
-    output = Output(state, of_first_token=True)
+    output = Output(state, of="first")
     states: npt.NDArray[np.float16] = _cached(teacher, split, output, pad_id=pad_id, context=context)
     return states
+
+
+def cached_states_asked(
+    teacher: Teacher, split: TokenizedSplit, *, state: int, pad_id: int, context: RunContext
+) -> Callable[[Batch], Tensor]:
+    """A hidden state where the teacher is asked, by batch, (P, H) fp32: of a text its first token's."""
+    output = Output(state, where_asked=True)
+    outputs = _cached(teacher, split, output, pad_id=pad_id, context=context)  # (P, H), on disk
+    offsets = split.position_offsets
+
+    def lookup(batch: Batch) -> Tensor:
+        values = torch.from_numpy(outputs[_within(offsets, batch.rows)])
+        return values.to(context.device, dtype=torch.float32)
+
+    return lookup
+
+
+def cached_states_asked(
+    teacher: Teacher, split: TokenizedSplit, *, state: int, pad_id: int, context: RunContext
+) -> Callable[[Batch], Tensor]:
+    """A hidden state by batch, where the network is asked: (P, H). The logits are kept in the same pass."""
+    output, offsets = Output(state, of="asked"), split.position_offsets
+    prepare_outputs(teacher, split, [output, LOGITS], pad_id=pad_id, context=context)
+    states = _cached(teacher, split, output, pad_id=pad_id, context=context)
+
+    def lookup(batch: Batch) -> Tensor:
+        values = torch.from_numpy(states[_within(offsets, batch.rows)])
+        return values.to(context.device, dtype=torch.float32)
+
+    return lookup
 
 
 def _within(offsets: IntArray, rows: IntArray) -> IntArray:
@@ -165,7 +199,7 @@ def _within(offsets: IntArray, rows: IntArray) -> IntArray:
 def _cached(
     teacher: Teacher, split: TokenizedSplit, output: Output, *, pad_id: int, context: RunContext
 ) -> npt.NDArray[np.generic]:
-    """Logits (P, C) in fp32; hidden states (K, H), or (N, H) of first tokens, in fp16."""
+    """Logits (P, C) in fp32; hidden states in fp16, (K, H), or (N, H) of first tokens, or (P, H)."""
     prepare_outputs(teacher, split, [output], pad_id=pad_id, context=context)
     values: npt.NDArray[np.generic] = np.load(_path(teacher, split, output, context), mmap_mode="r")
     return values
@@ -196,7 +230,7 @@ def _compute(
         with autocast(context.device):
             said = answer(network, batch, with_states=with_states)
         for output, path in paths.items():
-            values, offsets = output.of(said, batch), output.offsets(split)
+            values, offsets = output.values(said, batch), output.offsets(split)
             if output not in files:
                 shape = (int(offsets[-1]), values.shape[-1])
                 files[output] = np.lib.format.open_memmap(path, mode="w+", dtype=output.dtype, shape=shape)

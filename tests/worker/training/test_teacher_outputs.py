@@ -4,7 +4,14 @@ import torch
 
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker.data import collate
-from worker.training.teacher_outputs import cached_hidden_states, cached_logits, cached_states_asked
+from worker.training.teacher_outputs import (
+    LOGITS,
+    Output,
+    cached_hidden_states,
+    cached_logits,
+    cached_states_asked,
+    prepare_outputs,
+)
 
 CPU = torch.device("cpu")
 ROWS = np.array([5, 0, 17])
@@ -53,11 +60,12 @@ def test_states_asked_are_those_of_the_first_token_or_of_the_positions(tmp_path,
     assert torch.allclose(lookup(batch), expected, rtol=0.05, atol=0.1)
 
 
-def test_states_asked_leave_the_logits_behind(parts, tmp_path):
+def test_outputs_prepared_in_one_pass_are_found(parts, tmp_path):
     teacher, data, context = parts
-    cached_states_asked(teacher, data.train, state=1, pad_id=0, context=context)
+    prepare_outputs(teacher, data.train, [Output(1, where_asked=True), LOGITS], pad_id=0, context=context)
     again = MemoryContext(tmp_path)
     lookup = cached_logits(teacher, data.train, pad_id=0, context=again)
+    cached_states_asked(teacher, data.train, state=1, pad_id=0, context=again)
     assert teacher_steps(again) == 0
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
     with torch.inference_mode():
