@@ -64,6 +64,8 @@ class TokenizedSplit:
     """(total tokens,); None where the network is asked once a text, or writes."""
     targets: "TokenizedSplit | None" = None
     """What is to be written for each row, end of sentence included; of translation alone."""
+    references: list[str] | None = None
+    """(rows,): the texts of ``targets`` as they came, for what is written to be compared with."""
     languages: list[str] | None = None
     """(rows,), where the data set names them."""
 
@@ -73,6 +75,11 @@ class TokenizedSplit:
     @property
     def lengths(self) -> IntArray:
         return np.diff(self.offsets)
+
+    @property
+    def sizes(self) -> IntArray:
+        """Tokens to read and to write, (rows,): batches of nearly equal ones pad least."""
+        return self.lengths if self.targets is None else self.lengths + self.targets.lengths
 
     @property
     def position_offsets(self) -> IntArray:
@@ -99,6 +106,8 @@ class TaskData:
     """Of the tokens; one that translates writes them as well."""
     mask_id: int | None = None
     """Of the token that hides a word; only masked_language_modeling needs it."""
+    writer: Tokenizer | None = None
+    """Makes texts of what is written; only translation needs it."""
 
     @property
     def head(self) -> Head:

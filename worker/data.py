@@ -94,6 +94,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
         labels=None if split.labels is None else split.labels[answers],
         positions=None if split.positions is None else split.positions[where],
         targets=None if split.targets is None else subset(split.targets, rows),
+        references=None if split.references is None else [split.references[row] for row in rows],
         languages=None if split.languages is None else [split.languages[row] for row in rows],
         digest=hashlib.sha256(offsets.tobytes() + ids.tobytes()).hexdigest(),
     )
@@ -102,7 +103,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
     """Both splits as one; rows without labels, where the others have some, get ``UNKNOWN``.
 
-    Either both or none have positions, and targets. ``languages`` are dropped.
+    Either both or none have positions, and targets. ``languages`` and ``references`` are dropped.
     """
     ids = np.concatenate([first.ids, second.ids])
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])

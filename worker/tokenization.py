@@ -113,7 +113,8 @@ def tokenize_translations(
     split = tokenize(sources, tokenizer=tokenizer, max_length=max_length)
     if targets is None:
         return split
-    return replace(split, targets=tokenize(targets, tokenizer=writer, max_length=max_length))
+    written = tokenize(targets, tokenizer=writer, max_length=max_length)
+    return replace(split, targets=written, references=list(targets))
 
 
 def load_task_data(
@@ -147,6 +148,7 @@ def load_task_data(
         pad_id=pad_id(teacher.tokenizer),
         vocabulary=vocabulary,
         mask_id=mask_id,
+        writer=teacher.writer,
     )
     return data, read("test")
 

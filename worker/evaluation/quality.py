@@ -3,10 +3,14 @@
 Shapes: P positions of a split, C outputs.
 """
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
 from app.core.errors import JobError
 from app.core.tasks import Task
@@ -14,15 +18,24 @@ from worker.contracts import TaskData, TokenizedSplit
 from worker.data import collate, ordered_rows
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.metrics import MAIN_METRIC, METRICS, FloatArray
+from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
 from worker.modeling.answering import answer
 
 _BATCH_SIZE = 64
+
+WORD_TASKS: Final[frozenset[Task]] = frozenset({"masked_language_modeling", "translation"})
+"""Tasks with an answer as wide as the vocabulary for each word."""
 
 
 def dev_score(
     network: nn.Module, data: TaskData, *, device: torch.device, metric: str | None = None
 ) -> float:
-    """The one number by which a training keeps its best step; higher is better."""
+    """The one number by which a training keeps its best step; higher is better.
+
+    Of translation it is minus the loss of a word in nats: to write them all out takes many times as long.
+    """
+    if data.task == "translation":
+        return -_word_metrics(network, data.dev, pad_id=data.pad_id, device=device)["loss"]
     return measure(network, data.dev, data, device=device)[metric or MAIN_METRIC[data.task]]
 
 
@@ -34,8 +47,9 @@ def measure(
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
     """
-    if data.task == "masked_language_modeling":
-        return _word_metrics(network, split, pad_id=data.pad_id, device=device)
+    if data.task in WORD_TASKS:
+        words = _word_metrics(network, split, pad_id=data.pad_id, device=device)
+        return words if data.task != "translation" else {**_bleu(network, split, data), **words}
     logits = predict_logits(network, split, pad_id=data.pad_id, device=device)
     return quality(data.task, split, logits, labels=data.labels)
 
@@ -64,11 +78,11 @@ def quality(task: Task, split: TokenizedSplit, logits: FloatArray, *, labels: li
 def _word_metrics(
     network: nn.Module, split: TokenizedSplit, *, pad_id: int, device: torch.device
 ) -> dict[str, float]:
-    """Of masked words, batch by batch: their logits together would not fit into memory."""
+    """Of masked words or next words, batch by batch: their logits together would not fit into memory."""
     total, hits, words = 0.0, 0, 0
     was_training = network.training
     network.eval()
-    for rows in ordered_rows(split.lengths, batch_size=_BATCH_SIZE):
+    for rows in ordered_rows(split.sizes, batch_size=_BATCH_SIZE):
         batch = collate(split, rows, pad_id=pad_id, device=device)
         assert batch.labels is not None
         logits = answer(network, batch).logits
@@ -79,6 +93,24 @@ def _word_metrics(
     if not np.isfinite(total):
         raise _diverged("Some answers are")
     return {"accuracy": hits / words, "loss": total / words}
+
+
+def _bleu(network: nn.Module, split: TokenizedSplit, data: TaskData) -> dict[str, float]:
+    """Of what the network writes greedily."""
+    assert isinstance(network, PreTrainedModel)
+    was_training = network.training
+    written = translate(TorchTranslator(network.eval()), split, pad_id=data.pad_id)
+    network.train(was_training)
+    return written_quality(written, split, data)
+
+
+def written_quality(
+    written: Sequence[Sequence[int]], split: TokenizedSplit, data: TaskData
+) -> dict[str, float]:
+    """BLEU and chrF of translations of a split's rows, in its order."""
+    assert split.references is not None
+    assert data.writer is not None
+    return translation_metrics(texts_of(written, data.writer), split.references)
 
 
 def _diverged(what: str) -> JobError:

@@ -6,6 +6,7 @@ Shapes: B rows, T tokens, D width, P positions, C outputs.
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from transformers import MarianMTModel
 
 from worker.data import Batch, at_positions
 
@@ -22,9 +23,13 @@ class Answer(NamedTuple):
 def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> Answer:
     """Run a network on a batch.
 
-    A masked-language model's head, which is as wide as the vocabulary, runs at the positions alone.
+    A head that is as wide as the vocabulary runs at the positions alone.
     """
     net: Any = network
+    if batch.positions is not None and is_translator(network):
+        output = net.model(**batch.inputs, use_cache=False)
+        states = output.last_hidden_state[batch.positions]
+        return Answer((net.lm_head(states) + net.final_logits_bias).float(), None)
     if batch.positions is not None and is_masked_language_model(network):
         output = net.base_model(**batch.inputs, output_hidden_states=with_states)
         logits = _words(net, output.last_hidden_state[batch.positions])
@@ -33,6 +38,10 @@ def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> An
         output = net(**batch.inputs, **options)
         logits = at_positions(output.logits, batch)
     return Answer(logits.float(), output.hidden_states if with_states else None)
+
+
+def is_translator(network: nn.Module) -> bool:
+    return isinstance(network, MarianMTModel)
 
 
 def is_masked_language_model(network: nn.Module) -> bool:
