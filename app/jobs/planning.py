@@ -53,8 +53,8 @@ def plan_job(session: Session, spec: JobSpec) -> JobPlan:
         spec = _with_max_length(spec, model)
     card = None if model is None else model.card
     head = Head.of(data.task, labels=len(data.labels), vocabulary=card.vocabulary if card else 1)
-    target = _target(session, spec, model, data)
-    student = plan_student(card, spec.method, target, head=head, latency=estimate_latency_ms)
+    spec = spec.model_copy(update={"target": _target(session, spec, model, data)})
+    student = plan_student(card, spec.method, spec.target, head=head, latency=estimate_latency_ms)
     return JobPlan(
         spec=spec,
         teacher=teacher,

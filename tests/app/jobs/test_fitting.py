@@ -237,8 +237,10 @@ class TestGate:
         small = ENCODER.at(SMALL)
         if task == "translation":
             small = TRANSLATOR.at(EncoderDecoderShape(**FIRST))
-        plan = planned(api, self.gated(api, task, small, task))
-        assert plan["student"]["shape"] == small.shape.model_dump()
+        body = self.gated(api, task, small, task)
+        assert planned(api, body)["student"]["shape"] == small.shape.model_dump()
+        created = api.http.post("/v1/jobs", json=body).json()
+        assert created["target"]["shape"] == small.shape.model_dump()
 
     def test_a_small_model_of_another_task(self, api):
         body = self.gated(api, "text_classification", ENCODER.at(SMALL), "text_regression")
