@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
-from worker.data import Batch, at_positions, collate, ordered_rows
+from worker.data import Batch, collate, ordered_rows
 from worker.modeling.answering import Answer, answer
 from worker.training.precision import autocast
 
@@ -97,8 +97,7 @@ def teacher_logits(
     teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
 ) -> npt.NDArray[np.float32]:
     """The teacher's logits at every position of a split, (P, C), on disk."""
-    logits: npt.NDArray[np.float32] = _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
-    return logits
+    return _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
 
 
 def cached_logits(
@@ -153,24 +152,7 @@ def cached_first_states(
     teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext, state: int
 ) -> npt.NDArray[np.float16]:
     """A hidden state of every row's first token, (N, H), on disk."""
-    output = Output(state, of="first")
-    states: npt.NDArray[np.float16] = _cached(teacher, split, output, pad_id=pad_id, context=context)
-    return states
-
-
-def cached_states_asked(
-    teacher: Teacher, split: TokenizedSplit, *, state: int, pad_id: int, context: RunContext
-) -> Callable[[Batch], Tensor]:
-    """A hidden state where the teacher is asked, by batch, (P, H) fp32: of a text its first token's."""
-    output = Output(state, where_asked=True)
-    outputs = _cached(teacher, split, output, pad_id=pad_id, context=context)  # (P, H), on disk
-    offsets = split.position_offsets
-
-    def lookup(batch: Batch) -> Tensor:
-        values = torch.from_numpy(outputs[_within(offsets, batch.rows)])
-        return values.to(context.device, dtype=torch.float32)
-
-    return lookup
+    return _cached(teacher, split, Output(state, of="first"), pad_id=pad_id, context=context)
 
 
 def cached_states_asked(
@@ -198,10 +180,10 @@ def _within(offsets: IntArray, rows: IntArray) -> IntArray:
 
 def _cached(
     teacher: Teacher, split: TokenizedSplit, output: Output, *, pad_id: int, context: RunContext
-) -> npt.NDArray[np.generic]:
+) -> npt.NDArray[Any]:
     """Logits (P, C) in fp32; hidden states in fp16, (K, H), or (N, H) of first tokens, or (P, H)."""
     prepare_outputs(teacher, split, [output], pad_id=pad_id, context=context)
-    values: npt.NDArray[np.generic] = np.load(_path(teacher, split, output, context), mmap_mode="r")
+    values: npt.NDArray[Any] = np.load(_path(teacher, split, output, context), mmap_mode="r")
     return values
 
 

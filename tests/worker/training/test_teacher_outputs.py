@@ -62,7 +62,7 @@ def test_states_asked_are_those_of_the_first_token_or_of_the_positions(tmp_path,
 
 def test_outputs_prepared_in_one_pass_are_found(parts, tmp_path):
     teacher, data, context = parts
-    prepare_outputs(teacher, data.train, [Output(1, where_asked=True), LOGITS], pad_id=0, context=context)
+    prepare_outputs(teacher, data.train, [Output(1, of="asked"), LOGITS], pad_id=0, context=context)
     again = MemoryContext(tmp_path)
     lookup = cached_logits(teacher, data.train, pad_id=0, context=again)
     cached_states_asked(teacher, data.train, state=1, pad_id=0, context=again)
