@@ -43,7 +43,7 @@ def labels_of(folder: Path) -> list[str]:
     return list(json.loads((folder / "meta.json").read_text()).get("labels") or ())
 
 
-def read_set(name: str, data: Path, reader: Teacher, *, seed: int = 0) -> TaskData:
+def read_set(name: str, data: Path, reader: Teacher, *, seed: int = 0, rows: int | None = None) -> TaskData:
     """Train and dev of a set, in a model's tokens.
 
     Args:
@@ -51,10 +51,11 @@ def read_set(name: str, data: Path, reader: Teacher, *, seed: int = 0) -> TaskDa
         data: the folder of all sets.
         reader: its tokenizer and card.
         seed: draws the rows of a set that takes a sample.
+        rows: the first of train; default: all.
     """
     chosen = SETS[name]
     folder = data / chosen.folder
-    train = read_rows(folder / f"{chosen.train}.jsonl.gz")
+    train = read_rows(folder / f"{chosen.train}.jsonl.gz")[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
     dev = read_rows(folder / "dev.jsonl.gz")

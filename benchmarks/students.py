@@ -96,6 +96,7 @@ def compress(
     *,
     target: Target | None,
     load_model: Callable[[str], PreTrainedModel] | None = None,
+    cache_dir: Path = WORK / "cache",
 ) -> Student:
     """Run one method as a job would, with its progress on stderr."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ def compress(
         device=device(),
         training=training,
         card=plan_student(teacher.card, spec, target, head=data.head).card,
-        cache_dir=WORK / "cache",
+        cache_dir=cache_dir,
         checkpoint=WORK / "none.safetensors",
         checkpoint_interval_s=float("inf"),  # the harness resumes whole rows
         reporter=Reporter(_say),
