@@ -9,6 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 _EXPRESSIONS = {" {2,}", r"\A | \z"}
 """The regular expressions that tokenizers of the known families have; none of them backtracks."""
 
@@ -72,9 +75,27 @@ def _is_sound_charsmap(encoded: Any) -> bool:
         blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):
         return False
-    trie_end = 4 + int.from_bytes(blob[:4], "little")
-    entries = blob[trie_end:].split(b"\0")
-    return len(blob) > trie_end and max(map(len, entries)) <= _MAX_CHARSMAP_ENTRY
+    trie_bytes = int.from_bytes(blob[:4], "little")
+    replacements = blob[4 + trie_bytes :]
+    if trie_bytes % 4 or not replacements:
+        return False
+    trie = np.frombuffer(blob, "<u4", count=trie_bytes // 4, offset=4)
+    longest = max(map(len, replacements.split(b"\0")))
+    return longest <= _MAX_CHARSMAP_ENTRY and _stays_within(trie, replacements)
+
+
+def _stays_within(trie: npt.NDArray[np.uint32], replacements: bytes) -> bool:
+    """Whether no text leads out of a trie of the Darts kind: the library would panic, texts later."""
+    nodes = np.flatnonzero(trie >> 31 == 0)  # the others hold places in the replacements
+    units = trie[nodes]
+    children = nodes ^ ((units >> 10) << ((units >> 6) & 8))
+    if len(nodes) == 0 or (children | 0xFF).max() >= len(trie):  # a child's place is that, by the next byte
+        return False
+    starts = trie[children[(units >> 8) & 1 == 1]] & 0x7FFFFFFF
+    if len(starts) == 0 or starts.max() >= len(replacements):
+        return False
+    first_bytes = np.frombuffer(replacements, np.uint8)[starts]
+    return not bool((first_bytes & 0xC0 == 0x80).any())  # within a character
 
 
 def _exceeds(value: Any, limit: int) -> bool:
