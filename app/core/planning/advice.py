@@ -1,11 +1,12 @@
 """What could be done about the words, which fill most of a small student."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
 from app.core.shapes import AnyShape, EncoderCard, ModelCard
+from app.core.specs.card import Saving
 from app.core.tasks import Head
 
 _WORTH_SAYING: Final = 0.25
@@ -18,7 +19,7 @@ _EMBEDDINGS: Final = (256, 128, 64, 32, 16)
 class Advice(BaseModel):
     """One change of the target, and what it would bring."""
 
-    about: Literal["vocabulary", "embedding", "latency"] = Field(description="Which member of the target.")
+    about: Saving | Literal["latency"] = Field(description="Which member of the target.")
     value: int | None = Field(default=None, description="That it could be given.")
     freed_parameters: int | None = Field(default=None, description="Of this student's.")
     shape: AnyShape | None = Field(
@@ -42,13 +43,18 @@ def smaller_vocabulary(words: int) -> int | None:
 
 
 def advise(
-    student: ModelCard, *, head: Head, fitting: Callable[[str, int], ModelCard | None]
+    student: ModelCard,
+    *,
+    head: Head,
+    savings: Sequence[Saving],
+    fitting: Callable[[Saving, int], ModelCard | None],
 ) -> list[Advice]:
     """What trimming and factorising the words would free.
 
     Args:
         student: as planned.
         head: on top of it.
+        savings: what the method can do about the words.
         fitting: the largest student if a member of the target were given a value; None where the target
             bounds something else than parameters.
     """
@@ -58,11 +64,11 @@ def advise(
         return []
     advice = []
     words = smaller_vocabulary(student.vocabulary)
-    if words is not None:
+    if "vocabulary" in savings and words is not None:
         trimmed = student.model_copy(update={"vocabulary": words})
         what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} words"
         advice.append(_advice("vocabulary", words, what, student, trimmed, head, fitting))
-    if isinstance(student, EncoderCard) and student.shape.embedding is None:
+    if "embedding" in savings and isinstance(student, EncoderCard) and student.shape.embedding is None:
         hidden = student.shape.hidden
         width = next((width for width in _EMBEDDINGS if 3 * width <= hidden), None)
         if width is not None:
@@ -78,13 +84,13 @@ def advise(
 
 
 def _advice(
-    about: Literal["vocabulary", "embedding"],
+    about: Saving,
     value: int,
     what: str,
     student: ModelCard,
     lighter: ModelCard,
     head: Head,
-    fitting: Callable[[str, int], ModelCard | None],
+    fitting: Callable[[Saving, int], ModelCard | None],
 ) -> Advice:
     freed = total(student, head) - total(lighter, head)
     larger = fitting(about, value)

@@ -14,6 +14,7 @@ from app.core.shapes import (
     Shape,
 )
 from app.core.specs import (
+    METHOD_CARDS,
     BiLstmSpec,
     DistillationSpec,
     FineTuningSpec,
@@ -21,6 +22,7 @@ from app.core.specs import (
     MethodSpec,
     PeaKdSpec,
     ScratchSpec,
+    Target,
     WeightDistillationSpec,
     WeightInheritedSpec,
 )
@@ -172,10 +174,8 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     Raises:
         InvalidRequest: the two disagree, or it is no narrower than the shape.
     """
-    if embedding is None:
+    if embedding is None or isinstance(shape, EncoderDecoderShape):
         return shape
-    if isinstance(shape, EncoderDecoderShape):
-        raise embedding_of_translator()
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(
             "wrong_shape",
@@ -195,7 +195,27 @@ def _validated(shape: Shape | BiLstmShape, embedding: int) -> AnyShape:
         ) from None
 
 
-def embedding_of_translator() -> InvalidRequest:
+def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Target) -> None:
+    """Refuse to factorise a word table that the method takes as a whole, or that is an output too.
+
+    Raises:
+        InvalidRequest: it would have to.
+    """
+    place = "embedding" if target.embedding is not None else "shape/embedding"
+    if target.embedding is None and not (isinstance(target.shape, Shape) and target.shape.embedding):
+        return
+    if "embedding" not in METHOD_CARDS[method.name].savings:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"{method.name} works on whole word tables. Leave embedding out; target.vocabulary makes the "
+            "table smaller.",
+            pointer=f"#/target/{place}",
+        )
+    if isinstance(teacher, EncoderDecoderShape) or teacher is None:
+        raise _embedding_of_translator()
+
+
+def _embedding_of_translator() -> InvalidRequest:
     return InvalidRequest(
         "target_not_allowed",
         "A translation model's word table is its output too and is not factorised. Leave target.embedding "

@@ -10,7 +10,7 @@ from app.core.errors import InvalidRequest
 from app.core.planning.advice import Advice, advise, head_of, smaller_vocabulary, total
 from app.core.planning.families import LatencyOf, family, student_card
 from app.core.planning.fitting import (
-    embedding_of_translator,
+    require_embedding,
     require_fitting,
     require_teacher,
     with_embedding,
@@ -23,7 +23,7 @@ from app.core.shapes import (
     ModelCard,
     ParameterCount,
 )
-from app.core.specs import MethodSpec, Precision, ScratchSpec, Target
+from app.core.specs import METHOD_CARDS, MethodSpec, Precision, ScratchSpec, Target
 from app.core.tasks import Head
 
 _POINTER = "#/target"
@@ -98,6 +98,7 @@ def plan_student(
     if target is None:
         return _described(teacher, whole=whole, allowed=None, head=head)
     require_teacher(teacher, method)
+    require_embedding(teacher.shape, method, target)
     card, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
     allowed = _allowed(target, whole)
 
@@ -111,7 +112,10 @@ def plan_student(
 
     plan = _described(card, whole=whole, allowed=allowed, head=head)
     return plan.model_copy(
-        update={"latency_ms": latency_ms, "advice": advise(card, head=head, fitting=fitting)}
+        update={
+            "latency_ms": latency_ms,
+            "advice": advise(card, head=head, savings=METHOD_CARDS[method.name].savings, fitting=fitting),
+        }
     )
 
 
@@ -125,8 +129,6 @@ def _choose(
     allowed = _allowed(target, whole)
     if allowed is not None and allowed >= whole:
         raise _too_large(f"{allowed:,} parameters", whole)
-    if target.embedding is not None and isinstance(teacher, EncoderDecoderCard):
-        raise embedding_of_translator()
     students = _smaller_students(teacher, method, target, head=head)
     if not students:
         raise InvalidRequest(
@@ -218,10 +220,9 @@ def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Model
             "decoder_layers, hidden, heads and ffn.",
             pointer=f"{_POINTER}/shape" if target else _POINTER,
         )
-    shape = with_embedding(target.shape, target.embedding)
-    assert isinstance(shape, EncoderDecoderShape)
+    require_embedding(None, method, target)
     return EncoderDecoderCard(
-        shape=shape, vocabulary=target.vocabulary or _NEW_VOCABULARY, positions=_NEW_POSITIONS
+        shape=target.shape, vocabulary=target.vocabulary or _NEW_VOCABULARY, positions=_NEW_POSITIONS
     )
 
 

@@ -8,6 +8,9 @@ from app.core.tasks import Task
 
 Bound = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
+Saving = Literal["vocabulary", "embedding"]
+"""Members of a target that make the word table smaller."""
+
 ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "translation"]
 ALL_TASKS: Final[list[Task]] = list(get_args(Task))
 
@@ -29,6 +32,11 @@ class MethodCard(BaseModel):
     tasks: list[Task] = Field(description="What its teachers and students can be asked to do.")
     targets: list[Bound] = Field(
         default=list(get_args(Bound)), description="How its student's size may be given; none: it stays."
+    )
+    savings: list[Saving] = Field(
+        default=list(get_args(Saving)),
+        description="What may be done about the words besides: fewer of them, or (not of translation) a "
+        "factorised table.",
     )
     data: str = Field(default="labelled train and dev splits", description="What it learns from.")
     needs_head: bool = Field(default=True, description="Whether the teacher must already know the task.")

@@ -42,17 +42,22 @@ def test_the_share_is_said():
 
 def test_a_shape_stays_what_it_is():
     target = Target(shape=Shape(layers=3, hidden=192, heads=6, ffn=768))
-    plan = plan_student(MINILM, method("weight_squeezing"), target, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_copy"), target, head=CLASSES)
     assert {advice.about: advice.value for advice in plan.advice} == {"vocabulary": 8000, "embedding": 64}
     assert all(advice.shape is None for advice in plan.advice)
 
 
 def test_what_was_done_is_not_advised():
     target = BUDGET.model_copy(update={"vocabulary": 2000, "embedding": 64})
-    plan = plan_student(MINILM, method("weight_squeezing"), target, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_copy"), target, head=CLASSES)
     assert plan.advice == []
 
 
 def test_no_factorised_table_for_a_translator():
     plan = plan_student(MARIAN, method("distillation"), Target(compression_ratio=10), head=TRANSLATION)
+    assert [advice.about for advice in plan.advice] == ["vocabulary"]
+
+
+def test_nothing_that_the_method_cannot_do():
+    plan = plan_student(MINILM, method("weight_squeezing"), BUDGET, head=CLASSES)
     assert [advice.about for advice in plan.advice] == ["vocabulary"]

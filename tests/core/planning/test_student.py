@@ -24,6 +24,7 @@ from tests.core.planning.teachers import (
 
 WHOLE = MINILM.count(head=CLASSES).total
 SQUEEZING = method("weight_squeezing")
+COPY = method("weight_copy")
 INHERITED_HEADS = method("weight_inherited", strategy="head")
 
 
@@ -212,16 +213,16 @@ class TestWords:
         hidden = plan.shape.hidden
         assert plan.parameters.head == hidden * hidden + hidden + 2 * hidden + 5000
 
-    @pytest.mark.parametrize("name", ["distillation", "low_rank", "weight_inherited", "bilstm"])
+    @pytest.mark.parametrize("name", ["distillation", "low_rank", "pea_kd", "bilstm"])
     def test_a_factorised_table(self, name):
-        target = Target(compression_ratio=3, embedding=48)
+        target = Target(compression_ratio=2, embedding=48)
         plan = plan_student(MINILM, method(name), target, head=CLASSES)
         assert plan.shape.embedding == 48
-        assert plan.parameters.total <= WHOLE / 3
+        assert plan.parameters.total <= WHOLE / 2
 
     def test_beside_a_shape(self):
         shape = Shape(layers=3, hidden=192, heads=6, ffn=768)
-        plan = plan_student(MINILM, SQUEEZING, Target(shape=shape, embedding=64), head=CLASSES)
+        plan = plan_student(MINILM, COPY, Target(shape=shape, embedding=64), head=CLASSES)
         assert plan.shape == shape.model_copy(update={"embedding": 64})
 
     @pytest.mark.parametrize(
@@ -234,20 +235,34 @@ class TestWords:
     )
     def test_that_does_not_fit_the_shape(self, shape, code):
         with pytest.raises(InvalidRequest) as caught:
-            plan_student(MINILM, SQUEEZING, Target(shape=shape, embedding=64), head=CLASSES)
+            plan_student(MINILM, COPY, Target(shape=shape, embedding=64), head=CLASSES)
         assert (caught.value.code, caught.value.pointer) == (code, "#/target/embedding")
 
     def test_no_narrower_than_any_student(self):
         with pytest.raises(InvalidRequest, match="embedding of 384"):
-            plan_student(MINILM, SQUEEZING, Target(compression_ratio=2, embedding=384), head=CLASSES)
+            plan_student(MINILM, COPY, Target(compression_ratio=2, embedding=384), head=CLASSES)
 
     @pytest.mark.parametrize(
         "size", [{"compression_ratio": 2}, {"shape": MARIAN.shape.model_copy(update={"decoder_layers": 1})}]
     )
     def test_not_of_a_translator(self, size):
         with pytest.raises(InvalidRequest) as caught:
-            plan_student(MARIAN, SQUEEZING, Target(**size, embedding=64), head=TRANSLATION)
+            plan_student(MARIAN, COPY, Target(**size, embedding=64), head=TRANSLATION)
         assert caught.value.code == "target_not_allowed"
+
+    @pytest.mark.parametrize("name", ["weight_squeezing", "weight_inherited", "weight_distillation"])
+    @pytest.mark.parametrize(
+        ("target", "place"),
+        [
+            (Target(compression_ratio=2, embedding=64), "embedding"),
+            (Target(shape=MINILM.shape.model_copy(update={"embedding": 64})), "shape/embedding"),
+        ],
+        ids=["beside", "within"],
+    )
+    def test_where_a_method_takes_the_table_as_a_whole(self, name, target, place):
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            plan_student(MINILM, method(name), target, head=CLASSES)
+        assert (caught.value.code, caught.value.pointer) == ("target_not_allowed", f"#/target/{place}")
 
 
 class TestLatency:
@@ -313,6 +328,11 @@ class TestFirstModel:
         assert plan.parameters.embeddings == 8000 * 64
         target = Target(shape=self.SHAPE, vocabulary=2000)
         assert plan_student(None, method("scratch"), target, head=TRANSLATION).card.vocabulary == 2000
+
+    def test_no_factorised_table(self):
+        target = Target(shape=self.SHAPE, embedding=32)
+        with pytest.raises(InvalidRequest, match="not factorised"):
+            plan_student(None, method("scratch"), target, head=TRANSLATION)
 
     @pytest.mark.parametrize("name", [name for name in able(TRANSLATION) if name != "scratch"])
     def test_other_methods_need_a_teacher(self, name):

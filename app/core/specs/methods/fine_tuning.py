@@ -15,5 +15,6 @@ CARD = MethodCard(
     "with a translation model. It makes nothing smaller.",
     tasks=ALL_TASKS,
     targets=[],
+    savings=[],
     needs_head=False,
 )
