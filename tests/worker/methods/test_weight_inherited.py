@@ -1,0 +1,348 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from app.core.shapes import Shape
+from app.core.specs import WeightInheritedSpec
+from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
+from worker import methods
+from worker.data import collate
+from worker.evaluation.evaluate import predict_logits
+from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
+from worker.methods.weight_inherited.indices import LAST_LEVEL, IndexGroup, Schedule
+from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
+from worker.modeling.anatomy import ANATOMIES
+from worker.modeling.answering import answer
+from worker.training.initialisation import random_network
+from worker.training.objectives import LabelLoss, Masking
+
+CPU = torch.device("cpu")
+NARROW = Shape(layers=4, hidden=20, heads=4, ffn=24)
+FEW_HEADS = Shape(layers=4, hidden=16, heads=2, ffn=24)
+TASKS = ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
+SHAPES = [pytest.param(NARROW, id="dim"), pytest.param(FEW_HEADS, id="head")]
+STEPS = 20
+
+
+def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4):
+    context = MemoryContext(tmp_path, card=teacher.card.at(target))
+    network = random_network(teacher, data, context)
+    weights = InheritedWeights(
+        network,
+        teacher.network,
+        teacher.card,
+        data.head,
+        target=target,
+        whole_heads=target == FEW_HEADS,
+        schedule=Schedule(STEPS, selections),
+        rates=CompactionRates(compactors=0.02, matrices=1e-3, vectors=1e-3),
+    )
+    return network, weights
+
+
+def objective_of(data):
+    loss = LabelLoss(data.task)
+    if data.task != "masked_language_modeling":
+        return loss
+    return Masking(loss, mask_id=data.mask_id, vocabulary=data.vocabulary)
+
+
+def train(network, weights, data, *, steps):
+    """Some steps of the method, with rates that move every compactor visibly."""
+    torch.manual_seed(0)
+    network.train()
+    objective = objective_of(data)
+    optimizer = torch.optim.AdamW(weights.groups(), fused=True)
+    for step in range(steps):
+        rows = torch.arange(step * 8, step * 8 + 8).numpy() % len(data.train)
+        batch = collate(data.train, rows, pad_id=0, device=CPU)
+        weights.materialise([batch])
+        objective(network, batch).backward()
+        weights.pull_back()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+class CompactedInGraph(nn.Module):
+    """R (W (L x) + c) with masks on R's rows and L's columns: the paper's layer, as large as the teacher's."""
+
+    def __init__(self, layer, rows, columns):
+        super().__init__()
+        self.layer, self.rows, self.columns = layer, rows, columns
+
+    def forward(self, values):
+        values = (values * self.columns) @ self.layer.columns.T @ self.layer.weight.T + self.layer.bias
+        return values if self.rows is None else (values @ self.layer.rows.T) * self.rows
+
+
+class MaskedNorm(nn.Module):
+    def __init__(self, weight, bias, levels, eps):
+        super().__init__()
+        self.weight, self.bias, self.levels, self.eps = weight, bias, levels, eps
+
+    def forward(self, values):
+        mean = (values * self.levels).sum(-1, keepdim=True) / self.levels.sum()
+        spread = ((values - mean) ** 2 * self.levels).sum(-1, keepdim=True) / self.levels.sum()
+        normed = (values - mean) / (spread + self.eps) ** 0.5
+        return (normed * self.weight + self.bias) * self.levels
+
+
+def teacher_sized(teacher, weights):
+    """The network that the paper trains: every layer in the teacher's size, with masks."""
+    level = weights._schedule.level(int(weights._clock[0]))
+    masks = {
+        name: group.present.float() * torch.where(group.kept, 1.0, level)
+        for name, group in weights.index_groups.items()
+    }
+    anatomy = ANATOMIES[teacher.card.architecture]
+    network = copy.deepcopy(teacher.network).eval()
+    for name in anatomy.embeddings:
+        table = network.get_submodule(name).weight.data
+        table.copy_((table @ weights.words) * masks["residual"])
+    for name, (rows, columns) in weights.ends.items():
+        layer = weights.layers[name.replace(".", "/")]
+        network.set_submodule(
+            name, CompactedInGraph(layer, None if rows is None else masks[rows], masks[columns])
+        )
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.LayerNorm):
+            gain, shift = (weights.vectors[f"{name}.{kind}".replace(".", "/")] for kind in ("weight", "bias"))
+            network.set_submodule(name, MaskedNorm(gain, shift, masks["residual"], module.eps))
+    if weights._output_bias is not None:
+        network.get_submodule(anatomy.head_of(teacher.network).output).bias.data.copy_(weights._output_bias)
+    return network
+
+
+def dev_batch(data):
+    return collate(data.dev, data.dev.lengths.argsort()[:16], pad_id=0, device=CPU)
+
+
+class TestNarrowingNetwork:
+    @pytest.mark.parametrize("task", TASKS)
+    @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    def test_is_the_teacher_at_step_0(self, tmp_path, task, architecture):
+        teacher, data = make_teacher(tmp_path, architecture, task=task), make_data(task, dev=16)
+        network, weights = make_weights(teacher, data, tmp_path)
+        weights.fold()
+        network.eval()
+        batch = dev_batch(data)
+        expected = answer(teacher.network.eval(), batch).logits
+        assert torch.allclose(answer(network, batch).logits, expected, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("architecture", "task"),
+        [
+            ("bert", "text_classification"),
+            ("bert", "masked_language_modeling"),
+            ("roberta", "text_regression"),
+            ("roberta", "masked_language_modeling"),
+            ("distilbert", "token_classification"),
+            ("distilbert", "masked_language_modeling"),
+        ],
+    )
+    @pytest.mark.parametrize("target", SHAPES)
+    @pytest.mark.parametrize("steps", [7, STEPS])
+    def test_equals_the_teacher_sized_one_with_compactors_in_its_graph(
+        self, tmp_path, target, task, architecture, steps
+    ):
+        teacher, data = make_teacher(tmp_path, architecture, task=task), make_data(task, dev=16)
+        network, weights = make_weights(teacher, data, tmp_path, target=target)
+        train(network, weights, data, steps=steps)
+        weights.fold()
+        network.eval()
+        batch = dev_batch(data)
+        fades = any(group.fades for group in weights.index_groups.values())
+        assert fades == (steps < STEPS)
+        with torch.no_grad():
+            expected = answer(teacher_sized(teacher, weights), batch).logits
+            found = answer(network, batch).logits
+        assert torch.allclose(found, expected, atol=1e-5 * max(1, expected.abs().max()))
+        assert not torch.allclose(found, answer(teacher.network, batch).logits, atol=1e-3)
+
+    @pytest.mark.parametrize("target", SHAPES)
+    def test_ends_as_the_plain_student(self, tmp_path, target):
+        teacher, data = make_teacher(tmp_path), make_data()
+        network, weights = make_weights(teacher, data, tmp_path, target=target)
+        planned = {name: value.shape for name, value in network.state_dict().items()}
+        train(network, weights, data, steps=STEPS)
+        weights.release()
+        assert {name: value.shape for name, value in network.state_dict().items()} == planned
+        assert not any(isinstance(module, FadingNorm) for module in network.modules())
+        assert not any(getattr(module, "sparse", False) for module in network.modules())
+        assert network.config.hidden_size == target.hidden
+
+    def test_gradients_equal_those_through_the_graph(self, tmp_path):
+        teacher, data = make_teacher(tmp_path), make_data()
+        network, weights = make_weights(teacher, data, tmp_path)
+        train(network, weights, data, steps=STEPS)
+        network.eval()  # without dropout the two must agree exactly
+        batch = dev_batch(data)
+        trained = [p for group in weights.groups() for p in group["params"]]
+        weights.materialise([batch])
+        objective_of(data)(network, batch).backward()
+        weights.pull_back()
+
+        naive = teacher_sized(teacher, weights)
+        names = ANATOMIES["bert"].embeddings
+        kept = weights.index_groups["residual"].kept.float()
+        hooks = [
+            naive.get_submodule(name).register_forward_hook(
+                lambda module, args, _out, table=teacher.network.get_submodule(name).weight.detach(): (
+                    (table[args[0]] @ weights.words) * kept
+                )
+            )
+            for name in names
+        ]
+        expected = torch.autograd.grad(objective_of(data)(naive, batch), trained)
+        for hook in hooks:
+            hook.remove()
+        for parameter, gradient in zip(trained, expected, strict=True):
+            # Products pull gradients back in bf16 where the machine has it, which keeps eight bits.
+            assert (parameter.grad - gradient).norm() <= 0.02 * gradient.norm() + 1e-7
+
+    def test_what_fades_does_not_learn(self, tmp_path):
+        teacher, data = make_teacher(tmp_path), make_data()
+        network, weights = make_weights(teacher, data, tmp_path)
+        train(network, weights, data, steps=7)
+        batch = dev_batch(data)
+        weights.materialise([batch])
+        objective_of(data)(network, batch).backward()
+        weights.pull_back()
+        residual = weights.index_groups["residual"]
+        assert residual.fades
+        columns = weights.layers[ANATOMIES["bert"].part_name(0, "ffn_in").replace(".", "/")].columns
+        assert (columns.grad[:, ~residual.kept] == 0).all()
+        assert (columns.grad[:, residual.kept] != 0).any(0).all()
+
+    @pytest.mark.parametrize("target", SHAPES)
+    def test_every_consumer_of_an_index_group_agrees(self, tmp_path, target):
+        """Whatever lies on indices that are gone changes nothing: not in any matrix, table, bias or norm."""
+        teacher, data = make_teacher(tmp_path), make_data()
+        network, weights = make_weights(teacher, data, tmp_path, target=target)
+        train(network, weights, data, steps=STEPS)
+        weights.fold()
+        network.eval()
+        before = answer(network, dev_batch(data)).logits
+        with torch.no_grad():
+            for name, (rows, columns) in weights.ends.items():
+                layer = weights.layers[name.replace(".", "/")]
+                layer.columns[:, ~weights.index_groups[columns].kept] = 100.0
+                if rows is not None:
+                    layer.rows[~weights.index_groups[rows].kept] = 100.0
+            gone = ~weights.index_groups["residual"].kept
+            weights.words[:, gone] = 100.0
+            for vector in weights.vectors.values():
+                vector[gone] = 100.0
+        weights.fold()
+        assert torch.equal(answer(network, dev_batch(data)).logits, before)
+        sizes = {name: int(group.kept.sum()) for name, group in weights.index_groups.items()}
+        assert sizes == {
+            "residual": target.hidden,
+            "features": target.hidden,
+            **{f"heads {layer}": target.hidden for layer in range(4)},
+            **{f"neurons {layer}": target.ffn for layer in range(4)},
+        }
+
+
+class TestSchedule:
+    @pytest.mark.parametrize("steps", [1, 2, 3, 7, 20, 1000])
+    def test_counts_fall_linearly_from_all_to_the_target(self, steps):
+        schedule = Schedule(steps, 16)
+        intervals = [schedule.interval(step) for step in range(steps + 2)]
+        assert intervals[0] == 0
+        assert intervals[-2:] == [schedule.last, schedule.last]
+        assert all(after - before in (0, 1) for before, after in zip(intervals, intervals[1:], strict=False))
+        shares = [schedule.share(interval) for interval in range(schedule.last + 1)]
+        assert shares[-1] == 1
+        assert all(abs((b - a) - (c - b)) < 1e-9 for a, b, c in zip(shares, shares[1:], shares[2:-1], strict=False))
+
+    def test_level_falls_by_one_factor_to_nearly_nothing_in_every_interval(self):
+        schedule = Schedule(50, 4)
+        levels = [schedule.level(step) for step in range(10)]
+        assert all(abs(b / a - levels[0]) < 1e-9 for a, b in zip(levels, levels[1:], strict=False))
+        assert abs(levels[-1] - LAST_LEVEL) < 1e-9
+        assert [schedule.level(step) for step in range(40, 50)] == levels
+
+
+class TestIndexGroup:
+    def test_gives_up_what_scores_lowest(self):
+        group = IndexGroup(6, 2)
+        group.add_scores(torch.tensor([3.0, -1.0, 2.0, 0.5, -4.0, 0.1]))
+        group.give_up(0.5)
+        assert group.kept.tolist() == [True, True, True, False, True, False]
+        assert group.present.all()
+        group.give_up(1.0)
+        assert group.present.tolist() == [True, True, True, False, True, False]
+        assert group.kept.nonzero().flatten().tolist() == [0, 4]
+
+    def test_every_block_loses_as_many(self):
+        group = IndexGroup(8, 4, unit=2, blocks=2)
+        group.add_scores(torch.arange(8.0))
+        group.give_up(1.0)
+        assert group.kept.nonzero().flatten().tolist() == [2, 3, 6, 7]
+
+    def test_whole_blocks_go_by_what_they_do_together(self):
+        group = IndexGroup(6, 4, unit=2, blocks=3, whole=True)
+        group.add_scores(torch.tensor([9.0, -9.0, 1.0, 1.0, 2.0, 2.0]))
+        group.give_up(1.0)
+        assert group.kept.tolist() == [False, False, True, True, True, True]
+
+    def test_ranks_anew_among_what_is_left(self):
+        group = IndexGroup(4, 1)
+        group.add_scores(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        group.give_up(1 / 3)
+        group.conclude()
+        group.add_scores(torch.tensor([9.0, 0.0, 0.0]))
+        group.give_up(1.0)
+        assert group.kept.tolist() == [False, True, False, False]
+
+
+class TestCompactedLinear:
+    def test_equals_the_product_of_its_parts(self):
+        layer = CompactedLinear(nn.Linear(6, 5), rows=True)
+        nn.init.normal_(layer.rows)
+        nn.init.normal_(layer.columns)
+        rows = Presence(torch.tensor([0, 3]), torch.tensor([1.0, 0.5]))
+        columns = Presence(torch.tensor([1, 2, 5]), torch.tensor([1.0, 1.0, 0.25]))
+        weight, bias = layer(rows, columns)
+        left = torch.diag(torch.tensor([1.0, 0.5])) @ layer.rows[[0, 3]]
+        right = layer.columns[:, [1, 2, 5]] @ torch.diag(torch.tensor([1.0, 1.0, 0.25]))
+        assert torch.allclose(weight, left @ layer.weight @ right, atol=1e-5)
+        assert torch.allclose(bias, left @ layer.bias, atol=1e-5)
+
+
+class TestFadingNorm:
+    def test_is_a_layer_norm_of_what_is_there(self):
+        norm = nn.LayerNorm(6)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        values = torch.randn(3, 6) + 2
+        assert torch.allclose(FadingNorm(norm, torch.ones(6))(values), norm(values), atol=1e-5)
+        levels = torch.tensor([1.0, 1, 0, 1, 0, 1])
+        small = nn.LayerNorm(4)
+        kept = levels.bool()
+        small.weight.data, small.bias.data = norm.weight.data[kept], norm.bias.data[kept]
+        assert torch.allclose(FadingNorm(norm, levels)(values)[:, kept], small(values[:, kept]), atol=1e-5)
+
+
+class TestMethod:
+    @pytest.mark.parametrize("task", TASKS)
+    def test_does_every_task_of_an_encoder(self, tmp_path, task):
+        teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
+        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=3)
+        spec = WeightInheritedSpec(name="weight_inherited", dense_ratio=0.25, distillation=None)
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        assert student.network.num_parameters() == context.card.count(head=data.head).total
+
+    def test_what_is_not_of_the_planned_size_yet_cannot_be_the_student(self, tmp_path, data):
+        teacher = make_teacher(tmp_path)
+        context = MemoryContext(
+            tmp_path, card=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
+        )
+        spec = WeightInheritedSpec(name="weight_inherited", prune_ratio=0.5, dense_ratio=0, distillation=None)
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        assert student.metrics["best_step"] >= 8
+        assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
+        assert student.network.num_parameters() < teacher.card.count(TEACHER_SHAPE, head=data.head).total

@@ -1,0 +1,3 @@
+from worker.methods.weight_inherited.method import WeightInherited
+
+METHOD = WeightInherited

@@ -1,0 +1,92 @@
+"""The compactors of WID: W' = R W L and c' = R c, with R and L square and at first the identity.
+
+Shapes: W (n, m), c (n,), R (n, n), L (m, m); of n and m a and b indices are still there, so that W' is (a, b).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.precision import product
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Which indices of one side of a matrix are still there, and how much of each."""
+
+    indices: Tensor
+    """(a,), sorted."""
+    levels: Tensor
+    """(a,): 1 of one that stays, below 1 of one that is being given up."""
+
+    def rows_of(self, values: Tensor) -> Tensor:
+        """What is there of the rows of some values, (n, ...) -> (a, ...); what is being given up does not learn."""
+        rows = values[self.indices]
+        levels = self.levels.view(-1, *[1] * (values.ndim - 1))
+        return torch.where(levels == 1, rows, levels * rows.detach())
+
+
+class CompactedLinear(nn.Module):
+    """A linear layer of the teacher with a compactor on each side that loses indices."""
+
+    def __init__(self, layer: nn.Linear, *, rows: bool, columns: bool = True) -> None:
+        """Hold a copy of a layer between identities.
+
+        Args:
+            layer: W and c.
+            rows: whether its outputs are to become fewer; else there is no R.
+            columns: whether its inputs are; else there is no L.
+        """
+        super().__init__()
+        outputs, inputs = layer.weight.shape
+        like = {"device": layer.weight.device}
+        self.weight = nn.Parameter(layer.weight.detach().clone())
+        self.bias = nn.Parameter(layer.bias.detach().clone())
+        self.rows = nn.Parameter(torch.eye(outputs, **like)) if rows else None
+        self.columns = nn.Parameter(torch.eye(inputs, **like)) if columns else None
+
+    def forward(self, rows: Presence | None, columns: Presence | None) -> tuple[Tensor, Tensor]:
+        """W' (a, b) and c' (a,), of what is there."""
+        weight, bias = self.weight, self.bias
+        right = None
+        if self.columns is not None and columns is not None:
+            right = columns.rows_of(self.columns.T).T  # (m, b)
+        if self.rows is None or rows is None:
+            return (weight if right is None else product(weight, right)), bias
+        left = rows.rows_of(self.rows)  # (a, n)
+        bias = left @ bias
+        if right is None:
+            return product(left, weight), bias
+        (a, n), (m, b) = left.shape, right.shape
+        if a * n * m + a * m * b <= n * m * b + a * n * b:
+            return product(product(left, weight), right), bias
+        return product(left, product(weight, right)), bias
+
+    def reaches(self) -> list[tuple[nn.Parameter, float]]:
+        """Each compactor, and how far an entry of W' moves when all entries of that compactor move by one.
+
+        At the identity, as they begin: the mean absolute sum of the columns (rows) of W.
+        """
+        sizes = self.weight.detach().abs()
+        found = [(self.rows, sizes.sum(0)), (self.columns, sizes.sum(1))]
+        return [(compactor, float(sums.mean())) for compactor, sums in found if compactor is not None]
+
+
+class FadingNorm(nn.Module):
+    """A layer norm whose mean and variance weigh each dimension by how much of it is there.
+
+    With levels of 1 and 0 it is the layer norm of the dimensions at 1.
+    """
+
+    def __init__(self, like: nn.LayerNorm, levels: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = like.weight, like.bias, like.eps
+        self.levels: Tensor
+        self.register_buffer("levels", levels, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        share = self.levels / self.levels.sum()
+        centred = values.float() - (values.float() @ share).unsqueeze(-1)
+        spread = (centred.square() @ share + self.eps).rsqrt().unsqueeze(-1)
+        return centred * spread * self.weight + self.bias

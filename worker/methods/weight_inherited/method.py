@@ -1,0 +1,51 @@
+"""The driver of weight-inherited distillation."""
+
+from app.core.shapes import EncoderCard, Shape
+from app.core.specs import WeightInheritedSpec
+from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.methods.weight_inherited.indices import Schedule
+from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
+from worker.training.initialisation import random_network
+from worker.training.lesson import lesson_of
+from worker.training.loop import Phase, total_steps
+from worker.training.student import rates_of, train_student
+from worker.training.weights import DenseWeights
+
+_SELECTIONS = 16
+"""Portions in which indices are given up, as in the paper's code."""
+
+
+class WeightInherited:
+    def compress(
+        self, teacher: Teacher, data: TaskData, spec: WeightInheritedSpec, context: RunContext
+    ) -> Student:
+        assert isinstance(teacher.card, EncoderCard)
+        assert isinstance(context.shape, Shape)
+        teacher.network.to(context.device)
+        network = random_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context)
+        rates = rates_of(context)
+        steps = total_steps(lesson.split, context.training)
+        dense_steps = round(steps * spec.dense_ratio)
+        prune_steps = max(1, min(round(steps * spec.prune_ratio), steps - dense_steps))
+
+        def inherited() -> InheritedWeights:
+            return InheritedWeights(
+                network,
+                teacher.network,
+                teacher.card,
+                data.head,
+                target=context.shape,
+                whole_heads=spec.strategy == "head",
+                schedule=Schedule(prune_steps, _SELECTIONS),
+                rates=CompactionRates(
+                    compactors=spec.compactor_rate_ratio * rates.learning_rate,
+                    matrices=spec.inherited_rate_ratio * rates.learning_rate,
+                    vectors=rates.learning_rate,
+                ),
+            )
+
+        phases = [Phase("inheriting", steps - dense_steps, inherited, open_steps=prune_steps)]
+        if dense_steps:
+            phases.append(Phase("dense", dense_steps, lambda: DenseWeights(network, rates)))
+        return train_student(network, data, phases=phases, lesson=lesson, context=context)
