@@ -43,6 +43,9 @@ class Phase:
     """It ends after so many evaluations in a row without a new best step, which it goes back to; None: it
     runs all its steps and leaves the last."""
 
+    open_steps: int = 0
+    """So many of its steps leave a network that is not of its final size yet, which cannot be the student."""
+
     @property
     def goes_back(self) -> bool:
         """Whether it leaves its best step, not its last."""
@@ -69,13 +72,11 @@ class _Progress:
     best_quality: float = -math.inf
     best_step: int = 0
     best: Mapping[str, Tensor] | None = None
-    last_quality: float = -math.inf
     stale_evaluations: int = 0
     """Since the best step, within a phase."""
 
     def consider(self, network: nn.Module, quality: float) -> None:
         """Remember the network if it is the best so far."""
-        self.last_quality = quality
         self.stale_evaluations += 1
         if quality > self.best_quality:
             self.best_quality, self.best_step = quality, self.step
@@ -184,7 +185,7 @@ class _Training:
             loss = self._step(lesson, rows, weights=weights, optimizer=optimizer)
             progress.step += 1
             self._durations.append(time.perf_counter() - began)
-            self._look(phase, loss, weights=weights, is_last=progress.step == end)
+            self._look(phase, loss, weights=weights, end=end)
             if phase.patience is not None and progress.stale_evaluations >= phase.patience:
                 progress.step = end
                 context.report(phase.name, progress.step, self._total_steps)
@@ -207,20 +208,24 @@ class _Training:
             seconds_per_step=durations[len(durations) // 2] if durations else math.nan,
         )
 
-    def _look(self, phase: Phase, loss: Tensor, *, weights: Weights, is_last: bool) -> None:
+    def _look(self, phase: Phase, loss: Tensor, *, weights: Weights, end: int) -> None:
         """Report and evaluate where it is time to."""
         progress, context = self.progress, self._context
         if progress.step % _REPORT_EVERY == 0 or progress.step == self._total_steps:
             loss_now = _finite(loss, progress.step)
             context.report(phase.name, progress.step, self._total_steps, loss=loss_now)
-        if progress.step not in self._evaluation_steps and not (is_last and phase.goes_back):
+        if progress.step not in self._evaluation_steps and not (
+            progress.step == end and phase.goes_back
+        ):
             return
         weights.fold()
         evaluate, name = (
             (self._evaluate, "dev_quality") if phase.evaluate is None else (phase.evaluate, "phase_quality")
         )
-        progress.consider(self._network, evaluate(self._network))
-        values = {name: progress.last_quality}
+        quality = evaluate(self._network)
+        if progress.step >= end - phase.steps + phase.open_steps:
+            progress.consider(self._network, quality)
+        values = {name: quality}
         context.report(phase.name, progress.step, self._total_steps, **values)
 
     def _rate(self, phase: Phase, step: int) -> float:
