@@ -22,8 +22,9 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
-from app.core.shapes import Architecture, EncoderDecoderCard, EncoderDecoderShape, ModelCard
+from app.core.shapes import Architecture, BiLstmCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard
 from app.core.tasks import Task
+from worker.modeling.bilstm import BiLstmForSequenceClassification, BiLstmForTokenClassification
 from worker.modeling.marian import NarrowDecoderMarian
 
 
@@ -293,8 +294,16 @@ MARIAN: Final = EncoderDecoderAnatomy(
 )
 
 
+BILSTMS: Final[dict[Task, type[PreTrainedModel]]] = {
+    "text_classification": BiLstmForSequenceClassification,
+    "token_classification": BiLstmForTokenClassification,
+}
+
+
 def network_class(card: ModelCard, task: Task) -> type[PreTrainedModel]:
     """The class of a card's networks for a task."""
     if isinstance(card, EncoderDecoderCard):
         return MarianMTModel if card.shape.shares_embeddings else NarrowDecoderMarian
+    if isinstance(card, BiLstmCard):
+        return BILSTMS[task]
     return ANATOMIES[card.architecture].heads[task].network

@@ -11,10 +11,11 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from app.core.errors import JobError
 from app.core.manifest import Files, ModelManifest
-from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
+from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
 from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
 from worker.modeling.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
+from worker.modeling.bilstm import bilstm_config
 from worker.modeling.structure import CONFIG_KEY, describe, restructure, unshared_state
 
 TOKENIZER = "tokenizer.json"
@@ -77,23 +78,18 @@ def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreT
     """A network of a card, randomly initialised from torch's generator.
 
     Args:
-        config: of a network of the same family: all that the card does not say.
+        config: of a network of the same family: all that the card does not say. Of a BiLSTM, any.
         card: the shape.
         head: what lies on top.
     """
-    anatomy = MARIAN if isinstance(card, EncoderDecoderCard) else ANATOMIES[card.architecture]
-    values = config.to_dict() | {
-        field: attrgetter(name)(card.shape) for name, field in anatomy.shape_fields.items()
-    }
-    values["vocab_size"] = card.vocabulary
-    if isinstance(card, EncoderDecoderCard):
-        values["decoder_vocab_size"] = card.vocabulary
     labels = [config.id2label[i] for i in sorted(config.id2label)]
     if len(labels) != head.outputs:
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
-    values.pop(CONFIG_KEY, None)
-    config = with_labels(type(config).from_dict(values), head, labels)
-    network = network_class(card, head.task)(config)
+    if isinstance(card, BiLstmCard):
+        own_config = bilstm_config(card, pad_id=config.pad_token_id or 0)
+    else:
+        own_config = _reshaped(config, card)
+    network = network_class(card, head.task)(with_labels(own_config, head, labels))
     if isinstance(card, EncoderCard) and describe(card) is not None:
         restructure(network, card)
     return network.eval()
@@ -110,6 +106,18 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
     return config
 
 
+def _reshaped(config: PretrainedConfig, card: EncoderCard | EncoderDecoderCard) -> PretrainedConfig:
+    anatomy = MARIAN if isinstance(card, EncoderDecoderCard) else ANATOMIES[card.architecture]
+    values = config.to_dict() | {
+        field: attrgetter(name)(card.shape) for name, field in anatomy.shape_fields.items()
+    }
+    values["vocab_size"] = card.vocabulary
+    if isinstance(card, EncoderDecoderCard):
+        values["decoder_vocab_size"] = card.vocabulary
+    values.pop(CONFIG_KEY, None)
+    return type(config).from_dict(values)
+
+
 def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_head: bool) -> None:
     """Fill a network that ``from_pretrained`` could not build.
 
@@ -120,7 +128,9 @@ def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_
     fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
     wrong = (own.keys() | stored.keys()) - fitting
     if not has_own_head:  # one for other labels is drawn anew
-        wrong = {name for name in wrong if name.startswith((f"{anatomy.encoder}.embeddings.", anatomy.layers))}
+        wrong = {
+            name for name in wrong if name.startswith((f"{anatomy.encoder}.embeddings.", anatomy.layers))
+        }
     if wrong:
         names = ", ".join(sorted(wrong)[:5])
         raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")
