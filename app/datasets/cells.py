@@ -58,4 +58,7 @@ def require_whole_characters(value: str, column: str, place: Place) -> None:
 
 def kind(value: Any) -> str:
     """What a value is, in words that are never long."""
-    return "empty" if value in (None, "") else f"a {type(value).__name__} ({reprlib.repr(value)})"
+    if value in (None, ""):
+        return "empty"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name} ({reprlib.repr(value)})"

@@ -47,9 +47,10 @@ def parquet_rows(file: IO[bytes], place: Place, *, columns: Collection[str], max
                 raise too_many_bytes(place, max_bytes)
             step = max(1, _BATCH_BYTES // max(1, _longest(sizes, place)))
             for start in range(0, len(batch), step):
-                for row in batch.slice(start, step).to_pylist():
+                part = batch.slice(start, step)
+                for values in zip(*map(_values, part.columns), strict=True):
                     place.number += 1
-                    yield others | row
+                    yield others | dict(zip(table.wanted, values, strict=True))
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InvalidRequest(
             "invalid_parquet",
@@ -86,13 +87,10 @@ class _Table:
             _require_readable(schema.field(name).type, name, place)
         leaves: list[_Leaf] = []
         for number in range(metadata.num_columns):
-            path = metadata.schema.column(number).path
-            # The path of a list goes on below its name; a plain column of such a name may join in, unread.
-            leaves += [
-                _Leaf(number, path, _is_list(schema.field(name).type))
-                for name in wanted
-                if path == name or path.startswith(f"{name}.")
-            ]
+            leaf = metadata.schema.column(number)
+            # The path of a list goes on below its name. Another column may be called so, and is read along.
+            if any(leaf.path == name or leaf.path.startswith(f"{name}.") for name in wanted):
+                leaves.append(_Leaf(number, leaf.path, is_list=leaf.max_repetition_level > 0))
         return cls(schema, metadata, wanted, leaves)
 
 
@@ -142,7 +140,8 @@ def _batches(file: IO[bytes], table: _Table) -> Iterator[pa.RecordBatch]:
     reader = pq.ParquetFile(file, read_dictionary=[leaf.path for leaf in table.leaves])
     for number in range(table.metadata.num_row_groups):  # one at a time: a batch would go on into the next
         rows = _batch_rows(table.metadata.row_group(number), table.leaves)
-        yield from reader.iter_batches(rows, row_groups=[number], columns=table.wanted)
+        for batch in reader.iter_batches(rows, row_groups=[number], columns=table.wanted):
+            yield batch.select(table.wanted)
 
 
 def _batch_rows(group: pq.RowGroupMetaData, leaves: Sequence[_Leaf]) -> int:
@@ -174,6 +173,20 @@ def _value_bytes(column: Any) -> Any:
         reached = np.concatenate([[0], np.cumsum(sizes)])
         return pa.array(reached[ends] - reached[ends - items])
     return pa.nulls(len(column), pa.int64())
+
+
+def _values(column: Any) -> list[Any]:
+    """What ``to_pylist`` gives, several times as fast where there are lists."""
+    if pa.types.is_dictionary(column.type):
+        return _values(column.dictionary_decode())
+    if _is_list(column.type):
+        items = _values(column.flatten())
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy())
+        starts = np.concatenate([[0], ends[:-1]]).tolist()
+        parts = zip(column.is_valid().to_pylist(), starts, ends.tolist(), strict=True)
+        return [items[start:end] if is_valid else None for is_valid, start, end in parts]
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _is_list(type_: Any) -> bool:

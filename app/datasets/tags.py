@@ -238,7 +238,7 @@ class Tags:
         in_train = self._kinds_of("train")
         for code, place in self._places():
             kind_ = self._tags[code].kind
-            if kind_ is not None and kind_ not in self._kinds:
+            if kind_ is not None and self._order and kind_ not in self._kinds:
                 raise place.fault(
                     "unknown_labels",
                     f"the tag {self._written[code]!r} is outside of 'labels'. Name it there, or mend it.",

@@ -1,0 +1,347 @@
+"""Data sets of named entities: every scheme of tags becomes IOB2, and what is amiss is named by its row."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.app.conftest import Api
+from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
+
+ROWS = [
+    {"tokens": ["Ada", "Lovelace", "visits", "Turin", "."], "tags": ["B-PER", "I-PER", "O", "B-LOC", "O"]},
+    {"tokens": ["no", "names"], "tags": ["O", "O"]},
+]
+NAMES = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+INDICES = [[3, 4, 0, 1, 0], [0, 0]]
+
+Spans = set[tuple[int, int, str]]
+
+
+def spaced(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [{name: " ".join(map(str, value)) for name, value in row.items()} for row in rows]
+
+
+FORMATS = {
+    "t.jsonl": jsonl,
+    "t.parquet": parquet_of,
+    "t.csv": lambda rows: csv_of(spaced(rows)),
+    "t.tsv": lambda rows: csv_of(spaced(rows), "\t"),
+    "spaced.jsonl": lambda rows: jsonl(spaced(rows)),
+}
+
+
+def post_tags(api: Api, train: Iterable[Any], dev: Iterable[Any] | None = None, **form: str) -> Any:
+    rows = list(train)
+    tables = {
+        "train": ("t.jsonl", jsonl(rows)),
+        "dev": ("d.jsonl", jsonl(rows if dev is None else list(dev))),
+    }
+    return post(api, {"task": "token_classification"} | form, **tables)
+
+
+def tagged(*rows: list[Any]) -> list[dict[str, Any]]:
+    return [{"tokens": ["x"] * len(tags), "tags": tags} for tags in rows]
+
+
+class TestRegister:
+    @pytest.mark.parametrize("filename", FORMATS)
+    def test_every_format_gives_the_same(self, api, tmp_path, filename):
+        table = (filename, FORMATS[filename](ROWS))
+        response = post(api, {"task": "token_classification"}, train=table, dev=table)
+        dataset = response.json()
+        assert response.status_code == 201, dataset
+        assert (dataset["task"], dataset["labels"], dataset["is_pair"]) == (
+            "token_classification",
+            NAMES,
+            False,
+        )
+        train = dataset["splits"]["train"]
+        assert (train["rows"], train["labels"], train["repaired_tags"]) == (2, {"LOC": 1, "PER": 1}, 0)
+        assert train["words"] == {"p50": 2, "p95": 5, "p99": 5, "max": 5}
+        assert stored_table(api, dataset, "train", tmp_path) == {
+            "tokens": [row["tokens"] for row in ROWS],
+            "tags": INDICES,
+        }
+
+    def test_tokens_and_texts_that_nobody_tagged(self, api, tmp_path):
+        table = ("t.jsonl", jsonl(ROWS))
+        form = {"task": "token_classification"}
+        for unlabeled in ([{"text": "Ada's café, 2nd floor"}], [{"tokens": ["Ada", "'s"], "text": "other"}]):
+            dataset = post(api, form, train=table, dev=table, unlabeled=("u.jsonl", jsonl(unlabeled))).json()
+            expected = unlabeled[0].get("tokens") or ["Ada", "'", "s", "café", ",", "2nd", "floor"]
+            assert stored_table(api, dataset, "unlabeled", tmp_path) == {"tokens": [expected]}
+            assert dataset["splits"]["unlabeled"]["labels"] is None
+
+    def test_unlabeled_without_either(self, api):
+        table = ("t.jsonl", jsonl(ROWS))
+        response = post(
+            api,
+            {"task": "token_classification"},
+            train=table,
+            dev=table,
+            unlabeled=("u.jsonl", jsonl([{"body": "x"}])),
+        )
+        assert "no 'tokens', only 'body'" in refused(api, response, "missing_column")
+
+    def test_columns_of_other_names(self, api, tmp_path):
+        rows = [{"words": row["tokens"], "ner": row["tags"]} for row in ROWS]
+        columns = json.dumps({"tokens": "words", "tags": "ner"})
+        dataset = post_tags(api, rows, columns=columns).json()
+        assert stored_table(api, dataset, "dev", tmp_path)["tags"] == INDICES
+
+    def test_languages(self, api, tmp_path):
+        rows = [row | {"language": language} for row, language in zip(ROWS, ["da", "no"], strict=True)]
+        dataset = post_tags(api, rows + rows[:1], ROWS).json()
+        assert dataset["splits"]["train"]["languages"] == {"da": 2, "no": 1}
+        assert dataset["splits"]["dev"]["languages"] is None
+        assert stored_table(api, dataset, "train", tmp_path)["language"] == ["da", "no", "da"]
+
+    def test_many_rows_over_many_batches(self, api, tmp_path):
+        rows = tagged(*[["O"] * 60_000 + ["B-PER", "I-PER"] for _ in range(20)], ["I-PER"])
+        dataset = post_tags(api, rows, ROWS[1:]).json()
+        train = dataset["splits"]["train"]
+        assert (train["labels"], train["repaired_tags"]) == ({"PER": 21}, 1)
+        table = stored_table(api, dataset, "train", tmp_path)
+        assert [tags[-2:] for tags in table["tags"]] == [[1, 2]] * 20 + [[1]]
+        assert pq.ParquetFile(tmp_path / "split.parquet").num_row_groups == 3
+
+
+def random_spans(generator: random.Random, length: int) -> Spans:
+    spans: Spans = set()
+    start = 0
+    while start < length:
+        end = start + generator.randint(1, 3)
+        if generator.random() < 0.6 and end <= length:
+            spans.add((start, end, generator.choice("XY")))
+        start = end
+    return spans
+
+
+def write(spans: Spans, length: int, *, first: str, last: str, single: str, inner: str) -> list[str]:
+    tags = ["O"] * length
+    for start, end, kind in spans:
+        tags[start:end] = [inner + kind] * (end - start)
+        tags[end - 1] = last + kind
+        tags[start] = (first if end - start > 1 else single) + kind
+    return tags
+
+
+def write_iob1(spans: Spans, length: int) -> list[str]:
+    tags = ["O"] * length
+    for start, end, kind in spans:
+        follows = any(other == (begin, start, kind) for other in spans for begin in [other[0]])
+        tags[start:end] = [f"I-{kind}"] * (end - start)
+        tags[start] = ("B-" if follows else "I-") + kind
+    return tags
+
+
+def read_iob2(tags: list[str]) -> Spans:
+    """A strict reading: I- continues what B- began, or is wrong."""
+    spans: Spans = set()
+    for start, tag in enumerate(tags):
+        if tag[0] == "B":
+            end = start + 1
+            while end < len(tags) and tags[end] == f"I-{tag[2:]}":
+                end += 1
+            spans.add((start, end, tag[2:]))
+    covered = sum(end - start for start, end, _ in spans)
+    assert covered == sum(tag != "O" for tag in tags), tags
+    return spans
+
+
+def merged(spans: Spans) -> Spans:
+    """Neighbours of one kind as one."""
+    result: list[tuple[int, int, str]] = []
+    for start, end, kind in sorted(spans):
+        if result and (result[-1][1], result[-1][2]) == (start, kind):
+            result[-1] = (result[-1][0], end, kind)
+        else:
+            result.append((start, end, kind))
+    return set(result)
+
+
+class TestSchemes:
+    @pytest.mark.parametrize("scheme", ["IOB2", "IOB1", "BIOES", "BILOU", "IO", "I-"])
+    def test_each_keeps_its_entities(self, api, tmp_path, scheme):
+        generator = random.Random(7)
+        lengths = [generator.randint(1, 12) for _ in range(300)]
+        spans = [random_spans(generator, length) for length in lengths]
+        marks = {
+            "IOB2": {"first": "B-", "last": "I-", "single": "B-", "inner": "I-"},
+            "BIOES": {"first": "B-", "last": "E-", "single": "S-", "inner": "I-"},
+            "BILOU": {"first": "B-", "last": "L-", "single": "U-", "inner": "I-"},
+            "IO": dict.fromkeys(["first", "last", "single", "inner"], ""),
+            "I-": dict.fromkeys(["first", "last", "single", "inner"], "I-"),
+        }
+        written = [
+            write_iob1(row, length) if scheme == "IOB1" else write(row, length, **marks[scheme])
+            for row, length in zip(spans, lengths, strict=True)
+        ]
+        expected = [merged(row) for row in spans] if scheme in ("IO", "I-") else spans
+        response = post_tags(api, tagged(*written))
+        dataset = response.json()
+        assert response.status_code == 201, dataset
+        names = dataset["labels"]
+        assert names == ["O", "B-X", "I-X", "B-Y", "I-Y"]
+        stored = stored_table(api, dataset, "train", tmp_path)["tags"]
+        assert [read_iob2([names[tag] for tag in tags]) for tags in stored] == expected
+        train = dataset["splits"]["train"]
+        assert train["labels"] == dict(Counter(kind for row in expected for _, _, kind in sorted(row)))
+        assert (train["repaired_tags"] > 0) == (scheme in ("IOB1", "I-"))
+
+    def test_repaired_tags_are_counted(self, api, tmp_path):
+        rows = tagged(["O", "I-X", "I-X"], ["I-X", "I-Y", "B-Y", "I-Y"])
+        dataset = post_tags(api, rows, tagged(["O", "B-X"])).json()
+        assert dataset["splits"]["train"]["repaired_tags"] == 3
+        assert dataset["splits"]["dev"]["repaired_tags"] == 0
+        assert stored_table(api, dataset, "train", tmp_path)["tags"] == [[0, 1, 2], [1, 3, 3, 4]]
+
+    def test_schemes_mixed(self, api):
+        response = post_tags(api, tagged(["O", "B-X"], ["O", "Y"]))
+        assert "train, line 2: the tag 'Y' is neither" in refused(api, response, "mixed_tags")
+
+    def test_a_plain_kind_with_a_dash(self, api):
+        assert post_tags(api, tagged(["O", "E-MAIL"])).json()["labels"] == ["O", "B-E-MAIL", "I-E-MAIL"]
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("given", "names"),
+        [
+            (["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]),
+            (["O", "B-PER", "B-LOC", "I-PER", "I-LOC"], ["O", "B-PER", "B-LOC", "I-PER", "I-LOC"]),
+            (["B-LOC", "B-PER", "I-PER", "O"], ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]),
+            (["PER", "LOC"], ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]),
+            (["O", "I-LOC", "I-PER", "I-ORG"], ["O", "B-LOC", "I-LOC", "B-PER", "I-PER", "B-ORG", "I-ORG"]),
+        ],
+    )
+    def test_names_are_completed_in_the_given_order(self, api, tmp_path, given, names):
+        dataset = post_tags(api, ROWS, labels=json.dumps(given)).json()
+        assert dataset["labels"] == names
+        assert stored_table(api, dataset, "train", tmp_path)["tags"] == [
+            [names.index(tag) for tag in row["tags"]] for row in ROWS
+        ]
+
+    @pytest.mark.parametrize("filename", FORMATS)
+    def test_numbers_are_indices_into_names(self, api, tmp_path, filename):
+        given = ["B-PER", "I-PER", "B-LOC", "O"]
+        rows = [{**row, "tags": [given.index(tag) for tag in row["tags"]]} for row in ROWS]
+        table = (filename, FORMATS[filename](rows))
+        form = {"task": "token_classification", "labels": json.dumps(given)}
+        dataset = post(api, form, train=table, dev=table).json()
+        assert dataset["labels"] == ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+        assert stored_table(api, dataset, "train", tmp_path)["tags"] == [[1, 2, 0, 3, 0], [0, 0]]
+
+    def test_numbers_into_plain_kinds(self, api, tmp_path):
+        dataset = post_tags(api, tagged([0, 1, 1, 2]), labels='["O", "X", "Y"]').json()
+        assert stored_table(api, dataset, "train", tmp_path)["tags"] == [[0, 1, 2, 3]]
+        assert dataset["splits"]["train"]["repaired_tags"] == 0
+
+    def test_numbers_without_names(self, api):
+        detail = refused(api, post_tags(api, tagged(["0", "3"])), "numbers_without_names")
+        assert detail.startswith("train, line 1: the tag is 0, a number. List the tags")
+
+    @pytest.mark.parametrize("tag", [5, -100])
+    def test_a_number_outside_the_labels(self, api, tag):
+        response = post_tags(api, tagged([0, 1], [0, tag]), labels=json.dumps(NAMES))
+        assert f"train, line 2: the tag {tag} is outside of 'labels', which has 5" in refused(
+            api, response, "unknown_labels"
+        )
+
+    def test_a_name_outside_the_labels(self, api):
+        response = post_tags(api, ROWS, [*ROWS, *tagged(["O", "I-LAW"])], labels=json.dumps(NAMES))
+        assert "dev, line 3: the tag 'I-LAW' is outside" in refused(api, response, "unknown_labels")
+
+    def test_a_kind_that_train_does_not_have(self, api):
+        response = post_tags(api, ROWS, [*ROWS, *tagged(["B-LAW"])])
+        assert "dev, line 3: the tag 'B-LAW' is of a kind that train has not" in refused(
+            api, response, "labels_not_in_train"
+        )
+
+    def test_names_and_numbers_mixed(self, api):
+        response = post_tags(api, tagged(["O", 1]), labels=json.dumps(NAMES))
+        assert "line 1" in refused(api, response, "mixed_labels")
+
+    @pytest.mark.parametrize("given", ['["O", "B-X", "Y"]', '["O", "E-X", "I-X", "E"]'])
+    def test_labels_that_are_no_scheme(self, api, given):
+        assert "List O" in refused(api, post_tags(api, ROWS, labels=given), "invalid_labels")
+
+    def test_no_outside(self, api):
+        response = post_tags(api, tagged(["NOUN", "VERB"]))
+        assert "No token of train is tagged O" in refused(api, response, "no_outside_tag")
+
+    def test_no_entities(self, api):
+        response = post_tags(api, ROWS[1:])
+        assert "Every tag of train is O" in refused(api, response, "too_few_labels")
+
+    def test_too_many(self, api):
+        rows = tagged(["O", *[f"B-{i}" for i in range(1000)]])
+        assert "tag 1,001" in refused(api, post_tags(api, rows), "too_many_labels")
+
+
+class TestRows:
+    @pytest.mark.parametrize("filename", FORMATS)
+    def test_misaligned(self, api, filename):
+        content = FORMATS[filename]([*ROWS, {"tokens": ["a", "b", "c"], "tags": ["O", "O"]}])
+        table = (filename, content)
+        response = post(api, {"task": "token_classification"}, train=table, dev=table)
+        detail = refused(api, response, "misaligned_tags")
+        assert "3: 2 tags for 3 tokens" in detail or "4: 2 tags for 3 tokens" in detail
+        assert (response.json()["tags"], response.json()["tokens"]) == (2, 3)
+
+    @pytest.mark.parametrize(
+        ("token", "says"),
+        [("", "is empty"), (" ", "' '"), (None, "is empty"), (7, "an int (7)"), (["x"], "list")],
+    )
+    def test_a_token_that_is_none(self, api, token, says):
+        rows = [*ROWS, {"tokens": ["a", token], "tags": ["O", "O"]}]
+        detail = refused(api, post_tags(api, rows), "invalid_token")
+        assert detail.startswith("train, line 3: token 2 of 'tokens'")
+        assert says in detail
+
+    def test_half_a_character(self, api):
+        refused(api, post_tags(api, [{"tokens": ["\ud800"], "tags": ["O"]}]), "invalid_text")
+
+    @pytest.mark.parametrize(
+        ("tag", "code"),
+        [
+            (None, "invalid_tag"),
+            ("", "invalid_tag"),
+            (True, "invalid_tag"),
+            (1.0, "invalid_tag"),
+            (["O"], "invalid_tag"),
+            ("B-\u0000", "invalid_label"),
+            ("B" * 201, "invalid_label"),
+        ],
+    )
+    def test_a_tag_that_is_none(self, api, tag, code):
+        detail = refused(api, post_tags(api, tagged(["O", "B-X"], ["O", tag])), code)
+        assert detail.startswith("train, line 2: ")
+
+    @pytest.mark.parametrize("column", ["tokens", "tags"])
+    @pytest.mark.parametrize(
+        ("value", "code"), [([], "empty_list"), ("", "empty_list"), (None, "empty_list"), (7, "invalid_list")]
+    )
+    def test_lists_that_are_none(self, api, column, value, code):
+        response = post_tags(api, [*ROWS, ROWS[0] | {column: value}])
+        assert f"train, line 3: {column!r} is" in refused(api, response, code)
+
+    def test_a_printed_list_in_csv(self, api):
+        """What pandas makes of lists."""
+        rows = [{name: str(value) for name, value in row.items()} for row in ROWS]
+        table = ("t.csv", csv_of(rows))
+        response = post(api, {"task": "token_classification"}, train=table, dev=table)
+        assert "printed list" in refused(api, response, "invalid_tag")
+
+    @pytest.mark.parametrize("split", ["train", "dev"])
+    def test_a_transfer_set_in_place_of_a_labelled_one(self, api, split):
+        tables = {"train": ("t.jsonl", jsonl(ROWS)), "dev": ("d.jsonl", jsonl(ROWS))}
+        tables[split] = ("u.jsonl", jsonl([{"tokens": ["a"]}]))
+        detail = refused(api, post(api, {"task": "token_classification"}, **tables), "missing_column")
+        assert detail.startswith(f"{split}, line 1: there is no 'tags', only 'tokens'.")
+        assert detail.endswith("Sentences without tags belong in 'unlabeled'.")
