@@ -11,9 +11,8 @@ from transformers import PreTrainedModel
 from app.core.shapes import ModelCard
 from app.core.tasks import Head
 from worker.contracts import TaskData
-from worker.evaluation.evaluate import OnnxNetwork
 from worker.evaluation.latency import measure_latency
-from worker.export.exports import make_exports
+from worker.export.exports import make_exports, open_export
 
 _SECONDS = 1.0
 """Of running; building and exporting take their own time."""
@@ -55,9 +54,8 @@ class LatencyProbe:
         with tempfile.TemporaryDirectory(dir=self._known.parent) as folder, torch.random.fork_rng(devices=[]):
             network = self._build(card, head)
             path = make_exports(network, ["fp32"], Path(folder))["fp32"]
-            del network
             latency_ms = measure_latency(
-                OnnxNetwork(path),
+                open_export(path, network),
                 self._data.dev,
                 pad_id=self._data.pad_id,
                 batch_sizes=(1,),

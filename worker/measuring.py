@@ -12,12 +12,11 @@ from app.core.shapes import ModelCard
 from app.core.specs import Precision
 from app.core.tasks import Head
 from worker.contracts import TaskData, TokenizedSplit
-from worker.evaluation.evaluate import OnnxNetwork
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
 from worker.evaluation.quality import measure
 from worker.evaluation.report import JobReport, ModelReport, Quality, compare_models
-from worker.export.exports import compare_exports
+from worker.export.exports import compare_exports, open_export
 
 
 @dataclass
@@ -62,7 +61,8 @@ class Bench:
 
     def measure_latency(self, candidate: Candidate) -> None:
         for precision, path in candidate.paths.items():
-            latency_ms = measure_latency(OnnxNetwork(path), self._data.dev, pad_id=self._data.pad_id)
+            opened = open_export(path, candidate.network)
+            latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
             export = candidate.exports[precision]
             candidate.exports[precision] = export.model_copy(update={"latency_ms": latency_ms})
 

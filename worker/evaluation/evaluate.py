@@ -32,7 +32,7 @@ def predict_logits(
 
     was_training = network.training
     network.eval()
-    logits = _by_length(run, split, batch_size=batch_size)
+    logits = by_length(run, split, batch_size=batch_size)
     network.train(was_training)
     return logits
 
@@ -56,7 +56,7 @@ class OnnxNetwork:
             asked: FloatArray = logits[positions.numpy()]
             return asked
 
-        return _by_length(run, split, batch_size=batch_size)
+        return by_length(run, split, batch_size=batch_size)
 
     def feed(self, split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
         """What ``run`` takes for some rows: int64 arrays (B, longest of the rows)."""
@@ -70,9 +70,7 @@ class OnnxNetwork:
         return logits
 
 
-def _by_length(
-    run: Callable[[IntArray], FloatArray], split: TokenizedSplit, *, batch_size: int
-) -> FloatArray:
+def by_length(run: Callable[[IntArray], FloatArray], split: TokenizedSplit, *, batch_size: int) -> FloatArray:
     """Run all rows in batches of nearly equal length; logits (P, C) in the split's order."""
     batches = ordered_rows(split.lengths, batch_size=batch_size)
     logits = np.concatenate([run(rows) for rows in batches])

@@ -20,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from app.core.generation import FloatArray, IntArray, SpecialTokens, Step, beam_search, greedy_search
 from worker.contracts import TokenizedSplit
 from worker.data import collate, ordered_rows
+from worker.evaluation.evaluate import by_length
 from worker.modeling.decoding import SourceReader, WritingStep
 
 _LENGTH_RATIO, _SPARE_TOKENS = 3, 10
@@ -118,15 +119,20 @@ class TorchTranslator:
         return step
 
 
-class OnnxTranslator:
-    """An encoder's and a decoder's ONNX file on the CPU, all cores."""
+def decoder_beside(encoder: Path) -> Path:
+    """The file that holds the decoder to an encoder's."""
+    return encoder.with_name(encoder.name.replace("encoder", "decoder", 1))
 
-    def __init__(self, encoder: Path, decoder: Path, config: PretrainedConfig) -> None:
+
+class OnnxTranslator:
+    """An encoder's ONNX file and the decoder's beside it, on the CPU, all cores."""
+
+    def __init__(self, encoder: Path, config: PretrainedConfig) -> None:
         self.special = special_tokens(config)
         self.most_tokens = int(config.max_position_embeddings)
         self._encoder, self._decoder = (
             onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            for path in (encoder, decoder)
+            for path in (encoder, decoder_beside(encoder))
         )
 
     def begin(self, inputs: Mapping[str, Tensor]) -> Step:
@@ -148,6 +154,37 @@ class OnnxTranslator:
             return logits
 
         return step
+
+    def logits(self, split: TokenizedSplit, *, pad_id: int, batch_size: int = 64) -> FloatArray:
+        """Of each word of the targets when those before it are given, in the split's order, (P, V)."""
+
+        def run(rows: IntArray) -> FloatArray:
+            batch = collate(split, rows, pad_id=pad_id, device=torch.device("cpu"))
+            assert batch.positions is not None
+            step = self.begin(batch.inputs)
+            read = batch.inputs["decoder_input_ids"].numpy()
+            steps = [step(tokens, np.arange(len(rows))) for tokens in read.T]
+            asked: FloatArray = np.stack(steps, axis=1)[batch.positions.numpy()]
+            return asked
+
+        return by_length(run, split, batch_size=batch_size)
+
+    def feed(self, split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, Any]:
+        """What ``run`` takes for some rows."""
+        assert split.targets is not None
+        inputs = collate(split, rows, pad_id=pad_id, device=torch.device("cpu")).inputs
+        return {**inputs, "limits": split.targets.lengths[rows].tolist()}
+
+    def run(self, feed: dict[str, Any]) -> None:
+        """Write as many words as the targets have, whatever they are: time is to depend on no weights."""
+        step = self.begin(feed)
+
+        def endless(tokens: IntArray, parents: IntArray) -> FloatArray:
+            logits = step(tokens, parents)
+            logits[:, self.special.end] = -np.inf
+            return logits
+
+        greedy_search(endless, feed["limits"], self.special, is_wanted=lambda _: True)
 
 
 def special_tokens(config: PretrainedConfig) -> SpecialTokens:

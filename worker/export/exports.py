@@ -3,29 +3,45 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from transformers import PreTrainedModel
 
 from app.core.manifest import OnnxExport
 from app.core.specs import Precision
-from worker.contracts import TaskData
+from app.core.tasks import Task
+from worker.contracts import TaskData, TokenizedSplit
 from worker.data import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
-from worker.evaluation.quality import main_metric
-from worker.export.onnx_export import export_onnx
+from worker.evaluation.quality import main_metric, written_quality
+from worker.evaluation.translation import OnnxTranslator, decoder_beside, translate
+from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
+from worker.modeling.answering import is_translator
 
 _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""
 
-_MOST_TEXTS_OF_WORDS = 64
+_MOST_TEXTS_OF_WORDS: Final[dict[Task, int]] = {"masked_language_modeling": 64, "translation": 16}
 """Where each answer is as wide as the vocabulary."""
 
 
-def onnx_name(precision: Precision) -> str:
-    return f"model.{precision}.onnx"
+def onnx_name(precision: Precision, network: PreTrainedModel) -> str:
+    """Of the whole network, or of a translation model's encoder: the decoder's file lies beside it."""
+    return f"{'encoder' if is_translator(network) else 'model'}.{precision}.onnx"
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of an export: one, or an encoder's and a decoder's."""
+    decoder = decoder_beside(path)
+    return [path] if decoder == path else [path, decoder]
+
+
+def open_export(path: Path, network: PreTrainedModel) -> OnnxNetwork | OnnxTranslator:
+    """An export of a network, ready to run."""
+    return OnnxTranslator(path, network.config) if is_translator(network) else OnnxNetwork(path)
 
 
 def make_exports(
@@ -33,13 +49,18 @@ def make_exports(
 ) -> dict[Precision, Path]:
     """Write the ONNX files asked for into a folder; the network has to lie on the CPU."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {precision: folder / onnx_name(precision) for precision in precisions}
-    fp32 = folder / onnx_name("fp32")
-    export_onnx(network, fp32)
+    paths = {precision: folder / onnx_name(precision, network) for precision in precisions}
+    fp32 = folder / onnx_name("fp32", network)
+    if is_translator(network):
+        export_translator(network, fp32, decoder_beside(fp32))
+    else:
+        export_onnx(network, fp32)
     if "int8" in paths:
-        quantise_onnx(fp32, paths["int8"])
+        for source, target in zip(files_of(fp32), files_of(paths["int8"]), strict=True):
+            quantise_onnx(source, target)
     if "fp32" not in paths:
-        fp32.unlink()
+        for path in files_of(fp32):
+            path.unlink()
     return paths
 
 
@@ -47,24 +68,39 @@ def compare_exports(
     network: PreTrainedModel, paths: Mapping[Precision, Path], data: TaskData
 ) -> dict[Precision, OnnxExport]:
     """Measure each file against the torch network, both on the CPU, on the dev texts."""
-    dev, pad_id = data.dev, data.pad_id
-    most = _MOST_TEXTS_OF_WORDS if data.task == "masked_language_modeling" else _MOST_TEXTS
-    if len(dev) > most:
-        dev = subset(dev, np.random.default_rng(0).choice(len(dev), most, replace=False))
+    pad_id = data.pad_id
+    dev = _some(data.dev, _MOST_TEXTS_OF_WORDS.get(data.task, _MOST_TEXTS))
     asked = dev.position_offsets[-1]
     reference = probe(partial(predict_logits, network, pad_id=pad_id, device=network.device), dev)
     found = {}
     for precision, path in paths.items():
-        exported = probe(partial(OnnxNetwork(path).logits, pad_id=pad_id), dev)
+        opened = open_export(path, network)
+        exported = probe(partial(opened.logits, pad_id=pad_id), dev)
         parity = compare_logits(reference, exported)
+        files = files_of(path)
         found[precision] = OnnxExport(
             file=path.name,
-            size_bytes=path.stat().st_size,
+            decoder_file=files[1].name if len(files) > 1 else None,
+            size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=main_metric(dev, exported[:asked], data),
+            metric=_bleu(opened, data)
+            if isinstance(opened, OnnxTranslator)
+            else main_metric(dev, exported[:asked], data),
         )
     return found
+
+
+def _bleu(translator: OnnxTranslator, data: TaskData) -> float:
+    """Of what the files write themselves, word after word."""
+    dev = _some(data.dev, _MOST_TEXTS)
+    return written_quality(translate(translator, dev, pad_id=data.pad_id), dev, data)["bleu"]
+
+
+def _some(split: TokenizedSplit, most: int) -> TokenizedSplit:
+    if len(split) <= most:
+        return split
+    return subset(split, np.random.default_rng(0).choice(len(split), most, replace=False))
 
 
 def check_exports(

@@ -1,7 +1,7 @@
 """From a transformers network to ONNX with dynamic batch and sequence."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from app.core.errors import JobError
+from worker.modeling.decoding import SourceReader, WritingStep
 
 _OPSET = 17
 _MAX_PROTOBUF_BYTES = 2**31 - 2**20
@@ -26,6 +27,59 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
     Raises:
         JobError: the weights do not fit into one file.
     """
+    _require_one_file(network)
+    names = input_names(network)
+    example = torch.ones((2, 8), dtype=torch.int64, device=network.device)
+    sequences = {0: "batch", 1: "sequence"}
+    with torch.no_grad():
+        answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
+    axes = dict.fromkeys(names, sequences)
+    axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
+    with _prepared(network):
+        _trace(_Logits(network, names), dict.fromkeys(names, example), path, outputs=["logits"], axes=axes)
+
+
+def export_translator(network: PreTrainedModel, encoder: Path, decoder: Path) -> None:
+    """Write a translation model as two fp32 files: what reads the source, and a step of what writes.
+
+    See ``SourceReader`` and ``WritingStep`` for what goes in and out: ``cross`` of the one is an input of the
+    other, and ``present`` is the next step's ``past``, which may be empty.
+
+    Raises:
+        JobError: the weights do not fit into one file.
+    """
+    _require_one_file(network)
+    ids = torch.ones((2, 8), dtype=torch.int64, device=network.device)
+    source = {0: "batch", 1: "source"}
+    cross_axes = {2: "batch", 4: "source"}
+    with _prepared(network):
+        reader = SourceReader(network.eval())
+        _trace(
+            reader,
+            {"input_ids": ids, "attention_mask": ids},
+            encoder,
+            outputs=["cross"],
+            axes={"input_ids": source, "attention_mask": source, "cross": cross_axes},
+        )
+        with torch.no_grad():
+            cross = reader(ids, ids)
+        _trace(
+            WritingStep(network),
+            {"input_ids": ids[:, :1], "attention_mask": ids, "cross": cross, "past": cross[:, :, :, :, :3]},
+            decoder,
+            outputs=["logits", "present"],
+            axes={
+                "input_ids": {0: "batch"},
+                "attention_mask": source,
+                "cross": cross_axes,
+                "past": {2: "batch", 4: "written"},
+                "logits": {0: "batch"},
+                "present": {2: "batch", 4: "written_now"},
+            },
+        )
+
+
+def _require_one_file(network: PreTrainedModel) -> None:
     weight_bytes = sum(4 * tensor.numel() for tensor in network.state_dict().values())
     if weight_bytes > _MAX_PROTOBUF_BYTES:
         raise JobError(
@@ -34,21 +88,24 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
             f"{_MAX_PROTOBUF_BYTES / 1e9:.2f} GB at most. Ask for a smaller target.",
             weight_bytes=weight_bytes,
         )
-    names = input_names(network)
-    example = torch.ones((2, 8), dtype=torch.int64, device=network.device)
-    sequences = {0: "batch", 1: "sequence"}
-    with torch.no_grad():
-        answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
-    axes = dict.fromkeys(names, sequences)
-    axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
-    with _prepared(network), _tracing_warnings_silenced():
+
+
+def _trace(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    path: Path,
+    *,
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> None:
+    with _tracing_warnings_silenced():
         torch.onnx.export(
             # The exporter leaves its argument in the mode it found, all submodules included.
-            _Logits(network, names).eval(),
-            (example,) * len(names),
+            module.eval(),
+            tuple(inputs.values()),
             str(path),
-            input_names=names,
-            output_names=["logits"],
+            input_names=list(inputs),
+            output_names=list(outputs),
             dynamic_axes=axes,
             opset_version=_OPSET,
             # The tracing exporter: several times quicker, and its graphs quantise as they are.
@@ -98,6 +155,8 @@ def _tracing_warnings_silenced() -> Iterator[None]:
             # Guards on shapes; that the graph holds at other shapes is what the parity check is for.
             ("Converting a tensor to a Python boolean", Warning),
             ("Exporting aten::index operator of advanced indexing", UserWarning),
+            # Of an LSTM, whose first states the graph makes as many of as there are texts.
+            ("Exporting a model to ONNX with a batch_size other than 1", UserWarning),
         ):
             warnings.filterwarnings("ignore", message=message, category=category)
         yield

@@ -14,7 +14,22 @@ def quantise_onnx(source: Path, target: Path) -> None:
     those with it the predictions were also nearer to fp32.
     """
     model = onnx.load(source)
+    _part_shared_tables(model)
     # Without the mark the quantiser asks for shape inference, which only static quantisation uses,
     # through logging.warning, and that installs a handler on the root logger.
     add_pre_process_metadata(model)
     quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+
+
+def _part_shared_tables(model: onnx.ModelProto) -> None:
+    """Give a lookup a table of its own where a product has it too: quantised, the two lie differently."""
+    tables = {tensor.name: tensor for tensor in model.graph.initializer}
+    multiplied = {
+        name for node in model.graph.node if node.op_type in ("Gemm", "MatMul") for name in node.input
+    }
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in tables.keys() & multiplied:
+            table = onnx.TensorProto()
+            table.CopyFrom(tables[node.input[0]])
+            table.name = node.input[0] = f"{table.name}.looked_up"
+            model.graph.initializer.append(table)

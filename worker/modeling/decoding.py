@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class SourceReader(nn.Module):
@@ -40,8 +41,9 @@ class WritingStep(nn.Module):
         super().__init__()
         net: Any = network
         self.decoder = net.model.decoder
-        self.lm_head = net.lm_head
-        self.register_buffer("bias", net.final_logits_bias, persistent=False)
+        self.words = net.lm_head.weight  # (V, D)
+        self.bias: Tensor
+        self.register_buffer("bias", net.final_logits_bias[0], persistent=False)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, cross: Tensor, past: Tensor
@@ -74,7 +76,8 @@ class WritingStep(nn.Module):
             hidden = layer.encoder_attn_layer_norm(hidden + read)
             inner = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
             hidden = layer.final_layer_norm(hidden + inner)
-        return self.lm_head(hidden[:, 0]) + self.bias, torch.stack(present)
+        # One product with a bias keeps the words as they are, one table for both ends of the exported file.
+        return functional.linear(hidden[:, 0], self.words, self.bias), torch.stack(present)
 
 
 def _by_head(attention: Any, values: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ def _attend(
 ) -> Tensor:
     """(B, 1, D) over keys and values (B, n, T, d), ``unseen`` added to the scores -> (B, 1, D)."""
     query = _by_head(attention, attention.q_proj(hidden))
-    scores = query @ key.mT / math.sqrt(attention.head_dim)  # (B, n, 1, T)
+    scores = query @ key.transpose(2, 3) / math.sqrt(attention.head_dim)  # (B, n, 1, T)
     if unseen is not None:
         scores = scores + unseen
     read = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
