@@ -12,14 +12,21 @@ from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_teacher
 from worker import methods
 from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
-from worker.methods.weight_squeezing.initial_maps import random_maps, selecting_maps, singular_maps
-from worker.methods.weight_squeezing.method import Generators, initial_maps
+from worker.methods.weight_squeezing.generators import Generators
+from worker.methods.weight_squeezing.initial_maps import (
+    random_maps,
+    selecting_maps,
+    selecting_tables,
+    singular_maps,
+)
+from worker.methods.weight_squeezing.method import initial_maps
 from worker.methods.weight_squeezing.reparameterization import (
     Gate,
     GatedMatrix,
     SqueezedMatrix,
     multiply_adds,
 )
+from worker.methods.weight_squeezing.views import views_of
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.calibration import record
 from worker.modeling.loading import build_network
@@ -41,6 +48,12 @@ LABEL_LOSS = LabelLoss("text_classification")
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
     batches = calibration_batches(data, device=CPU)
     return select(teacher.network, batches, card=teacher.card, student=shape, layer_map="uniform")
+
+
+def maps_of(make, teacher, selection):
+    student = teacher.card.at(STUDENT_SHAPE)
+    views = views_of(teacher.card, student, selection)
+    return make(teacher.network, views, selecting_tables(teacher.network, teacher.card, student, views))
 
 
 def logits_of(network, data):
@@ -120,18 +133,17 @@ class TestInitialMaps:
             teacher,
             network,
             data,
-            selection,
             WeightSqueezingSpec(name="weight_squeezing", initial_map="select"),
             context,
         )
-        weights_of(teacher, network, maps).fold()
+        weights_of(network, maps).fold()
         for name, value in subcloned.state_dict().items():
             assert torch.allclose(network.state_dict()[name], value, atol=1e-6), name
         assert torch.allclose(logits_of(network, data), logits_of(subcloned, data), atol=1e-5)
 
     def test_svd_keeps_the_largest_singular_values(self, teacher, data):
-        maps = singular_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
-        start = maps.matrices[0, "ffn_in"]
+        maps = maps_of(singular_maps, teacher, selection_for(teacher, data))
+        start = maps.matrices[f"{ANATOMIES['bert'].part_name(0, 'ffn_in')}.weight"]
         squeezed = start.rows @ start.weight @ start.columns
         values = torch.linalg.svdvals(start.weight)[: STUDENT_SHAPE.hidden]
         expected = torch.zeros_like(squeezed)
@@ -143,8 +155,8 @@ class TestInitialMaps:
         inputs_t, inputs_s = torch.randn(512, 32), torch.randn(512, 16)
         ratios = []
         for _ in range(20):
-            maps = random_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
-            start = maps.matrices[0, "ffn_in"]
+            maps = maps_of(random_maps, teacher, selection_for(teacher, data))
+            start = maps.matrices[f"{ANATOMIES['bert'].part_name(0, 'ffn_in')}.weight"]
             squeezed = start.rows @ start.weight @ start.columns
             ratios.append((inputs_s @ squeezed.T).std() / (inputs_t @ start.weight.T).std())
         assert math.isclose(torch.stack(ratios).mean(), 1, rel_tol=0.15)
@@ -159,8 +171,8 @@ class TestInitialMaps:
         for chosen in (selection, permuted):
             network = make_student(teacher)
             subclone(teacher.network, network, teacher.card, STUDENT_SHAPE, chosen)
-            maps = selecting_maps(teacher.network, teacher.card, STUDENT_SHAPE, chosen)
-            weights_of(teacher, network, maps).fold()
+            maps = maps_of(selecting_maps, teacher, chosen)
+            weights_of(network, maps).fold()
             outputs.append(logits_of(network, data))
         assert torch.allclose(*outputs, atol=1e-5)
 
@@ -168,14 +180,13 @@ class TestInitialMaps:
     def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, architecture):
         teacher = make_teacher(tmp_path, architecture)
         context = MemoryContext(tmp_path, card=teacher.card.at(STUDENT_SHAPE))
-        selection = selection_for(teacher, data)
         distances = {}
         for kind in ("select", "pca"):
             network = random_network(teacher, data, context)
             spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=kind)
-            maps = initial_maps(teacher, network, data, selection, spec, context)
+            maps = initial_maps(teacher, network, data, spec, context)
             as_started = logits_of(network, data)
-            weights_of(teacher, network, maps).fold()
+            weights_of(network, maps).fold()
             assert torch.allclose(logits_of(network, data), as_started, atol=1e-4)
             distances[kind] = (logits_of(network, data) - logits_of(teacher.network, data)).square().mean()
         assert distances["pca"] < 0.7 * distances["select"]
@@ -191,7 +202,7 @@ class TestInitialMaps:
         context = MemoryContext(tmp_path, shape=shape)
         network = random_network(teacher, data, context)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map="pca")
-        initial_maps(teacher, network, data, selection_for(teacher, data, shape), spec, context)
+        initial_maps(teacher, network, data, spec, context)
         layer = ANATOMIES["bert"].part_name(0, "query")
         batches = calibration_batches(data, device=CPU)
         ours, theirs = (
@@ -204,8 +215,8 @@ def make_student(teacher):
     return build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
 
 
-def weights_of(teacher, network, maps):
-    generators = Generators(teacher, network, maps, SPEC)
+def weights_of(network, maps):
+    generators = Generators(network, maps, SPEC)
     return GeneratedWeights(
         network,
         matrices=generators.matrices,
@@ -221,8 +232,8 @@ class TestReparameterizedNetwork:
     def pieces(self, teacher, data):
         torch.manual_seed(0)
         network = make_student(teacher).eval()  # without dropout the two must agree exactly
-        maps = random_maps(teacher.network, teacher.card, STUDENT_SHAPE, selection_for(teacher, data))
-        generators = Generators(teacher, network, maps, SPEC)
+        maps = maps_of(random_maps, teacher, selection_for(teacher, data))
+        generators = Generators(network, maps, SPEC)
         weights = GeneratedWeights(
             network,
             matrices=generators.matrices,

@@ -5,17 +5,16 @@ width, F and f their ffn.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard, Shape
-from worker.modeling.anatomy import ANATOMIES, embedding
-from worker.modeling.selection import Selection
-
-Place = tuple[int, str]
-"""A student layer and a role in it."""
+from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
+from worker.methods.weight_squeezing.views import Attention, StackView, attentions
+from worker.modeling.anatomy import ANATOMIES, MARIAN, embedding
 
 
 @dataclass(frozen=True)
@@ -31,93 +30,145 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class TableMap:
+    """A teacher's table and the map that squeezes it."""
+
+    table: Tensor
+    """(V, D)."""
+    columns: Tensor
+    """R, (D, d)."""
+
+
+@dataclass(frozen=True)
 class InitialMaps:
-    """Every map of a student."""
+    """Every map of a student, by the name of the parameter that it makes."""
 
-    matrices: dict[Place, Maps]
-    embeddings: Tensor
-    """R of the embedding tables, (D, d)."""
+    matrices: Mapping[str, Maps]
+    tables: Mapping[str, TableMap]
+    projection: Tensor
+    """From the teacher's residual stream to the student's, (D, d); of a decoder where there is one."""
 
 
-def selecting_maps(teacher: nn.Module, card: EncoderCard, shape: Shape, selection: Selection) -> InitialMaps:
+def selecting_maps(
+    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
+) -> InitialMaps:
     """Selectors: the squeezed student is the sub-cloned one, scales included."""
-    t = card.shape
-    keep = selector(selection.residual, t.hidden)  # (d, D)
-    read = math.sqrt(t.hidden / shape.hidden) * keep.T
-    matrices: dict[Place, Maps] = {}
-    for layer in range(shape.layers):
-        heads = head_selector(selection, layer, t.head_dim)  # (h, j, k)
-        neurons = selector(selection.neurons[layer], t.ffn)  # (f, F)
-        temperature = math.sqrt(shape.head_dim / t.head_dim)
-        context_scale = math.sqrt(t.hidden / shape.hidden)
-        ends = {
-            "query": (temperature * heads, read),
-            "key": (heads, read),
-            "value": (heads, read),
-            "attention_output": (keep, context_scale * heads.transpose(1, 2)),
-            "ffn_in": (neurons, read),
-            "ffn_out": (keep, math.sqrt(t.ffn / shape.ffn) * neurons.T),
-        }
-        for role, (rows, columns) in ends.items():
-            weight = kept_weight(teacher, card, selection, layer, role)
-            matrices[layer, role] = Maps(weight, rows, columns)
-    return InitialMaps(matrices, embeddings=keep.T)
+    matrices: dict[str, Maps] = {}
+    for view in views.values():
+        for layer in range(view.student.layers):
+            for attention in attentions(view.stack):
+                matrices |= _selecting_attention(teacher, view, layer, attention)
+            matrices |= _selecting_feed_forward(teacher, view, layer)
+    *_, last = views.values()
+    return InitialMaps(matrices, tables, projection=last.residual_selector().T)
 
 
-def singular_maps(teacher: nn.Module, card: EncoderCard, shape: Shape, selection: Selection) -> InitialMaps:
+def selecting_tables(
+    teacher: nn.Module, card: ModelCard, student: ModelCard, views: Mapping[str, StackView]
+) -> dict[str, TableMap]:
+    """The tables of a student, by name, on the dimensions that it keeps."""
+    if isinstance(card, EncoderCard):
+        keep = views["encoder"].residual_selector().T  # (D, d)
+        names = ANATOMIES[card.architecture].embeddings
+        return {f"{name}.weight": TableMap(embedding(teacher, name).weight, keep) for name in names}
+    assert isinstance(card, EncoderDecoderCard)
+    assert isinstance(student, EncoderDecoderCard)
+    decoder = views["decoder"]
+    config: Any = teacher.config
+    # The output's words meet the decoder's states: a sum over fewer dimensions is to be as large as before.
+    growth = math.sqrt(decoder.teacher.hidden / decoder.student.hidden) if config.scale_embedding else 1.0
+    return {
+        f"{name}.weight": TableMap(
+            embedding(teacher, MARIAN.word_table(card.shape, side)).weight,
+            growth * views[side].residual_selector().T,
+        )
+        for name, side in MARIAN.word_tables(student.shape).items()
+    }
+
+
+def singular_maps(
+    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
+) -> InitialMaps:
     """Top singular directions of each matrix; of each head's block where a side is made of heads."""
-    maps = selecting_maps(teacher, card, shape, selection)
+    maps = selecting_maps(teacher, views, tables)
     matrices = {}
-    for place, start in maps.matrices.items():
+    for name, start in maps.matrices.items():
         rows, columns = start.rows, start.columns
         left, right = _singular_directions(start.weight, a=_outputs(rows), b=_outputs(columns.mT))
         if rows.ndim == 3:
             left = _by_head(start.weight, rows.shape[0], rows.shape[1])
         if columns.ndim == 3:
             right = _by_head(start.weight.T, columns.shape[0], columns.shape[2]).mT
-        matrices[place] = Maps(start.weight, left, right)
-    words = embedding(teacher, ANATOMIES[card.architecture].embeddings[0]).weight
-    _, right = _singular_directions(words, a=1, b=shape.hidden)
-    return InitialMaps(matrices, embeddings=right)
+        matrices[name] = Maps(start.weight, left, right)
+    words, *_ = tables.values()
+    _, right = _singular_directions(words.table, a=1, b=words.columns.shape[1])
+    squeezed = {
+        name: replace(start, columns=right if start.columns.shape == right.shape else start.columns)
+        for name, start in tables.items()
+    }
+    return InitialMaps(matrices, squeezed, projection=maps.projection)
 
 
-def random_maps(teacher: nn.Module, card: EncoderCard, shape: Shape, selection: Selection) -> InitialMaps:
+def random_maps(
+    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
+) -> InitialMaps:
     """Gaussian maps that keep the spread of outputs: variance 1/n on the left, 1/b on the right.
 
     1/m would keep the spread of the weights; a student that sums over b inputs instead of m needs m/b more.
     """
-    maps = selecting_maps(teacher, card, shape, selection)
+    maps = selecting_maps(teacher, views, tables)
     matrices = {
-        place: Maps(
+        name: Maps(
             start.weight,
             torch.randn_like(start.rows) / math.sqrt(start.rows.shape[-1]),
             torch.randn_like(start.columns) / math.sqrt(start.columns.shape[-1]),
         )
-        for place, start in maps.matrices.items()
+        for name, start in maps.matrices.items()
     }
-    embeddings = torch.randn_like(maps.embeddings) / math.sqrt(card.shape.hidden)
-    return InitialMaps(matrices, embeddings=embeddings)
+    drawn: dict[tuple[int, ...], Tensor] = {}
+    squeezed = {}
+    for name, start in tables.items():  # what is added up is squeezed alike
+        shape = tuple(start.columns.shape)
+        if shape not in drawn:
+            drawn[shape] = torch.randn_like(start.columns) / math.sqrt(shape[0])
+        squeezed[name] = replace(start, columns=drawn[shape])
+    return InitialMaps(matrices, squeezed, projection=maps.projection)
 
 
-def kept_weight(teacher: nn.Module, card: EncoderCard, selection: Selection, layer: int, role: str) -> Tensor:
-    """The teacher matrix of a student's place, of the heads that the student has."""
-    matrix = ANATOMIES[card.architecture].linear(teacher, selection.layers[layer], role).weight.detach()
-    if role not in ("query", "key", "value", "attention_output"):
-        return matrix
-    width = card.shape.head_dim
-    within = torch.arange(width, device=matrix.device)
-    kept = (selection.heads[layer][:, None] * width + within).flatten()  # (h k,)
-    return matrix[:, kept] if role == "attention_output" else matrix[kept]
+def _selecting_attention(
+    teacher: nn.Module, view: StackView, layer: int, attention: Attention
+) -> dict[str, Maps]:
+    keep = view.residual_selector()  # (d, D)
+    read = _grown(keep.T)
+    memory = _grown(view.memory_selector().T) if attention.reads_encoder else read
+    heads = view.head_selector(layer, attention)  # (h, j, k)
+    temperature = math.sqrt(view.student.head_dim / view.teacher.head_dim)
+    # A context as wide as all the teacher's heads: those that are not kept are no inputs any more.
+    context_scale = math.sqrt(view.teacher.hidden / view.student.hidden)
+    ends = {
+        attention.query: (temperature * heads, read),
+        attention.key: (heads, memory),
+        attention.value: (heads, memory),
+        attention.output: (keep, context_scale * heads.transpose(1, 2)),
+    }
+    return {
+        view.name(layer, role): Maps(view.kept_weight(teacher, layer, role, attention), rows, columns)
+        for role, (rows, columns) in ends.items()
+    }
 
 
-def head_selector(selection: Selection, layer: int, head_dim: int) -> Tensor:
-    """(h, j, k): the kept dimensions within each kept head."""
-    return torch.stack([selector(dims, head_dim) for dims in selection.head_dims[layer]])
+def _selecting_feed_forward(teacher: nn.Module, view: StackView, layer: int) -> dict[str, Maps]:
+    keep, neurons = view.residual_selector(), view.neuron_selector(layer)  # (d, D), (f, F)
+    return {
+        view.name(layer, "ffn_in"): Maps(view.weight(teacher, layer, "ffn_in"), neurons, _grown(keep.T)),
+        view.name(layer, "ffn_out"): Maps(view.weight(teacher, layer, "ffn_out"), keep, _grown(neurons.T)),
+    }
 
 
-def selector(indices: Tensor, size: int) -> Tensor:
-    """Rows of the identity: (len(indices), size)."""
-    return torch.eye(size, device=indices.device)[indices]
+def _grown(columns: Tensor) -> Tensor:
+    """A selector (m, b) times sqrt(m / b): a sum over fewer inputs keeps its spread."""
+    inputs, kept = columns.shape
+    return math.sqrt(inputs / kept) * columns
 
 
 def _outputs(rows: Tensor) -> int:

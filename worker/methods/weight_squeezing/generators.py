@@ -1,0 +1,82 @@
+"""From initial maps to what trains: a generator for every mapped parameter."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from app.core.specs import WeightSqueezingSpec
+from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
+from worker.methods.weight_squeezing.reparameterization import (
+    Gate,
+    GatedMatrix,
+    GatedTable,
+    SqueezedMatrix,
+    SqueezedTable,
+    multiply_adds,
+)
+from worker.training.weights import MatrixGenerator, TableGenerator
+
+
+class Generators:
+    """Generators of every mapped parameter of a student, by its name."""
+
+    def __init__(self, network: PreTrainedModel, maps: InitialMaps, spec: WeightSqueezingSpec) -> None:
+        self._network = network
+        self._gate = spec.gate
+        self._rate = spec.map_rate_ratio
+        self._layer_gates: dict[str, Gate] = {}
+        self.matrices: dict[str, MatrixGenerator] = {
+            name: self._matrix(name, start) for name, start in maps.matrices.items()
+        }
+        self.tables: dict[str, TableGenerator] = {
+            name: self._table(name, start) for name, start in maps.tables.items()
+        }
+        self.multiply_adds = sum(
+            multiply_adds(start.weight, start.rows, start.columns) for start in maps.matrices.values()
+        )
+
+    def _matrix(self, name: str, start: Maps) -> MatrixGenerator:
+        squeezed = SqueezedMatrix(start.weight, _map(start.rows), _map(start.columns), rate=self._rate)
+        if self._gate is None:
+            return squeezed
+        pretrained = self._network.get_parameter(name)
+        return GatedMatrix(pretrained, squeezed, self._gate_of(pretrained, name))
+
+    def _table(self, name: str, start: TableMap) -> TableGenerator:
+        squeezed = SqueezedTable(start.table, _map(start.columns), rate=self._rate)
+        if self._gate is None:
+            return squeezed
+        pretrained = self._network.get_parameter(name)
+        # A gate a row or an element would outnumber the table's map by far.
+        return GatedTable(pretrained, squeezed, Gate(self._logit((1, 1), pretrained)))
+
+    def _gate_of(self, pretrained: Tensor, name: str) -> Gate:
+        assert self._gate is not None
+        match self._gate.granularity:
+            case "layer":
+                layer = _layer_of(name)
+                if layer not in self._layer_gates:
+                    self._layer_gates[layer] = Gate(self._logit((1, 1), pretrained))
+                return self._layer_gates[layer]
+            case "matrix":
+                return Gate(self._logit((1, 1), pretrained))
+            case "row":
+                return Gate(self._logit((pretrained.shape[0], 1), pretrained))
+            case "element":
+                return Gate(self._logit((pretrained.shape[0], pretrained.shape[1]), pretrained))
+
+    def _logit(self, shape: tuple[int, int], like: Tensor) -> nn.Parameter:
+        assert self._gate is not None
+        return nn.Parameter(torch.full(shape, self._gate.initial_logit, device=like.device))
+
+
+def _layer_of(name: str) -> str:
+    """The layer that a parameter belongs to: its name up to the layer's number."""
+    parts = name.split(".")
+    number = next(index for index, part in enumerate(parts) if part.isdigit())
+    return ".".join(parts[: number + 1])
+
+
+def _map(start: Tensor) -> nn.Parameter:
+    """A map of its own: maps that start alike are trained apart."""
+    return nn.Parameter(start.detach().clone().contiguous())
