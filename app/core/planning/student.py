@@ -23,7 +23,15 @@ from app.core.shapes import (
     ModelCard,
     ParameterCount,
 )
-from app.core.specs import METHOD_CARDS, MethodSpec, Precision, ScratchSpec, Target
+from app.core.specs import (
+    METHOD_CARDS,
+    MethodSpec,
+    Precision,
+    ScratchSpec,
+    Target,
+    WeightSqueezingSpec,
+)
+from app.core.specs.card import Saving
 from app.core.tasks import Head
 
 _POINTER = "#/target"
@@ -114,9 +122,15 @@ def plan_student(
     return plan.model_copy(
         update={
             "latency_ms": latency_ms,
-            "advice": advise(card, head=head, savings=METHOD_CARDS[method.name].savings, fitting=fitting),
+            "advice": advise(card, head=head, savings=_savings(method), fitting=fitting),
         }
     )
+
+
+def _savings(method: MethodSpec) -> list[Saving]:
+    """What can be done about the words; those of a gate's small model are what they are."""
+    is_gated = isinstance(method, WeightSqueezingSpec) and method.gate is not None
+    return [] if is_gated else METHOD_CARDS[method.name].savings
 
 
 def _choose(

@@ -240,7 +240,8 @@ class TestGate:
         if task == "translation":
             small = TRANSLATOR.at(EncoderDecoderShape(**FIRST))
         body = self.gated(api, task, small, task)
-        assert planned(api, body)["student"]["shape"] == small.shape.model_dump()
+        student = planned(api, body)["student"]
+        assert (student["shape"], student["advice"]) == (small.shape.model_dump(), [])
         created = api.http.post("/v1/jobs", json=body).json()
         assert created["target"]["shape"] == small.shape.model_dump()
 

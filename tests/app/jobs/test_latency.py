@@ -37,9 +37,9 @@ def test_layers_that_run_twice_count_twice():
     assert layer_ms == pytest.approx((once - head_ms) / 5)
 
 
-def test_a_rank_makes_two_products_of_one():
+def test_two_thin_products_take_less_than_one():
     low = ENCODER.at(ENCODER.shape.model_copy(update={"rank": 8}))
-    assert estimate_latency_ms(low, CLASSES) != estimate_latency_ms(ENCODER, CLASSES)
+    assert estimate_latency_ms(low, CLASSES) < estimate_latency_ms(ENCODER, CLASSES)
 
 
 def test_an_answer_for_every_word_counts():
