@@ -197,6 +197,11 @@ class EncoderCard(BaseModel):
             head=self._head(s, head),
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether others than this service know such networks: no factors, and each layer run once."""
+        return self.shape.rank is None and self.shape.embedding is None and self.schedule is None
+
     def at(self, shape: Shape) -> "EncoderCard":
         return self.model_copy(update={"shape": shape, "schedule": None})
 

@@ -91,7 +91,9 @@ def create(
     """Register a model: upload an archive of its folder, or name it on the hub.
 
     The folder holds `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa, XLM-RoBERTa
-    or DistilBERT encoder, with or without a sequence classification head.
+    or DistilBERT encoder: bare, or with a head for text classification, regression to one number, named
+    entities or masked words. Or it holds a Marian translation model, whose tokenizer may be `source.spm`,
+    `target.spm` and `vocab.json`. Students of this service can be taken away and registered again.
     """
     if isinstance(source, ModelUpload):
         model = service.register_upload(

@@ -1,6 +1,6 @@
 """The tensors that a config promises, by family. Names are those that ``save_pretrained`` writes."""
 
-from app.core.shapes import EncoderCard, EncoderDecoderCard, Shape
+from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard, Shape
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -34,8 +34,15 @@ def encoder_tensors(card: EncoderCard) -> Shapes:
         for table, rows in tables.items()
         if rows
     }
+    if s.embedding is not None:
+        words = f"{prefix}embeddings.word_embeddings"
+        del shapes[f"{words}.weight"]
+        shapes |= {
+            f"{words}.0.weight": (card.vocabulary, s.embedding),
+            f"{words}.1.weight": (s.hidden, s.embedding),
+        }
     shapes |= norm(f"{prefix}embeddings.LayerNorm", s.hidden)
-    for layer in range(s.layers):
+    for layer in _first_runs(card):
         if card.architecture == "distilbert":
             shapes |= _distilbert_layer(f"{prefix}transformer.layer.{layer}.", s)
         else:
@@ -43,12 +50,27 @@ def encoder_tensors(card: EncoderCard) -> Shapes:
     return shapes
 
 
+def _first_runs(card: EncoderCard) -> list[int]:
+    """The places of the layers in the order they run in: where one runs again it is not stored again."""
+    if card.schedule is None:
+        return list(range(card.shape.layers))
+    order = [use.layer for use in card.schedule]
+    return [order.index(layer) for layer in range(card.shape.layers)]
+
+
+def _matrix(name: str, outputs: int, inputs: int, rank: int | None) -> Shapes:
+    """A linear part of a layer, whole or as a product of two."""
+    if rank is None:
+        return linear(name, outputs, inputs)
+    return {f"{name}.0.weight": (rank, inputs)} | linear(f"{name}.1", outputs, rank)
+
+
 def _bert_layer(stem: str, s: Shape) -> Shapes:
     shapes: Shapes = {}
     for part in ("self.query", "self.key", "self.value", "output.dense"):
-        shapes |= linear(f"{stem}attention.{part}", s.hidden, s.hidden)
-    shapes |= linear(f"{stem}intermediate.dense", s.ffn, s.hidden)
-    shapes |= linear(f"{stem}output.dense", s.hidden, s.ffn)
+        shapes |= _matrix(f"{stem}attention.{part}", s.hidden, s.hidden, s.rank)
+    shapes |= _matrix(f"{stem}intermediate.dense", s.ffn, s.hidden, s.rank)
+    shapes |= _matrix(f"{stem}output.dense", s.hidden, s.ffn, s.rank)
     return (
         shapes
         | norm(f"{stem}attention.output.LayerNorm", s.hidden)
@@ -59,8 +81,9 @@ def _bert_layer(stem: str, s: Shape) -> Shapes:
 def _distilbert_layer(stem: str, s: Shape) -> Shapes:
     shapes: Shapes = {}
     for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
-        shapes |= linear(f"{stem}attention.{part}", s.hidden, s.hidden)
-    shapes |= linear(f"{stem}ffn.lin1", s.ffn, s.hidden) | linear(f"{stem}ffn.lin2", s.hidden, s.ffn)
+        shapes |= _matrix(f"{stem}attention.{part}", s.hidden, s.hidden, s.rank)
+    shapes |= _matrix(f"{stem}ffn.lin1", s.ffn, s.hidden, s.rank)
+    shapes |= _matrix(f"{stem}ffn.lin2", s.hidden, s.ffn, s.rank)
     return shapes | norm(f"{stem}sa_layer_norm", s.hidden) | norm(f"{stem}output_layer_norm", s.hidden)
 
 
@@ -111,3 +134,14 @@ def _marian_attention(stem: str, width: int, source: int) -> Shapes:
 def _marian_rest(stem: str, s: Shape) -> Shapes:
     shapes = linear(f"{stem}fc1", s.ffn, s.hidden) | linear(f"{stem}fc2", s.hidden, s.ffn)
     return shapes | norm(f"{stem}final_layer_norm", s.hidden)
+
+
+def bilstm_tensors(card: BiLstmCard) -> Shapes:
+    """Every tensor of a BiLSTM without its classifier. A direction's four gates lie in one matrix."""
+    s = card.shape
+    shapes: Shapes = {"word_embeddings.weight": (card.vocabulary, s.embedding)}
+    for direction in ("", "_reverse"):
+        for side, inputs in {"ih": s.embedding, "hh": s.hidden}.items():
+            shapes[f"lstm.weight_{side}_l0{direction}"] = (4 * s.hidden, inputs)
+            shapes[f"lstm.bias_{side}_l0{direction}"] = (4 * s.hidden,)
+    return shapes | linear("projection", s.projection, 2 * s.hidden)

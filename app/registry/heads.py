@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.core.shapes import EncoderArchitecture, EncoderCard
+from app.core.errors import InvalidRequest
+from app.core.shapes import BiLstmCard, EncoderArchitecture, EncoderCard
 from app.registry.expected_tensors import Shapes, encoder_words, linear, norm
 
 HeadKind = Literal["text", "token", "word"]
@@ -93,6 +94,24 @@ def find_head(shapes: Shapes, card: EncoderCard, *, network: str) -> FoundHead |
             copies[f"{word.decoder}.bias"] = word.bias
         return FoundHead("word", card.vocabulary, tensors | {word.bias: (card.vocabulary,)}, copies)
     return None
+
+
+def bilstm_head(shapes: Shapes, card: BiLstmCard, *, network: str) -> FoundHead:
+    """The classifier of a BiLSTM. Those of texts and of tokens look alike.
+
+    Raises:
+        InvalidRequest: there is none, or it is not said which of the two it is.
+    """
+    kinds: dict[str, HeadKind] = {"ForSequenceClassification": "text", "ForTokenClassification": "token"}
+    kind = next((kind for suffix, kind in kinds.items() if network.endswith(suffix)), None)
+    if kind is None:
+        raise InvalidRequest(
+            "unsupported_head",
+            f"config.json has architectures {network[:80]!r}, which does not end in "
+            f"{' or '.join(kinds)}. Upload the config.json that this service wrote.",
+        )
+    classes = _rows(shapes, "classifier") if "classifier.weight" in shapes else 1
+    return FoundHead(kind, classes, linear("classifier", classes, card.shape.projection), {})
 
 
 def _rows(shapes: Shapes, name: str) -> int:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.core.errors import InvalidRequest
 from app.core.shapes import ModelCard
+from app.registry.bilstm_config import BiLstmConfig
 from app.registry.config_file import ConfigFile, invalid_config
 from app.registry.encoder_config import BertConfig, DistilBertConfig, RobertaConfig
 from app.registry.marian_config import MarianConfig
@@ -18,6 +19,7 @@ _FAMILIES: dict[str, type[ConfigFile]] = {
     "xlm-roberta": RobertaConfig,
     "distilbert": DistilBertConfig,
     "marian": MarianConfig,
+    "bilstm": BiLstmConfig,
 }
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
 _MAX_LABELS = 1000
@@ -65,6 +67,8 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
         place = ".".join(str(part) for part in fault["loc"])
         what = fault["msg"].removeprefix("Value error, ")
         raise invalid_config(f"{place}: {what}" if place else what) from None
+    except ValueError as error:
+        raise invalid_config(str(error)) from None
     return ModelConfig(
         card=card,
         max_length=config.longest_text,

@@ -1,6 +1,7 @@
 """Reading ``model.safetensors``: its header, and of its tensors those few whose values matter here."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ _FLOATS: dict[str, "np.dtype[Any]"] = {
     "F64": np.dtype("<f8"),
     "BF16": np.dtype("<u2"),
 }
-_LEARNT = (".weight", ".bias", "_bias")
+_LEARNT = re.compile(r".*(weight|bias)[^.]*")
 _LEGACY_NORM = {"gamma": "weight", "beta": "bias"}  # as BERT's first checkpoints name them
 _CHUNK_BYTES = 2**20
 
@@ -94,7 +95,7 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     for name, entry in json.loads(header).items():
         if name == "__metadata__":
             continue
-        if name.endswith(_LEARNT) and entry["dtype"] not in _FLOATS:
+        if _LEARNT.fullmatch(name) and entry["dtype"] not in _FLOATS:
             raise _invalid(f"holds {name} as {entry['dtype']}, not as floating-point numbers")
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
         yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)

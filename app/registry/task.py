@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from app.core.errors import InvalidRequest
-from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
+from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard
 from app.core.tasks import Task
 from app.registry.heads import FoundHead
 from app.registry.model_config import ModelConfig
@@ -50,12 +50,10 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
 
 
 def task_keys(card: ModelCard, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
-    """What a config says of the task, and of the class of Hugging Face's that reads it."""
+    """What a config says of the task, and of the class that reads it."""
     keys: dict[str, Any] = {}
-    if isinstance(card, EncoderCard):
-        keys["architectures"] = [_FAMILY_NAMES[card.architecture] + _HEAD_NAMES[task]]
-    elif isinstance(card, EncoderDecoderCard) and card.shape.shares_embeddings:
-        keys["architectures"] = ["MarianMTModel"]
+    if network := _network(card, task):
+        keys["architectures"] = [network]
     if task == "text_regression":
         keys["problem_type"] = _REGRESSION
         labels = ["LABEL_0"]
@@ -63,6 +61,19 @@ def task_keys(card: ModelCard, task: Task | None, labels: list[str] | None) -> d
         keys["id2label"] = {str(index): label for index, label in enumerate(labels)}
         keys["label2id"] = {label: index for index, label in enumerate(labels)}
     return keys
+
+
+def _network(card: ModelCard, task: Task | None) -> str | None:
+    """The class that reads such a model; None where Hugging Face's would read it as something else."""
+    match card:
+        case EncoderCard(is_plain=True):
+            return _FAMILY_NAMES[card.architecture] + _HEAD_NAMES[task]
+        case EncoderDecoderCard(shape=EncoderDecoderShape(shares_embeddings=True)):
+            return "MarianMTModel"
+        case BiLstmCard():
+            return f"BiLstm{_HEAD_NAMES[task]}"
+        case _:
+            return None
 
 
 def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | None]:

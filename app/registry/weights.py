@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import InvalidRequest
-from app.core.shapes import EncoderCard, EncoderDecoderCard
+from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard
 from app.registry.expected_tensors import (
     PREFIXES,
     Shapes,
+    bilstm_tensors,
     encoder_tensors,
     translation_constants,
     translation_copies,
     translation_tensors,
 )
-from app.registry.heads import FoundHead, find_head
+from app.registry.heads import FoundHead, bilstm_head, find_head
 from app.registry.model_config import ModelConfig
 from app.registry.stored_weights import StoredWeights
 
@@ -49,8 +50,8 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
             return _check_encoder(stored, card, network=config.network)
         case EncoderDecoderCard() as card:
             return _check_translation(stored, card)
-        case _:
-            raise AssertionError(config.card)
+        case BiLstmCard() as card:
+            return _check_bilstm(stored, card, network=config.network)
 
 
 def _check_encoder(stored: StoredWeights, card: EncoderCard, *, network: str) -> WeightsReport:
@@ -60,15 +61,27 @@ def _check_encoder(stored: StoredWeights, card: EncoderCard, *, network: str) ->
         # A bare encoder was saved without the name of its family.
         shapes = {prefix + name: shape for name, shape in shapes.items()}
     expected = encoder_tensors(card)
-    _require_same(expected, shapes)
-    _refuse_others(expected, [name for name in shapes if _IN_A_LAYER.fullmatch(name.removeprefix(prefix))])
     head = find_head(shapes, card, network=network)
-    if head is None:
-        pooler = {name: shapes[name] for name in shapes if name.startswith(f"{prefix}pooler.dense.")}
-        return WeightsReport(_count(expected | pooler), None)
-    _require_same(head.tensors, shapes)
-    _require_copies(stored, head.copies)
-    return WeightsReport(_count(expected | head.tensors), head)
+    if head is not None:
+        expected |= head.tensors
+    _require_same(expected, shapes)
+    if not card.is_plain:
+        _refuse_others(expected, list(shapes))
+        return WeightsReport(_count(expected), head)
+    _refuse_others(expected, [name for name in shapes if _IN_A_LAYER.fullmatch(name.removeprefix(prefix))])
+    if head is not None:
+        _require_copies(stored, head.copies)
+        return WeightsReport(_count(expected), head)
+    pooler = {name: shapes[name] for name in shapes if name.startswith(f"{prefix}pooler.dense.")}
+    return WeightsReport(_count(expected | pooler), None)
+
+
+def _check_bilstm(stored: StoredWeights, card: BiLstmCard, *, network: str) -> WeightsReport:
+    head = bilstm_head(stored.shapes, card, network=network)
+    expected = bilstm_tensors(card) | head.tensors
+    _require_same(expected, stored.shapes)
+    _refuse_others(expected, list(stored.shapes))
+    return WeightsReport(_count(expected), head)
 
 
 def _check_translation(stored: StoredWeights, card: EncoderDecoderCard) -> WeightsReport:
