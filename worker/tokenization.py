@@ -186,6 +186,24 @@ def encode_columns(
             )
 
 
+def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, float]:
+    """The share of pieces that the tokenizer does not know, by language; "" where none is named.
+
+    What frames a text does not count: a text of one unknown word is wholly unknown.
+    """
+    unknown = special_id(tokenizer, "[UNK]", "<unk>")
+    if unknown is None:
+        return {}
+    framing = [special_id(tokenizer, *names) for names in (("[CLS]", "<s>"), ("[SEP]", "</s>"))]
+    counted = ~np.isin(split.ids, [id_ for id_ in framing if id_ is not None])
+    rows = np.repeat(np.arange(len(split)), split.lengths)
+    languages = np.array(split.languages or [""] * len(split))[rows]
+    return {
+        str(language): float(np.mean(split.ids[counted & (languages == language)] == unknown))
+        for language in np.unique(languages)
+    }
+
+
 def pad_id(tokenizer: Tokenizer) -> int:
     """The id that fills up a batch; its positions are masked, so that any id would do."""
     return special_id(tokenizer, "[PAD]", "<pad>") or 0

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.tiny import tiny_pair_examples, tiny_tokenizer
 from worker.data import batch_rows, collate, ordered_rows, subset
-from worker.tokenization import tokenize
+from worker.tokenization import tokenize, unknown_shares
 
 TEXTS = ["the film was superb", "dull", "a story of the actor and the music", "this one"]
 
@@ -95,3 +97,11 @@ def test_subset_keeps_rows_in_the_order_given():
     assert part.lengths.tolist() == tokens.lengths[[2, 0]].tolist()
     assert part.labels.tolist() == [1, 1]
     assert part.ids[: part.offsets[1]].tolist() == tiny_tokenizer().encode(TEXTS[2]).ids
+
+
+def test_unknown_pieces_are_counted_by_language():
+    split = replace(
+        tokenize(["the film", "ψ ω", "the ψ"], tokenizer=tiny_tokenizer(), max_length=16),
+        languages=["en", "el", "en"],
+    )
+    assert unknown_shares(split, tiny_tokenizer()) == {"el": 1.0, "en": 0.25}
