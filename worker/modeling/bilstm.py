@@ -74,6 +74,9 @@ class BiLstm(PreTrainedModel):  # type: ignore[misc]
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()
 
+    def set_dropout(self, probability: float) -> None:
+        self.config.dropout = self.dropout.p = probability
+
     def get_input_embeddings(self) -> nn.Module:
         return self.word_embeddings
 

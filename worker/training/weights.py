@@ -49,12 +49,17 @@ class Weights(Protocol):
 class DenseWeights:
     """Trains the network's own parameters."""
 
-    def __init__(self, network: nn.Module, rates: Rates) -> None:
+    def __init__(self, network: nn.Module, rates: Rates, *, parts: Sequence[nn.Module] | None = None) -> None:
+        """Begin training a network, or only some parts of it; the others are frozen until ``release``."""
         self._network = network
         self._rates = rates
+        self._trained = list((network if parts is None else nn.ModuleList(parts)).parameters())
+        network.requires_grad_(parts is None)
+        for parameter in self._trained:
+            parameter.requires_grad_()
 
     def groups(self) -> list[dict[str, Any]]:
-        return dense_groups(list(self._network.parameters()), self._rates)
+        return dense_groups(self._trained, self._rates)
 
     def materialise(self, batches: Sequence[Batch]) -> None:
         pass
@@ -66,7 +71,7 @@ class DenseWeights:
         pass
 
     def release(self) -> None:
-        pass
+        self._network.requires_grad_()
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self._network.state_dict(keep_vars=True))

@@ -1,0 +1,96 @@
+"""What is taught in each stage: on which rows, and by which loss."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from app.core.shapes import EncoderCard
+from app.core.specs import BiLstmSpec
+from worker.contracts import IntArray, RunContext, TaskData, Teacher
+from worker.data import collate, concatenate, ordered_rows, subset
+from worker.methods.bilstm.losses import AnswerLoss, Lookup, StatesLoss, Sum
+from worker.methods.bilstm.stages import Stage
+from worker.modeling.structure import runs
+from worker.training.lesson import Lesson, labels_lesson
+from worker.training.objectives import Objective
+from worker.training.teacher_outputs import cached_logits, cached_states_asked
+
+_LABELLED_SHARE = 8
+"""In joint training at least one row in so many is labelled."""
+
+_BATCH_SIZE = 128
+
+
+class Lessons:
+    """The lessons of one job; the teacher's outputs are computed, or found in the cache."""
+
+    def __init__(self, teacher: Teacher, data: TaskData, spec: BiLstmSpec, context: RunContext) -> None:
+        self._data = data
+        self._spec = spec
+        self._context = context
+        self.labels = labels_lesson(data, context)
+        self.everything = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
+        state = teacher_state(teacher, data, spec)
+        self._states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
+        # After the states, whose pass leaves the logits in the cache.
+        self._states_t = self._states(self.everything)
+        self._logits_t = cached_logits(teacher, self.everything, pad_id=data.pad_id, context=context)
+
+    def of(self, stage: Stage) -> Lesson:
+        """The first two are taught on all texts, as if none had a label."""
+        match stage:
+            case "representation":
+                return Lesson(self.everything, StatesLoss(self._states_t, self._spec.representation_loss))
+            case "logits":
+                return Lesson(self.everything, AnswerLoss(self._logits_t, self._spec.soft_targets))
+            case "labels":
+                return self.labels
+
+    def joint(self) -> Lesson:
+        """All at once, the labelled rows so often that the labels are heard."""
+        origin = _with_labelled_repeated(len(self._data.train), len(self.everything))
+        objectives: list[Objective] = [
+            self.labels.objective,
+            AnswerLoss(_at(origin, self._logits_t), self._spec.soft_targets),
+            StatesLoss(_at(origin, self._states_t), self._spec.representation_loss),
+        ]
+        return Lesson(subset(self.everything, origin), Sum(objectives))
+
+    def representation_quality(self, network: nn.Module) -> float:
+        """How near the student's projections are to the teacher's states on dev; 0 is best."""
+        dev, device = self._data.dev, self._context.device
+        loss = StatesLoss(self._states(dev), self._spec.representation_loss)
+        network.eval()
+        total = 0.0
+        with torch.inference_mode():
+            for rows in ordered_rows(dev.lengths, batch_size=_BATCH_SIZE):
+                batch = collate(dev, rows, pad_id=self._data.pad_id, device=device)
+                total += float(loss(network, batch)) * len(rows)
+        network.train()
+        return -total / len(dev)
+
+
+def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:
+    """Which of the teacher's states is learnt."""
+    assert isinstance(teacher.card, EncoderCard)
+    layers = runs(teacher.card)
+    if spec.teacher_layer is None:
+        return layers if data.task == "text_classification" else (layers + 1) // 2
+    if spec.teacher_layer > layers:
+        raise ValueError(f"teacher_layer is {spec.teacher_layer}, but the teacher has {layers} layers")
+    return spec.teacher_layer
+
+
+def _with_labelled_repeated(labelled: int, everything: int) -> IntArray:
+    """Rows of a split that begins with the labelled ones, these as often as makes a fair share of all."""
+    times = max(1, (everything - labelled) // ((_LABELLED_SHARE - 1) * labelled))
+    rows = np.arange(everything)
+    return np.concatenate([np.tile(rows[:labelled], times), rows[labelled:]])
+
+
+def _at(origin: IntArray, lookup: Lookup) -> Lookup:
+    """A look-up by rows of a split that was put together from rows of another."""
+    return lambda batch: lookup(replace(batch, rows=origin[batch.rows]))

@@ -1,0 +1,94 @@
+"""What a BiLSTM learns from a teacher: its logits, its choices, its states.
+
+Shapes: P positions, C outputs, H teacher width, which is the projection's too.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worker.data import Batch, at_positions
+from worker.modeling.answering import answer
+from worker.training.objectives import Objective
+
+SoftTargets = Literal["logits", "labels"]
+RepresentationLoss = Literal["mse", "cosine", "kld"]
+Lookup = Callable[[Batch], Tensor]
+"""What a teacher says of a batch: logits (P, C) or states (P, H)."""
+
+
+def answer_distance(logits_s: Tensor, logits_t: Tensor, kind: SoftTargets) -> Tensor:
+    """How far a student is from what its teacher says of a text that nobody has labelled.
+
+    Args:
+        logits_s: (P, C).
+        logits_t: (P, C).
+        kind: ``logits``: half the squared distance (Eq. 4), the teacher's moved to mean 0, which leaves its
+            probabilities as they are; ``labels``: the cross-entropy of the teacher's choice.
+
+    Returns:
+        Scalar, mean over P.
+    """
+    if kind == "labels":
+        return functional.cross_entropy(logits_s, logits_t.argmax(-1))
+    centred = logits_t - logits_t.mean(-1, keepdim=True)
+    return (logits_s - centred).square().sum(-1).mean() / 2
+
+
+def representation_distance(projected: Tensor, states_t: Tensor, kind: RepresentationLoss) -> Tensor:
+    """How far a student's projection is from its teacher's states (Eq. 6).
+
+    Args:
+        projected: (P, H), before its GELU, which could not reach what is negative.
+        states_t: (P, H).
+        kind: ``mse``: mean over P and H; ``cosine``: 1 - cosine; ``kld``: of the softmax of both over H.
+
+    Returns:
+        Scalar, mean over P.
+    """
+    match kind:
+        case "mse":
+            return functional.mse_loss(projected, states_t)
+        case "cosine":
+            return 1 - functional.cosine_similarity(projected, states_t, dim=-1).mean()
+        case "kld":
+            log_s, log_t = projected.log_softmax(-1), states_t.log_softmax(-1)
+            return functional.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
+
+
+class AnswerLoss:
+    """The distance of the answers."""
+
+    def __init__(self, logits_t: Lookup, kind: SoftTargets) -> None:
+        self._logits_t = logits_t
+        self._kind = kind
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return answer_distance(answer(network, batch).logits, self._logits_t(batch), self._kind)
+
+
+class StatesLoss:
+    """The distance of the states."""
+
+    def __init__(self, states_t: Lookup, kind: RepresentationLoss) -> None:
+        self._states_t = states_t
+        self._kind = kind
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        said = answer(network, batch, with_states=True)
+        assert said.states is not None
+        projected = at_positions(said.states[-1], batch).float()
+        return representation_distance(projected, self._states_t(batch), self._kind)
+
+
+class Sum:
+    """Several objectives as one (Eq. 7, each weighing the same)."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return torch.stack([objective(network, batch) for objective in self._objectives]).sum()

@@ -1,0 +1,63 @@
+"""The driver of distillation into a BiLSTM."""
+
+import torch
+from torch import nn
+
+from app.core.specs import BiLstmSpec
+from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.methods.bilstm.lessons import Lessons
+from worker.methods.bilstm.stages import SubStage, plan_stages
+from worker.modeling.bilstm import BiLstm
+from worker.modeling.regression import principal_directions
+from worker.training.initialisation import random_network
+from worker.training.loop import Phase, total_steps
+from worker.training.student import rates_of, train_student
+from worker.training.weights import DenseWeights
+
+_LEARNING_RATE = 2e-3
+_PATIENCE = 5
+"""Evaluations without a better one, as in the papers' code."""
+
+
+class BiLstmDistillation:
+    def compress(self, teacher: Teacher, data: TaskData, spec: BiLstmSpec, context: RunContext) -> Student:
+        network = random_network(teacher, data, context)
+        assert isinstance(network, BiLstm)
+        network.set_dropout(spec.dropout)
+        start_words(network.word_embeddings, teacher)
+        lessons = Lessons(teacher, data, spec, context)
+        steps = total_steps(lessons.everything, context.training)
+        if spec.training == "joint":
+            rates = rates_of(context, default=_LEARNING_RATE)
+            lesson = lessons.joint()
+            phases = [Phase("training", steps, lambda: DenseWeights(network, rates), lesson=lesson)]
+        else:
+            stages = plan_stages(steps, gradual_unfreezing=spec.gradual_unfreezing)
+            phases = [stage_phase(stage, network, lessons, context) for stage in stages]
+        return train_student(network, data, phases=phases, lesson=lessons.labels, context=context)
+
+
+@torch.no_grad()
+def start_words(words: nn.Embedding, teacher: Teacher) -> None:
+    """The teacher's word table on its principal directions, as spread out as the table was drawn.
+
+    Where the student's table is wider than the teacher's, what is left stays as it was drawn.
+    """
+    table = teacher.network.get_input_embeddings().weight.detach().float()  # (V, H)
+    count = min(words.embedding_dim, table.shape[1])
+    compressed = (table - table.mean(0)) @ principal_directions(table, count)  # (V, E)
+    words.weight[:, :count] = compressed * (words.weight.std() / compressed.std())
+
+
+def stage_phase(stage: SubStage, network: BiLstm, lessons: Lessons, context: RunContext) -> Phase:
+    """One sub-stage: from the top of the network down to some depth, all that is below being frozen."""
+    rates = rates_of(context, default=_LEARNING_RATE)
+    parts = [network.classifier, network.projection, network.lstm, network.word_embeddings][: stage.depth]
+    return Phase(
+        stage.name,
+        stage.steps,
+        lambda: DenseWeights(network, rates, parts=parts),
+        lesson=lessons.of(stage.stage),
+        evaluate=lessons.representation_quality if stage.stage == "representation" else None,
+        patience=_PATIENCE,
+    )
