@@ -22,13 +22,14 @@ from app.core.specs import FineTuningSpec, Precision
 from app.core.storage import Storage
 from app.core.tasks import Head
 from worker import methods
-from worker.artifacts import TOKENIZER, fetch_inputs, save_model, store_beside, teacher_exports
+from worker.artifacts import fetch_inputs, save_model, store_export, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
 from worker.contracts import TaskData, Teacher
 from worker.export.exports import check_exports, make_exports
 from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
 from worker.modeling.loading import build_network, load_network, load_teacher
+from worker.modeling.new_translator import untrained_translator
 from worker.protocol import (
     Cancelled,
     EventPipe,
@@ -83,18 +84,16 @@ def compress(
     spec, dataset = request.spec, request.dataset.manifest
     storage = Storage.from_url(request.storage_url, s3_endpoint=request.s3_endpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    max_length = min(spec.training.max_length, request.teacher.manifest.max_length)
     # Fine-tuning makes a teacher: there is none yet to be measured or compared with.
-    has_teacher = not isinstance(spec.method, FineTuningSpec)
+    has_teacher = request.teacher is not None and not isinstance(spec.method, FineTuningSpec)
     stage = Stages(reporter, cancellation)
 
     with stage("fetching"):
         fetch_inputs(request, workdir, storage, with_exports=has_teacher)
     with stage("loading"):
         make_deterministic(spec.training.seed, device)
-        teacher = load_teacher(
-            workdir / "teacher", request.teacher.manifest, task=dataset.task, labels=dataset.labels
-        )
+        teacher, most_tokens = _teacher(request, workdir)
+        max_length = min(spec.training.max_length, most_tokens)
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
     with stage("planning"):
@@ -125,7 +124,7 @@ def compress(
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
     with stage("exporting"):
         folder = workdir / "student"
-        save_model(student.network.cpu(), workdir / "teacher" / TOKENIZER, folder)
+        save_model(student.network.cpu(), teacher, folder)
         candidate_s.paths = make_exports(student.network, spec.exports, folder)
     with stage("checking"):
         bench.compare_exports(candidate_s)
@@ -149,8 +148,8 @@ def compress(
             card=candidate_s.card,
             task=dataset.task,
             labels=dataset.labels or None,
-            parameters=student.network.num_parameters(),
-            lowercase=request.teacher.manifest.lowercase,
+            parameters=card.count(head=data.head).total,
+            lowercase=None if request.teacher is None else request.teacher.manifest.lowercase,
             max_length=max_length,  # what lies beyond was never trained
             exports=dict(candidate_s.exports),
         ),
@@ -161,12 +160,29 @@ def compress(
     )
 
 
+def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
+    """The teacher and the most tokens that it takes; one untrained where scratch is to make the first."""
+    spec, dataset = request.spec, request.dataset.manifest
+    if request.teacher is None:
+        head = Head.of(
+            dataset.task, labels=len(dataset.labels), vocabulary=1
+        )  # how many words, the plan says
+        card = plan_student(None, spec.method, spec.target, head=head).card
+        teacher = untrained_translator(workdir / "dataset", card)
+        return teacher, teacher.card.positions
+    manifest = request.teacher.manifest
+    teacher = load_teacher(workdir / "teacher", manifest, task=dataset.task, labels=dataset.labels)
+    return teacher, manifest.max_length
+
+
 def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:
     """The student that the target leads to; where it bounds the latency, by measuring some on this host."""
 
     def build(card: ModelCard, head: Head) -> PreTrainedModel:
         return build_network(teacher.network.config, card, head)
 
+    if request.teacher is None:
+        return teacher.card
     latency = LatencyProbe(build, data, known=workdir / "latency.json")
     spec = request.spec
     return plan_student(teacher.card, spec.method, spec.target, head=data.head, latency=latency).card
@@ -193,6 +209,7 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
 
 def _has_own_head(request: JobRequest) -> bool:
     """Whether the teacher came with a head for the data's labels, rather than got one drawn at random."""
+    assert request.teacher is not None
     model, data = request.teacher.manifest, request.dataset.manifest
     return model.task == data.task and (model.labels or []) == data.labels
 
@@ -225,7 +242,9 @@ def _export_teacher(
     """Measure the teacher's ONNX files for comparison; one that is not sound is left out and fails no job."""
     try:
         network = candidate.network.cpu()
-        candidate.paths = teacher_exports(network, request, folder, digest=teacher.digest)
+        assert request.teacher is not None
+        manifest = request.teacher.manifest
+        candidate.paths = teacher_exports(network, manifest, request, folder, digest=teacher.digest)
     except JobError as error:
         reporter.message(f"The teacher is compared without ONNX files. {error.message}", is_warning=True)
     bench.compare_exports(candidate)
@@ -244,12 +263,13 @@ def _store_teacher_exports(
     """Keep the ONNX files that the teacher's row lacks, so that it can be served too."""
     exports: dict[str, OnnxExport] = {}
     files: dict[str, FileEntry] = {}
-    if candidate is not None:
+    if candidate is not None and request.teacher is not None:
         manifest = request.teacher.manifest
         for precision in candidate.exports.keys() - manifest.exports.keys():
-            name, entry = store_beside(manifest.files, candidate.paths[precision], storage)
-            exports[precision] = candidate.exports[precision].model_copy(update={"file": name})
-            files[name] = entry
+            added = store_export(manifest.files, candidate.paths[precision], storage)
+            names = dict(zip(("file", "decoder_file"), added, strict=False))
+            exports[precision] = candidate.exports[precision].model_copy(update=names)
+            files |= added
     return exports, files
 
 

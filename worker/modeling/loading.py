@@ -74,6 +74,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write ``tokenizer.json`` without what was set for a job, such as where texts are cut."""
+    whole = Tokenizer.from_str(tokenizer.to_str())
+    whole.no_truncation()
+    whole.no_padding()
+    whole.save(str(path))
+
+
 def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreTrainedModel:
     """A network of a card, randomly initialised from torch's generator.
 

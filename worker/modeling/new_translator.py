@@ -1,11 +1,35 @@
-"""A vocabulary of word pieces, and the config of a translation model on it, made from a data set alone."""
+"""A translation model without a teacher: its vocabulary and its config, made from a data set alone."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import MarianConfig
 
+from app.core.shapes import ModelCard
+from app.core.tasks import Head
+from worker.contracts import Teacher
+from worker.modeling.loading import build_network
+
 PADDING, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+
+
+def untrained_translator(dataset: Path, card: ModelCard) -> Teacher:
+    """A model of random weights that says what is to be trained.
+
+    Args:
+        dataset: the canonical folder, whose training split the vocabulary is made of.
+        card: as planned; where the split has fewer pieces than that, the model has fewer.
+    """
+    columns = pq.read_table(dataset / "train.parquet", columns=["source", "target"])
+    texts = (text.as_py() for column in columns.columns for text in column)
+    tokenizer = train_tokenizer(texts, vocabulary=card.vocabulary)
+    card = card.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
+    config = marian_config(tokenizer, positions=card.positions)
+    head = Head.of("translation", labels=0, vocabulary=card.vocabulary)
+    network = build_network(config, card, head)
+    return Teacher(network=network, tokenizer=tokenizer, card=card, digest="untrained")
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:
