@@ -126,12 +126,10 @@ class Scores:
 
     def _column(self, row: Row) -> str:
         """``score``, or ``label`` in its stead."""
-        columns = self._columns
-        if "label" in columns.named:
-            return columns["label"]
-        if "score" in columns.named or columns["score"] in row:
-            return columns["score"]
-        return columns.optional("label", row) or columns["score"]
+        score = self._columns["score"]
+        if "score" in self._columns.named or score in row:
+            return score
+        return self._columns.optional("label", row) or score
 
 
 class Targets:

@@ -17,7 +17,7 @@ def cell(row: Row, column: str, place: Place, *, absent: str = "") -> Any:
         raise place.fault(
             "missing_column",
             f"there is no {column!r}, only {there or 'nothing'}. "
-            f"Name your columns in the field 'columns'. {absent}".rstrip(),
+            f"Name your columns in the field 'columns', or the right 'task'. {absent}".rstrip(),
             column=column,
         )
     return row[column]
@@ -50,10 +50,12 @@ def items(row: Row, column: str, place: Place, *, absent: str = "") -> list[Any]
 
 
 def require_whole_characters(value: str, column: str, place: Place) -> None:
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    try:
+        value.encode()
+    except UnicodeEncodeError:
         raise place.fault(
             "invalid_text", f"{column!r} holds half a character (a lone surrogate). Mend the row."
-        )
+        ) from None
 
 
 def kind(value: Any) -> str:

@@ -51,14 +51,16 @@ class Columns(BaseModel):
         named: dict[str, str] = self.model_dump(exclude_none=True)
         if strange := sorted(named.keys() - set(fields)):
             raise _invalid(f"names {_listed(strange)}; {task} reads {_listed(fields)}. Name only these.")
+        if {"score", "label"} <= named.keys():
+            raise _invalid("names 'score' and 'label', which are the same to text_regression. Name one.")
+        if "score" in fields and "label" in named:
+            named["score"] = named.pop("label")
         taken = list(named.values())
         if len(set(taken)) < len(taken):
             raise _invalid("names one column for two things. Name another for one of them.")
         for field in _REQUIRED[task]:
             if field not in named and field in taken:
                 raise _invalid(f"names the column {field!r} for something else. Name one for {field!r} too.")
-        if {"score", "label"} <= named.keys():
-            raise _invalid("names 'score' and 'label', which are the same to text_regression. Name one.")
         found = {field: named.get(field, field) for field in fields if field in named or field not in taken}
         return TaskColumns(by_field=found, named=frozenset(named))
 

@@ -53,7 +53,12 @@ class TestRegression:
 
     @pytest.mark.parametrize(
         ("columns", "expected"),
-        [({}, [4.0, 5.0]), ({"label": "label"}, [1.0, 2.0]), ({"score": "label"}, [1.0, 2.0])],
+        [
+            ({}, [4.0, 5.0]),
+            ({"label": "label"}, [1.0, 2.0]),
+            ({"score": "label"}, [1.0, 2.0]),
+            ({"label": "score"}, [4.0, 5.0]),
+        ],
     )
     def test_score_comes_before_label_unless_label_is_named(self, api, tmp_path, columns, expected):
         rows = [{"text": "x", "label": 1, "score": 4}, {"text": "x", "label": 2, "score": 5}]
