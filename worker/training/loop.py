@@ -268,7 +268,7 @@ def _row_stream(
     step = first_step
     while step < last_step:
         epoch, begin = divmod(step, per_epoch)
-        batches = batch_rows(split.lengths, batch_size=training.batch_size, seed=training.seed, epoch=epoch)
+        batches = batch_rows(split.sizes, batch_size=training.batch_size, seed=training.seed, epoch=epoch)
         for rows in batches[begin : begin + last_step - step]:
             yield rows
             step += 1
