@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from app.core.planning import plan_student
-from app.core.shapes import EncoderCard, ModelCard, Shape
+from app.core.shapes import BiLstmCard, BiLstmShape, EncoderCard, ModelCard, Shape
 from app.core.specs import ScratchSpec, Target
 from app.core.tasks import Head
 from tests.tiny import tiny_tokenizer
@@ -40,6 +40,15 @@ class Builder:
 @pytest.fixture
 def build(tmp_path: Path) -> Builder:
     return Builder(tmp_path / "model")
+
+
+def test_a_bilstm(build, tmp_path):
+    card = BiLstmCard(
+        shape=BiLstmShape(embedding=16, hidden=32, projection=256),
+        vocabulary=TEACHER.vocabulary,
+        positions=64,
+    )
+    assert LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(card, HEAD) > 0
 
 
 def test_a_large_network_takes_longer(build, tmp_path):

@@ -19,9 +19,11 @@ from app.core.shapes import (
 )
 from app.core.specs import (
     BiLstmSpec,
+    DistillationSpec,
     LowRankSpec,
     MethodSpec,
     PeaKdSpec,
+    ScratchSpec,
     WeightDistillationSpec,
     WeightInheritedSpec,
 )
@@ -45,7 +47,7 @@ def student_card(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> Mod
         InvalidRequest: the shape is of a kind that the method does not make of this teacher.
     """
     match teacher, shape, method:
-        case EncoderCard(), BiLstmShape(), BiLstmSpec():
+        case EncoderCard(), BiLstmShape(), _ if _makes_bilstms(method):
             return BiLstmCard(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
         case EncoderCard(), Shape(), PeaKdSpec():
             schedule = layer_schedule(method.sharing, shape.layers)
@@ -57,6 +59,17 @@ def student_card(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> Mod
         case (EncoderDecoderCard(), EncoderDecoderShape(), _):
             return teacher.at(shape)
     raise _wrong_kind(teacher, method, shape)
+
+
+def _makes_bilstms(method: MethodSpec) -> bool:
+    """The method for it and its controls: those that look neither at weights nor into the network."""
+    match method:
+        case BiLstmSpec() | ScratchSpec():
+            return True
+        case DistillationSpec(initialisation="random", distillation=terms):
+            return not (terms.hidden_weight or terms.patient_weight or terms.relation_weight)
+        case _:
+            return False
 
 
 def family(teacher: ModelCard, method: MethodSpec, *, embedding: int | None) -> Iterator[ModelCard]:

@@ -26,6 +26,7 @@ from app.core.specs import (
     WeightDistillationSpec,
     WeightInheritedSpec,
 )
+from app.core.tasks import Head
 
 _SHAPE = "#/target/shape"
 
@@ -66,7 +67,7 @@ def _reads_weights(method: MethodSpec) -> bool:
             return True
 
 
-def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape) -> None:
+def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, head: Head) -> None:
     """Refuse a shape that the method cannot make, naming the dimension and what it could be.
 
     Raises:
@@ -75,12 +76,23 @@ def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape) -> N
     """
     match teacher, shape:
         case Shape(), BiLstmShape():
+            _require_bilstm_task(head)
             if isinstance(method, BiLstmSpec):
                 _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
         case Shape(), Shape():
             _require_encoder(teacher, method, shape)
         case EncoderDecoderShape(), EncoderDecoderShape():
             _require_translator(teacher, method, shape)
+
+
+def _require_bilstm_task(head: Head) -> None:
+    tasks = METHOD_CARDS["bilstm"].tasks
+    if head.task not in tasks:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"A BiLSTM does {' and '.join(tasks)}; the task is {head.task}. Give the shape of an encoder.",
+            pointer=_SHAPE,
+        )
 
 
 def _require_encoder(teacher: Shape, method: MethodSpec, shape: Shape) -> None:

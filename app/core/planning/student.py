@@ -179,7 +179,7 @@ def _given(
 ) -> ModelCard:
     shape = with_embedding(shape, target.embedding)
     card = student_card(_trimmed(teacher, target), method, shape)
-    require_fitting(teacher.shape, method, shape)
+    require_fitting(teacher.shape, method, shape, head=head)
     whole = total(teacher, head)
     if total(card, head) >= whole:
         raise _too_large(f"The shape {shape}", whole)

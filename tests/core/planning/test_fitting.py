@@ -8,7 +8,7 @@ from app.core.planning.families import family
 from app.core.planning.fitting import require_fitting, require_teacher
 from app.core.shapes import AnyShape, BiLstmCard, BiLstmShape, EncoderDecoderShape, LayerUse, ModelCard, Shape
 from app.core.specs import Target
-from tests.core.planning.teachers import CLASSES, MARIAN, MINILM, TRANSLATION, able, method
+from tests.core.planning.teachers import CLASSES, MARIAN, MINILM, TAGS, TRANSLATION, WORDS, able, method
 
 SMALL = {"layers": 3, "hidden": 192, "heads": 6, "ffn": 768}
 TRANSLATOR = {"encoder_layers": 6, "decoder_layers": 2, "hidden": 512, "heads": 8, "ffn": 2048}
@@ -29,13 +29,13 @@ def test_a_shape_of_the_family_is_taken(name):
     name, _, by_heads = name.partition(" by ")
     spec = method(name, strategy="head") if by_heads else method(name)
     for student in family(MINILM, spec, embedding=None):
-        require_fitting(MINILM.shape, spec, student.shape)
+        require_fitting(MINILM.shape, spec, student.shape, head=CLASSES)
 
 
 @pytest.mark.parametrize("name", able(TRANSLATION))
 def test_a_shape_of_a_translator_s_family_is_taken(name):
     for student in family(MARIAN, method(name), embedding=None):
-        require_fitting(MARIAN.shape, method(name), student.shape)
+        require_fitting(MARIAN.shape, method(name), student.shape, head=TRANSLATION)
 
 
 @pytest.mark.parametrize(("name", "value"), [("layers", 7), ("hidden", 396), ("heads", 16), ("ffn", 1537)])
@@ -106,7 +106,7 @@ def test_a_depth_of_a_translator_that_does_not_divide(side):
     ("name", "shape", "teacher", "words"),
     [
         ("distillation", EncoderDecoderShape(**TRANSLATOR), MINILM, "layers, hidden, heads, ffn"),
-        ("distillation", BiLstmShape(embedding=50, hidden=200, projection=384), MINILM, "layers, hidden"),
+        ("weight_copy", BiLstmShape(embedding=50, hidden=200, projection=384), MINILM, "layers, hidden"),
         ("bilstm", Shape(**SMALL), MINILM, "embedding, hidden, projection"),
         ("distillation", Shape(**SMALL), MARIAN, "encoder_layers, decoder_layers, hidden"),
     ],
@@ -115,6 +115,28 @@ def test_a_shape_of_another_kind(name, shape, teacher, words):
     error = refusal(name, shape, teacher=teacher)
     assert (error.code, error.pointer) == ("wrong_shape", "#/target/shape")
     assert words in error.message
+
+
+class TestBiLstm:
+    """Its controls make one too, where it is asked for by its shape."""
+
+    SHAPE = BiLstmShape(embedding=50, hidden=200, projection=100)
+
+    @pytest.mark.parametrize("name", ["scratch", "distillation"])
+    @pytest.mark.parametrize("head", [CLASSES, TAGS], ids=lambda head: head.task)
+    def test_of_a_control(self, name, head):
+        plan = plan_student(MINILM, method(name), Target(shape=self.SHAPE), head=head)
+        assert (plan.card.architecture, plan.shape) == ("bilstm", self.SHAPE)
+
+    @pytest.mark.parametrize(
+        "knobs", [{"initialisation": "weight_copy"}, {"distillation": {"patient_weight": 1}}]
+    )
+    def test_of_a_control_that_looks_inside(self, knobs):
+        assert refusal("distillation", self.SHAPE, **knobs).code == "wrong_shape"
+
+    def test_on_another_task(self):
+        with pytest.raises(InvalidRequest, match="text_classification and token_classification"):
+            plan_student(MINILM, method("scratch"), Target(shape=self.SHAPE), head=WORDS)
 
 
 def test_no_smaller_than_the_teacher():
