@@ -27,6 +27,7 @@ class MarianConfig(ConfigFile):
     pad_token_id: TokenId
     eos_token_id: TokenId = 0
     decoder_start_token_id: TokenId
+    forced_eos_token_id: TokenId = 0
     activation_function: Activation = "gelu"
     dropout: Ratio = 0.1
     attention_dropout: Ratio = 0.0

@@ -22,7 +22,7 @@ _FAMILIES: dict[str, type[ConfigFile]] = {
     "bilstm": BiLstmConfig,
 }
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
-_MAX_LABELS = 1000
+MAX_LABELS = 1000
 _MAX_LABEL_CHARACTERS = 200
 
 
@@ -117,8 +117,8 @@ def _network(architectures: Any) -> str:
 def _labels(id2label: Any) -> list[str] | None:
     if id2label is None:
         return None
-    if not isinstance(id2label, dict) or len(id2label) > _MAX_LABELS:
-        raise invalid_config(f"id2label must map at most {_MAX_LABELS:,} indices to names")
+    if not isinstance(id2label, dict) or len(id2label) > MAX_LABELS:
+        raise invalid_config(f"id2label must map at most {MAX_LABELS:,} indices to names")
     if set(id2label) != {str(index) for index in range(len(id2label))}:
         raise invalid_config("id2label must number its labels from 0 without gaps")
     labels = [id2label[str(index)] for index in range(len(id2label))]

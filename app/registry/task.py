@@ -7,7 +7,7 @@ from app.core.errors import InvalidRequest
 from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard
 from app.core.tasks import Task
 from app.registry.heads import FoundHead
-from app.registry.model_config import ModelConfig
+from app.registry.model_config import MAX_LABELS, ModelConfig
 
 _SINGLE_LABEL, _REGRESSION = "single_label_classification", "regression"
 _OUTSIDE = "O"
@@ -38,6 +38,8 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
         return "translation", None
     if head is None:
         return None, None
+    if config.network.endswith("ForMultipleChoice"):  # its one output is no number to be read by itself
+        raise _unsupported(f"config.json names the class {config.network[:80]!r}")
     match head.kind:
         case "word":
             return "masked_language_modeling", None
@@ -77,12 +79,10 @@ def _network(card: ModelCard, task: Task | None) -> str | None:
 
 
 def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | None]:
-    if config.network.endswith(("ForMultipleChoice", "ForNextSentencePrediction")):
-        raise _unsupported(f"config.json names the class {config.network[:80]!r}")
     problem = config.problem_type or (_REGRESSION if head.outputs == 1 else _SINGLE_LABEL)
     if head.outputs == 1 and problem in {_REGRESSION, _SINGLE_LABEL}:
         return "text_regression", None
-    if problem == _SINGLE_LABEL:
+    if head.outputs > 1 and problem == _SINGLE_LABEL:
         return "text_classification", _labels(config, head)
     raise _unsupported(
         f"The head has {head.outputs} outputs and config.json has problem_type {problem[:50]!r}"
@@ -90,6 +90,8 @@ def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | 
 
 
 def _labels(config: ModelConfig, head: FoundHead) -> list[str]:
+    if head.outputs > MAX_LABELS:
+        raise _unsupported(f"The classifier has {head.outputs:,} outputs, more than {MAX_LABELS:,}")
     labels = config.labels or [f"LABEL_{index}" for index in range(head.outputs)]
     if len(labels) != head.outputs:
         raise InvalidRequest(

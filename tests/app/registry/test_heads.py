@@ -89,11 +89,27 @@ class TestText:
         edit_config(folder, problem_type="multi_label_classification")
         assert "one of several labels" in refused(api, zipped(folder), "unsupported_head")
 
-    def test_multiple_choice(self, api, tmp_path):
-        """Its one output is no number to be read by itself."""
-        folder = model_folder(tmp_path / "model", "text_regression")
-        edit_config(folder, architectures=["BertForMultipleChoice"])
-        assert "BertForMultipleChoice" in refused(api, zipped(folder), "unsupported_head")
+    @pytest.mark.parametrize("architecture", FAMILIES)
+    def test_multiple_choice(self, api, tmp_path, architecture):
+        import transformers
+
+        folder = tiny_model_folder(tmp_path / "model", architecture=architecture)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        transformers.AutoModelForMultipleChoice.from_config(config).save_pretrained(folder)
+        assert "ForMultipleChoice" in refused(api, zipped(folder), "unsupported_head")
+
+    def test_no_output(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "text_classification")
+        nothing = {"classifier.weight": np.zeros((0, 32), "f4"), "classifier.bias": np.zeros(0, "f4")}
+        edit_tensors(folder, lambda tensors: tensors.update(nothing))
+        assert "0 outputs" in refused(api, zipped(folder), "unsupported_head")
+
+    def test_more_outputs_than_can_be_named(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "text_classification")
+        many = {"classifier.weight": np.zeros((5000, 32), "f4"), "classifier.bias": np.zeros(5000, "f4")}
+        edit_tensors(folder, lambda tensors: tensors.update(many))
+        edit_config(folder, id2label=None)
+        assert "5,000 outputs" in refused(api, zipped(folder), "unsupported_head")
 
 
 class TestToken:

@@ -108,6 +108,26 @@ class TestTaken:
         stored = downloaded(api, model, tmp_path / "again")
         assert accepted(api, stored)["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
 
+    def test_one_that_was_trained_from_scratch(self, api, tmp_path):
+        """Its vocabulary is of bytes, and ids of special pieces are others than Marian's."""
+        from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
+        from app.core.tasks import Head
+        from worker.modeling.loading import build_network, save_network
+        from worker.modeling.new_translator import marian_config, train_tokenizer
+
+        tokenizer = train_tokenizer([" ".join(ENGLISH), " ".join(GERMAN)], vocabulary=300)
+        config = marian_config(tokenizer, positions=32)
+        shape = EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32)
+        card = EncoderDecoderCard(shape=shape, vocabulary=300, positions=32)
+        head = Head.of("translation", labels=0, vocabulary=300)
+        folder = tmp_path / "model"
+        save_network(build_network(config, card, head), folder)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        model = accepted(api, folder)
+        assert model["parameters"] == parameters_by_arithmetic(model)
+        stored = downloaded(api, model, tmp_path / "stored")
+        assert json.loads((stored / "config.json").read_text())["forced_eos_token_id"] == config.eos_token_id
+
     def test_how_to_generate(self, api, folder, tmp_path):
         """Where config.json does not say it, another file does."""
         (folder / "generation_config.json").write_text('{"num_beams": 6, "max_length": 48}')
