@@ -8,12 +8,13 @@ import torch
 from transformers import AutoConfig, PreTrainedModel
 
 from app.core.errors import JobCancelled
+from app.core.manifest import Files, ModelManifest
 from app.core.shapes import AnyShape, EncoderCard, ModelCard, Shape
 from app.core.specs import TrainingSpec
 from app.core.tasks import Head, Task
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.modeling.loading import build_network, with_labels
+from worker.modeling.loading import build_network, load_network, save_network, with_labels
 from worker.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 
 TEACHER_SHAPE = Shape(layers=4, hidden=32, heads=4, ffn=64)
@@ -173,6 +174,22 @@ def _balance(text: str) -> float:
 
 def _tag(word: str) -> str:
     return "B-good" if word in PLEASANT else "B-bad" if word in UNPLEASANT else "O"
+
+
+def saved_and_loaded(
+    network: PreTrainedModel, card: ModelCard, data: TaskData, folder: Path
+) -> PreTrainedModel:
+    """The network as the next job gets it."""
+    save_network(network, folder)
+    manifest = ModelManifest(
+        files=Files(prefix="", entries={}),
+        card=card,
+        task=data.task,
+        labels=data.labels or None,
+        parameters=network.num_parameters(),
+        max_length=32,
+    )
+    return load_network(folder, manifest, task=data.task, labels=data.labels)
 
 
 def same_weights(one: PreTrainedModel, other: PreTrainedModel) -> bool:

@@ -8,8 +8,13 @@ PLUGINS = {
     "fine_tuning": "worker.methods.fine_tuning",
     "scratch": "worker.methods.scratch",
     "weight_copy": "worker.methods.weight_copy",
+    "weight_selection": "worker.methods.weight_selection",
     "distillation": "worker.methods.distillation",
+    "low_rank": "worker.methods.low_rank",
+    "pea_kd": "worker.methods.pea_kd",
     "weight_squeezing": "worker.methods.weight_squeezing",
+    "weight_inherited": "worker.methods.weight_inherited",
+    "bilstm": "worker.methods.bilstm",
 }
 
 

@@ -29,11 +29,12 @@ MATRICES: Final = ("query", "key", "value", "attention_output", "ffn_in", "ffn_o
 class TiedWords(nn.Module):
     """The output of a masked-language model whose word table is factorised: both factors are the input's."""
 
-    def __init__(self, words: nn.Sequential, bias: nn.Parameter) -> None:
+    def __init__(self, table: Tensor, projection: Tensor, bias: nn.Parameter) -> None:
+        """Tie (V, E) and (D, E), beside a bias (V,) of the output's own."""
         super().__init__()
-        self.table = words[0].weight  # (V, E)
-        self.projection = words[1].weight  # (D, E)
-        self.bias = bias  # (V,)
+        self.table = table
+        self.projection = projection
+        self.bias = bias
 
     def forward(self, states: Tensor) -> Tensor:
         """Logits (..., V) of states (..., D)."""
@@ -54,8 +55,8 @@ def runs(card: EncoderCard) -> int:
     return len(card.schedule or range(card.shape.layers))
 
 
-def plain(card: EncoderCard) -> EncoderCard:
-    """The card without sharing and without a factorised word table: what teachers' weights fit into."""
+def unfolded(card: EncoderCard) -> EncoderCard:
+    """The card with a whole word table and each layer run once: a teacher's weights have a place there."""
     return card.at(card.shape.model_copy(update={"embedding": None}))
 
 
@@ -84,7 +85,7 @@ def restructure(network: PreTrainedModel, card: EncoderCard) -> None:
 
 
 def complete(network: PreTrainedModel, card: EncoderCard) -> None:
-    """Bring a network of the ``plain`` card, weights standing, to its card's structure, in place.
+    """Bring a network of the ``unfolded`` card, weights standing, to its card's structure, in place.
 
     The word table becomes the product of least squared distance: words on the table's first singular
     directions, and these directions.
@@ -112,7 +113,8 @@ def unshared_state(network: nn.Module) -> dict[str, Tensor]:
 def _singular_directions(table: Tensor, count: int) -> Tensor:
     """The first right singular vectors of (V, D): (D, count). By the small Gram matrix, not by the table."""
     _, directions = torch.linalg.eigh(table.double().T @ table.double())
-    return directions[:, -count:].to(table.dtype)
+    first: Tensor = directions[:, -count:]
+    return first.to(table.dtype)
 
 
 @torch.no_grad()
@@ -120,17 +122,16 @@ def _place_words(network: PreTrainedModel, card: EncoderCard, table: Tensor, pro
     """Put E P^T, (V, E) and (D, E), in the place of the word table, and of the output that is tied to it."""
     anatomy = ANATOMIES[card.architecture]
     whole = embedding(network, anatomy.embeddings[0])
-    words = nn.Sequential(
-        nn.Embedding(*table.shape, padding_idx=whole.padding_idx),
-        nn.Linear(table.shape[1], card.shape.hidden, bias=False),
-    ).to(whole.weight.device)
-    words[0].weight.copy_(table)
-    words[1].weight.copy_(projection)
+    narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.padding_idx)
+    widen = nn.Linear(table.shape[1], card.shape.hidden, bias=False)
+    narrow.weight.copy_(table)
+    widen.weight.copy_(projection)
+    words = nn.Sequential(narrow, widen).to(whole.weight.device)
     network.set_submodule(anatomy.embeddings[0], words)
     head = anatomy.head_of(network)
     if head.norm is not None:
         bias = network.get_parameter(f"{head.output}.bias")
-        network.set_submodule(head.output, TiedWords(words, bias))
+        network.set_submodule(head.output, TiedWords(narrow.weight, widen.weight, bias))
 
 
 def _share_layers(network: PreTrainedModel, card: EncoderCard, schedule: tuple[LayerUse, ...]) -> None:

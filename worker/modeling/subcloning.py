@@ -20,6 +20,7 @@ def subclone(
     selection: Selection,
     *,
     rescale: bool = True,
+    with_head: bool = True,
 ) -> None:
     """Write the selected part of a teacher into a student of ``shape``, in place.
 
@@ -34,6 +35,7 @@ def subclone(
         shape: the student's dimensions.
         selection: what is kept.
         rescale: whether to multiply at all.
+        with_head: whether the head is copied too.
     """
     anatomy = ANATOMIES[card.architecture]
     keep = selection.residual
@@ -51,7 +53,8 @@ def subclone(
         reads=keep,
         rescale=rescale,
     )
-    _copy_head(teacher, student, anatomy.head_of(student), keep, rescale=rescale)
+    if with_head:
+        _copy_head(teacher, student, anatomy.head_of(student), keep, rescale=rescale)
 
 
 @torch.no_grad()

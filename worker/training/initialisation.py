@@ -1,4 +1,4 @@
-"""Starting a student from its teacher: random and sub-cloned networks, calibration batches."""
+"""Starting a student from its teacher: random, copied and selected networks, calibration batches."""
 
 import numpy as np
 import torch
@@ -6,11 +6,13 @@ from transformers import PreTrainedModel
 
 from app.core.shapes import EncoderCard, EncoderDecoderCard
 from app.core.specs import LayerMap
-from worker.contracts import RunContext, TaskData, Teacher
+from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data import collate
 from worker.modeling.calibration import Inputs
 from worker.modeling.loading import build_network
 from worker.modeling.selection import select, select_stacks
+from worker.modeling.spacing import spaced_selection, spaced_stack_selections
+from worker.modeling.structure import complete, unfolded
 from worker.modeling.subcloning import subclone, subclone_stacks
 
 CALIBRATION_TOKENS = 20_000
@@ -18,12 +20,18 @@ CALIBRATION_TOKENS = 20_000
 _BATCH_SIZE = 64
 
 
-def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]:
-    """The same few rows of the training split for every job on it, in batches of nearly equal length."""
+def calibration_rows(data: TaskData) -> IntArray:
+    """The same few rows of the training split for every job on it, by length."""
     shuffled = np.random.default_rng(0).permutation(len(data.train))
     enough = int(np.searchsorted(np.cumsum(data.train.lengths[shuffled]), CALIBRATION_TOKENS)) + 1
     chosen = shuffled[:enough]
-    chosen = chosen[np.argsort(data.train.lengths[chosen], kind="stable")]
+    by_length: IntArray = chosen[np.argsort(data.train.lengths[chosen], kind="stable")]
+    return by_length
+
+
+def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]:
+    """The inputs of ``calibration_rows``, in batches of nearly equal length."""
+    chosen = calibration_rows(data)
     batches = [
         collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device)
         for i in range(0, len(chosen), _BATCH_SIZE)
@@ -47,7 +55,7 @@ def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
 ) -> PreTrainedModel:
     """A student of the planned shape that starts as the selected part of its teacher."""
-    network = random_network(teacher, data, context)
+    network = _unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
     source = teacher.network.to(context.device)
     match teacher.card, context.card:
@@ -58,5 +66,50 @@ def subcloned_network(
             selections = select_stacks(source, batches, card=card, student=shape, layer_map=layer_map)
             subclone_stacks(source, network, card, shape, selections, rescale=rescale)
         case _:
-            raise ValueError(f"{context.card} is no smaller {teacher.card.architecture}")
+            raise _not_smaller(teacher, context)
+    return _completed(network, context)
+
+
+def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
+    network = _unfolded_network(teacher, data, context)
+    source = teacher.network.to(context.device)
+    match teacher.card, context.card:
+        case EncoderCard() as card, EncoderCard(shape=shape):
+            selection = spaced_selection(card.shape, shape)
+            subclone(source, network, card, shape, selection, rescale=False, with_head=False)
+        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
+            selections = spaced_stack_selections(card, shape)
+            subclone_stacks(source, network, card, shape, selections, rescale=False)
+        case _:
+            raise _not_smaller(teacher, context)
+    return _completed(network, context)
+
+
+def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A student as wide as its teacher that starts as its first layers, embeddings and head.
+
+    Factors of matrices are left at random.
+    """
+    network = _unfolded_network(teacher, data, context)
+    own = network.state_dict()
+    known = {name: value for name, value in teacher.network.state_dict().items() if name in own}
+    network.load_state_dict(known, strict=False)
+    return _completed(network, context)
+
+
+def _unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A network that has a place for the teacher's weights; ``_completed`` makes it the planned one."""
+    torch.manual_seed(context.training.seed)
+    card = unfolded(context.card) if isinstance(context.card, EncoderCard) else context.card
+    return build_network(teacher.network.config, card, data.head).to(context.device)
+
+
+def _completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
+    if isinstance(context.card, EncoderCard):
+        complete(network, context.card)
     return network
+
+
+def _not_smaller(teacher: Teacher, context: RunContext) -> ValueError:
+    return ValueError(f"{context.card} is no smaller {teacher.card.architecture}")

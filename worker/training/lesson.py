@@ -4,16 +4,27 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from app.core.shapes import EncoderCard
+from app.core.shapes import EncoderCard, ModelCard
 from app.core.specs import DistillationTerms
 from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data import concatenate
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.calibration import record
 from worker.modeling.regression import principal_directions
+from worker.modeling.structure import runs
 from worker.training.initialisation import calibration_batches
-from worker.training.objectives import DistillationLoss, LabelLoss, Masking, Objective, answer_loss
-from worker.training.teacher_outputs import cached_hidden_states, cached_logits
+from worker.training.inside import Inside
+from worker.training.objectives import (
+    DistillationLoss,
+    InnerTerm,
+    LabelLoss,
+    Masking,
+    Objective,
+    answer_loss,
+)
+from worker.training.teacher_outputs import LOGITS
+from worker.training.teacher_translations import bitext_and_translations
+from worker.training.teaching import CachedTeaching, LiveTeaching, Teaching
 
 
 @dataclass(frozen=True)
@@ -49,27 +60,41 @@ def lesson_of(
     """
     if terms is None:
         return labels_lesson(data, context)
+    if data.task == "translation":
+        lines = bitext_and_translations(terms, teacher, data, context)
+        return Lesson(lines, LabelLoss(data.task, smoothing=context.training.label_smoothing))
     split = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
-    loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
-    teacher_logits = cached_logits(teacher, split, pad_id=data.pad_id, context=context)
-    hidden = None
-    if terms.hidden_weight:
-        if projection is None:
+    inside = None
+    if terms.hidden_weight or terms.patient_weight or terms.relation_weight:
+        inside = Inside(terms, _encoder(teacher.card), _encoder(context.card))
+    outputs = [LOGITS, *(inside.outputs if inside else ())]
+    teaching: Teaching
+    if data.task == "masked_language_modeling":
+        teaching = LiveTeaching(teacher, data, outputs, context)
+    else:
+        teaching = CachedTeaching(teacher, split, outputs, pad_id=data.pad_id, context=context)
+    inner: list[tuple[float, InnerTerm]] = []
+    if inside is not None:
+        if terms.hidden_weight and projection is None:
             projection = state_projection(teacher, data, context)
-        hidden = cached_hidden_states(
-            teacher, split, projection=projection, pad_id=data.pad_id, context=context
-        )
-    return Lesson(split, DistillationLoss(terms, loss, teacher_logits=teacher_logits, teacher_hidden=hidden))
+        inner = inside.terms(teaching, teacher.network.to(context.device), projection)
+    loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
+    objective = DistillationLoss(terms, loss, teacher_logits=teaching.logits, inner=inner)
+    return Lesson(split, _masking(objective, data))
 
 
 def state_projection(teacher: Teacher, data: TaskData, context: RunContext) -> Tensor:
     """Principal directions of the teacher's last states, (teacher width, student width)."""
-    assert isinstance(teacher.card, EncoderCard)
-    last = ANATOMIES[teacher.card.architecture].part_name(teacher.card.shape.layers - 1, "ffn_norm")
+    card = _encoder(teacher.card)
+    last = ANATOMIES[card.architecture].part_name(runs(card) - 1, "ffn_norm")
     batches = calibration_batches(data, device=context.device)
     states = record(teacher.network.to(context.device), batches, after=[last])[f"{last} >"]
-    assert isinstance(context.card, EncoderCard)
-    return principal_directions(states, context.card.shape.hidden)
+    return principal_directions(states, _encoder(context.card).shape.hidden)
+
+
+def _encoder(card: ModelCard) -> EncoderCard:
+    assert isinstance(card, EncoderCard)
+    return card
 
 
 def _masking(objective: Objective, data: TaskData) -> Objective:

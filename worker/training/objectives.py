@@ -3,7 +3,7 @@
 Shapes: B rows, T tokens, P positions, C outputs, H teacher width, D student width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from worker.tokenization import MASKED_SHARE
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """A scalar, mean over the rows of the batch."""
+
+InnerTerm = Callable[[nn.Module, Sequence[Tensor], Batch], Tensor]
+"""Of a student, its hidden states on a batch, and the batch: a scalar. See ``inside``."""
 
 AnswerLoss = Callable[[Tensor, Tensor], Tensor]
 """Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known."""
@@ -133,7 +136,7 @@ def hidden_state_loss(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tenso
 
 
 class DistillationLoss:
-    """(1 - w) L + w T² KL + h MSE, against teacher outputs that were computed beforehand."""
+    """(1 - w) L + w T² KL + a sum of weighted terms on the inside of both networks."""
 
     def __init__(
         self,
@@ -141,34 +144,31 @@ class DistillationLoss:
         loss: AnswerLoss,
         *,
         teacher_logits: Callable[[Batch], Tensor],
-        teacher_hidden: Callable[[Batch], Tensor] | None = None,
+        inner: Sequence[tuple[float, InnerTerm]] = (),
     ) -> None:
         """Build the loss.
 
         Args:
-            terms: the temperature and the weights w and h.
+            terms: the temperature T and the weight w.
             loss: L, the labels' loss.
             teacher_logits: batch -> (P, C).
-            teacher_hidden: batch -> (B, T, D), in the student's width; needed where h > 0.
+            inner: terms that look at hidden states, each with its weight.
         """
         self._terms = terms
         self._loss = loss
         self._teacher_logits = teacher_logits
-        self._teacher_hidden = teacher_hidden
+        self._inner = inner
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
-        said = answer(network, batch, with_states=self._teacher_hidden is not None)
+        said = answer(network, batch, with_states=bool(self._inner))
         soft = soft_label_loss(said.logits, self._teacher_logits(batch), terms.temperature)
         loss = terms.logits_weight * soft
         if batch.labels is not None:
             loss = loss + (1 - terms.logits_weight) * self._loss(said.logits, batch.labels)
-        if self._teacher_hidden is not None:
+        for weight, term in self._inner:
             assert said.states is not None
-            distance = hidden_state_loss(
-                said.states[-1].float(), self._teacher_hidden(batch), batch.inputs["attention_mask"]
-            )
-            loss = loss + terms.hidden_weight * distance
+            loss = loss + weight * term(network, said.states, batch)
         return loss
 
 

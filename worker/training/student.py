@@ -15,14 +15,16 @@ LEARNING_RATE = 5e-4
 """The default peak rate of a small student; large networks want less."""
 
 
-def rates_of(context: RunContext) -> Rates:
+def rates_of(context: RunContext, *, default: float = LEARNING_RATE) -> Rates:
     training = context.training
-    return Rates(training.learning_rate or LEARNING_RATE, training.weight_decay)
+    return Rates(training.learning_rate or default, training.weight_decay)
 
 
-def dense_phase(network: PreTrainedModel, lesson: Lesson, context: RunContext) -> Phase:
+def dense_phase(
+    network: PreTrainedModel, lesson: Lesson, context: RunContext, *, default_rate: float = LEARNING_RATE
+) -> Phase:
     """All steps on the network's own weights."""
-    rates = rates_of(context)
+    rates = rates_of(context, default=default_rate)
     return Phase(
         "training", total_steps(lesson.split, context.training), lambda: DenseWeights(network, rates)
     )

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from app.core.specs import METHOD_CARDS, MethodSpec
 from app.core.tasks import Task
-from tests.worker.compression import MemoryContext, make_data, make_teacher, same_weights
+from tests.worker.compression import MemoryContext, make_data, make_teacher, same_weights, saved_and_loaded
 from tests.worker.methods.test_contract import SETTINGS, context_of
 from worker import methods
 from worker.data import subset
@@ -38,8 +38,7 @@ def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     assert np.isfinite(losses).all()
     assert np.isfinite(dev_score(student.network, data, device=CPU))
 
-    student.network.save_pretrained(tmp_path / "saved")
-    loaded = type(student.network).from_pretrained(tmp_path / "saved")
+    loaded = saved_and_loaded(student.network, context.card, data, tmp_path / "saved")
     assert same_weights(student.network, loaded)
     export_onnx(student.network, tmp_path / "student.onnx")
     few = subset(data.dev, np.arange(16))

@@ -1,8 +1,8 @@
-"""The driver of logits distillation."""
+"""The driver of distillation."""
 
 from app.core.specs import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import random_network, subcloned_network
+from worker.training.initialisation import random_network, spaced_network, subcloned_network
 from worker.training.lesson import lesson_of
 from worker.training.student import dense_phase, train_student
 
@@ -11,10 +11,13 @@ class Distillation:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: DistillationSpec, context: RunContext
     ) -> Student:
-        if spec.initialisation == "weight_copy":
-            network = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
-        else:
-            network = random_network(teacher, data, context)
+        match spec.initialisation:
+            case "random":
+                network = random_network(teacher, data, context)
+            case "weight_copy":
+                network = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
+            case "weight_selection":
+                network = spaced_network(teacher, data, context)
         lesson = lesson_of(spec.distillation, teacher, data, context)
         return train_student(
             network,

@@ -1,0 +1,91 @@
+"""The driver of Pea-KD."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from app.core.shapes import EncoderCard
+from app.core.specs import PeaKdSpec
+from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
+from worker.evaluation.evaluate import predict_logits
+from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
+from worker.modeling.anatomy import ANATOMIES, linear
+from worker.training.initialisation import first_layers_network
+from worker.training.lesson import Lesson, lesson_of
+from worker.training.loop import Phase, total_steps
+from worker.training.objectives import LabelLoss
+from worker.training.student import rates_of, train_student
+from worker.training.teacher_outputs import teacher_logits
+from worker.training.weights import DenseWeights
+
+_LEARNING_RATE = 1e-4
+
+
+class PeaKd:
+    def compress(self, teacher: Teacher, data: TaskData, spec: PeaKdSpec, context: RunContext) -> Student:
+        network = first_layers_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context)
+        rates = rates_of(context, default=_LEARNING_RATE)
+        steps = total_steps(lesson.split, context.training)
+        pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)
+
+        def with_new_head(outputs: int) -> DenseWeights:
+            _renew_head(network, outputs, context)
+            return DenseWeights(network, rates)
+
+        final = Phase("distillation", steps - pretraining_steps, lambda: with_new_head(len(data.labels)))
+        phases = [final]
+        if pretraining_steps:
+            judging, dev = _judging(teacher, data, context)
+
+            def evaluate(candidate: nn.Module) -> float:
+                return -_mean_loss(candidate, dev, data, context)
+
+            begin = Phase(
+                "pretraining",
+                pretraining_steps,
+                lambda: with_new_head(CLASSES),
+                lesson=judging,
+                evaluate=evaluate,
+            )
+            phases = [begin, final]
+        return train_student(network, data, phases=phases, lesson=lesson, context=context)
+
+
+def _judging(teacher: Teacher, data: TaskData, context: RunContext) -> tuple[Lesson, TokenizedSplit]:
+    """Training rows and dev rows, each labelled with how the teacher does on it."""
+    train, dev = (
+        teacher_logits(teacher, split, pad_id=data.pad_id, context=context)
+        for split in (data.train, data.dev)
+    )
+    thresholds = Thresholds.medians(train, _labels(data.train))
+    return (
+        Lesson(
+            replace(data.train, labels=judge(train, _labels(data.train), thresholds)), LabelLoss(data.task)
+        ),
+        replace(data.dev, labels=judge(dev, _labels(data.dev), thresholds)),
+    )
+
+
+def _labels(split: TokenizedSplit) -> IntArray:
+    assert split.labels is not None
+    return split.labels.astype(np.int64)
+
+
+def _mean_loss(network: nn.Module, split: TokenizedSplit, data: TaskData, context: RunContext) -> float:
+    logits = predict_logits(network, split, pad_id=data.pad_id, device=context.device)
+    return float(functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(_labels(split))))
+
+
+def _renew_head(network: PreTrainedModel, outputs: int, context: RunContext) -> None:
+    """Draw the last layer anew, for so many classes."""
+    assert isinstance(context.card, EncoderCard)
+    name = ANATOMIES[context.card.architecture].head_of(network).output
+    head = nn.Linear(linear(network, name).in_features, outputs).to(context.device)
+    nn.init.normal_(head.weight, std=network.config.initializer_range)
+    nn.init.zeros_(head.bias)
+    network.set_submodule(name, head)

@@ -1,0 +1,22 @@
+"""The driver of weight selection."""
+
+from app.core.specs import WeightSelectionSpec
+from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.training.initialisation import spaced_network
+from worker.training.lesson import lesson_of
+from worker.training.student import dense_phase, train_student
+
+
+class WeightSelection:
+    def compress(
+        self, teacher: Teacher, data: TaskData, spec: WeightSelectionSpec, context: RunContext
+    ) -> Student:
+        network = spaced_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context)
+        return train_student(
+            network,
+            data,
+            phases=[dense_phase(network, lesson, context)],
+            lesson=lesson,
+            context=context,
+        )
