@@ -1,17 +1,29 @@
 """A student's latency, measured before there is a student."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import MarianConfig, PreTrainedModel
 
 from app.core.planning import plan_student
-from app.core.shapes import BiLstmCard, BiLstmShape, EncoderCard, ModelCard, Shape
+from app.core.shapes import (
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
 from app.core.specs import ScratchSpec, Target
 from app.core.tasks import Head
 from tests.tiny import tiny_tokenizer
 from tests.worker.networks import classifier, dev_data
+from worker.contracts import TokenizedSplit
 from worker.latency_probe import LatencyProbe
 from worker.modeling.loading import build_network
 
@@ -49,6 +61,30 @@ def test_a_bilstm(build, tmp_path):
         positions=64,
     )
     assert LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(card, HEAD) > 0
+
+
+def test_a_translation_is_timed_to_the_length_of_its_reference(tmp_path):
+    """A network drawn at random would write on, or stop at once."""
+    config = MarianConfig(vocab_size=64, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
+    card = EncoderDecoderCard(
+        shape=EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32),
+        vocabulary=64,
+        positions=128,
+    )
+
+    def latency(words: int) -> float:
+        data = replace(dev_data(texts(10, words=8)), task="translation", labels=[], vocabulary=64)
+        data = replace(data, dev=replace(data.dev, labels=None, targets=texts(10, words=words)))
+        build = partial(build_network, config)
+        return LatencyProbe(build, data, known=tmp_path / f"{words}.json")(card, data.head)
+
+    assert latency(40) > 2 * latency(4)
+
+
+def texts(rows: int, *, words: int) -> TokenizedSplit:
+    ids = np.random.default_rng(0).integers(2, 64, rows * words).astype(np.int32)
+    offsets = np.arange(rows + 1) * words
+    return TokenizedSplit(ids=ids, type_ids=None, offsets=offsets, labels=None, digest="drawn")
 
 
 def test_a_large_network_takes_longer(build, tmp_path):
