@@ -30,6 +30,7 @@ from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
 from worker.modeling.loading import build_network, load_network, load_teacher
 from worker.modeling.new_translator import untrained_translator
+from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import (
     Cancelled,
     EventPipe,
@@ -40,10 +41,13 @@ from worker.protocol import (
     read_request,
     write_outcome,
 )
-from worker.tokenization import load_task_data
+from worker.tokenization import load_task_data, unknown_shares
 from worker.training.determinism import make_deterministic
 
 logger = logging.getLogger(__name__)
+
+_MANY_UNKNOWN = 0.1
+"""Share of unknown pieces from which a client is warned: a usual text has hardly one."""
 
 _MEMORY_ADVICE = (
     "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
@@ -96,6 +100,7 @@ def compress(
         max_length = min(spec.training.max_length, most_tokens)
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
+        _warn_of_unknown_pieces(data, teacher, reporter)
     with stage("planning"):
         card = _plan(request, teacher, data, workdir)
     bench = Bench(data=data, test=test, device=device)
@@ -104,6 +109,14 @@ def compress(
         with stage("evaluating_teacher"):
             _measure_teacher(candidate_t, request, bench)
             reporter.metrics("evaluating_teacher", 0, candidate_t.quality["dev"])
+    whole, bench_s = teacher, bench
+    if card.vocabulary < teacher.card.vocabulary:
+        with stage("trimming"):
+            counts = count_pieces([data.train, data.unlabeled], teacher.card.vocabulary)
+            teacher = trim_vocabulary(teacher, counts, card.vocabulary, task=dataset.task)
+            card = card.model_copy(update={"vocabulary": teacher.card.vocabulary})
+            data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
+            bench_s = Bench(data=data, test=test, device=device)
     with stage(TRAINING):
         make_deterministic(spec.training.seed, device)
         context = JobContext(
@@ -118,24 +131,22 @@ def compress(
             load_model=lambda model_id: _load_small_model(model_id, request, workdir),
         )
         student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
-    candidate_s = bench.candidate(student.network, card)
+    candidate_s = bench_s.candidate(student.network, card)
     with stage("evaluating"):
-        bench.measure_dev(candidate_s)
+        bench_s.measure_dev(candidate_s)
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
     with stage("exporting"):
         folder = workdir / "student"
         save_model(student.network.cpu(), teacher, folder)
         candidate_s.paths = make_exports(student.network, spec.exports, folder)
     with stage("checking"):
-        bench.compare_exports(candidate_s)
+        bench_s.compare_exports(candidate_s)
         _check_exports(candidate_s.exports, request)
     with stage("measuring"):
-        bench.measure_latency(candidate_s)
-        bench.look_at_test(candidate_s)
+        bench_s.measure_latency(candidate_s)
+        bench_s.look_at_test(candidate_s)
         if candidate_t is not None:
-            _export_teacher(
-                candidate_t, teacher, request, bench, folder=workdir / "teacher", reporter=reporter
-            )
+            _export_teacher(candidate_t, whole, request, bench, folder=workdir / "teacher", reporter=reporter)
             bench.look_at_test(candidate_t)
     with stage("storing"):
         added, added_files = _store_teacher_exports(candidate_t, request, storage)
@@ -173,6 +184,17 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
     manifest = request.teacher.manifest
     teacher = load_teacher(workdir / "teacher", manifest, task=dataset.task, labels=dataset.labels)
     return teacher, manifest.max_length
+
+
+def _warn_of_unknown_pieces(data: TaskData, teacher: Teacher, reporter: Reporter) -> None:
+    for language, share in unknown_shares(data.train, teacher.tokenizer).items():
+        if share >= _MANY_UNKNOWN:
+            texts = f"the texts in {language!r}" if language else "the texts"
+            reporter.message(
+                f"The tokenizer knows no piece for {share:.0%} of {texts}: nothing can be learnt of these. "
+                "Take a teacher whose vocabulary has the language.",
+                is_warning=True,
+            )
 
 
 def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:

@@ -20,7 +20,7 @@ from tests.worker.requests import (
 )
 from worker.context import Cancellation
 from worker.evaluation.evaluate import OnnxNetwork
-from worker.modeling.loading import load_network
+from worker.modeling.loading import load_network, load_tokenizer
 from worker.pipeline import _failure
 from worker.protocol import (
     Cancelled,
@@ -140,6 +140,21 @@ class TestSuccess:
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
         assert outcome.manifest.card == small.manifest.card
+
+    def test_a_trimmed_vocabulary_goes_with_its_tokenizer(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        target = {**SMALL, "vocabulary": 100}
+        request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card.vocabulary <= 100 < teacher.manifest.card.vocabulary
+        folder = fetch_model(shelf, outcome.manifest, tmp_path / "student")
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        assert tokenizer.get_vocab_size() == outcome.manifest.card.vocabulary
+        network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
+        assert network.num_parameters() == outcome.manifest.parameters
+        assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
 
     def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
