@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from app.core.tasks import Task
-from worker.contracts import TaskData, Teacher
+from worker.contracts import TaskData, Teacher, TokenizedSplit
 from worker.tokenization import encode_columns, masked, pad_id, special_id
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class TextSet:
-    """A folder of gzipped JSON lines and what is asked of it."""
+    """A folder of gzipped JSON lines, or several, and what is asked of it."""
 
-    folder: str
+    folders: Mapping[str, str]
+    """By language; "" where there is but one."""
     task: Task
     metric: str
     """By which it is judged, and the best step of a training is kept."""
@@ -25,77 +30,125 @@ class TextSet:
     max_length: int = 128
     per_label: int | None = None
     """So many training rows of each label, drawn by a seed; default: all rows."""
+    transfer: str | None = None
+    """A folder of unlabelled sentences of the same kind."""
 
+
+def _one(folder: str) -> Mapping[str, str]:
+    return {"": folder}
+
+
+_NER_FOLDERS = {"da": "ner_multi_da", "no": "ner_multi_no", "ro": "ner_multi_ro", "sw": "masakhaner2_swa"}
 
 SETS = {
-    "sst2": TextSet("sst2", "text_classification", "accuracy", max_length=64),
+    "sst2": TextSet(_one("sst2"), "text_classification", "accuracy", max_length=64),
     "sst2_sentences": TextSet(
-        "sst2", "text_classification", "accuracy", train="train_sentences", max_length=64
+        _one("sst2"), "text_classification", "accuracy", train="train_sentences", max_length=64
     ),
-    "sst2_500": TextSet("sst2", "text_classification", "accuracy", max_length=64, per_label=500),
-    "cola": TextSet("cola", "text_classification", "matthews", max_length=64),
-    "rte": TextSet("rte", "text_classification", "accuracy"),
-    "stsb": TextSet("stsb", "text_regression", "spearman"),
+    "sst2_500": TextSet(
+        _one("sst2"),
+        "text_classification",
+        "accuracy",
+        max_length=64,
+        per_label=500,
+        transfer="transfer_movie_sentences",
+    ),
+    "cola": TextSet(_one("cola"), "text_classification", "matthews", max_length=64),
+    "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
+    "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
+    "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
+    "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
 }
 
 
-def labels_of(folder: Path) -> list[str]:
-    return list(json.loads((folder / "meta.json").read_text()).get("labels") or ())
-
-
-def read_set(name: str, data: Path, reader: Teacher, *, seed: int = 0, rows: int | None = None) -> TaskData:
+def read_set(
+    name: str,
+    data: Path,
+    reader: Teacher,
+    *,
+    seed: int = 0,
+    rows: int | None = None,
+    transfer_rows: int = 0,
+) -> TaskData:
     """Train and dev of a set, in a model's tokens.
 
     Args:
         name: of ``SETS``.
         data: the folder of all sets.
-        reader: its tokenizer and card.
+        reader: its tokenizers and card.
         seed: draws the rows of a set that takes a sample.
         rows: the first of train; default: all.
+        transfer_rows: the first of its unlabelled sentences.
     """
     chosen = SETS[name]
-    folder = data / chosen.folder
-    train = read_rows(folder / f"{chosen.train}.jsonl.gz")[:rows]
+    train = _labelled(chosen, data, chosen.train)[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
-    dev = read_rows(folder / "dev.jsonl.gz")
-    is_pair = "text_pair" in dev[0]
-
-    def encode(rows: list[dict[str, Any]]) -> Any:
-        columns = {key: [row[key] for row in rows] for key in rows[0]}
-        return encode_columns(
-            chosen.task, columns, teacher=reader, max_length=chosen.max_length, is_pair=is_pair
-        )
-
+    dev = _labelled(chosen, data, "dev")
+    labels = labels_of(chosen, data)
     mask_id = special_id(reader.tokenizer, "[MASK]")
-    dev_split = encode(dev)
+    dev_split = _encode(chosen, dev, labels, reader)
     if chosen.task == "masked_language_modeling":
         assert mask_id is not None
         dev_split = masked(dev_split, mask_id=mask_id, vocabulary=reader.card.vocabulary, seed=0)
+    unlabeled = None
+    if chosen.transfer is not None and transfer_rows:
+        sentences = read_rows(data / chosen.transfer / "train.jsonl.gz")[:transfer_rows]
+        unlabeled = _encode(chosen, [{"text": _as_sst(row["text"])} for row in sentences], labels, reader)
     return TaskData(
         task=chosen.task,
-        train=encode(train),
+        train=_encode(chosen, train, labels, reader),
         dev=dev_split,
-        unlabeled=None,
-        labels=labels_of(folder),
+        unlabeled=unlabeled,
+        labels=labels,
         pad_id=pad_id(reader.tokenizer),
         vocabulary=reader.card.vocabulary,
         mask_id=mask_id,
     )
 
 
-def with_unlabeled(data: TaskData, texts: list[str], reader: Teacher, *, max_length: int) -> TaskData:
-    """The same data with transfer text."""
-    split = encode_columns(data.task, {"text": texts}, teacher=reader, max_length=max_length)
-    return replace(data, unlabeled=split)
+def labels_of(chosen: TextSet, data: Path) -> list[str]:
+    """Names in order; of entities, the tags of every kind that training rows have."""
+    if chosen.task == "token_classification":
+        tags = {tag for row in _labelled(chosen, data, chosen.train) for tag in row["tags"]}
+        kinds = sorted({tag[2:] for tag in tags if tag != "O"})
+        return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    if chosen.task != "text_classification":
+        return []
+    (folder,) = chosen.folders.values()
+    return list(json.loads((data / folder / "meta.json").read_text())["labels"])
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[Row]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
-def _sample(rows: list[dict[str, Any]], *, per_label: int, seed: int) -> list[dict[str, Any]]:
+def _labelled(chosen: TextSet, data: Path, split: str) -> list[Row]:
+    """The rows of every folder, each with its language where there are several."""
+    rows: list[Row] = []
+    for language, folder in chosen.folders.items():
+        found = read_rows(data / folder / f"{split}.jsonl.gz")
+        rows += [{**row, "language": language} for row in found] if language else found
+    return rows
+
+
+def _encode(chosen: TextSet, rows: Sequence[Row], labels: list[str], reader: Teacher) -> TokenizedSplit:
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    if chosen.task == "token_classification" and "tags" in columns:
+        index = {label: number for number, label in enumerate(labels)}
+        columns["tags"] = [[index[tag] for tag in tags] for tags in columns["tags"]]
+    split = encode_columns(
+        chosen.task,
+        columns,
+        teacher=reader,
+        max_length=chosen.max_length,
+        is_pair="text_pair" in columns,
+    )
+    return replace(split, languages=columns.get("language"))
+
+
+def _sample(rows: Sequence[Row], *, per_label: int, seed: int) -> list[Row]:
     labels = np.array([row["label"] for row in rows])
     generator = np.random.default_rng(seed)
     chosen = np.concatenate(
@@ -105,3 +158,8 @@ def _sample(rows: list[dict[str, Any]], *, per_label: int, seed: int) -> list[di
         ]
     )
     return [rows[i] for i in generator.permutation(chosen)]
+
+
+def _as_sst(text: str) -> str:
+    """In small letters, punctuation marks apart, as the Stanford treebank has it."""
+    return " ".join(re.findall(r"\w+(?:'\w+)?|[^\w\s]", text.lower()))
