@@ -3,8 +3,8 @@
 ``peers``: one distillation of the same student from the same weights, on the same texts, epochs, batch size,
 rate and loss, round after round in turn, each in a process of its own and timed from texts to trained
 weights: this service without and with the teacher's outputs at hand, TextBrewer and transformers' Trainer as
-they come, and a Trainer tuned with bf16 and batches of like length. Peers live in an environment of their own,
-made at the first run.
+they come, and a Trainer tuned with bf16 and batches of like length. Peers live in an environment of their
+own, made at the first run.
 
 ``steps``: a few steps of each method on the same batches, with their peak memory and the multiply-adds that
 torch counts in a step.
