@@ -108,6 +108,30 @@ class TestTaken:
         stored = downloaded(api, model, tmp_path / "again")
         assert accepted(api, stored)["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
 
+    def test_what_else_configs_of_the_hub_say(self, api, folder, tmp_path):
+        labels = {str(index): f"LABEL_{index}" for index in range(3)}
+        edit_config(
+            folder,
+            _name_or_path="opus-mt-en-de",
+            add_bias_logits=False,
+            add_final_layer_norm=False,
+            bad_words_ids=[[60]],
+            bos_token_id=0,
+            classif_dropout=0.0,
+            id2label=labels,
+            label2id={label: int(index) for index, label in labels.items()},
+            normalize_before=False,
+            normalize_embedding=False,
+            num_beams=6,
+            num_hidden_layers=6,
+            static_position_embeddings=True,
+        )
+        model = accepted(api, folder)
+        assert model["labels"] is None
+        stored = json.loads((downloaded(api, model, tmp_path / "stored") / "config.json").read_text())
+        assert stored["num_beams"] == 6
+        assert not {"_name_or_path", "bad_words_ids", "id2label", "num_hidden_layers"} & set(stored)
+
     def test_one_that_was_trained_from_scratch(self, api, tmp_path):
         """Its vocabulary is of bytes, and ids of special pieces are others than Marian's."""
         from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
