@@ -101,17 +101,16 @@ def teacher_sized(teacher, weights):
     for name in anatomy.embeddings:
         table = network.get_submodule(name).weight.data
         table.copy_((table @ weights.words) * masks["residual"])
-    for name, (rows, columns) in weights.ends.items():
-        layer = weights.layers[name.replace(".", "/")]
-        network.set_submodule(
-            name, CompactedInGraph(layer, None if rows is None else masks[rows], masks[columns])
-        )
+    for name, ends in weights.wiring.linears.items():
+        rows = None if ends.rows is None else masks[ends.rows]
+        network.set_submodule(name, CompactedInGraph(weights.linears[name], rows, masks[ends.columns]))
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.LayerNorm):
-            gain, shift = (weights.vectors[f"{name}.{kind}".replace(".", "/")] for kind in ("weight", "bias"))
+            gain, shift = (weights.vectors[f"{name}.{kind}"] for kind in ("weight", "bias"))
             network.set_submodule(name, MaskedNorm(gain, shift, masks["residual"], module.eps))
-    if weights._output_bias is not None:
-        network.get_submodule(anatomy.head_of(teacher.network).output).bias.data.copy_(weights._output_bias)
+    if weights.wiring.is_tied:
+        name = f"{weights.wiring.head.output}.bias"
+        network.get_parameter(name).data.copy_(weights.vectors[name])
     return network
 
 
@@ -212,7 +211,7 @@ class TestNarrowingNetwork:
         weights.pull_back()
         residual = weights.index_groups["residual"]
         assert residual.fades
-        columns = weights.layers[ANATOMIES["bert"].part_name(0, "ffn_in").replace(".", "/")].columns
+        columns = weights.linears[ANATOMIES["bert"].part_name(0, "ffn_in")].columns
         assert (columns.grad[:, ~residual.kept] == 0).all()
         assert (columns.grad[:, residual.kept] != 0).any(0).all()
 
@@ -226,11 +225,11 @@ class TestNarrowingNetwork:
         network.eval()
         before = answer(network, dev_batch(data)).logits
         with torch.no_grad():
-            for name, (rows, columns) in weights.ends.items():
-                layer = weights.layers[name.replace(".", "/")]
-                layer.columns[:, ~weights.index_groups[columns].kept] = 100.0
-                if rows is not None:
-                    layer.rows[~weights.index_groups[rows].kept] = 100.0
+            for name, ends in weights.wiring.linears.items():
+                layer = weights.linears[name]
+                layer.columns[:, ~weights.index_groups[ends.columns].kept] = 100.0
+                if ends.rows is not None:
+                    layer.rows[~weights.index_groups[ends.rows].kept] = 100.0
             gone = ~weights.index_groups["residual"].kept
             weights.words[:, gone] = 100.0
             for vector in weights.vectors.values():
@@ -301,7 +300,7 @@ class TestIndexGroup:
 
 class TestCompactedLinear:
     def test_equals_the_product_of_its_parts(self):
-        layer = CompactedLinear(nn.Linear(6, 5), rows=True)
+        layer = CompactedLinear(nn.Linear(6, 5), has_rows=True)
         nn.init.normal_(layer.rows)
         nn.init.normal_(layer.columns)
         rows = Presence(torch.tensor([0, 3]), torch.tensor([1.0, 0.5]))

@@ -30,47 +30,45 @@ class Presence:
 class CompactedLinear(nn.Module):
     """A linear layer of the teacher with a compactor on each side that loses indices."""
 
-    def __init__(self, layer: nn.Linear, *, rows: bool, columns: bool = True) -> None:
+    def __init__(self, layer: nn.Linear, *, has_rows: bool) -> None:
         """Hold a copy of a layer between identities.
 
         Args:
             layer: W and c.
-            rows: whether its outputs are to become fewer; else there is no R.
-            columns: whether its inputs are; else there is no L.
+            has_rows: whether its outputs are to become fewer; else there is no R.
         """
         super().__init__()
         outputs, inputs = layer.weight.shape
-        like = {"device": layer.weight.device}
+        device = layer.weight.device
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = nn.Parameter(layer.bias.detach().clone())
-        self.rows = nn.Parameter(torch.eye(outputs, **like)) if rows else None
-        self.columns = nn.Parameter(torch.eye(inputs, **like)) if columns else None
+        self.rows = nn.Parameter(torch.eye(outputs, device=device)) if has_rows else None
+        self.columns = nn.Parameter(torch.eye(inputs, device=device))
 
-    def forward(self, rows: Presence | None, columns: Presence | None) -> tuple[Tensor, Tensor]:
-        """W' (a, b) and c' (a,), of what is there."""
-        weight, bias = self.weight, self.bias
-        right = None
-        if self.columns is not None and columns is not None:
-            right = columns.rows_of(self.columns.T).T  # (m, b)
+    def forward(self, rows: Presence | None, columns: Presence) -> tuple[Tensor, Tensor]:
+        """W' (a, b) and c' (a,), of what is there; ``rows`` where there is an R."""
+        right = columns.rows_of(self.columns.T).T  # (m, b)
         if self.rows is None or rows is None:
-            return (weight if right is None else product(weight, right)), bias
+            return product(self.weight, right), self.bias
         left = rows.rows_of(self.rows)  # (a, n)
-        bias = left @ bias
-        if right is None:
-            return product(left, weight), bias
+        bias = left @ self.bias
         (a, n), (m, b) = left.shape, right.shape
         if a * n * m + a * m * b <= n * m * b + a * n * b:
-            return product(product(left, weight), right), bias
-        return product(left, product(weight, right)), bias
+            return product(product(left, self.weight), right), bias
+        return product(left, product(self.weight, right)), bias
 
+    @torch.no_grad()
     def reaches(self) -> list[tuple[nn.Parameter, float]]:
         """Each compactor, and how far an entry of W' moves when all entries of that compactor move by one.
 
-        At the identity, as they begin: the mean absolute sum of the columns (rows) of W.
+        That is what rates are divided by: an entry of R W L moves with a whole row of R, by the absolute sum
+        of a column of W L.
         """
-        sizes = self.weight.detach().abs()
-        found = [(self.rows, sizes.sum(0)), (self.columns, sizes.sum(1))]
-        return [(compactor, float(sums.mean())) for compactor, sums in found if compactor is not None]
+        left = self.weight if self.rows is None else self.rows @ self.weight
+        found = [(self.columns, float(left.abs().sum(1).mean()))]
+        if self.rows is not None:
+            found.append((self.rows, float((self.weight @ self.columns).abs().sum(0).mean())))
+        return found
 
 
 class FadingNorm(nn.Module):

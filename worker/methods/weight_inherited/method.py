@@ -5,7 +5,8 @@ from app.core.specs import WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
-from worker.training.initialisation import random_network
+from worker.methods.weight_inherited.rotation import rotate
+from worker.training.initialisation import calibration_batches, random_network
 from worker.training.lesson import lesson_of
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -30,7 +31,7 @@ class WeightInherited:
         prune_steps = max(1, min(round(steps * spec.prune_ratio), steps - dense_steps))
 
         def inherited() -> InheritedWeights:
-            return InheritedWeights(
+            weights = InheritedWeights(
                 network,
                 teacher.network,
                 teacher.card,
@@ -44,6 +45,9 @@ class WeightInherited:
                     vectors=rates.learning_rate,
                 ),
             )
+            if spec.rotation == "pca":
+                rotate(weights, teacher.network, calibration_batches(data, device=context.device))
+            return weights
 
         phases = [Phase("inheriting", steps - dense_steps, inherited, open_steps=prune_steps)]
         if dense_steps:

@@ -13,6 +13,11 @@ class WeightInheritedSpec(DensePhase):
     strategy: Literal["dim", "head"] = Field(
         default="dim", description="What attention loses: dimensions of every head alike, or whole heads."
     )
+    rotation: Literal["none", "pca"] = Field(
+        default="none",
+        description="Where compactors start: at the identity, where the network is the teacher; or at the principal "
+        "directions of its residual stream, of which the least are given up first.",
+    )
     prune_ratio: float = Field(
         default=0.5, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
     )

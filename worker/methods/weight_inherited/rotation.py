@@ -1,0 +1,75 @@
+"""Where compactors may start instead of at the identity: on the principal directions of the residual stream.
+
+The teacher's stream is turned so that its variance lies in as few dimensions as it can, those that go first
+being those that say least. What reads the stream turns it back: the regression of what the teacher reads there
+on what lies there now. That is exact but for the sum before a layer norm, whose gains are of the old
+dimensions, so that the network at step 0 is nearly the teacher. The idea is that of SliceGPT (Ashkboos et al.,
+2024), which has no such gains.
+
+Shapes: K tokens, D the teacher's width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worker.methods.weight_inherited.inheriting import InheritedWeights
+from worker.methods.weight_inherited.wiring import RESIDUAL
+from worker.modeling.calibration import Inputs, record
+from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
+
+_RIDGE = 1e-4
+
+
+@torch.no_grad()
+def rotate(weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs]) -> None:
+    """Start fresh compactors from the principal directions of a teacher's stream.
+
+    Args:
+        weights: not trained yet; its compactors, biases and norms are set.
+        teacher: whose stream it is.
+        batches: text on which directions, norms and readers are fitted.
+    """
+    norms = weights.wiring.norms
+    targets = record(teacher, batches, after=norms)
+    turn = _directions([targets[f"{name} >"] for name in norms])  # (D, D)
+    weights.words.copy_(turn.T)
+    for name, ends in weights.wiring.linears.items():
+        writer = weights.linears[name].rows
+        if ends.rows == RESIDUAL and writer is not None:
+            writer.copy_(turn)
+    for name in norms:
+        _fit(weights, name, targets[f"{name} >"], turn, batches)
+
+
+def _directions(streams: Sequence[Tensor]) -> Tensor:
+    """The rows are principal directions of all streams, each weighing alike."""
+    centred = []
+    for stream in streams:
+        values = stream - stream.mean(1, keepdim=True)
+        values = values - values.mean(0)
+        centred.append(values / values.square().sum(1).mean().sqrt())
+    directions = principal_directions(torch.cat(centred), streams[0].shape[1])  # (D, D)
+    return (directions - directions.mean(0)).T.contiguous()  # a layer norm takes the mean away
+
+
+def _fit(
+    weights: InheritedWeights, name: str, target: Tensor, turn: Tensor, batches: Sequence[Inputs]
+) -> None:
+    """Fit a norm to the turned stream, and whatever reads it to the teacher's."""
+    weights.fold()
+    network = weights.network
+    module = network.get_submodule(name)
+    assert isinstance(module, nn.LayerNorm)
+    inputs = record(network, batches, before=[name])[f"> {name}"]
+    gain, shift = fit_norm(inputs, target @ turn.T, eps=module.eps)
+    weights.vectors[f"{name}.weight"].copy_(gain)
+    weights.vectors[f"{name}.bias"].copy_(shift)
+    spread = (inputs.var(1, unbiased=False, keepdim=True) + module.eps).sqrt()
+    stream = (inputs - inputs.mean(1, keepdim=True)) / spread * gain + shift
+    read, offset = ridge_regression(stream, target, ridge=_RIDGE)
+    for reader in weights.wiring.readers_after(name):
+        layer = weights.linears[reader]
+        layer.columns.copy_(read)
+        layer.bias.add_(layer.weight @ offset)
