@@ -32,6 +32,8 @@ class TextSet:
     """So many training rows of each label, drawn by a seed; default: all rows."""
     transfer: str | None = None
     """A folder of unlabelled sentences of the same kind."""
+    held_out: int = 0
+    """The last rows of train, as dev of a set that has none."""
 
 
 def _one(folder: str) -> Mapping[str, str]:
@@ -58,6 +60,13 @@ SETS = {
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
     "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
     "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
+    "movie_words": TextSet(
+        _one("transfer_movie_sentences"),
+        "masked_language_modeling",
+        "accuracy",
+        max_length=64,
+        held_out=2_000,
+    ),
 }
 
 
@@ -84,7 +93,10 @@ def read_set(
     train = _labelled(chosen, data, chosen.train)[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
-    dev = _labelled(chosen, data, "dev")
+    if chosen.held_out:
+        train, dev = train[: -chosen.held_out], train[-chosen.held_out :]
+    else:
+        dev = _labelled(chosen, data, "dev")
     labels = labels_of(chosen, data)
     mask_id = special_id(reader.tokenizer, "[MASK]")
     dev_split = _encode(chosen, dev, labels, reader)
@@ -104,6 +116,7 @@ def read_set(
         pad_id=pad_id(reader.tokenizer),
         vocabulary=reader.card.vocabulary,
         mask_id=mask_id,
+        writer=reader.writer if chosen.task == "translation" else None,
     )
 
 

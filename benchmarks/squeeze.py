@@ -208,7 +208,7 @@ def _student(teacher: Teacher, data: TaskData, settings: dict[str, Any], trainin
     if spec.name == "fine_tuning":
         return compress(small(), data, spec, training, target=None)
     return compress(
-        teacher, data, spec, training, target=TARGET, load_model=lambda _model_id: small().network
+        teacher, data, spec, training, target=TARGET, load_small=lambda _model_id: small().network
     )
 
 

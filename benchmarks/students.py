@@ -6,19 +6,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_model
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedModel
 
 from app.core.planning import plan_student
-from app.core.shapes import EncoderCard, Shape
-from app.core.specs import FineTuningSpec, MethodSpec, Target, TrainingSpec
+from app.core.shapes import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.core.specs import FineTuningSpec, MethodSpec, ScratchSpec, Target, TrainingSpec
 from app.core.tasks import Head, Task
 from benchmarks.harness import say
+from benchmarks.sets import SETS, read_rows
 from worker import methods
 from worker.context import Cancellation, JobContext, Reporter
 from worker.contracts import Student, TaskData, Teacher
 from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.loading import load_tokenizer, with_labels
+from worker.modeling.loading import build_network, load_tokenizer, save_network, with_labels
+from worker.modeling.new_translator import marian_config, train_tokenizer
+from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import Message, Metrics, Progress
 
 WORK = Path(__file__).parent / "work"
@@ -88,6 +92,42 @@ def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> t
     return replace(teacher, digest=f"{folder}:{weights.stat().st_mtime_ns}"), student
 
 
+def first_translator(data: Path, *, shape: EncoderDecoderShape, vocabulary: int) -> Teacher:
+    """A translation model of random weights, its vocabulary made of the pairs in a folder of a set."""
+    rows = read_rows(data / SETS["multi30k"].folders[""] / "train.jsonl.gz")
+    tokenizer = train_tokenizer(
+        (row[side] for side in ("source", "target") for row in rows), vocabulary=vocabulary
+    )
+    card = EncoderDecoderCard(shape=shape, vocabulary=tokenizer.get_vocab_size(), positions=128)
+    config = marian_config(tokenizer, positions=card.positions)
+    torch.manual_seed(0)
+    head = Head.of("translation", labels=0, vocabulary=card.vocabulary)
+    return Teacher(
+        network=build_network(config, card, head), tokenizer=tokenizer, card=card, digest="untrained"
+    )
+
+
+def trained_translator(folder: Path, untrained: Teacher, data: TaskData, training: TrainingSpec) -> Teacher:
+    """The teacher in a folder, trained into it by scratch if it is not there."""
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        student = compress(untrained, data, ScratchSpec(name="scratch"), training, target=None)
+        save_network(student.network, folder)
+    load_model(untrained.network, weights)
+    return replace(untrained, digest=f"{folder}:{weights.stat().st_mtime_ns}")
+
+
+def trimmed(
+    teacher: Teacher, data: TaskData, target: Target | None, read: Callable[[Teacher], TaskData]
+) -> tuple[Teacher, TaskData]:
+    """A teacher with the words that a target keeps, and the data in these."""
+    if target is None or target.vocabulary is None:
+        return teacher, data
+    counts = count_pieces([data.train, data.unlabeled], teacher.card.vocabulary)
+    smaller = trim_vocabulary(teacher, counts, target.vocabulary, task=data.task)
+    return smaller, read(smaller)
+
+
 def compress(
     teacher: Teacher,
     data: TaskData,
@@ -95,7 +135,7 @@ def compress(
     training: TrainingSpec,
     *,
     target: Target | None,
-    load_model: Callable[[str], PreTrainedModel] | None = None,
+    load_small: Callable[[str], PreTrainedModel] | None = None,
     cache_dir: Path = WORK / "cache",
 ) -> Student:
     """Run one method as a job would, with its progress on stderr."""
@@ -109,7 +149,7 @@ def compress(
         checkpoint_interval_s=float("inf"),  # the harness resumes whole rows
         reporter=Reporter(_say),
         cancellation=Cancellation(),
-        load_model=load_model or _unknown,
+        load_model=load_small or _unknown,
     )
     return methods.load(spec.name).compress(teacher, data, spec, context)
 

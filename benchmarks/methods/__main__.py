@@ -11,56 +11,25 @@ from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from transformers import PreTrainedModel
 
+from app.core.planning import plan_student
+from app.core.shapes import ModelCard
 from app.core.specs import MethodSpec, Target, TrainingSpec
 from benchmarks.harness import Benchmark, Value
-from benchmarks.methods.entry import STUDENT_TRAINING, TEACHER_OF, TEACHER_TRAINING, Entry
+from benchmarks.methods.entry import STUDENT_TRAINING, Entry
 from benchmarks.methods.goals import GOALS
 from benchmarks.methods.parts import PARTS
 from benchmarks.methods.tables import write_tables
-from benchmarks.sets import SETS, read_set
-from benchmarks.students import WORK, compress, device, fine_tuned_minilm, load_minilm
-from worker.contracts import TaskData, Teacher
+from benchmarks.methods.workbench import Place, Workbench
+from benchmarks.sets import SETS
+from benchmarks.students import WORK, compress, device, trimmed
+from worker.contracts import TaskData
+from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import measure as measure_quality
-from worker.export.exports import make_exports
+from worker.export.exports import files_of, make_exports, open_export
 
 bench = Benchmark("methods", keys=("part", "set", "size", "variant", "seed"), goals=GOALS)
-
-
-class Workbench:
-    """Teachers and data, each made when it is first needed."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._teachers: dict[str, tuple[Teacher, TaskData]] = {}
-
-    def teacher(self, name: str) -> tuple[Teacher, TaskData]:
-        """The teacher of a set and the set in its tokens."""
-        if name not in self._teachers:
-            source = TEACHER_OF.get(name, name)
-            task = SETS[source].task
-            bare = load_minilm(task, ["0", "1"] if task == "text_classification" else [], seed=0)
-            data = read_set(source, self._data, bare)
-            training = TrainingSpec(
-                **TEACHER_TRAINING[source], metric=SETS[source].metric, max_length=SETS[source].max_length
-            )
-            folder = WORK / "teachers" / source
-
-            def train() -> dict[str, Value]:
-                began = time.perf_counter()
-                teacher, trained = fine_tuned_minilm(folder, data, training)
-                found = measure_quality(teacher.network.to(device()), data.dev, data, device=device())
-                return {
-                    "dev": 100 * found[SETS[source].metric],
-                    "parameters": teacher.network.num_parameters(),
-                    "wall_s": time.perf_counter() - began if trained else None,
-                }
-
-            bench.run(("teacher", source, "", "fine_tuning", 0), train)
-            teacher, _ = fine_tuned_minilm(folder, data, training)
-            ours = data if source == name else read_set(name, self._data, teacher)
-            self._teachers[name] = teacher, ours
-        return self._teachers[name]
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -69,35 +38,77 @@ def measure(options: argparse.Namespace) -> None:
     for seed in range(options.seeds):
         for part in chosen:
             for entry in PARTS[part]():
-                if options.set in (None, entry.set):
+                if options.set in (None, entry.set) and options.size in (None, entry.size):
+                    place = Place.of(entry.set, seed)
+                    bench.run(
+                        ("teacher", place.source, "", "teacher", place.seed),
+                        partial(_teacher_row, workbench, place),
+                    )
                     key = (entry.part, entry.set, entry.size, entry.variant, seed)
-                    bench.run(key, partial(_student, workbench, entry, seed))
+                    bench.run(key, partial(_student_row, workbench, place, entry, seed))
     write_tables(bench.rows, options.out.with_suffix(".md"))
 
 
-def _student(workbench: Workbench, entry: Entry, seed: int) -> dict[str, Value]:
-    teacher, data = workbench.teacher(entry.set)
+def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
+    began = time.perf_counter()
+    teacher, data = workbench.teacher(place)
+    wall_s = time.perf_counter() - began
+    row = _measured(
+        teacher.network, teacher.card, data, SETS[place.name].metric, WORK / "exports" / place.source
+    )
+    return {**row, "wall_s": wall_s}  # of reading alone, where an earlier run left it
+
+
+def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) -> dict[str, Value]:
+    teacher, data = workbench.teacher(place)
     chosen = SETS[entry.set]
-    settings = STUDENT_TRAINING[entry.set] | entry.training
-    training = TrainingSpec(**settings, metric=chosen.metric, max_length=chosen.max_length, seed=seed)
+    if entry.from_small:
+        teacher = workbench.small_model(place)
+    training = TrainingSpec(
+        **(STUDENT_TRAINING[entry.set] | entry.training),
+        metric=None if chosen.task == "translation" else chosen.metric,
+        max_length=chosen.max_length,
+        seed=seed,
+    )
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python(entry.method)
     target = None if entry.target is None else Target.model_validate(entry.target)
     began = time.perf_counter()
-    student = compress(teacher, data, spec, training, target=target)
+    teacher, data = trimmed(teacher, data, target, partial(workbench.read, place))
+    student = compress(
+        teacher,
+        data,
+        spec,
+        training,
+        target=target,
+        load_small=lambda _model_id: workbench.small_model(place).network,
+    )
     wall_s = time.perf_counter() - began
-    found = measure_quality(student.network.to(device()), data.dev, data, device=device())
+    card = plan_student(teacher.card, spec, target, head=data.head).card
     folder = WORK / "exports" / f"{entry.part}-{entry.set}-{entry.size}-{entry.variant}"
-    paths = make_exports(student.network.cpu(), ["fp32", "int8"], folder)
     return {
-        "dev": 100 * found[chosen.metric],
-        "parameters": student.network.num_parameters(),
-        "fp32_mb": paths["fp32"].stat().st_size / 1e6,
-        "int8_mb": paths["int8"].stat().st_size / 1e6,
+        **_measured(student.network, card, data, chosen.metric, folder),
         "steps": student.metrics["steps"],
         "best_step": student.metrics["best_step"],
         "seconds_per_step": student.metrics["seconds_per_step"],
         "wall_s": wall_s,
     }
+
+
+def _measured(
+    network: PreTrainedModel, card: ModelCard, data: TaskData, metric: str, folder: Path
+) -> dict[str, Value]:
+    """Quality on dev, sizes, and how long one text and 32 take in fp32 and int8."""
+    found = measure_quality(network.to(device()), data.dev, data, device=device())
+    paths = make_exports(network.cpu(), ["fp32", "int8"], folder)
+    row: dict[str, Value] = {
+        "dev": found[metric] * (1 if metric == "bleu" else 100),
+        "parameters": card.count(head=data.head).total,
+    }
+    for precision, path in paths.items():
+        row[f"{precision}_mb"] = sum(file.stat().st_size for file in files_of(path)) / 1e6
+        latency_ms = measure_latency(open_export(path, network), data.dev, pad_id=data.pad_id)
+        row |= {f"{precision}_ms_{size}": value for size, value in latency_ms.items()}
+    return row
 
 
 def main() -> int:
@@ -108,7 +119,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=list(PARTS), help="one claim")
     parser.add_argument("--set", choices=list(SETS), help="one data set")
-    return bench.main(measure, parser, selects=["only", "seeds", "set"])
+    parser.add_argument("--size", help="one size of a claim that has several")
+    return bench.main(measure, parser, selects=["only", "seeds", "set", "size", "data"])
 
 
 if __name__ == "__main__":

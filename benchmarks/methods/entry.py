@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.shapes import Shape
+from app.core.shapes import AnyShape
 
 KD: dict[str, Any] = {"temperature": 2.0, "logits_weight": 0.9}
 PATIENT: dict[str, Any] = {**KD, "patient_weight": 100.0}
@@ -27,9 +27,15 @@ class Entry:
     """What differs from the defaults of the set."""
     size: str = ""
     """Names the target where a part has several."""
+    from_small: bool = False
+    """Whether its teacher is the small pretrained encoder, with a head of its own to learn."""
 
 
-def shape_target(shape: Shape, **more: Any) -> dict[str, Any]:
+SMALL_MODEL = "mdl_" + "0" * 26
+"""The small pretrained encoder, as a gate names it."""
+
+
+def shape_target(shape: AnyShape, **more: Any) -> dict[str, Any]:
     return {"shape": shape.model_dump(exclude_none=True), **more}
 
 
@@ -39,17 +45,26 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
     "cola": {"epochs": 8, "batch_size": 32, "evaluations": 16},
     "rte": {"epochs": 8, "batch_size": 32, "evaluations": 16},
     "stsb": {"epochs": 6, "batch_size": 32, "evaluations": 12},
+    "ner4": {"epochs": 4, "batch_size": 32, "evaluations": 12, "learning_rate": 1e-4},
+    "movie_words": {"epochs": 1, "batch_size": 128, "evaluations": 4, "learning_rate": 1e-3},
+    "multi30k": {"epochs": 15, "batch_size": 128, "evaluations": 15, "learning_rate": 1e-3},
 }
-"""Of MiniLM-L6, at fine_tuning's own rate."""
+"""Of MiniLM-L6, at fine_tuning's own rate where none is said; of a translation model from scratch."""
 
 STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "sst2": {"epochs": 1, "batch_size": 64},
     "sst2_sentences": {"epochs": 5, "batch_size": 64},
+    "sst2_500": {"epochs": 3, "batch_size": 128},
     "cola": {"epochs": 8, "batch_size": 64},
     "rte": {"epochs": 8, "batch_size": 32},
     "stsb": {"epochs": 8, "batch_size": 64},
+    "ner4": {"epochs": 10, "batch_size": 64},
+    "multi30k": {"epochs": 8, "batch_size": 128, "learning_rate": 1e-3},
 }
 """Of every student on a set, whatever the method."""
 
 TEACHER_OF = {"sst2_sentences": "sst2"}
 """Sets whose teacher was trained on another one."""
+
+TRANSFER_ROWS = {"sst2_500": 60_000}
+"""Unlabelled sentences beside a set."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.core.shapes import Shape
-from benchmarks.methods.entry import KD, PATIENT, RELATIONS, Entry, shape_target
+from benchmarks.methods.entry import KD, PATIENT, RELATIONS, SMALL_MODEL, Entry, shape_target
 
 GLUE = ("sst2", "cola", "rte", "stsb")
 SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
@@ -13,6 +13,8 @@ HALF = Shape(layers=6, hidden=228, heads=12, ffn=912)
 TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
+RATE = {"learning_rate": 5e-4}
+"""Of a small pretrained model, with a gate and without one."""
 
 
 def weight_squeezing() -> Iterator[Entry]:
@@ -30,6 +32,14 @@ def weight_squeezing() -> Iterator[Entry]:
     for name in GLUE:
         for variant, method in variants.items():
             yield Entry("weight_squeezing", name, variant, method, shape_target(SMALL))
+
+
+def gated() -> Iterator[Entry]:
+    """Gated weight squeezing beats plain fine-tuning of the same small pretrained model."""
+    gate = {"name": "weight_squeezing", "gate": {"small_model": SMALL_MODEL}}
+    for name in ("sst2_sentences", "cola", "rte", "stsb"):
+        yield Entry("gated", name, "fine_tuning", {"name": "fine_tuning"}, None, RATE, from_small=True)
+        yield Entry("gated", name, "gated", gate, shape_target(SMALL), RATE)
 
 
 def weight_inherited() -> Iterator[Entry]:
@@ -67,4 +77,9 @@ def pea_kd() -> Iterator[Entry]:
             yield Entry("pea_kd", name, "pea_kd", {"name": "pea_kd"}, target, rate, size=f"k={layers}")
 
 
-PARTS = {"weight_squeezing": weight_squeezing, "weight_inherited": weight_inherited, "pea_kd": pea_kd}
+PARTS = {
+    "weight_squeezing": weight_squeezing,
+    "gated": gated,
+    "weight_inherited": weight_inherited,
+    "pea_kd": pea_kd,
+}

@@ -1,0 +1,97 @@
+"""Teachers and their data, each made when it is first needed."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from app.core.shapes import EncoderDecoderShape, Shape
+from app.core.specs import ScratchSpec, Target, TrainingSpec
+from benchmarks.methods.entry import TEACHER_OF, TEACHER_TRAINING, TRANSFER_ROWS
+from benchmarks.sets import SETS, labels_of, read_set
+from benchmarks.students import (
+    WORK,
+    compress,
+    fine_tuned_minilm,
+    first_translator,
+    load_minilm,
+    trained_translator,
+)
+from worker.contracts import TaskData, Teacher
+from worker.modeling.loading import save_network
+
+TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=256, heads=4, ffn=1024)
+TRANSLATOR_WORDS = 8000
+SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A set, and the seed that drew it where it is a sample."""
+
+    name: str
+    seed: int
+
+    @classmethod
+    def of(cls, name: str, seed: int) -> "Place":
+        """Only what is drawn depends on the seed: any other set has one teacher for all."""
+        return cls(name, seed if SETS[name].per_label is not None else 0)
+
+    @property
+    def source(self) -> str:
+        """The set that the teacher was trained on."""
+        return TEACHER_OF.get(self.name, self.name)
+
+    @property
+    def folder(self) -> Path:
+        return WORK / "teachers" / (f"{self.source}-{self.seed}" if self.seed else self.source)
+
+
+class Workbench:
+    """Every teacher that was asked for so far."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._known: dict[Place, tuple[Teacher, TaskData]] = {}
+
+    def teacher(self, place: Place) -> tuple[Teacher, TaskData]:
+        """The teacher of a set, trained if need be, and the set in its tokens."""
+        if place not in self._known:
+            self._known[place] = self._make(place)
+        return self._known[place]
+
+    def small_model(self, place: Place) -> Teacher:
+        """An encoder of 3 x 192 pretrained on masked words of other text, with a new head for a set's task."""
+        chosen, folder = SETS["movie_words"], WORK / "teachers" / "small"
+        if not (folder / "model.safetensors").exists():
+            whole = load_minilm(chosen.task, [], seed=0)
+            training = TrainingSpec(**TEACHER_TRAINING["movie_words"], max_length=chosen.max_length)
+            data = read_set("movie_words", self._data, whole)
+            small = compress(whole, data, ScratchSpec(name="scratch"), training, target=Target(shape=SMALL))
+            save_network(small.network, folder)
+        _, data = self.teacher(place)
+        return load_minilm(data.task, data.labels, seed=place.seed, folder=folder)
+
+    def read(self, place: Place, reader: Teacher) -> TaskData:
+        return read_set(
+            place.name,
+            self._data,
+            reader,
+            seed=place.seed,
+            transfer_rows=TRANSFER_ROWS.get(place.name, 0),
+        )
+
+    def _make(self, place: Place) -> tuple[Teacher, TaskData]:
+        chosen = SETS[place.source]
+        training = TrainingSpec(
+            **TEACHER_TRAINING[place.source],
+            metric=None if chosen.task == "translation" else chosen.metric,
+            max_length=chosen.max_length,
+        )
+        read = partial(read_set, place.source, self._data, seed=place.seed)
+        if chosen.task == "translation":
+            untrained = first_translator(self._data, shape=TRANSLATOR, vocabulary=TRANSLATOR_WORDS)
+            teacher = trained_translator(place.folder, untrained, read(untrained), training)
+        else:
+            bare = load_minilm(chosen.task, labels_of(chosen, self._data), seed=0)
+            teacher, _ = fine_tuned_minilm(place.folder, read(bare), training)
+        return teacher, self.read(place, teacher)
