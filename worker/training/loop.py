@@ -38,7 +38,9 @@ class Phase:
     evaluate: Callable[[nn.Module], float] | None = None
     """What it keeps its best step by, higher is better; None: quality on dev. A phase with a measure of its
     own leaves its best step to the next one, and no step before the end of the last such phase can be the
-    student."""
+    student; that end can."""
+    warmup_share: float = 1.0
+    """How much of the training's warm-up ratio it takes."""
     patience: int | None = None
     """It ends after so many evaluations in a row without a new best step, which it goes back to; None: it
     runs all its steps and leaves the last."""
@@ -174,9 +176,7 @@ class _Training:
         if resumed is not None:
             _restore(resumed, weights, optimizer)
         else:
-            progress.stale_evaluations = 0
-            if phase.evaluate is not None:
-                progress.forget()
+            self._enter(phase)
         for rows in _row_stream(lesson.split, context.training, first_step=progress.step, last_step=end):
             context.check_cancelled()
             began = time.perf_counter()
@@ -208,15 +208,22 @@ class _Training:
             seconds_per_step=durations[len(durations) // 2] if durations else math.nan,
         )
 
+    def _enter(self, phase: Phase) -> None:
+        progress = self.progress
+        if phase.evaluate is not None:
+            progress.forget()
+        elif progress.step > 0 and progress.best is None:
+            # What a phase with a measure of its own has made may be better than all that comes of it.
+            progress.consider(self._network, self._evaluate(self._network))
+        progress.stale_evaluations = 0
+
     def _look(self, phase: Phase, loss: Tensor, *, weights: Weights, end: int) -> None:
         """Report and evaluate where it is time to."""
         progress, context = self.progress, self._context
         if progress.step % _REPORT_EVERY == 0 or progress.step == self._total_steps:
             loss_now = _finite(loss, progress.step)
             context.report(phase.name, progress.step, self._total_steps, loss=loss_now)
-        if progress.step not in self._evaluation_steps and not (
-            progress.step == end and phase.goes_back
-        ):
+        if progress.step not in self._evaluation_steps and not (progress.step == end and phase.goes_back):
             return
         weights.fold()
         evaluate, name = (
@@ -229,7 +236,7 @@ class _Training:
         context.report(phase.name, progress.step, self._total_steps, **values)
 
     def _rate(self, phase: Phase, step: int) -> float:
-        ratio = self._context.training.warmup_ratio
+        ratio = phase.warmup_share * self._context.training.warmup_ratio
         return warmup_then_linear_decay(step, total_steps=phase.steps, warmup_ratio=ratio)
 
     def _step(

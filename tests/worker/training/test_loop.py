@@ -92,7 +92,7 @@ class TestPhases:
         assert seen == [(8, 7), (8, 7)]
 
     def test_what_a_phase_measures_by_itself_never_chooses_the_student(self, network, tmp_path):
-        own, common, seen = iter([9.0, 7.0]), iter([0.1]), []
+        own, common, seen = iter([9.0, 7.0]), iter([0.05, 0.1]), []
 
         def measure(values):
             def evaluate(candidate):
@@ -109,7 +109,19 @@ class TestPhases:
         )
         assert torch.equal(starts[0], seen[0])  # the first phase's best step, not its last
         assert (result.best_quality, result.best_step) == (0.1, 12)
-        assert torch.equal(flat(network), seen[2])
+        assert torch.equal(flat(network), seen[3])
+
+    def test_what_such_a_phase_leaves_may_be_the_best(self, network, tmp_path):
+        first, seen = phase(network, 8, evaluate=lambda _: 0.0), []
+
+        def evaluate(candidate):
+            seen.append(flat(candidate))
+            return -len(seen)
+
+        result = run_phases(network, MemoryContext(tmp_path), [first, phase(network, 4)], evaluate=evaluate)
+        assert result.best_step == 8
+        assert len(seen) == 2
+        assert torch.equal(flat(network), seen[0])
 
     def test_patience_ends_a_phase_and_goes_back(self, network, tmp_path):
         qualities, seen, starts = iter([0.5, 0.4, 0.4, 0.6]), [], []

@@ -1,5 +1,6 @@
 """What is taught in each stage: on which rows, and by which loss."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -34,10 +35,11 @@ class Lessons:
         self.labels = labels_lesson(data, context)
         self.everything = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
         state = teacher_state(teacher, data, spec)
-        self._states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
-        # After the states, whose pass leaves the logits in the cache.
-        self._states_t = self._states(self.everything)
-        self._logits_t = cached_logits(teacher, self.everything, pad_id=data.pad_id, context=context)
+        states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
+        logits = partial(cached_logits, teacher, pad_id=data.pad_id, context=context)
+        # States first: their pass leaves the logits in the cache.
+        self._states_t, self._dev_states_t = states(self.everything), states(data.dev)
+        self._logits_t, self._dev_logits_t = logits(self.everything), logits(data.dev)
 
     def of(self, stage: Stage) -> Lesson:
         """The first two are taught on all texts, as if none had a label."""
@@ -49,6 +51,17 @@ class Lessons:
             case "labels":
                 return self.labels
 
+    def measure_of(self, stage: Stage) -> Callable[[nn.Module], float] | None:
+        """How near a student is to the teacher on dev, 0 is best; None: the task's metric tells."""
+        match stage:
+            case "representation":
+                loss: Objective = StatesLoss(self._dev_states_t, self._spec.representation_loss)
+            case "logits":
+                loss = AnswerLoss(self._dev_logits_t, self._spec.soft_targets)
+            case "labels":
+                return None
+        return lambda network: -self._dev_loss(network, loss)
+
     def joint(self) -> Lesson:
         """All at once, the labelled rows so often that the labels are heard."""
         origin = _with_labelled_repeated(len(self._data.train), len(self.everything))
@@ -59,18 +72,16 @@ class Lessons:
         ]
         return Lesson(subset(self.everything, origin), Sum(objectives))
 
-    def representation_quality(self, network: nn.Module) -> float:
-        """How near the student's projections are to the teacher's states on dev; 0 is best."""
+    @torch.inference_mode()
+    def _dev_loss(self, network: nn.Module, loss: Objective) -> float:
         dev, device = self._data.dev, self._context.device
-        loss = StatesLoss(self._states(dev), self._spec.representation_loss)
         network.eval()
         total = 0.0
-        with torch.inference_mode():
-            for rows in ordered_rows(dev.lengths, batch_size=_BATCH_SIZE):
-                batch = collate(dev, rows, pad_id=self._data.pad_id, device=device)
-                total += float(loss(network, batch)) * len(rows)
+        for rows in ordered_rows(dev.lengths, batch_size=_BATCH_SIZE):
+            batch = collate(dev, rows, pad_id=self._data.pad_id, device=device)
+            total += float(loss(network, batch)) * len(rows)
         network.train()
-        return -total / len(dev)
+        return total / len(dev)
 
 
 def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:

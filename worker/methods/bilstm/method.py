@@ -58,6 +58,6 @@ def stage_phase(stage: SubStage, network: BiLstm, lessons: Lessons, context: Run
         stage.steps,
         lambda: DenseWeights(network, rates, parts=parts),
         lesson=lessons.of(stage.stage),
-        evaluate=lessons.representation_quality if stage.stage == "representation" else None,
+        evaluate=lessons.measure_of(stage.stage),
         patience=_PATIENCE,
     )
