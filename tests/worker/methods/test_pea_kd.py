@@ -1,0 +1,68 @@
+import numpy as np
+import torch
+
+from app.core.planning.families import student_card
+from app.core.specs import PeaKdSpec
+from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
+from worker import methods
+from worker.methods.pea_kd.predictions import Thresholds, judge
+from worker.training.initialisation import first_layers_network
+
+LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.05, 0.95], [0.8, 0.2]], dtype=np.float32))
+LABELS = np.array([0, 0, 1, 0, 1])
+# Right with 0.9, 0.6, 0.7; wrong with 0.95, 0.8.
+
+
+def pea_context(folder, spec, **options):
+    shape = TEACHER_SHAPE.model_copy(update={"layers": 2})
+    card = student_card(encoder_card(shape=TEACHER_SHAPE), spec, shape)
+    return MemoryContext(folder, card=card, **options)
+
+
+class TestPredictions:
+    def test_thresholds_are_the_median_confidences(self):
+        found = Thresholds.medians(LOGITS, LABELS)
+        assert np.isclose(found.right, 0.7)
+        assert np.isclose(found.wrong, 0.875)
+
+    def test_four_classes(self):
+        # 0.7 is not above its own median.
+        assert judge(LOGITS, LABELS, Thresholds(right=0.7 + 1e-6, wrong=0.875)).tolist() == [0, 1, 1, 2, 3]
+
+    def test_a_teacher_without_mistakes_has_one_threshold(self):
+        right = LOGITS.argmax(1)
+        found = Thresholds.medians(LOGITS, right)
+        assert found.right == found.wrong
+        assert set(judge(LOGITS, right, found)) == {0, 1}
+
+
+def test_starts_as_the_teachers_first_layers(tmp_path):
+    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=16, dev=8)
+    network = first_layers_network(
+        teacher, data, pea_context(tmp_path, PeaKdSpec(name="pea_kd", sharing="paired"))
+    )
+    ours, theirs = network.bert.encoder.layer, teacher.network.bert.encoder.layer
+    assert len(ours) == 4
+    for run, source in enumerate([0, 0, 1, 1]):
+        for mine, other in zip(ours[run].parameters(), theirs[source].parameters(), strict=True):
+            assert torch.equal(mine, other)
+    assert torch.equal(network.bert.pooler.dense.weight, teacher.network.bert.pooler.dense.weight)
+
+
+def test_pretraining_keeps_the_encoder_and_not_the_head(teacher, data, tmp_path):
+    spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0.5)
+    context = pea_context(tmp_path, spec, epochs=4)
+    student = methods.load("pea_kd").compress(teacher, data, spec, context)
+    stages = [report[0] for report in context.reports if report[3]]
+    assert stages == sorted(stages, key=["pretraining", "distillation"].index)
+    judged = [r[3]["phase_quality"] for r in context.reports if "phase_quality" in r[3]]
+    assert judged[-1] > judged[0]  # minus the loss on dev
+    assert student.network.classifier.out_features == len(data.labels)
+    assert student.metrics["best_step"] > 16
+
+
+def test_without_pretraining_there_is_one_stage(teacher, data, tmp_path):
+    spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0)
+    context = pea_context(tmp_path, spec, epochs=0.25)
+    methods.load("pea_kd").compress(teacher, data, spec, context)
+    assert {report[0] for report in context.reports if report[3]} == {"distillation"}
