@@ -14,6 +14,7 @@ PLUGINS = {
     "pea_kd": "worker.methods.pea_kd",
     "weight_squeezing": "worker.methods.weight_squeezing",
     "weight_inherited": "worker.methods.weight_inherited",
+    "weight_distillation": "worker.methods.weight_distillation",
     "bilstm": "worker.methods.bilstm",
 }
 

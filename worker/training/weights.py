@@ -6,6 +6,7 @@ generator. So a map costs the same at every batch size, the forward pass is the 
 a trained map is doing nothing: the network already holds the folded weights.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,13 +51,18 @@ class DenseWeights:
     """Trains the network's own parameters."""
 
     def __init__(self, network: nn.Module, rates: Rates, *, parts: Sequence[nn.Module] | None = None) -> None:
-        """Begin training a network, or only some parts of it; the others are frozen until ``release``."""
+        """Begin training a network, or only some parts of it; the others are frozen until ``release``.
+
+        What its family fixes for good, as Marian its sines, is never trained.
+        """
         self._network = network
         self._rates = rates
-        self._trained = list((network if parts is None else nn.ModuleList(parts)).parameters())
-        network.requires_grad_(parts is None)
-        for parameter in self._trained:
-            parameter.requires_grad_()
+        chosen = set((network if parts is None else nn.ModuleList(parts)).parameters())
+        own = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._trained = [parameter for parameter in own if parameter in chosen]
+        self._frozen = [parameter for parameter in own if parameter not in chosen]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
 
     def groups(self) -> list[dict[str, Any]]:
         return dense_groups(self._trained, self._rates)
@@ -71,7 +77,8 @@ class DenseWeights:
         pass
 
     def release(self) -> None:
-        self._network.requires_grad_()
+        for parameter in self._frozen:
+            parameter.requires_grad_()
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self._network.state_dict(keep_vars=True))
@@ -127,7 +134,10 @@ class GeneratedWeights:
 
     def groups(self) -> list[dict[str, Any]]:
         generated = self._matrices.keys() | self._tables.keys()
-        maps = {p: ratio for generator in self._all() for p, ratio in generator.rate_ratios()}
+        maps: dict[nn.Parameter, float] = {}
+        for generator in self._all():
+            for parameter, ratio in generator.rate_ratios():  # what many share goes by the most careful
+                maps[parameter] = min(ratio, maps.get(parameter, math.inf))
         dense = [p for name, p in self._parameters.items() if name not in generated]
         dense += [p for p in self._generators.parameters() if p not in maps]
         rate = self._rates.learning_rate

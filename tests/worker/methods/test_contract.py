@@ -43,6 +43,7 @@ SETTINGS = {
     "pea_kd": {"pretraining_ratio": 0.375},
     "weight_squeezing": {"distillation": {"hidden_weight": 0.5}, "dense_ratio": 0.5},
     "bilstm": {},
+    "weight_distillation": {"distillation": {"hidden_weight": 0.5}},
     "weight_inherited": {"distillation": {}, "prune_ratio": 0.4, "dense_ratio": 0.25, "strategy": "head"},
 }
 SHAPES = {
