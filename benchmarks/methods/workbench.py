@@ -60,7 +60,7 @@ class Workbench:
         return self._known[place]
 
     def small_model(self, place: Place) -> Teacher:
-        """An encoder of 3 x 192 pretrained on masked words of other text, with a new head for a set's task."""
+        """An encoder of 3 x 192 pretrained on masked words, with a new head for a set's task."""
         chosen, folder = SETS["movie_words"], WORK / "teachers" / "small"
         if not (folder / "model.safetensors").exists():
             whole = load_minilm(chosen.task, [], seed=0)
