@@ -17,6 +17,7 @@ from app.core.specs import (
     METHOD_CARDS,
     BiLstmSpec,
     DistillationSpec,
+    DistillationTerms,
     FineTuningSpec,
     LowRankSpec,
     MethodSpec,
@@ -178,6 +179,25 @@ def _require_rank(teacher: Shape, shape: Shape) -> None:
             f"not {shape.rank or 'none'}.",
             pointer=f"{_SHAPE}/rank",
         )
+
+
+def require_relations(teacher: ModelCard, method: MethodSpec, student: ModelCard) -> None:
+    """Refuse relation heads that a width cannot be cut into.
+
+    Raises:
+        InvalidRequest: the teacher's width or the student's is no multiple of them.
+    """
+    terms = getattr(method, "distillation", None)
+    if not isinstance(terms, DistillationTerms) or not terms.relation_weight or terms.relation_heads is None:
+        return
+    for whose, card in (("teacher", teacher), ("student", student)):
+        if isinstance(card, EncoderCard) and card.shape.hidden % terms.relation_heads:
+            raise InvalidRequest(
+                "heads_do_not_divide",
+                f"The {whose}'s hidden ({card.shape.hidden}) must be a multiple of relation_heads "
+                f"({terms.relation_heads}). Leave relation_heads out to take as many as fit both.",
+                pointer="#/method/distillation/relation_heads",
+            )
 
 
 def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:

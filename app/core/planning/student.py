@@ -12,6 +12,7 @@ from app.core.planning.families import LatencyOf, family, student_card
 from app.core.planning.fitting import (
     require_embedding,
     require_fitting,
+    require_relations,
     require_teacher,
     with_embedding,
 )
@@ -108,6 +109,7 @@ def plan_student(
     require_teacher(teacher, method)
     require_embedding(teacher.shape, method, target)
     card, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
+    require_relations(teacher, method, card)
     allowed = _allowed(target, whole)
 
     def fitting(member: str, value: int) -> ModelCard | None:

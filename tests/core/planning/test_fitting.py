@@ -177,3 +177,19 @@ class TestTeacher:
         spec = method("distillation", initialisation="weight_copy")
         with pytest.raises(InvalidRequest, match="rank 32"):
             require_teacher(TEACHERS["rank 32"], spec)
+
+
+@pytest.mark.parametrize(("heads", "whose"), [(48, None), (24, None), (7, "teacher"), (128, "student")])
+def test_relation_heads_divide_both_widths(heads, whose):
+    """384 and 192 wide; without a weight they are not looked at."""
+    spec = method("distillation", distillation={"relation_weight": 1, "relation_heads": heads})
+    unused = method("distillation", distillation={"relation_heads": heads})
+    target = Target(shape=Shape(**SMALL))
+    plan_student(MINILM, unused, target, head=CLASSES)
+    if whose is None:
+        plan_student(MINILM, spec, target, head=CLASSES)
+        return
+    with pytest.raises(InvalidRequest, match=f"The {whose}'s hidden") as caught:
+        plan_student(MINILM, spec, target, head=CLASSES)
+    assert caught.value.code == "heads_do_not_divide"
+    assert caught.value.pointer == "#/method/distillation/relation_heads"

@@ -14,7 +14,7 @@ class DistillationTerms(Spec):
     """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
     Of translation, where a teacher is learnt from through its translations, only ``logits_weight`` counts:
-    above 0 they are added to the data.
+    above 0 they are added to the data, at 1 they replace it.
     """
 
     temperature: float = Field(default=2.0, gt=0, le=100, description="Softens both distributions.")
@@ -32,8 +32,9 @@ class DistillationTerms(Spec):
         default=0.0,
         ge=0,
         le=10_000,
-        description="Weight of the squared distance between normalised first-token states of matched layers "
-        "(patient distillation, Sun et al., 2019).",
+        description="Weight of the squared distance between normalised first-token states of matched "
+        "layers, all of the student's but its last (patient distillation, Sun et al., 2019); a wider "
+        "teacher's are mapped to their principal directions.",
     )
     patient_layers: Literal["skip", "last"] = Field(
         default="skip", description="Which teacher layers: evenly spaced ones, or the last ones."
@@ -46,7 +47,10 @@ class DistillationTerms(Spec):
         "layers (MiniLMv2, Wang et al., 2021).",
     )
     relation_heads: int | None = Field(
-        default=None, ge=1, le=256, description="Of the relations; default: the teacher's heads."
+        default=None,
+        ge=1,
+        le=256,
+        description="Of the relations; default: as many as divide both widths, up to the teacher's heads.",
     )
 
 
