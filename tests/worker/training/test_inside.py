@@ -103,7 +103,7 @@ class TestInside:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         assert losses[-1] < 0.9 * losses[0]
 
 
@@ -116,7 +116,7 @@ def test_each_term_counts(tmp_path):
 
     def loss(**terms):
         found = lesson_of(DistillationTerms(logits_weight=1.0, **terms), teacher, data, context)
-        return float(found.objective(network, batch))
+        return found.objective(network, batch).item()
 
     plain = loss()
     each = [loss(**{name: INSIDE[name]}) - plain for name in INSIDE if name != "logits_weight"]
