@@ -109,7 +109,7 @@ def train(
     Args:
         network: what is trained, on the context's device.
         split: the rows to train on, in phases without a lesson of their own.
-        phases: one after another; their steps add up to the whole. The last has no measure of its own.
+        phases: one after another; their steps add up to the whole.
         objective: the loss of a batch, likewise.
         evaluate: quality on dev, higher is better.
         pad_id: fills up batches.
@@ -137,8 +137,7 @@ def train(
         if training.progress.step < end:
             training.run(phase, end=end, resumed=resumed)
             resumed = None
-    training.progress.go_back(network)
-    network.eval()
+    training.finish()
     return training.result()
 
 
@@ -198,6 +197,13 @@ class _Training:
             progress.go_back(network)
         if phase.evaluate is not None:
             progress.forget()
+
+    def finish(self) -> None:
+        """Leave the network with its best weights."""
+        if self.progress.best is None:  # the last phase had a measure of its own
+            self.progress.consider(self._network, self._evaluate(self._network))
+        self.progress.go_back(self._network)
+        self._network.eval()
 
     def result(self) -> TrainingResult:
         durations = sorted(self._durations)
