@@ -1,4 +1,5 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def train(network, weights, data, *, steps):
 
 
 class CompactedInGraph(nn.Module):
-    """R (W (L x) + c) with masks on R's rows and L's columns: the paper's layer, as large as the teacher's."""
+    """R (W (L x) + c) with masks on R's rows and L's columns: the paper's layer, of the teacher's size."""
 
     def __init__(self, layer, rows, columns):
         super().__init__()
@@ -75,6 +76,15 @@ class CompactedInGraph(nn.Module):
     def forward(self, values):
         values = (values * self.columns) @ self.layer.columns.T @ self.layer.weight.T + self.layer.bias
         return values if self.rows is None else (values @ self.layer.rows.T) * self.rows
+
+
+class CompactedTable(nn.Module):
+    def __init__(self, table, compactor, columns):
+        super().__init__()
+        self.table, self.compactor, self.columns = table, compactor, columns
+
+    def forward(self, ids):
+        return (self.table[ids] @ self.compactor) * self.columns
 
 
 class MaskedNorm(nn.Module):
@@ -184,19 +194,11 @@ class TestNarrowingNetwork:
         weights.pull_back()
 
         naive = teacher_sized(teacher, weights)
-        names = ANATOMIES["bert"].embeddings
         kept = weights.index_groups["residual"].kept.float()
-        hooks = [
-            naive.get_submodule(name).register_forward_hook(
-                lambda module, args, _out, table=teacher.network.get_submodule(name).weight.detach(): (
-                    (table[args[0]] @ weights.words) * kept
-                )
-            )
-            for name in names
-        ]
+        for name in ANATOMIES["bert"].embeddings:
+            table = teacher.network.get_submodule(name).weight.detach()
+            naive.set_submodule(name, CompactedTable(table, weights.words, kept))
         expected = torch.autograd.grad(objective_of(data)(naive, batch), trained)
-        for hook in hooks:
-            hook.remove()
         for parameter, gradient in zip(trained, expected, strict=True):
             # Products pull gradients back in bf16 where the machine has it, which keeps eight bits.
             assert (parameter.grad - gradient).norm() <= 0.02 * gradient.norm() + 1e-7
@@ -252,15 +254,17 @@ class TestSchedule:
         intervals = [schedule.interval(step) for step in range(steps + 2)]
         assert intervals[0] == 0
         assert intervals[-2:] == [schedule.last, schedule.last]
-        assert all(after - before in (0, 1) for before, after in zip(intervals, intervals[1:], strict=False))
+        assert all(after - before in (0, 1) for before, after in pairwise(intervals))
         shares = [schedule.share(interval) for interval in range(schedule.last + 1)]
         assert shares[-1] == 1
-        assert all(abs((b - a) - (c - b)) < 1e-9 for a, b, c in zip(shares, shares[1:], shares[2:-1], strict=False))
+        assert all(
+            abs((b - a) - (c - b)) < 1e-9 for a, b, c in zip(shares, shares[1:], shares[2:-1], strict=False)
+        )
 
     def test_level_falls_by_one_factor_to_nearly_nothing_in_every_interval(self):
         schedule = Schedule(50, 4)
         levels = [schedule.level(step) for step in range(10)]
-        assert all(abs(b / a - levels[0]) < 1e-9 for a, b in zip(levels, levels[1:], strict=False))
+        assert all(abs(b / a - levels[0]) < 1e-9 for a, b in pairwise(levels))
         assert abs(levels[-1] - LAST_LEVEL) < 1e-9
         assert [schedule.level(step) for step in range(40, 50)] == levels
 
@@ -306,8 +310,8 @@ class TestCompactedLinear:
         rows = Presence(torch.tensor([0, 3]), torch.tensor([1.0, 0.5]))
         columns = Presence(torch.tensor([1, 2, 5]), torch.tensor([1.0, 1.0, 0.25]))
         weight, bias = layer(rows, columns)
-        left = torch.diag(torch.tensor([1.0, 0.5])) @ layer.rows[[0, 3]]
-        right = layer.columns[:, [1, 2, 5]] @ torch.diag(torch.tensor([1.0, 1.0, 0.25]))
+        left = torch.tensor([[1.0], [0.5]]) * layer.rows[[0, 3]]
+        right = layer.columns[:, [1, 2, 5]] * torch.tensor([1.0, 1.0, 0.25])
         assert torch.allclose(weight, left @ layer.weight @ right, atol=1e-5)
         assert torch.allclose(bias, left @ layer.bias, atol=1e-5)
 

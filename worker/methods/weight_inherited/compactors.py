@@ -1,6 +1,6 @@
 """The compactors of WID: W' = R W L and c' = R c, with R and L square and at first the identity.
 
-Shapes: W (n, m), c (n,), R (n, n), L (m, m); of n and m a and b indices are still there, so that W' is (a, b).
+Shapes: W (n, m), c (n,), R (n, n), L (m, m); of n and m there are still a and b, so that W' is (a, b).
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,14 @@ class Presence:
     levels: Tensor
     """(a,): 1 of one that stays, below 1 of one that is being given up."""
 
-    def rows_of(self, values: Tensor) -> Tensor:
-        """What is there of the rows of some values, (n, ...) -> (a, ...); what is being given up does not learn."""
-        rows = values[self.indices]
+    def take(self, rows: Tensor) -> Tensor:
+        """The rows that are still there, (n, ...) -> (a, ...), whole."""
+        return rows if len(self.indices) == len(rows) else rows[self.indices]
+
+    def fade(self, values: Tensor) -> Tensor:
+        """Values (a, ...), each by how much of it is there; what is being given up does not learn."""
         levels = self.levels.view(-1, *[1] * (values.ndim - 1))
-        return torch.where(levels == 1, rows, levels * rows.detach())
+        return torch.where(levels == 1, values, (levels * values).detach())
 
 
 class CompactedLinear(nn.Module):
@@ -47,15 +50,16 @@ class CompactedLinear(nn.Module):
 
     def forward(self, rows: Presence | None, columns: Presence) -> tuple[Tensor, Tensor]:
         """W' (a, b) and c' (a,), of what is there; ``rows`` where there is an R."""
-        right = columns.rows_of(self.columns.T).T  # (m, b)
+        right = columns.take(self.columns.T).T  # (m, b)
         if self.rows is None or rows is None:
-            return product(self.weight, right), self.bias
-        left = rows.rows_of(self.rows)  # (a, n)
-        bias = left @ self.bias
+            return columns.fade(product(self.weight, right).T).T, self.bias
+        left = rows.take(self.rows)  # (a, n)
         (a, n), (m, b) = left.shape, right.shape
         if a * n * m + a * m * b <= n * m * b + a * n * b:
-            return product(product(left, self.weight), right), bias
-        return product(left, product(self.weight, right)), bias
+            weight = product(product(left, self.weight), right)
+        else:
+            weight = product(left, product(self.weight, right))
+        return columns.fade(rows.fade(weight).T).T, rows.fade(left @ self.bias)
 
     @torch.no_grad()
     def reaches(self) -> list[tuple[nn.Parameter, float]]:

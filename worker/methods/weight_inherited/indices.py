@@ -14,11 +14,12 @@ LAST_LEVEL = 1e-3
 
 @dataclass(frozen=True)
 class Schedule:
-    """Indices are given up in ``selections`` portions, each over an interval; in the first interval none is."""
+    """Indices are given up in portions, each over an interval; in the first interval none is."""
 
     steps: int
     """At this one the network has its planned size."""
     selections: int
+    """Portions, at most; no more than there are steps for."""
 
     @property
     def last(self) -> int:

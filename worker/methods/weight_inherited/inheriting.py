@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from app.core.shapes import EncoderCard, Shape
 from app.core.tasks import Head
 from worker.data import Batch
-from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
+from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
 from worker.modeling.anatomy import embedding, linear, norm
@@ -214,7 +214,8 @@ class InheritedWeights:
             scale = temperature if self.wiring.is_query(name) else 1.0
             made[f"{name}.weight"], made[f"{name}.bias"] = scale * weight, scale * bias
         for name, vector in self.vectors.items():
-            made[name] = vector if name in self._own else self._presence[RESIDUAL].rows_of(vector)
+            residual = self._presence[RESIDUAL]
+            made[name] = vector if name in self._own else residual.fade(residual.take(vector))
         return made
 
     def _write(self) -> None:
@@ -239,7 +240,8 @@ class InheritedWeights:
                 written.copy_(table @ columns)
 
     def _words_columns(self) -> Tensor:
-        return self._presence[RESIDUAL].rows_of(self.words.T).T  # (D, d)
+        residual = self._presence[RESIDUAL]
+        return residual.fade(residual.take(self.words.T)).T  # (D, d)
 
     @torch.no_grad()
     def _score(self) -> None:
@@ -250,7 +252,8 @@ class InheritedWeights:
         def effects(name: str) -> Tensor:
             parameter = self.network.get_parameter(name)
             assert parameter.grad is not None
-            return parameter * parameter.grad
+            effect: Tensor = parameter * parameter.grad
+            return effect
 
         for name, group in self.index_groups.items():
             if name == RESIDUAL:

@@ -1,7 +1,7 @@
 """The driver of weight-inherited distillation."""
 
-from app.core.shapes import EncoderCard, Shape
-from app.core.specs import WeightInheritedSpec
+from app.core.shapes import EncoderCard
+from app.core.specs import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
@@ -20,23 +20,25 @@ class WeightInherited:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: WeightInheritedSpec, context: RunContext
     ) -> Student:
-        assert isinstance(teacher.card, EncoderCard)
-        assert isinstance(context.shape, Shape)
+        card, planned = teacher.card, context.card
+        assert isinstance(card, EncoderCard)
+        assert isinstance(planned, EncoderCard)
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        lesson = lesson_of(_width_free(spec.distillation), teacher, data, context)
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
         dense_steps = round(steps * spec.dense_ratio)
-        prune_steps = max(1, min(round(steps * spec.prune_ratio), steps - dense_steps))
+        inheriting_steps = steps - dense_steps
+        prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
 
         def inherited() -> InheritedWeights:
             weights = InheritedWeights(
                 network,
                 teacher.network,
-                teacher.card,
+                card,
                 data.head,
-                target=context.shape,
+                target=planned.shape,
                 whole_heads=spec.strategy == "head",
                 schedule=Schedule(prune_steps, _SELECTIONS),
                 rates=CompactionRates(
@@ -46,10 +48,25 @@ class WeightInherited:
                 ),
             )
             if spec.rotation == "pca":
-                rotate(weights, teacher.network, calibration_batches(data, device=context.device))
+                batches = calibration_batches(data, device=context.device)
+                rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
             return weights
 
-        phases = [Phase("inheriting", steps - dense_steps, inherited, open_steps=prune_steps)]
+        phases = [Phase("inheriting", inheriting_steps, inherited, open_steps=prune_steps)]
         if dense_steps:
-            phases.append(Phase("dense", dense_steps, lambda: DenseWeights(network, rates)))
+            phases.append(
+                Phase(
+                    "dense",
+                    dense_steps,
+                    lambda: DenseWeights(network, rates),
+                    lesson=lesson_of(spec.distillation, teacher, data, context),
+                )
+            )
         return train_student(network, data, phases=phases, lesson=lesson, context=context)
+
+
+def _width_free(terms: DistillationTerms | None) -> DistillationTerms | None:
+    """The terms on predictions: those on the inside of a network are for one whose width stays."""
+    if terms is None:
+        return None
+    return terms.model_copy(update={"hidden_weight": 0.0, "patient_weight": 0.0, "relation_weight": 0.0})

@@ -1,15 +1,14 @@
 """Where compactors may start instead of at the identity: on the principal directions of the residual stream.
 
-The teacher's stream is turned so that its variance lies in as few dimensions as it can, those that go first
-being those that say least. What reads the stream turns it back: the regression of what the teacher reads there
-on what lies there now. That is exact but for the sum before a layer norm, whose gains are of the old
-dimensions, so that the network at step 0 is nearly the teacher. The idea is that of SliceGPT (Ashkboos et al.,
-2024), which has no such gains.
+The teacher's stream is turned so that as few dimensions as can be hold its variance; those that say least are
+the ones to give up. What reads the stream turns it back: the regression of what the teacher reads there on
+what lies there now. That is exact but for the sum before a layer norm, whose gains are of the old dimensions,
+so that the network at step 0 is nearly the teacher. The idea is that of SliceGPT (Ashkboos et al., 2024).
 
 Shapes: K tokens, D the teacher's width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +22,20 @@ _RIDGE = 1e-4
 
 
 @torch.no_grad()
-def rotate(weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs]) -> None:
-    """Start fresh compactors from the principal directions of a teacher's stream.
+def rotate(
+    weights: InheritedWeights,
+    teacher: nn.Module,
+    batches: Sequence[Inputs],
+    *,
+    on_norm: Callable[[str], None] = lambda _name: None,
+) -> None:
+    """Start compactors, biases and norms from the principal directions of a teacher's stream.
 
     Args:
-        weights: not trained yet; its compactors, biases and norms are set.
+        weights: at the identity; set in place.
         teacher: whose stream it is.
         batches: text on which directions, norms and readers are fitted.
+        on_norm: told of each norm that is about to be fitted; may raise to stop.
     """
     norms = weights.wiring.norms
     targets = record(teacher, batches, after=norms)
@@ -40,11 +46,12 @@ def rotate(weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inpu
         if ends.rows == RESIDUAL and writer is not None:
             writer.copy_(turn)
     for name in norms:
+        on_norm(name)
         _fit(weights, name, targets[f"{name} >"], turn, batches)
 
 
 def _directions(streams: Sequence[Tensor]) -> Tensor:
-    """The rows are principal directions of all streams, each weighing alike."""
+    """The rows are the principal directions of all streams, each weighing alike."""
     centred = []
     for stream in streams:
         values = stream - stream.mean(1, keepdim=True)
@@ -57,17 +64,15 @@ def _directions(streams: Sequence[Tensor]) -> Tensor:
 def _fit(
     weights: InheritedWeights, name: str, target: Tensor, turn: Tensor, batches: Sequence[Inputs]
 ) -> None:
-    """Fit a norm to the turned stream, and whatever reads it to the teacher's."""
+    """Fit a norm to the turned stream, (K, D), and what reads it to the teacher's."""
     weights.fold()
-    network = weights.network
-    module = network.get_submodule(name)
+    module = weights.network.get_submodule(name)
     assert isinstance(module, nn.LayerNorm)
-    inputs = record(network, batches, before=[name])[f"> {name}"]
+    inputs = record(weights.network, batches, before=[name])[f"> {name}"]
     gain, shift = fit_norm(inputs, target @ turn.T, eps=module.eps)
     weights.vectors[f"{name}.weight"].copy_(gain)
     weights.vectors[f"{name}.bias"].copy_(shift)
-    spread = (inputs.var(1, unbiased=False, keepdim=True) + module.eps).sqrt()
-    stream = (inputs - inputs.mean(1, keepdim=True)) / spread * gain + shift
+    stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, module.eps)
     read, offset = ridge_regression(stream, target, ridge=_RIDGE)
     for reader in weights.wiring.readers_after(name):
         layer = weights.linears[reader]

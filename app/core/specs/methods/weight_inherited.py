@@ -1,12 +1,12 @@
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from app.core.specs.card import ENCODER_TASKS, MethodCard
-from app.core.specs.methods.terms import DensePhase, DistillationTerms
+from app.core.specs.card import ENCODER_TASKS, MethodCard, Spec
+from app.core.specs.methods.terms import DistillationTerms
 
 
-class WeightInheritedSpec(DensePhase):
+class WeightInheritedSpec(Spec):
     """Trains compactors beside the teacher's matrices, prunes them and merges what is left (WID)."""
 
     name: Literal["weight_inherited"]
@@ -15,21 +15,45 @@ class WeightInheritedSpec(DensePhase):
     )
     rotation: Literal["none", "pca"] = Field(
         default="none",
-        description="Where compactors start: at the identity, where the network is the teacher; or at the principal "
-        "directions of its residual stream, of which the least are given up first.",
+        description="Where compactors start: at the identity, where the network is the teacher; or at the "
+        "principal directions of its residual stream.",
     )
     prune_ratio: float = Field(
         default=0.5, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
     )
     compactor_rate_ratio: float = Field(
-        default=1.0, gt=0, le=100, description="Learning rate of compactors, as a share of the training's."
+        default=1.0,
+        gt=0,
+        le=100,
+        description="How fast compactors move the merged weights, as a share of the learning rate.",
     )
     inherited_rate_ratio: float = Field(
         default=0.02, ge=0, le=10, description="Learning rate of the teacher's weights, as a share of it."
     )
-    distillation: DistillationTerms | None = Field(
-        default=None, description="Terms from the teacher's predictions; absent, as in the paper: none."
+    dense_ratio: float = Field(
+        default=0.5, ge=0, lt=1, description="Share of the steps spent on the merged weights afterwards."
     )
+    distillation: DistillationTerms | None = Field(
+        default=None,
+        description="Terms from the teacher; absent, as in the paper: none. Those on hidden states, first "
+        "tokens and relations are for a network whose width stays, and count in the dense phase.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "WeightInheritedSpec":
+        if self.prune_ratio + self.dense_ratio > 1:
+            raise ValueError(
+                f"prune_ratio ({self.prune_ratio}) and dense_ratio ({self.dense_ratio}) are shares of the "
+                "same steps: together they are at most 1"
+            )
+        terms = self.distillation
+        inside = terms and (terms.hidden_weight or terms.patient_weight or terms.relation_weight)
+        if inside and self.dense_ratio == 0:
+            raise ValueError(
+                "hidden_weight, patient_weight and relation_weight count in the dense phase alone: "
+                "give dense_ratio a share"
+            )
+        return self
 
 
 CARD = MethodCard(
