@@ -36,10 +36,13 @@ def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
     """Refuse a teacher whose weights are not where the method looks for them.
 
     Raises:
-        InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights.
+        InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights;
+            or it has not the layer that the method names.
     """
     if isinstance(method, FineTuningSpec):
         return
+    if isinstance(method, BiLstmSpec) and isinstance(teacher, EncoderCard):
+        _require_layer(method.teacher_layer, teacher.shape.layers)
     if isinstance(teacher, BiLstmCard):
         what = "a BiLSTM"
     elif not isinstance(teacher, EncoderCard) or not _reads_weights(method):
@@ -56,6 +59,16 @@ def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
         "Give the teacher that it was made of.",
         pointer="#/teacher",
     )
+
+
+def _require_layer(layer: int | None, layers: int) -> None:
+    if layer is not None and layer > layers:
+        raise InvalidRequest(
+            "no_such_layer",
+            f"teacher_layer is {layer}, but the teacher has {layers} layers; 0 means its embeddings.",
+            pointer="#/method/teacher_layer",
+            largest=layers,
+        )
 
 
 def _reads_weights(method: MethodSpec) -> bool:

@@ -193,3 +193,10 @@ def test_relation_heads_divide_both_widths(heads, whose):
         plan_student(MINILM, spec, target, head=CLASSES)
     assert caught.value.code == "heads_do_not_divide"
     assert caught.value.pointer == "#/method/distillation/relation_heads"
+
+
+def test_a_layer_that_the_teacher_has_not():
+    shape = BiLstmShape(embedding=50, hidden=100, projection=384)
+    error = refusal("bilstm", shape, teacher_layer=7)
+    assert (error.code, error.pointer) == ("no_such_layer", "#/method/teacher_layer")
+    assert error.details["largest"] == 6

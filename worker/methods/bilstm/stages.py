@@ -6,14 +6,14 @@ from typing import Literal
 
 Stage = Literal["representation", "logits", "labels"]
 
-STAGE_SHARES: dict[Stage, float] = {"representation": 0.3, "logits": 0.6, "labels": 0.1}
+STAGE_SHARES: dict[Stage, float] = {"representation": 0.2, "logits": 0.7, "labels": 0.1}
 """Of all steps."""
 
 UNFREEZING = (
     ("head", 1),
     ("projection", 1),
     ("lstm", 4),
-    ("embeddings", 6),
+    ("embeddings", 14),
 )
 """From the top, each with its share of a stage's steps: the lower parts hold most of what is to be learnt."""
 
