@@ -116,18 +116,18 @@ def random_generators(
         for layer, role, _ in pair.parts([*pair.matrices, *pair.norms]):
             add(pair, layer, f"{role}.weight")
             add(pair, layer, f"{role}.bias")
-    for theirs, ours in word_tables(teacher, context).items():
+    for ours, theirs in word_tables(teacher, context).items():
         table = teacher.network.get_parameter(f"{theirs}.weight").detach()
         found[f"{ours}.weight"] = random_table(table, network.get_parameter(f"{ours}.weight").shape[1])
     return found
 
 
 def word_tables(teacher: Teacher, context: RunContext) -> dict[str, str]:
-    """The teacher's table and the student's made of it, by module name."""
+    """The student's tables and the teacher's that they are made of, by module name."""
     match teacher.card, context.card:
         case EncoderDecoderCard(shape=theirs), EncoderDecoderCard(shape=ours):
             return {
-                MARIAN.word_table(theirs, stack): name for name, stack in MARIAN.word_tables(ours).items()
+                name: MARIAN.word_table(theirs, stack) for name, stack in MARIAN.word_tables(ours).items()
             }
         case EncoderCard() as card, _:
             return {name: name for name in ANATOMIES[card.architecture].embeddings}

@@ -1,0 +1,370 @@
+"""Translation through every layer of the worker, on tiny Marian networks."""
+
+import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from sacrebleu.metrics import BLEU, CHRF
+from transformers import MarianMTModel
+
+from app.core.errors import JobCancelled
+from app.core.manifest import Files, ModelManifest
+from app.core.shapes import EncoderDecoderShape
+from app.core.specs import DistillationTerms, MethodSpec
+from tests.worker.compression import Interrupted, MemoryContext, same_weights
+from tests.worker.translations import (
+    NARROW,
+    SHALLOW,
+    SMALL,
+    TEACHER,
+    make_translator,
+    tokenizer,
+    translation_card,
+    translation_data,
+)
+from worker import methods
+from worker.contracts import Student, TaskData, Teacher
+from worker.data import collate, subset
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.latency import measure_latency
+from worker.evaluation.quality import dev_score, measure
+from worker.evaluation.translation import (
+    Decoding,
+    TorchTranslator,
+    decoder_beside,
+    texts_of,
+    translate,
+    translation_metrics,
+)
+from worker.export.exports import check_exports, compare_exports, make_exports, open_export
+from worker.modeling.answering import answer
+from worker.modeling.loading import load_network, save_network
+from worker.modeling.new_translator import train_tokenizer
+from worker.training.initialisation import calibration_batches, subcloned_network
+from worker.training.teacher_translations import DECODING, bitext_and_translations, translated
+
+CPU = torch.device("cpu")
+SHAPES = [TEACHER, NARROW, SMALL]
+
+
+@pytest.fixture(scope="module")
+def data() -> TaskData:
+    return translation_data()
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_planner_counts_what_is_trained(self, shape: EncoderDecoderShape, data: TaskData) -> None:
+        network = make_translator(shape).network
+        assert (
+            network.num_parameters(only_trainable=True) == translation_card(shape).count(head=data.head).total
+        )
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_survives_saving_and_loading(
+        self, shape: EncoderDecoderShape, data: TaskData, tmp_path: Path
+    ) -> None:
+        network = make_translator(shape).network
+        save_network(network, tmp_path)
+        manifest = ModelManifest(
+            files=Files(prefix="", entries={}),
+            card=translation_card(shape),
+            task="translation",
+            labels=None,
+            parameters=1,
+            max_length=32,
+        )
+        loaded = load_network(tmp_path, manifest, task="translation", labels=[])
+        assert same_weights(network, loaded)
+        assert loaded.lm_head.weight is loaded.model.decoder.embed_tokens.weight
+        batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
+        assert torch.equal(answer(network, batch).logits, answer(loaded, batch).logits)
+
+    def test_transformers_loads_what_is_not_narrow(self, tmp_path: Path) -> None:
+        network = make_translator(SMALL).network
+        save_network(network, tmp_path)
+        assert same_weights(network, MarianMTModel.from_pretrained(tmp_path))
+
+    def test_head_at_positions_is_the_whole_heads(self, data: TaskData) -> None:
+        network = make_translator().network
+        batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
+        whole = network(**batch.inputs).logits[batch.positions]
+        assert torch.allclose(answer(network, batch).logits, whole, atol=1e-5)
+
+
+class TestSubcloning:
+    def test_at_the_teachers_own_shape_is_the_teacher(self, data: TaskData, tmp_path: Path) -> None:
+        teacher = make_translator()
+        context = MemoryContext(tmp_path, card=teacher.card)
+        network = subcloned_network(teacher, data, context, layer_map="uniform")
+        theirs = teacher.network.state_dict()
+        for name, value in network.state_dict().items():
+            assert torch.allclose(value, theirs[name], atol=1e-6), name
+
+    def test_a_narrow_decoder_keeps_the_encoder_and_takes_part_of_the_rest(
+        self, data: TaskData, tmp_path: Path
+    ) -> None:
+        teacher = make_translator()
+        context = MemoryContext(tmp_path, card=translation_card(NARROW))
+        network = subcloned_network(teacher, data, context, layer_map="uniform", rescale=False)
+        ours, theirs = network.state_dict(), teacher.network.state_dict()
+        assert torch.equal(ours["model.encoder.embed_tokens.weight"], theirs["model.shared.weight"])
+        key = "model.encoder.layers.1.fc1.weight"
+        assert torch.equal(ours[key], theirs[key])
+        keep = [*range(0, 16, 2), *range(16, 32, 2)]  # every other sine, every other cosine
+        assert torch.equal(ours["lm_head.weight"], theirs["model.shared.weight"][:, keep])
+        sines = "model.decoder.embed_positions.weight"
+        assert torch.allclose(ours[sines], theirs[sines][:, keep], atol=1e-6)
+        cross = "model.decoder.layers.{}.encoder_attn.k_proj.weight"
+        rows = {tuple(row) for row in theirs[cross.format(1)].tolist()}
+        assert all(tuple(row) in rows for row in ours[cross.format(0)].tolist())
+
+    def test_padding_has_no_say_in_what_is_loud(self, data: TaskData) -> None:
+        for batch in calibration_batches(data, device=CPU):
+            assert batch["decoder_attention_mask"].shape == batch["decoder_input_ids"].shape
+
+
+class TestWriting:
+    @pytest.mark.parametrize("shape", [TEACHER, NARROW], ids=str)
+    @pytest.mark.parametrize("beams", [1, 3])
+    def test_equals_generate_of_transformers(
+        self, shape: EncoderDecoderShape, beams: int, data: TaskData
+    ) -> None:
+        network = make_translator(shape).network
+        some = subset(data.dev, np.arange(12))
+        found = translate(TorchTranslator(network), some, pad_id=data.pad_id, decoding=Decoding(beams))
+        for row, ours in enumerate(found):
+            inputs = collate(some, np.array([row]), pad_id=data.pad_id, device=CPU).inputs
+            limit = 3 * int(some.lengths[row]) + 10
+            written = network.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                num_beams=beams,
+                do_sample=False,
+                max_new_tokens=limit,
+                suppress_tokens=[data.pad_id],
+                forced_eos_token_id=None,
+                length_penalty=1.0,
+            )
+            theirs = [id_ for id_ in written[0, 1:].tolist() if id_ != data.pad_id]
+            end = network.config.eos_token_id
+            assert ours == (theirs[: theirs.index(end)] if end in theirs else theirs)
+
+    def test_scores_are_sacrebleus(self) -> None:
+        hypotheses, references = (
+            ["zwei eins.", "drei sechs vier fünf."],
+            ["zwei eins.", "drei vier sechs fünf."],
+        )
+        found = translation_metrics(hypotheses, references)
+        assert found["bleu"] == BLEU().corpus_score(hypotheses, [references]).score
+        assert found["chrf"] == CHRF().corpus_score(hypotheses, [references]).score
+        assert translation_metrics(references, references)["bleu"] == pytest.approx(100)
+
+    def test_selection_looks_at_words_and_the_report_at_texts(self, data: TaskData) -> None:
+        network = make_translator().network
+        found = measure(network, data.dev, data, device=CPU)
+        assert set(found) == {"bleu", "chrf", "loss", "accuracy"}
+        assert dev_score(network, data, device=CPU) == -found["loss"]
+        logits = predict_logits(network, data.dev, pad_id=data.pad_id, device=CPU)
+        labels = torch.from_numpy(data.dev.targets.ids).long()
+        expected = torch.nn.functional.cross_entropy(torch.from_numpy(logits), labels)
+        assert found["loss"] == pytest.approx(float(expected), rel=1e-4)
+
+
+class TestVocabulary:
+    @pytest.mark.parametrize(
+        "text", ["zwei eins.", "  two  spaces ", " a", "漢字 😀 ü\n\ttab", "eins,zwei!drei", "don't", ""]
+    )
+    def test_gives_every_text_back(self, text: str) -> None:
+        encoded = tokenizer().encode(text)
+        assert encoded.tokens[-1] == "</s>"
+        assert "<unk>" not in encoded.tokens
+        assert tokenizer().decode(encoded.ids) == text
+
+    def test_has_as_many_pieces_as_there_are(self) -> None:
+        assert train_tokenizer(["ab ab ab"], vocabulary=10_000).get_vocab_size() < 300
+
+
+class TestExports:
+    @pytest.mark.parametrize("shape", [TEACHER, NARROW], ids=str)
+    def test_says_and_writes_what_torch_does(
+        self, shape: EncoderDecoderShape, data: TaskData, tmp_path: Path
+    ) -> None:
+        network = make_translator(shape).network
+        paths = make_exports(network, ["fp32", "int8"], tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            f"{part}.{precision}.onnx" for part in ("encoder", "decoder") for precision in ("fp32", "int8")
+        }
+        exports = compare_exports(network, paths, data)
+        assert exports["fp32"].max_logit_difference < 1e-4
+        assert exports["fp32"].label_agreement == 1
+        assert exports["fp32"].decoder_file == "decoder.fp32.onnx"
+        assert exports["fp32"].size_bytes > exports["int8"].size_bytes
+        assert exports["int8"].label_agreement > 0.8
+        opened = open_export(paths["fp32"], network)
+        for decoding in (Decoding(), Decoding(beams=3)):
+            write = partial(translate, split=data.dev, pad_id=data.pad_id, decoding=decoding)
+            assert write(opened) == write(TorchTranslator(network))
+
+    def test_a_wrong_decoder_fails(self, data: TaskData, tmp_path: Path) -> None:
+        network = make_translator().network
+        paths = make_exports(network, ["fp32"], tmp_path / "a")
+        other = make_exports(make_translator(spread=0.2).network, ["fp32"], tmp_path / "b")
+        decoder_beside(other["fp32"]).replace(decoder_beside(paths["fp32"]))
+        exports = compare_exports(network, paths, data)
+        with pytest.raises(Exception, match="differ by up to"):
+            check_exports(exports, onnx_tolerance=1e-3, int8_min_agreement=0.9)
+
+    def test_latency_is_that_of_writing_as_much_as_the_references(
+        self, data: TaskData, tmp_path: Path
+    ) -> None:
+        network = make_translator().network
+        opened = open_export(make_exports(network, ["fp32"], tmp_path)["fp32"], network)
+        feed = opened.feed(data.dev, np.arange(4), pad_id=data.pad_id)
+        assert feed["limits"] == data.dev.targets.lengths[:4].tolist()
+        found = measure_latency(opened, data.dev, pad_id=data.pad_id, seconds=0.2)
+        assert 0 < found["1"] < found["32"]
+
+
+class TestTeacherTranslations:
+    def test_are_computed_once_and_are_the_teachers(self, tmp_path: Path) -> None:
+        data, teacher = translation_data(train=40, unlabeled=10), make_translator()
+        context = MemoryContext(tmp_path, card=teacher.card)
+        first = translated(teacher, data.train, pad_id=data.pad_id, context=context)
+        assert [report for report in context.reports if report[0] == "teacher_outputs"]
+        written = translate(
+            TorchTranslator(teacher.network), data.train, pad_id=data.pad_id, decoding=DECODING
+        )
+        end = teacher.network.config.eos_token_id
+        targets = first.targets
+        for row, text in enumerate(written):
+            kept = targets.ids[targets.offsets[row] : targets.offsets[row + 1]]
+            assert kept.tolist() == [*text, end]
+        again = MemoryContext(tmp_path, card=teacher.card)
+        second = translated(teacher, data.train, pad_id=data.pad_id, context=again)
+        assert not again.reports
+        assert np.array_equal(first.targets.ids, second.targets.ids)
+        assert first.digest == second.digest != data.train.digest
+
+    @pytest.mark.parametrize(("weight", "rows"), [(0.0, 40), (0.9, 90), (1.0, 50)])
+    def test_weight_says_which_texts_are_learnt(self, weight: float, rows: int, tmp_path: Path) -> None:
+        data, teacher = translation_data(train=40, unlabeled=10), make_translator()
+        context = MemoryContext(tmp_path, card=teacher.card)
+        terms = DistillationTerms(logits_weight=weight)
+        lines = bitext_and_translations(terms, teacher, data, context)
+        assert len(lines) == len(lines.targets) == rows
+        if weight < 1:
+            assert np.array_equal(lines.targets.ids[: len(data.train.targets.ids)], data.train.targets.ids)
+
+
+STUDENTS = {
+    "fine_tuning": TEACHER,
+    "scratch": NARROW,
+    "weight_copy": SMALL,
+    "weight_selection": SHALLOW,
+    "distillation": SHALLOW,
+    "weight_distillation": NARROW,
+}
+SETTINGS = {"weight_copy": {"distillation": {}}}
+
+
+def compress(
+    name: str, folder: Path, data: TaskData, teacher: Teacher | None = None, **options: object
+) -> Student:
+    return run(name, data, MemoryContext(folder, card=translation_card(STUDENTS[name]), **options), teacher)
+
+
+def run(name: str, data: TaskData, context: MemoryContext, teacher: Teacher | None = None) -> Student:
+    spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": name, **SETTINGS.get(name, {})})
+    return methods.load(name).compress(teacher or make_translator(), data, spec, context)
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+class TestEveryMethod:
+    def test_student_is_of_the_planned_size_and_exports(
+        self, name: str, data: TaskData, tmp_path: Path
+    ) -> None:
+        student = compress(name, tmp_path, data, epochs=0.25, evaluations=1)
+        planned = translation_card(STUDENTS[name]).count(head=data.head).total
+        assert student.network.num_parameters(only_trainable=True) == planned
+        assert not student.network.training
+        paths = make_exports(student.network, ["fp32"], tmp_path / "exports")
+        check_exports(
+            compare_exports(student.network, paths, data), onnx_tolerance=1e-4, int8_min_agreement=0.9
+        )
+
+    def test_same_seed_same_weights_and_another_seed_others(
+        self, name: str, data: TaskData, tmp_path: Path
+    ) -> None:
+        one, same, other = (
+            compress(name, tmp_path, data, epochs=0.25, evaluations=1, seed=seed) for seed in (5, 5, 6)
+        )
+        assert same_weights(one.network, same.network)
+        assert not same_weights(one.network, other.network)
+
+    def test_resumes_to_the_same_weights(self, name: str, data: TaskData, tmp_path: Path) -> None:
+        whole = compress(name, tmp_path, data, epochs=1, evaluations=2)
+        card = translation_card(STUDENTS[name])
+        broken = MemoryContext(
+            tmp_path, card=card, epochs=1, evaluations=2, checkpoint_every=2, interrupt_at=5
+        )
+        with pytest.raises(Interrupted):
+            run(name, data, broken)
+        resumed = MemoryContext(tmp_path, card=card, epochs=1, evaluations=2)
+        resumed.checkpoint = broken.checkpoint
+        assert same_weights(whole.network, run(name, data, resumed).network)
+
+    def test_stops_when_cancelled(self, name: str, data: TaskData, tmp_path: Path) -> None:
+        with pytest.raises(JobCancelled):
+            compress(name, tmp_path, data, cancel_at=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Teacher, TaskData]:
+    """A teacher that knows the language, trained from nothing."""
+    data = translation_data(train=1024)
+    context = MemoryContext(
+        tmp_path_factory.mktemp("teacher"),
+        card=translation_card(),
+        epochs=40,
+        batch_size=64,
+        learning_rate=4e-3,
+        evaluations=4,
+    )
+    student = run("scratch", data, context, make_translator(spread=0))
+    teacher = Teacher(
+        student.network, tokenizer(), translation_card(), digest="trained", target_tokenizer=None
+    )
+    return teacher, data
+
+
+class TestLearning:
+    def test_scratch_learns_to_translate(self, trained: tuple[Teacher, TaskData]) -> None:
+        teacher, data = trained
+        found = measure(teacher.network, data.dev, data, device=CPU)
+        assert found["bleu"] > 60
+        some = subset(data.dev, np.arange(4))
+        written = translate(TorchTranslator(teacher.network), some, pad_id=data.pad_id)
+        assert texts_of(written, tokenizer())[0].endswith(".")
+
+    def test_a_student_of_the_teacher_learns_more_than_one_alone(
+        self, trained: tuple[Teacher, TaskData], tmp_path: Path
+    ) -> None:
+        teacher, data = trained
+        few = replace(data, train=subset(data.train, np.arange(256)))
+        card = translation_card(SHALLOW)
+        losses = {
+            name: measure(
+                run(name, few, MemoryContext(tmp_path, card=card, epochs=8), copy.deepcopy(teacher)).network,
+                few.dev,
+                few,
+                device=CPU,
+            )["loss"]
+            for name in ("scratch", "weight_distillation")
+        }
+        assert losses["weight_distillation"] < losses["scratch"] / 2
