@@ -41,9 +41,8 @@ class TextTokenizer:
 
         A word that has no piece, or whose first is cut off, begins nowhere.
         """
-        encodings = self._tokenizer.encode_batch_fast(
-            [list(words) for words in sentences], is_pretokenized=True
-        )
+        # Not the fast form, which forgets the words.
+        encodings = self._tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
         return [
             (TokenizedText(encoding.ids, encoding.type_ids), _first_pieces(encoding.word_ids))
             for encoding in encodings

@@ -3,55 +3,36 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
 
 from app.core.db import Database
 from app.core.db.models import Model
-from app.core.manifest import ModelManifest, OnnxExport
+from app.core.manifest import ModelManifest
 from app.core.settings import Settings
-from app.core.shapes import EncoderCard, Shape
 from app.core.storage import Storage
+from app.core.tasks import Task
 from app.main import create_app
+from tests.app.inference.models import MAX_LENGTH, NAMES, Folders, card_of, export_of, make_folder
 from tests.processes import wait_until
-from tests.tiny import tiny_model_folder
-
-LABELS = ["bad", "fair", "good"]
-MAX_LENGTH = 62
-CARD = EncoderCard(
-    architecture="bert",
-    shape=Shape(layers=2, hidden=32, heads=2, ffn=64),
-    vocabulary=256,
-    positions=64,
-    token_types=2,
-)
 
 Register = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a small classifier of a family, exported in both precisions; made once a session."""
-    from transformers import AutoModelForSequenceClassification
+def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """The folder of a small model of a family and task, exported in both precisions; made once a session."""
+    made: dict[tuple[str, Task], Path] = {}
 
-    from worker.export.exports import make_exports
-
-    made: dict[str, Path] = {}
-
-    def make(architecture: str) -> Path:
-        if architecture not in made:
-            folder = tiny_model_folder(
-                tmp_path_factory.mktemp("model"), labels=LABELS, architecture=architecture
-            )
-            network = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-            for parameter in network.parameters():
-                parameter.requires_grad_(False).mul_(4)  # so that texts differ in their scores
-            network.save_pretrained(folder)
-            make_exports(network, ["fp32", "int8"], folder)
-            made[architecture] = folder
-        return made[architecture]
+    def make(architecture: str = "bert", task: Task = "text_classification") -> Path:
+        if (architecture, task) not in made:
+            made[architecture, task] = tmp_path_factory.mktemp("model")
+            make_folder(made[architecture, task], task, architecture)
+        return made[architecture, task]
 
     return make
 
@@ -74,33 +55,28 @@ def inference_database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def register(
-    inference_database: Database, storage: Storage, exported_folder: Callable[[str], Path]
-) -> Register:
+def register(inference_database: Database, storage: Storage, exported_folder: Folders) -> Register:
     """Put a model into store and registry, as a finished job does."""
 
-    def put(architecture: str = "bert", *, exports: tuple[str, ...] = ("fp32", "int8")) -> str:
-        folder = exported_folder(architecture)
+    def put(
+        architecture: str = "bert",
+        *,
+        task: Task = "text_classification",
+        exports: tuple[str, ...] = ("fp32", "int8"),
+    ) -> str:
+        folder = exported_folder(architecture, task)
         with inference_database.transaction() as session:
             model = Model(name="tiny", origin="job", manifest_json={})
             session.add(model)
             session.flush()  # gives the id
             manifest = ModelManifest(
                 files=storage.put_folder(f"models/{model.id}", folder),
-                card=CARD,
-                task="text_classification",
-                labels=LABELS,
+                card=card_of(task),
+                task=task,
+                labels=NAMES[task],
                 parameters=1,
                 max_length=MAX_LENGTH,
-                exports={
-                    precision: OnnxExport(
-                        file=f"model.{precision}.onnx",
-                        size_bytes=1,
-                        max_logit_difference=0,
-                        label_agreement=1,
-                    )
-                    for precision in exports
-                },
+                exports={precision: export_of(task, precision) for precision in exports},
             )
             model.manifest_json = manifest.model_dump(mode="json")
             return model.id
@@ -127,3 +103,14 @@ def server_url(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def client(server_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server_url) as client:
+        yield client
+
+
+def predict(client: httpx.Client, model_id: str, inputs: Any, **parameters: Any) -> httpx.Response:
+    body = {"inputs": inputs, "parameters": parameters}
+    return client.post(f"/v1/models/{model_id}/predict", json=body)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from app.inference.classifier import Classifier
 from app.inference.network import OnnxNetwork
 from app.inference.predictor import Run
 from app.inference.tokenizing import TextTokenizer, TokenizedText
-from tests.app.inference.conftest import LABELS
+from tests.app.inference.models import LABELS, Folders
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(64)]
@@ -38,7 +37,7 @@ class HeldClassifier(Classifier):
 
 
 @pytest.fixture
-def classifier(exported_folder: Callable[[str], Path]) -> HeldClassifier:
+def classifier(exported_folder: Folders) -> HeldClassifier:
     return HeldClassifier(exported_folder("bert"))
 
 

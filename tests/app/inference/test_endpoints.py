@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,22 +21,12 @@ from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.inference import endpoints, schemas
-from tests.app.inference.conftest import LABELS, MAX_LENGTH, Register
+from tests.app.inference.conftest import Register, predict
+from tests.app.inference.models import LABELS, MAX_LENGTH
 from tests.processes import wait_until
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(40)]
-
-
-@pytest.fixture
-def client(server_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server_url) as client:
-        yield client
-
-
-def predict(client: httpx.Client, model_id: str, inputs: Any, **parameters: Any) -> httpx.Response:
-    body = {"inputs": inputs, "parameters": parameters}
-    return client.post(f"/v1/models/{model_id}/predict", json=body)
 
 
 def scores_of(answer: list[dict[str, Any]]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from app.core.errors import NotFound, Overloaded
 from app.core.settings import Settings
 from app.core.shapes import EncoderCard, Shape
 from app.core.storage import Storage
+from app.core.tasks import Head
 from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
 from app.inference.runtime import share_threads
@@ -241,7 +242,8 @@ def test_large_networks_get_several_threads(
 ) -> None:
     shape = Shape(layers=layers, hidden=hidden, heads=12, ffn=4 * hidden)
     card = EncoderCard(architecture="bert", shape=shape, vocabulary=30_522, positions=512, token_types=2)
-    assert share_threads(cores, card) == expected
+    head = Head(task="text_classification", outputs=2)
+    assert share_threads(cores, card, head) == expected
 
 
 def test_copies_do_not_pile_up(tmp_path: Path, storage: Storage) -> None:

@@ -1,0 +1,148 @@
+"""Translations over HTTP, against ``generate`` of transformers asked one text at a time."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from huggingface_hub import InferenceClient
+from tokenizers import Tokenizer
+
+from tests.app.inference.conftest import Register, predict
+from tests.app.inference.models import END, MAX_LENGTH, PAD, Folders, load
+from tests.tiny import tiny_examples
+
+TEXTS = ["", "superb", *(example["text"] for example in tiny_examples(14))]
+
+
+class Reference:
+    """The torch network, and what it wrote before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._network = load("translation", folder)
+        self._reader = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._reader.enable_truncation(MAX_LENGTH)
+
+    def translate(self, text: str, *, limit: int | None = None, beams: int = 1, penalty: float = 1.0) -> str:
+        ids = self._reader.encode(text).ids
+        with torch.no_grad():
+            (written,) = self._network.generate(
+                input_ids=torch.tensor([ids]),
+                attention_mask=torch.ones((1, len(ids)), dtype=torch.int64),
+                max_new_tokens=limit or min(MAX_LENGTH, 3 * len(ids) + 10),
+                num_beams=beams,
+                length_penalty=penalty,
+                early_stopping=False,
+                do_sample=False,
+                bad_words_ids=[[PAD]],
+                forced_eos_token_id=None,
+            ).tolist()
+        return " ".join(f"w{id_}" for id_ in written[1:] if id_ != END)
+
+
+@pytest.fixture(scope="module")
+def reference(exported_folder: Folders) -> Reference:
+    return Reference(exported_folder("marian", "translation"))
+
+
+@pytest.fixture
+def model_id(register: Register) -> str:
+    return register("marian", task="translation")
+
+
+def translations(response: httpx.Response) -> list[str]:
+    return [answer["translation_text"] for answer in response.raise_for_status().json()]
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        "search",
+        [
+            {"beams": 1},
+            {"beams": 4},
+            {"beams": 4, "limit": 5},
+            {"beams": 8, "penalty": 2.0},
+            {"beams": 2, "penalty": 0.0},
+        ],
+    )
+    def test_equal_generate(
+        self, client: httpx.Client, model_id: str, reference: Reference, search: dict[str, Any]
+    ) -> None:
+        names = {"beams": "num_beams", "limit": "max_new_tokens", "penalty": "length_penalty"}
+        parameters = {names[name]: value for name, value in search.items()}
+        answers = translations(predict(client, model_id, TEXTS, **parameters))
+        assert answers == [reference.translate(text, **search) for text in TEXTS]
+        assert len(set(answers)) > len(TEXTS) // 3
+
+    def test_are_greedy_where_nothing_is_asked(
+        self, client: httpx.Client, model_id: str, reference: Reference
+    ) -> None:
+        assert predict(client, model_id, TEXTS[2]).json() == [
+            {"translation_text": reference.translate(TEXTS[2])}
+        ]
+        # A penalty weighs what beams found, and there are none.
+        assert translations(predict(client, model_id, TEXTS[2:4], length_penalty=0)) == translations(
+            predict(client, model_id, TEXTS[2:4])
+        )
+
+    def test_of_texts_too_long_are_of_their_beginning(
+        self, client: httpx.Client, model_id: str, reference: Reference
+    ) -> None:
+        long = " ".join(TEXTS)
+        assert translations(predict(client, model_id, [long])) == [reference.translate(long)]
+
+    def test_reach_the_client_who_asked(self, server_url: str, model_id: str, reference: Reference) -> None:
+        """Many at once, differing in length, number and search."""
+        expected = {
+            (text, beams): reference.translate(text, beams=beams) for text in TEXTS for beams in (1, 3)
+        }
+
+        async def ask_often(number: int, session: httpx.AsyncClient) -> None:
+            for step in range(4):
+                beams = (1, 3)[(number + step) % 2]
+                asked = [TEXTS[(number * 5 + step * 3 + i) % len(TEXTS)] for i in range(1 + number % 3)]
+                body = {"inputs": asked, "parameters": {"num_beams": beams}}
+                response = await session.post(f"/v1/models/{model_id}/predict", json=body)
+                assert translations(response) == [expected[text, beams] for text in asked]
+
+        async def ask_together() -> None:
+            async with httpx.AsyncClient(base_url=server_url, timeout=60) as session:
+                await asyncio.gather(*(ask_often(number, session) for number in range(12)))
+
+        asyncio.run(ask_together())
+
+    def test_of_int8_are_of_other_files(self, client: httpx.Client, model_id: str) -> None:
+        fp32, int8 = (
+            translations(predict(client, model_id, TEXTS, precision=precision))
+            for precision in ("fp32", "int8")
+        )
+        assert fp32 != int8
+        assert len(int8) == len(TEXTS)
+
+    def test_reach_the_client_of_hugging_face(
+        self, server_url: str, model_id: str, reference: Reference
+    ) -> None:
+        hub = InferenceClient(model=f"{server_url}/v1/models/{model_id}/predict")
+        assert hub.translation(TEXTS[3]).translation_text == reference.translate(TEXTS[3])
+        beams = hub.translation(TEXTS[3], generate_parameters={"num_beams": 4, "max_new_tokens": 6})
+        assert beams.translation_text == reference.translate(TEXTS[3], beams=4, limit=6)
+
+
+class TestRefusals:
+    def test_of_more_tokens_than_the_model_writes(self, client: httpx.Client, model_id: str) -> None:
+        response = predict(client, model_id, "a", max_new_tokens=MAX_LENGTH + 1)
+        assert response.status_code == 422
+        assert f"at most {MAX_LENGTH}" in response.json()["detail"]
+        assert predict(client, model_id, "a", max_new_tokens=MAX_LENGTH).status_code == 200
+
+    def test_of_a_pair(self, client: httpx.Client, model_id: str) -> None:
+        response = predict(client, model_id, {"text": "a", "text_pair": "b"})
+        assert response.status_code == 422
+        assert response.json()["type"].endswith("pair_not_taken")
+
+    def test_of_parameters_for_the_search_name_them(self, client: httpx.Client, model_id: str) -> None:
+        response = predict(client, model_id, "a", generate_parameters={"temperature": 1})
+        assert response.status_code == 422
+        assert "'temperature'" in response.json()["detail"]
