@@ -38,7 +38,6 @@ from app.core.shapes import EncoderCard, Shape
 from app.core.specs import Precision
 from app.core.storage import Storage
 from app.core.tasks import Head
-from app.core.tasks import Head
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
 from benchmarks.load import Load, measure_load
 
