@@ -14,9 +14,11 @@ from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
 from worker.methods.weight_inherited.indices import LAST_LEVEL, IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
+from worker.methods.weight_inherited.rotation import rotate
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.answering import answer
-from worker.training.initialisation import random_network
+from worker.modeling.calibration import record
+from worker.training.initialisation import calibration_batches, random_network
 from worker.training.objectives import LabelLoss, Masking
 
 CPU = torch.device("cpu")
@@ -245,6 +247,36 @@ class TestNarrowingNetwork:
             **{f"heads {layer}": target.hidden for layer in range(4)},
             **{f"neurons {layer}": target.ffn for layer in range(4)},
         }
+
+
+class TestRotation:
+    def test_is_the_teacher_where_norms_have_no_gains(self, tmp_path, data):
+        teacher = make_teacher(tmp_path)
+        for module in teacher.network.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+        network, weights = make_weights(teacher, data, tmp_path)
+        batches = calibration_batches(data, device=CPU)
+        rotate(weights, teacher.network, batches)
+        weights.fold()
+        network.eval()
+        batch = dev_batch(data)
+        expected = answer(teacher.network.eval(), batch).logits
+        found = answer(network, batch).logits
+        assert (found - expected).abs().max() < 0.02 * expected.std()
+        assert not torch.allclose(weights.words, torch.eye(32), atol=0.1)
+
+    def test_puts_the_variance_into_few_dimensions(self, teacher, data, tmp_path):
+        network, weights = make_weights(teacher, data, tmp_path)
+        batches = calibration_batches(data, device=CPU)
+        rotate(weights, teacher.network, batches)
+        weights.fold()
+        shares = []
+        for one in (teacher.network, network):
+            [values] = record(one, batches, after=[weights.wiring.norms[-1]]).values()
+            variances = values.var(0)
+            shares.append(variances.topk(8).values.sum() / variances.sum())
+        assert shares[1] > 1.2 * shares[0]
 
 
 class TestSchedule:

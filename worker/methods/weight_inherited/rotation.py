@@ -51,14 +51,22 @@ def rotate(
 
 
 def _directions(streams: Sequence[Tensor]) -> Tensor:
-    """The rows are the principal directions of all streams, each weighing alike."""
+    """An orthogonal matrix whose rows are nearly the principal directions of all streams, weighing alike.
+
+    A layer norm takes away the mean over dimensions, which the turned stream must therefore have in common
+    with the teacher's: a reflection moves the direction of the mean, which has no variance and is a principal
+    one, back to where it was, and every other one a little.
+    """
     centred = []
     for stream in streams:
         values = stream - stream.mean(1, keepdim=True)
         values = values - values.mean(0)
         centred.append(values / values.square().sum(1).mean().sqrt())
-    directions = principal_directions(torch.cat(centred), streams[0].shape[1])  # (D, D)
-    return (directions - directions.mean(0)).T.contiguous()  # a layer norm takes the mean away
+    width = streams[0].shape[1]
+    directions = principal_directions(torch.cat(centred), width).T  # (D, D), one a row
+    mean = torch.full((width,), width**-0.5, device=directions.device)
+    mirror = directions @ mean - mean
+    return directions - 2 / mirror.square().sum() * torch.outer(mirror, mirror @ directions)
 
 
 def _fit(
