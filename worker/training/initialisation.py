@@ -55,7 +55,7 @@ def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
 ) -> PreTrainedModel:
     """A student of the planned shape that starts as the selected part of its teacher."""
-    network = _unfolded_network(teacher, data, context)
+    network = unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
     source = teacher.network.to(context.device)
     match teacher.card, context.card:
@@ -67,12 +67,12 @@ def subcloned_network(
             subclone_stacks(source, network, card, shape, selections, rescale=rescale)
         case _:
             raise _not_smaller(teacher, context)
-    return _completed(network, context)
+    return completed(network, context)
 
 
 def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
-    network = _unfolded_network(teacher, data, context)
+    network = unfolded_network(teacher, data, context)
     source = teacher.network.to(context.device)
     match teacher.card, context.card:
         case EncoderCard() as card, EncoderCard(shape=shape):
@@ -83,7 +83,7 @@ def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Pre
             subclone_stacks(source, network, card, shape, selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)
-    return _completed(network, context)
+    return completed(network, context)
 
 
 def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
@@ -91,21 +91,22 @@ def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) 
 
     Factors of matrices are left at random.
     """
-    network = _unfolded_network(teacher, data, context)
+    network = unfolded_network(teacher, data, context)
     own = network.state_dict()
     known = {name: value for name, value in teacher.network.state_dict().items() if name in own}
     network.load_state_dict(known, strict=False)
-    return _completed(network, context)
+    return completed(network, context)
 
 
-def _unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
-    """A network that has a place for the teacher's weights; ``_completed`` makes it the planned one."""
+def unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A random network that has a place for the teacher's weights; ``completed`` makes it the planned one."""
     torch.manual_seed(context.training.seed)
     card = unfolded(context.card) if isinstance(context.card, EncoderCard) else context.card
     return build_network(teacher.network.config, card, data.head).to(context.device)
 
 
-def _completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
+def completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
+    """The planned student, made of an ``unfolded_network`` whose weights stand."""
     if isinstance(context.card, EncoderCard):
         complete(network, context.card)
     return network

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from app.core.specs import FineTuningSpec, WeightSqueezingSpec
 from app.core.tasks import Head
-from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_teacher
+from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_data, make_teacher
 from worker import methods
 from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
@@ -322,3 +322,27 @@ class TestGatedSqueezing:
 
 def make_small_model(folder):
     return make_teacher(folder / "small", shape=STUDENT_SHAPE).network
+
+
+@pytest.mark.parametrize("task", ["text_classification", "masked_language_modeling"])
+@pytest.mark.parametrize("initial_map", ["pca", "select"])
+def test_a_factorised_word_table_is_squeezed_and_widened(tmp_path, task, initial_map):
+    """At step 0 it is the best product of its width for the squeezed table; then both factors train."""
+    teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=8)
+    shape = STUDENT_SHAPE.model_copy(update={"embedding": 6})
+    products = {}
+    for rate in (1e-9, 1e-3):
+        context = MemoryContext(tmp_path, shape=shape, epochs=1, learning_rate=rate)
+        spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=initial_map)
+        student = methods.load("weight_squeezing").compress(teacher, data, spec, context).network
+        assert student.num_parameters() == context.card.count(head=data.head).total
+        narrow, widen = student.get_input_embeddings()
+        products[rate] = (narrow.weight @ widen.weight.T).detach()
+    context = MemoryContext(tmp_path, shape=STUDENT_SHAPE)
+    network = random_network(teacher, data, context)
+    whole = initial_maps(teacher, network, data, spec, context).tables[
+        "bert.embeddings.word_embeddings.weight"
+    ]
+    left, values, right = torch.linalg.svd(whole.table @ whole.columns, full_matrices=False)
+    assert torch.allclose(products[1e-9], left[:, :6] * values[:6] @ right[:6], atol=1e-4)
+    assert not torch.allclose(products[1e-3], products[1e-9], atol=1e-3)

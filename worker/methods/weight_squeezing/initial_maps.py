@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
-from worker.modeling.anatomy import ANATOMIES, MARIAN, embedding
+from worker.modeling.anatomy import ANATOMIES, MARIAN, embedding, linear
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,22 @@ def selecting_tables(
         )
         for name, side in MARIAN.word_tables(student.shape).items()
     }
+
+
+def narrowed(maps: InitialMaps, network: nn.Module, card: EncoderCard) -> InitialMaps:
+    """The maps of a student whose word table is factorised: E_t R P^T+ makes the table, P trains densely.
+
+    Args:
+        maps: of the same student with a whole table, E_t R.
+        network: the student, its factors standing.
+        card: the student's.
+    """
+    words, *others = ANATOMIES[card.architecture].embeddings
+    whole = maps.tables[f"{words}.weight"]
+    widen = linear(network, f"{words}.1").weight.detach()  # P, (d, e)
+    tables = {f"{words}.0.weight": TableMap(whole.table, whole.columns @ torch.linalg.pinv(widen.T))}
+    tables |= {f"{name}.weight": maps.tables[f"{name}.weight"] for name in others}
+    return replace(maps, tables=tables)
 
 
 def singular_maps(

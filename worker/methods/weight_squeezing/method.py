@@ -8,6 +8,7 @@ from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
     InitialMaps,
+    narrowed,
     random_maps,
     selecting_maps,
     selecting_tables,
@@ -18,7 +19,7 @@ from worker.methods.weight_squeezing.views import views_of
 from worker.modeling.calibration import Inputs
 from worker.modeling.selection import Selection, StackSelections, select, select_stacks
 from worker.modeling.subcloning import subclone, subclone_stacks
-from worker.training.initialisation import calibration_batches, random_network
+from worker.training.initialisation import calibration_batches, completed, unfolded_network
 from worker.training.lesson import lesson_of
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -32,6 +33,10 @@ class WeightSqueezing:
         teacher.network.to(context.device)
         network = self._starting_network(teacher, data, spec, context)
         maps = initial_maps(teacher, network, data, spec, context)
+        if spec.gate is None:
+            completed(network, context)
+        if isinstance(context.card, EncoderCard) and context.card.shape.embedding is not None:
+            maps = narrowed(maps, network, context.card)
         generators = Generators(network, maps, spec)
         lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.projection.contiguous())
         rates = rates_of(context)
@@ -59,7 +64,7 @@ class WeightSqueezing:
         """The registered small model where a gate mixes with one, else a network to be filled."""
         if spec.gate is not None:
             return context.load_model(spec.gate.small_model).to(context.device)
-        return random_network(teacher, data, context)
+        return unfolded_network(teacher, data, context)
 
 
 def initial_maps(
@@ -71,7 +76,7 @@ def initial_maps(
 ) -> InitialMaps:
     """The maps to start from; without a gate the network's other parameters are started as well."""
     # What is not mapped (biases, norms, the head) a gated student has from its small model.
-    target = network if spec.gate is None else random_network(teacher, data, context)
+    target = network if spec.gate is None else unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
     selection = _select(teacher, batches, spec, context)
     views = views_of(teacher.card, context.card, selection)

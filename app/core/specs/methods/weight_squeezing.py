@@ -49,5 +49,4 @@ CARD = MethodCard(
     "the teacher's. Gated, it starts from a small pretrained model. A step costs more than a plain "
     "one; the deployed student costs nothing more.",
     tasks=ALL_TASKS,
-    savings=["vocabulary"],
 )
