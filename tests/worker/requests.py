@@ -3,15 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from app.core.ids import new_id
-from app.core.manifest import DatasetManifest, ModelManifest
+from app.core.manifest import DatasetManifest, ModelManifest, Split
 from app.core.specs import JobSpec
 from app.core.storage import Storage
+from app.core.tasks import Task
 from app.datasets.columns import Columns
 from app.datasets.intake import Table
 from app.datasets.intake import prepare as prepare_dataset
@@ -56,10 +58,16 @@ class Shelf:
         return ModelRef(id=id_, manifest=manifest.model_copy(update={"files": files}))
 
     def add_dataset(self, *, train: int = 256, dev: int = 64, test: int = 64) -> DatasetRef:
+        source = Path(tempfile.mkdtemp(dir=self.root))
+        return self.add_files(
+            tiny_dataset_files(source, train=train, dev=dev, test=test), task="text_classification"
+        )
+
+    def add_files(self, paths: Mapping[Split, Path], *, task: Task) -> DatasetRef:
+        """Register a data set."""
         id_ = new_id("dst")
         target = self.root / id_
         target.mkdir()
-        paths = tiny_dataset_files(self.root / f"{id_}-source", train=train, dev=dev, test=test)
         with ExitStack() as stack:
             prepared = prepare_dataset(
                 {
@@ -67,7 +75,7 @@ class Shelf:
                     for split, path in paths.items()
                 },
                 target,
-                task="text_classification",
+                task=task,
                 columns=Columns(),
                 labels=None,
                 max_rows=10_000,
@@ -75,14 +83,14 @@ class Shelf:
             )
         manifest = DatasetManifest(
             files=self.storage.put_folder(f"datasets/{id_}", target),
-            task="text_classification",
+            task=task,
             **vars(prepared),
         )
         return DatasetRef(id=id_, manifest=manifest)
 
     def request(
         self,
-        teacher: ModelRef,
+        teacher: ModelRef | None,
         dataset: DatasetRef,
         method: str | dict[str, Any],
         *,
@@ -94,7 +102,7 @@ class Shelf:
         job_id = new_id("job")
         spec = JobSpec.model_validate(
             {
-                "teacher": teacher.id,
+                "teacher": None if teacher is None else teacher.id,
                 "dataset": dataset.id,
                 "method": {"name": method} if isinstance(method, str) else method,
                 "target": target,

@@ -81,6 +81,7 @@ class TestNetworks:
         )
         loaded = load_network(tmp_path, manifest, task="translation", labels=[])
         assert same_weights(network, loaded)
+        assert loaded.num_parameters(only_trainable=True) == network.num_parameters(only_trainable=True)
         assert loaded.lm_head.weight is loaded.model.decoder.embed_tokens.weight
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
         assert torch.equal(answer(network, batch).logits, answer(loaded, batch).logits)

@@ -16,6 +16,7 @@ from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
 from worker.modeling.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
 from worker.modeling.bilstm import bilstm_config
+from worker.modeling.marian import fix_positions
 from worker.modeling.structure import CONFIG_KEY, describe, restructure, unshared_state
 
 TOKENIZER = "tokenizer.json"
@@ -57,6 +58,7 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
         ignore_mismatched_sizes=not has_own_head,
         torch_dtype=torch.float32,
     )
+    fix_positions(network)
     return network.eval()
 
 
@@ -66,6 +68,7 @@ def save_network(network: PreTrainedModel, folder: Path) -> None:
     # What layers share is unknown to transformers, which would refuse to leave it out by itself.
     state = unshared_state(network) if is_structured else None
     network.save_pretrained(folder, state_dict=state)
+    (folder / "generation_config.json").unlink(missing_ok=True)  # says again what config.json says
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

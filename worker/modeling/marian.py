@@ -1,8 +1,8 @@
-"""Marian with a decoder narrower than its encoder, which transformers has not."""
+"""What transformers has not of Marian: a decoder narrower than its encoder, and sines that are left alone."""
 
 from torch import nn
 from transformers import MarianConfig, MarianMTModel
-from transformers.models.marian.modeling_marian import MarianDecoder
+from transformers.models.marian.modeling_marian import MarianDecoder, MarianSinusoidalPositionalEmbedding
 
 
 class NarrowDecoderMarian(MarianMTModel):  # type: ignore[misc]  # transformers is untyped here
@@ -25,3 +25,10 @@ class NarrowDecoderMarian(MarianMTModel):  # type: ignore[misc]  # transformers 
         self.model.decoder = decoder
         self.lm_head = nn.Linear(config.decoder_hidden, config.decoder_vocab_size, bias=False)
         self.post_init()
+
+
+def fix_positions(network: nn.Module) -> None:
+    """Keep sines out of training: ``from_pretrained`` forgets it, and they are not saved."""
+    for module in network.modules():
+        if isinstance(module, MarianSinusoidalPositionalEmbedding):
+            module.weight.requires_grad_(False)
