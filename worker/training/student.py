@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from worker.contracts import RunContext, Student, TaskData
 from worker.evaluation.quality import dev_score
+from worker.training.dropout import set_dropout
 from worker.training.lesson import Lesson
 from worker.training.loop import Phase, total_steps, train
 from worker.training.weights import DenseWeights, Rates
@@ -39,6 +40,8 @@ def train_student(
     context: RunContext,
 ) -> Student:
     """Train a network through its phases; the step that did best on dev is the student."""
+    if context.training.dropout is not None:
+        set_dropout(network, context.training.dropout)
 
     def evaluate(candidate: nn.Module) -> float:
         return dev_score(candidate, data, device=context.device, metric=context.training.metric)

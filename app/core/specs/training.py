@@ -35,6 +35,13 @@ class TrainingSpec(BaseModel):
     label_smoothing: float | None = Field(
         default=None, ge=0, lt=1, description="Default: 0.1 for translation, else none."
     )
+    dropout: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share of hidden values dropped in training; default: as the model's config says, "
+        "usually 0.1. Little data wants more.",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="The same seed gives the same student on the same host."
     )
