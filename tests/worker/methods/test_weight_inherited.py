@@ -362,7 +362,27 @@ class TestFadingNorm:
         assert torch.allclose(FadingNorm(norm, levels)(values)[:, kept], small(values[:, kept]), atol=1e-5)
 
 
+class TestSpec:
+    def test_shares_of_the_steps_are_at_most_all_of_them(self):
+        with pytest.raises(ValueError, match="at most 1"):
+            WeightInheritedSpec(name="weight_inherited", prune_ratio=0.6, dense_ratio=0.5)
+
+    @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
+    def test_terms_on_the_inside_need_a_dense_phase(self, term):
+        with pytest.raises(ValueError, match="dense_ratio"):
+            WeightInheritedSpec(name="weight_inherited", dense_ratio=0, distillation={term: 1.0})
+
+
 class TestMethod:
+    @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
+    @pytest.mark.parametrize("rotation", ["none", "pca"])
+    def test_learns_from_the_inside_of_the_teacher(self, tmp_path, data, term, rotation):
+        teacher = make_teacher(tmp_path)
+        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=0.75)
+        spec = WeightInheritedSpec(name="weight_inherited", rotation=rotation, distillation={term: 1.0})
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        assert student.metrics["best_step"] >= 3
+
     @pytest.mark.parametrize("task", TASKS)
     def test_does_every_task_of_an_encoder(self, tmp_path, task):
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)

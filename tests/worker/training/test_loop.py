@@ -111,6 +111,19 @@ class TestPhases:
         assert (result.best_quality, result.best_step) == (0.1, 12)
         assert torch.equal(flat(network), seen[3])
 
+    def test_open_steps_are_reported_and_never_the_student(self, network, tmp_path):
+        qualities = iter([0.9, 0.8, 0.1, 0.2, 0.15, 0.0])
+        context = MemoryContext(tmp_path, evaluations=6)
+        result = run_phases(
+            network,
+            context,
+            [phase(network, 4, open_steps=3), phase(network, 2)],
+            evaluate=lambda _: next(qualities),
+        )
+        reported = [values["dev_quality"] for *_, values in context.reports if "dev_quality" in values]
+        assert reported == [0.9, 0.8, 0.1, 0.2, 0.15, 0.0]
+        assert (result.best_quality, result.best_step) == (0.2, 4)
+
     def test_what_such_a_phase_leaves_may_be_the_best(self, network, tmp_path):
         first, seen = phase(network, 8, evaluate=lambda _: 0.0), []
 

@@ -9,24 +9,24 @@ both sides of every matrix and one for the embeddings, their start, which rows a
 linear schedule with choices made anew, ``dim`` and ``head``, layer norms over what is there, slow learning of
 what is inherited. Its merge forgets that narrower heads divide their scores by less: here the queries are
 scaled, and the narrowed network equals the masked one of the paper.
-Ours: what is chosen falls to nothing within an interval, by a factor a step and without gradients, in place of
-an L2 penalty through Adam's moments, and is then taken out, so that steps become cheaper. Indices are ranked
-by what scaling them would do to the loss, first order and squared, instead of by norms of compactors, which
-say nothing while they are near the identity. ``dim`` drops residual dimensions wherever they are, not equally
-many of every 64. The word table itself stays as it is until the dense phase.
 
-When: to halve a teacher and keep its depth. When not: for a shallower student, or where a step must be cheap
-from the start: compactors of a feed-forward layer are as wide as it is, four times over.
+Ours: what is chosen falls to nothing within an interval, by a factor a step and without gradients, in place
+of an L2 penalty through Adam's moments, and is then taken out, so that steps become cheaper. Indices are
+ranked by what scaling them would do to the loss, first order and squared, instead of by norms of compactors,
+which say little while they are near the identity. ``dim`` drops residual dimensions wherever they are, not
+equally many of every 64. The word table itself stays as it is until the dense phase.
+
+When: to narrow a teacher and keep its depth. When not: for a shallower student, or where a step must be
+cheap: it begins at the teacher's cost, and compactors add half of that at batches of 64 sentences.
 
 Knobs:
     strategy (dim): attention keeps its heads and narrows each; ``head`` drops whole ones.
     rotation (none): ``pca`` starts from the principal directions of the residual stream instead; the network
         is then the teacher but for the gains of its layer norms.
     prune_ratio (0.5): share of the steps over which indices are given up.
-    compactor_rate_ratio (1), inherited_rate_ratio (0.02): how fast W' moves with its compactors and with W, as
-        shares of the learning rate. A compactor's rate is divided by its reach; with the default rate that is
-        near the paper's 5e-5.
-    dense_ratio (0.5): share of the steps spent on the small network's own weights, at a small part of the cost.
+    compactor_rate_ratio (1), inherited_rate_ratio (0.02): how fast W' moves with its compactors and with W,
+        as shares of the learning rate. A compactor's rate is divided by its reach.
+    dense_ratio (0.5): share of the steps spent on the small network's own weights.
     distillation (none): terms from the teacher. Those on hidden states, first tokens and relations count in
         the dense phase alone: before it the width is another at every step.
 

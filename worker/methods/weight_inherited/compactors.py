@@ -22,7 +22,7 @@ class Presence:
 
     def take(self, rows: Tensor) -> Tensor:
         """The rows that are still there, (n, ...) -> (a, ...), whole."""
-        return rows if len(self.indices) == len(rows) else rows[self.indices]
+        return rows if len(self.indices) == len(rows) else rows.index_select(0, self.indices)
 
     def fade(self, values: Tensor) -> Tensor:
         """Values (a, ...), each by how much of it is there; what is being given up does not learn."""
