@@ -88,7 +88,11 @@ class FadingNorm(nn.Module):
         self.register_buffer("levels", levels, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        share = self.levels / self.levels.sum()
-        centred = values.float() - (values.float() @ share).unsqueeze(-1)
-        spread = (centred.square() @ share + self.eps).rsqrt().unsqueeze(-1)
-        return centred * spread * self.weight + self.bias
+        with torch.autocast(
+            values.device.type, enabled=False
+        ):  # as a layer norm does: products would be bf16
+            values = values.float()
+            share = self.levels / self.levels.sum()
+            centred = values - (values @ share).unsqueeze(-1)
+            scale = (centred.square() @ share + self.eps).rsqrt().unsqueeze(-1)
+            return centred * scale * self.weight + self.bias

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from app.core.shapes import EncoderCard, Shape
 from app.core.tasks import Head
 from worker.data import Batch
-from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm
+from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
 from worker.modeling.anatomy import embedding, linear, norm
@@ -92,6 +92,7 @@ class InheritedWeights:
             self._own.add(name)
         self._clock = torch.zeros(2, dtype=torch.int64)
         """Steps taken, and the interval whose indices have been chosen."""
+        self._presence: dict[str, Presence] = {}
         self._made: dict[str, Tensor] = {}
 
     def groups(self) -> list[dict[str, Any]]:
