@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
 
-from benchmarks.harness import Goal, Row, mean
+from benchmarks.harness import Goal, Row, mean, median, ratio
 
 _SETS = ("sst2_sentences", "cola", "rte", "stsb")
 
@@ -62,6 +62,38 @@ def _lead(rows: Sequence[Row], size: str) -> float | None:
     return None if ours is None or theirs is None else ours - theirs
 
 
+def _gated_gain(rows: Sequence[Row]) -> float | None:
+    gains = [gain(rows, "gated", name, ["gated"], ["fine_tuning"]) for name in _SETS]
+    known = [found for found in gains if found is not None]
+    return fmean(known) if len(known) == len(gains) else None
+
+
+def _speed(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
+    """How many times faster than its teacher a student answers one text."""
+    return ratio(
+        median(rows, "fp32_ms_1", part="teacher", set=name),
+        median(rows, "fp32_ms_1", part=part, set=name, variant=variant),
+    )
+
+
+def _shrinkage(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
+    return ratio(
+        median(rows, "parameters", part="teacher", set=name),
+        median(rows, "parameters", part=part, set=name, variant=variant),
+    )
+
+
+def _kept(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
+    kept = ratio(_best(rows, part, name, [variant], ""), mean(rows, "dev", part="teacher", set=name))
+    return None if kept is None else 100 * kept
+
+
+def _behind_teacher(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
+    teacher = mean(rows, "dev", part="teacher", set=name)
+    student = _best(rows, part, name, [variant], "")
+    return None if teacher is None or student is None else teacher - student
+
+
 _SQUEEZED = ["weight_squeezing", "weight_squeezing + KD"]
 _INHERITED = ["weight_inherited", "weight_inherited + KD"]
 _OTHERS = ["patient KD", "MiniLMv2 + KD"]
@@ -102,6 +134,46 @@ GOALS = [
             at_least=0.01,
         )
         for layers in (1, 2, 3)
+    ),
+    Goal(
+        "gated squeezing ahead of fine-tuning the same small model, mean of the sets",
+        _gated_gain,
+        at_least=0.01,
+    ),
+    Goal(
+        "weight distillation at least 0.51 BLEU over sequence-level distillation",
+        lambda rows: gain(rows, "weight_distillation", "multi30k", ["weight_distillation"], ["sequence KD"]),
+        at_least=0.51,
+    ),
+    Goal(
+        "its student at least 1.88 times as fast as the teacher, one text in fp32",
+        lambda rows: _speed(rows, "weight_distillation", "multi30k", "weight_distillation"),
+        at_least=1.88,
+    ),
+    Goal(
+        "BiLSTM within 1 point of its teacher with 500 labels a class",
+        lambda rows: _behind_teacher(rows, "bilstm", "sst2_500", "bilstm, stagewise"),
+        at_most=1.0,
+    ),
+    Goal(
+        "... at 10 times fewer parameters",
+        lambda rows: _shrinkage(rows, "bilstm", "sst2_500", "bilstm, stagewise"),
+        at_least=10.0,
+    ),
+    Goal(
+        "... and 20 times lower latency of one text in fp32",
+        lambda rows: _speed(rows, "bilstm", "sst2_500", "bilstm, stagewise"),
+        at_least=20.0,
+    ),
+    Goal(
+        "one BiLSTM for four languages keeps 95 % of the teacher's F1",
+        lambda rows: _kept(rows, "xtreme", "ner4", "bilstm, stagewise"),
+        at_least=95.0,
+    ),
+    Goal(
+        "stages ahead of joint training",
+        lambda rows: gain(rows, "xtreme", "ner4", ["bilstm, stagewise"], ["bilstm, joint"]),
+        at_least=0.01,
     ),
     Goal("Pea-KD at least 2 points ahead on average over k", _mean_pea_gain, at_least=2.0),
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.core.shapes import Shape
+from app.core.shapes import BiLstmShape, EncoderDecoderShape, Shape
 from benchmarks.methods.entry import KD, PATIENT, RELATIONS, SMALL_MODEL, Entry, shape_target
 
 GLUE = ("sst2", "cola", "rte", "stsb")
@@ -13,6 +13,9 @@ HALF = Shape(layers=6, hidden=228, heads=12, ffn=912)
 TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
+SHALLOW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=256, heads=4, ffn=1024)
+LOW_RESOURCE_WORDS = 12_000
+TAGGER_WORDS = 12_000
 RATE = {"learning_rate": 5e-4}
 """Of a small pretrained model, with a gate and without one."""
 
@@ -77,7 +80,42 @@ def pea_kd() -> Iterator[Entry]:
             yield Entry("pea_kd", name, "pea_kd", {"name": "pea_kd"}, target, rate, size=f"k={layers}")
 
 
+def weight_distillation() -> Iterator[Entry]:
+    """Weight distillation beats sequence-level distillation at its size, and is faster than the teacher."""
+    variants: dict[str, dict[str, Any]] = {
+        "scratch": {"name": "scratch"},
+        "sequence KD": {"name": "distillation"},
+        "weight_copy + KD": {"name": "weight_copy", "distillation": KD},
+        "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
+        "weight_distillation": {"name": "weight_distillation"},
+    }
+    for variant, method in variants.items():
+        yield Entry("weight_distillation", "multi30k", variant, method, shape_target(SHALLOW))
+
+
+def bilstm() -> Iterator[Entry]:
+    """A BiLSTM with transfer text comes close to its teacher where labels are few."""
+    target = shape_target(
+        BiLstmShape(embedding=50, hidden=100, projection=384), vocabulary=LOW_RESOURCE_WORDS
+    )
+    yield Entry("bilstm", "sst2_500", "scratch", {"name": "scratch"}, target)
+    yield Entry("bilstm", "sst2_500", "distillation", {"name": "distillation"}, target)
+    for kind in ("joint", "stagewise"):
+        yield Entry("bilstm", "sst2_500", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
+
+
+def xtreme() -> Iterator[Entry]:
+    """One BiLSTM keeps most of its teacher's F1 over several languages; stages beat joint training."""
+    target = shape_target(BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=TAGGER_WORDS)
+    yield Entry("xtreme", "ner4", "scratch", {"name": "scratch"}, target)
+    for kind in ("joint", "stagewise"):
+        yield Entry("xtreme", "ner4", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
+
+
 PARTS = {
+    "weight_distillation": weight_distillation,
+    "bilstm": bilstm,
+    "xtreme": xtreme,
     "weight_squeezing": weight_squeezing,
     "gated": gated,
     "weight_inherited": weight_inherited,

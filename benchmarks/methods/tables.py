@@ -39,6 +39,8 @@ def _line(name: str, rows: Sequence[Row], plain: float | None) -> dict[str, Valu
         "parameters": median(rows, "parameters"),
         "fp32 MB": median(rows, "fp32_mb"),
         "int8 MB": median(rows, "int8_mb"),
+        "ms, 1 text": median(rows, "fp32_ms_1"),
+        "ms, 32 texts": median(rows, "fp32_ms_32"),
         "step / scratch": ratio(median(rows, "seconds_per_step"), plain),
         "wall-clock s": median(rows, "wall_s"),
     }
