@@ -1,5 +1,7 @@
 """The driver of distillation into a BiLSTM."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -15,8 +17,11 @@ from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights
 
 _LEARNING_RATE = 2e-3
+_LABELS_RATE_RATIO = 0.1
+"""Of the other stages' rate: labels are few, and at the whole rate they undo what was learnt."""
 _PATIENCE = 5
-"""Evaluations without a better one, as in the papers' code."""
+"""Evaluations of the labels' stage without a better one. The other stages are not cut short: their loss falls
+most when the rate has decayed."""
 
 
 class BiLstmDistillation:
@@ -52,6 +57,9 @@ def start_words(words: nn.Embedding, teacher: Teacher) -> None:
 def stage_phase(stage: SubStage, network: BiLstm, lessons: Lessons, context: RunContext) -> Phase:
     """One sub-stage: from the top of the network down to some depth, all that is below being frozen."""
     rates = rates_of(context, default=_LEARNING_RATE)
+    by_labels = stage.stage == "labels"
+    if by_labels:
+        rates = replace(rates, learning_rate=_LABELS_RATE_RATIO * rates.learning_rate)
     parts = [network.classifier, network.projection, network.lstm, network.word_embeddings][: stage.depth]
     return Phase(
         stage.name,
@@ -59,5 +67,5 @@ def stage_phase(stage: SubStage, network: BiLstm, lessons: Lessons, context: Run
         lambda: DenseWeights(network, rates, parts=parts),
         lesson=lessons.of(stage.stage),
         evaluate=lessons.measure_of(stage.stage),
-        patience=_PATIENCE,
+        patience=_PATIENCE if by_labels else None,
     )
