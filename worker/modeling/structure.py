@@ -76,7 +76,7 @@ def restructure(network: PreTrainedModel, card: EncoderCard) -> None:
     if card.shape.embedding is not None:
         std = network.config.initializer_range
         table = torch.randn(card.vocabulary, card.shape.embedding) * std
-        # Of unit rows on average: words enter the network as loud as from a whole table.
+        # Rows of unit length on average: words enter the network as loud as from a whole table.
         projection = torch.randn(card.shape.hidden, card.shape.embedding) * card.shape.embedding**-0.5
         _place_words(network, card, table, projection)
     if card.schedule is not None:
@@ -159,4 +159,6 @@ def _second_use(layer: nn.Module, parts: LayerParts, *, swapped: bool) -> nn.Mod
 
 
 def _note(network: PreTrainedModel, card: EncoderCard) -> None:
-    setattr(network.config, CONFIG_KEY, describe(card))
+    structure = describe(card)
+    if structure is not None:
+        setattr(network.config, CONFIG_KEY, structure)

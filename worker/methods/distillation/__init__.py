@@ -1,12 +1,22 @@
 """Distillation: the student learns the teacher's softened predictions.
 
-Paper: Distilling the Knowledge in a Neural Network (Hinton et al., 2015).
+Papers: Distilling the Knowledge in a Neural Network (Hinton et al., 2015); Patient Knowledge Distillation
+(Sun et al., 2019); MiniLMv2 (Wang et al., 2021).
 When: always worth comparing with; teacher outputs are cached, so that a step costs what plain training costs.
+Masked words, which differ in every batch, are asked of the teacher on the spot.
 When not: with a poor teacher.
-Knobs: ``distillation.temperature`` (2): higher shows more of the small probabilities. ``logits_weight``
-(0.9): the share of the teacher's term, labels get the rest. ``hidden_weight`` (0): adds the distance of
-last hidden states, the teacher's projected on their principal directions. ``initialisation`` (``random``):
-``weight_copy`` starts from the sub-cloned teacher.
+
+Knobs:
+    distillation.temperature (2): higher shows more of the small probabilities.
+    distillation.logits_weight (0.9): the share of the teacher's term, labels get the rest.
+    distillation.hidden_weight (0): distance of last hidden states, the teacher's projected on their principal
+        directions.
+    distillation.patient_weight (0): distance of first tokens' normalised states, a mean over layers and
+        dimensions: 10 to 1000 in the paper. A student that runs one layer has none to match.
+    distillation.relation_weight (0): how tokens relate by queries, keys and values of the last layers, the
+        mean of the three; neither widths nor heads need to match.
+    initialisation (random): ``weight_copy`` starts from the sub-cloned teacher, ``weight_selection`` from
+        evenly spaced parts of its first layers.
 """
 
 from worker.methods.distillation.method import Distillation
