@@ -22,7 +22,9 @@ cheap: it begins at the teacher's cost, and compactors add half of that at batch
 Knobs:
     strategy (dim): attention keeps its heads and narrows each; ``head`` drops whole ones.
     rotation (none): ``pca`` starts from the principal directions of the residual stream instead; the network
-        is then the teacher but for the gains of its layer norms.
+        is then the teacher but for the gains of its layer norms. Of MiniLM on SST-2 (a tenth, 218 steps, one
+        seed) more was left at each point of the pruning, 73.6 against 67.1 at its end, and little of that
+        lead after the dense phase, 79.5 against 78.1.
     prune_ratio (0.5): share of the steps over which indices are given up.
     compactor_rate_ratio (1), inherited_rate_ratio (0.02): how fast W' moves with its compactors and with W,
         as shares of the learning rate. A compactor's rate is divided by its reach.
