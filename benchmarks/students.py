@@ -86,7 +86,9 @@ def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> t
     weights = folder / "model.safetensors"
     if not weights.exists():
         bare = load_minilm(data.task, data.labels, seed=training.seed)
-        student = compress(bare, data, FineTuningSpec(name="fine_tuning"), training, target=None)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec, checkpoint = FineTuningSpec(name="fine_tuning"), folder / "checkpoint.safetensors"
+        student = compress(bare, data, spec, training, target=None, checkpoint=checkpoint)
         student.network.save_pretrained(folder)
     teacher = load_minilm(data.task, data.labels, seed=training.seed, folder=folder)
     return replace(teacher, digest=f"{folder}:{weights.stat().st_mtime_ns}"), student
@@ -111,7 +113,9 @@ def trained_translator(folder: Path, untrained: Teacher, data: TaskData, trainin
     """The teacher in a folder, trained into it by scratch if it is not there."""
     weights = folder / "model.safetensors"
     if not weights.exists():
-        student = compress(untrained, data, ScratchSpec(name="scratch"), training, target=None)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec, checkpoint = ScratchSpec(name="scratch"), folder / "checkpoint.safetensors"
+        student = compress(untrained, data, spec, training, target=None, checkpoint=checkpoint)
         save_network(student.network, folder)
     load_model(untrained.network, weights)
     return replace(untrained, digest=f"{folder}:{weights.stat().st_mtime_ns}")
@@ -137,21 +141,37 @@ def compress(
     target: Target | None,
     load_small: Callable[[str], PreTrainedModel] | None = None,
     cache_dir: Path = WORK / "cache",
+    checkpoint: Path | None = None,
 ) -> Student:
-    """Run one method as a job would, with its progress on stderr."""
+    """Run one method as a job would, with its progress on stderr.
+
+    Args:
+        teacher: learnt from.
+        data: in its tokens.
+        spec: the method.
+        training: as a job's.
+        target: the student's size.
+        load_small: the small model of a gate.
+        cache_dir: of teacher outputs.
+        checkpoint: where a long training is kept, to go on from when it is stopped.
+    """
     WORK.mkdir(parents=True, exist_ok=True)
     context = JobContext(
         device=device(),
         training=training,
         card=plan_student(teacher.card, spec, target, head=data.head).card,
         cache_dir=cache_dir,
-        checkpoint=WORK / "none.safetensors",
-        checkpoint_interval_s=float("inf"),  # the harness resumes whole rows
+        checkpoint=checkpoint or WORK / "none.safetensors",
+        # The harness resumes whole rows: only a long one is kept on the way.
+        checkpoint_interval_s=float("inf") if checkpoint is None else 60.0,
         reporter=Reporter(_say),
         cancellation=Cancellation(),
         load_model=load_small or _unknown,
     )
-    return methods.load(spec.name).compress(teacher, data, spec, context)
+    student = methods.load(spec.name).compress(teacher, data, spec, context)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return student
 
 
 def _say(event: Progress | Metrics | Message) -> None:

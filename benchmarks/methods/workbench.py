@@ -19,8 +19,8 @@ from benchmarks.students import (
 from worker.contracts import TaskData, Teacher
 from worker.modeling.loading import save_network
 
-TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=256, heads=4, ffn=1024)
-TRANSLATOR_WORDS = 8000
+TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=128, heads=4, ffn=256)
+TRANSLATOR_WORDS = 4000
 SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
 
 
