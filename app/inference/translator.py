@@ -35,6 +35,13 @@ _LENGTH_RATIO, _SPARE_TOKENS = 3, 10
 A network that repeats itself stops there.
 """
 
+_LIMITS = RunLimits(start=128)
+"""Where an encoder's batch gains little, a decoder's gains much, for each of its steps reads all weights.
+
+Measured on 6 and 2 layers x 256 with 10,000 words, greedy, 15 tokens a text, fp32 and int8: one takes 20 and
+10 ms alone, 3.9 and 2.5 in a batch of 16; starting a run costs what 110 to 160 tokens of padding do.
+"""
+
 
 @dataclass(frozen=True)
 class _Writing:
@@ -81,8 +88,8 @@ class Translator:
         is_greedy = parameters.num_beams == 1
         return _Writing(parameters.num_beams, 1.0 if is_greedy else parameters.length_penalty, bound)
 
-    def limits(self, _options: _Writing) -> RunLimits:
-        return RunLimits()
+    def limits(self, options: _Writing) -> RunLimits:
+        return _LIMITS._replace(most=_LIMITS.most // options.beams)
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._reader.encode(texts)

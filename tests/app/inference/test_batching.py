@@ -87,6 +87,55 @@ def test_texts_of_a_client_who_left_are_not_run(classifier: HeldClassifier) -> N
     assert sum(map(len, classifier.runs)) == 4
 
 
+class WatchedClassifier(HeldClassifier):
+    """One that looks, when it may run, who still waits."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.has_begun = threading.Event()
+        self.wanted: list[list[bool]] = []
+
+    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
+        self.has_begun.set()
+        rows = super().run(run)
+        self.wanted.append([run.is_wanted(number) for number in range(len(run.texts))])
+        return rows
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_run_can_tell_whether_its_client_stays(exported_folder: Folders, stays: bool) -> None:
+    classifier = WatchedClassifier(exported_folder("bert"))
+
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        task = asyncio.create_task(queue.predict([TEXTS[0]] * 3))
+        await asyncio.to_thread(classifier.has_begun.wait, 10)
+        if not stays:
+            task.cancel()
+        await asyncio.sleep(0)
+        classifier.may_run.set()
+        await asyncio.gather(task, return_exceptions=True)
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert classifier.wanted == [[stays] * 3]
+
+
+def test_texts_of_different_options_do_not_run_together(classifier: HeldClassifier) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        first = asyncio.create_task(queue.predict(TEXTS[:1]))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(queue.predict([TEXTS[1]], option)) for option in "abab"]
+        await asyncio.sleep(0)
+        classifier.may_run.set()
+        await asyncio.gather(first, *others)
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert [len(run) for run in classifier.runs] == [1, 2, 2]
+
+
 def test_long_list_lets_others_in_between(classifier: HeldClassifier) -> None:
     classifier.may_run.set()
     order: list[str] = []

@@ -21,6 +21,7 @@ from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.inference import endpoints, schemas
+from app.inference.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import LABELS, MAX_LENGTH
 from tests.processes import wait_until
@@ -323,7 +324,12 @@ class TestClientsOfOthers:
 
 def test_openapi_describes_the_route(app: FastAPI) -> None:
     document = app.openapi()
+    schemas = document["components"]["schemas"]
     operation = document["paths"]["/v1/models/{model_id}/predict"]["post"]
     reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    assert "inputs" in document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+    request = schemas[reference.rpartition("/")[2]]["properties"]
+    assert "inputs" in request
+    parameters = [choice["$ref"].rpartition("/")[2] for choice in request["parameters"]["anyOf"]]
+    assert parameters == [class_.__name__ for class_ in PARAMETERS.values()]
+    assert set(parameters) <= set(schemas)
     assert "application/problem+json" in operation["responses"]["4XX"]["content"]

@@ -1,4 +1,4 @@
-"""Translations over HTTP, against ``generate`` of transformers asked one text at a time."""
+"""Translations over HTTP, against ``generate`` of transformers."""
 
 import asyncio
 from pathlib import Path
@@ -10,6 +10,11 @@ import torch
 from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
+from app.core.settings import Settings
+from app.inference.parameters import TranslationParameters
+from app.inference.predictor import Run
+from app.inference.tokenizing import TextTokenizer
+from app.inference.translator import Translator
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import END, MAX_LENGTH, PAD, Folders, load
 from tests.tiny import tiny_examples
@@ -18,20 +23,21 @@ TEXTS = ["", "superb", *(example["text"] for example in tiny_examples(14))]
 
 
 class Reference:
-    """The torch network, and what it wrote before."""
+    """The torch network, and what it would write."""
 
     def __init__(self, folder: Path) -> None:
         self._network = load("translation", folder)
         self._reader = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._reader.enable_truncation(MAX_LENGTH)
 
-    def translate(self, text: str, *, limit: int | None = None, beams: int = 1, penalty: float = 1.0) -> str:
-        ids = self._reader.encode(text).ids
+    def translate(self, texts: list[str], *, limit: int, beams: int = 1, penalty: float = 1.0) -> list[str]:
+        self._reader.enable_padding(pad_id=PAD)
+        encodings = self._reader.encode_batch(texts)
         with torch.no_grad():
-            (written,) = self._network.generate(
-                input_ids=torch.tensor([ids]),
-                attention_mask=torch.ones((1, len(ids)), dtype=torch.int64),
-                max_new_tokens=limit or min(MAX_LENGTH, 3 * len(ids) + 10),
+            written = self._network.generate(
+                input_ids=torch.tensor([encoding.ids for encoding in encodings]),
+                attention_mask=torch.tensor([encoding.attention_mask for encoding in encodings]),
+                max_new_tokens=limit,
                 num_beams=beams,
                 length_penalty=penalty,
                 early_stopping=False,
@@ -39,7 +45,14 @@ class Reference:
                 bad_words_ids=[[PAD]],
                 forced_eos_token_id=None,
             ).tolist()
-        return " ".join(f"w{id_}" for id_ in written[1:] if id_ != END)
+        return [" ".join(f"w{id_}" for id_ in ids if id_ not in (PAD, END)) for ids in written]
+
+    def translate_alone(self, text: str) -> str:
+        """As greedily, and as far, as the service does where nothing else is asked."""
+        self._reader.no_padding()
+        tokens = len(self._reader.encode(text).ids)
+        (written,) = self.translate([text], limit=min(MAX_LENGTH, 3 * tokens + 10))
+        return written
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +73,11 @@ class TestAnswers:
     @pytest.mark.parametrize(
         "search",
         [
-            {"beams": 1},
-            {"beams": 4},
-            {"beams": 4, "limit": 5},
-            {"beams": 8, "penalty": 2.0},
-            {"beams": 2, "penalty": 0.0},
+            {"limit": 20},
+            {"limit": 20, "beams": 4},
+            {"limit": 5, "beams": 4},
+            {"limit": 12, "beams": 8, "penalty": 2.0},
+            {"limit": 12, "beams": 2, "penalty": 0.0},
         ],
     )
     def test_equal_generate(
@@ -73,14 +86,14 @@ class TestAnswers:
         names = {"beams": "num_beams", "limit": "max_new_tokens", "penalty": "length_penalty"}
         parameters = {names[name]: value for name, value in search.items()}
         answers = translations(predict(client, model_id, TEXTS, **parameters))
-        assert answers == [reference.translate(text, **search) for text in TEXTS]
+        assert answers == reference.translate(TEXTS, **search)
         assert len(set(answers)) > len(TEXTS) // 3
 
     def test_are_greedy_where_nothing_is_asked(
         self, client: httpx.Client, model_id: str, reference: Reference
     ) -> None:
         assert predict(client, model_id, TEXTS[2]).json() == [
-            {"translation_text": reference.translate(TEXTS[2])}
+            {"translation_text": reference.translate_alone(TEXTS[2])}
         ]
         # A penalty weighs what beams found, and there are none.
         assert translations(predict(client, model_id, TEXTS[2:4], length_penalty=0)) == translations(
@@ -91,19 +104,23 @@ class TestAnswers:
         self, client: httpx.Client, model_id: str, reference: Reference
     ) -> None:
         long = " ".join(TEXTS)
-        assert translations(predict(client, model_id, [long])) == [reference.translate(long)]
+        assert translations(predict(client, model_id, [long])) == [reference.translate_alone(long)]
 
     def test_reach_the_client_who_asked(self, server_url: str, model_id: str, reference: Reference) -> None:
         """Many at once, differing in length, number and search."""
         expected = {
-            (text, beams): reference.translate(text, beams=beams) for text in TEXTS for beams in (1, 3)
+            (text, beams): translation
+            for beams in (1, 3)
+            for text, translation in zip(
+                TEXTS, reference.translate(TEXTS, limit=15, beams=beams), strict=True
+            )
         }
 
         async def ask_often(number: int, session: httpx.AsyncClient) -> None:
             for step in range(4):
                 beams = (1, 3)[(number + step) % 2]
                 asked = [TEXTS[(number * 5 + step * 3 + i) % len(TEXTS)] for i in range(1 + number % 3)]
-                body = {"inputs": asked, "parameters": {"num_beams": beams}}
+                body = {"inputs": asked, "parameters": {"num_beams": beams, "max_new_tokens": 15}}
                 response = await session.post(f"/v1/models/{model_id}/predict", json=body)
                 assert translations(response) == [expected[text, beams] for text in asked]
 
@@ -125,9 +142,9 @@ class TestAnswers:
         self, server_url: str, model_id: str, reference: Reference
     ) -> None:
         hub = InferenceClient(model=f"{server_url}/v1/models/{model_id}/predict")
-        assert hub.translation(TEXTS[3]).translation_text == reference.translate(TEXTS[3])
+        assert hub.translation(TEXTS[3]).translation_text == reference.translate_alone(TEXTS[3])
         beams = hub.translation(TEXTS[3], generate_parameters={"num_beams": 4, "max_new_tokens": 6})
-        assert beams.translation_text == reference.translate(TEXTS[3], beams=4, limit=6)
+        assert [beams.translation_text] == reference.translate(TEXTS[3:4], beams=4, limit=6)
 
 
 class TestRefusals:
@@ -146,3 +163,52 @@ class TestRefusals:
         response = predict(client, model_id, "a", generate_parameters={"temperature": 1})
         assert response.status_code == 422
         assert "'temperature'" in response.json()["detail"]
+
+
+class TestRuns:
+    def test_leave_out_texts_that_nobody_waits_for(self, exported_folder: Folders) -> None:
+        folder = exported_folder("marian", "translation")
+        reader, writer = (
+            TextTokenizer(folder / name, max_length=MAX_LENGTH)
+            for name in ("tokenizer.json", "target_tokenizer.json")
+        )
+        translator = Translator(
+            folder / "encoder.fp32.onnx",
+            folder / "decoder.fp32.onnx",
+            config=folder / "config.json",
+            reader=reader,
+            writer=writer,
+            threads=1,
+        )
+        options = translator.options(TEXTS, TranslationParameters(num_beams=2))
+        texts = translator.encode(TEXTS)
+        whole = translator.run(Run(texts, options, is_wanted=lambda _: True))
+        gone = max(range(len(TEXTS)), key=lambda number: len(whole[number]))
+        some = translator.run(Run(texts, options, is_wanted=lambda number: number != gone))
+        assert len(some[gone]) < len(whole[gone])
+        del some[gone], whole[gone]
+        assert some == whole
+
+
+class TestFiles:
+    def test_of_one_precision_are_copied(
+        self, client: httpx.Client, model_id: str, settings: Settings
+    ) -> None:
+        predict(client, model_id, "superb", precision="int8").raise_for_status()
+        copies = {path.name for path in (settings.data_dir / "inference-cache").rglob("*") if path.is_file()}
+        assert copies == {
+            "encoder.int8.onnx",
+            "decoder.int8.onnx",
+            "config.json",
+            "tokenizer.json",
+            "target_tokenizer.json",
+        }
+
+    def test_that_are_damaged_are_named(
+        self, client: httpx.Client, model_id: str, settings: Settings
+    ) -> None:
+        path = settings.data_dir / "files" / "models" / model_id / "decoder.fp32.onnx"
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        response = predict(client, model_id, "superb")
+        assert response.status_code == 503
+        assert "decoder.fp32.onnx" in response.json()["detail"]
