@@ -132,7 +132,18 @@ class PredictRequest(BaseModel):
     """Texts for a model, and how it is to answer."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"inputs": "A film to remember."}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"inputs": "A film to remember."},
+                {
+                    "inputs": {"text": "A dog runs.", "text_pair": "An animal moves."},
+                    "parameters": {"top_k": 1},
+                },
+                {"inputs": "A film to [MASK].", "parameters": {"top_k": 3}},
+                {"inputs": ["A dog runs."], "parameters": {"num_beams": 4}},
+            ]
+        },
     )
 
     inputs: Annotated[Any, PlainValidator(_read_inputs), WithJsonSchema(_INPUTS_SCHEMA)]

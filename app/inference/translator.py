@@ -105,7 +105,8 @@ class Translator:
             else partial(beam_search, beams=run.options.beams, length_penalty=run.options.length_penalty)
         )
         limits = [self._limit(text, run.options) for text in run.texts]
-        return self._writer.decode(search(step, limits, self._special, is_wanted=run.is_wanted))
+        written = search(step, limits, self._special, is_wanted=run.is_wanted)
+        return [text.strip() for text in self._writer.decode(written)]
 
     def answer(self, row: str, _parameters: TranslationParameters) -> Translation:
         return {"translation_text": row}

@@ -13,7 +13,15 @@ from app.core.db import Database
 from app.core.db.models import Model
 from app.core.errors import NotFound, Overloaded
 from app.core.settings import Settings
-from app.core.shapes import EncoderCard, Shape
+from app.core.shapes import (
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
 from app.core.storage import Storage
 from app.core.tasks import Head
 from app.inference import InferenceRuntime
@@ -244,6 +252,33 @@ def test_large_networks_get_several_threads(
     card = EncoderCard(architecture="bert", shape=shape, vocabulary=30_522, positions=512, token_types=2)
     head = Head(task="text_classification", outputs=2)
     assert share_threads(cores, card, head) == expected
+
+
+@pytest.mark.parametrize(
+    ("card", "head", "expected"),
+    [
+        (
+            EncoderDecoderCard(
+                shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
+                vocabulary=58_101,
+                positions=512,
+            ),
+            Head(task="translation", outputs=58_101),
+            (4, 2),
+        ),
+        (
+            BiLstmCard(
+                shape=BiLstmShape(embedding=300, hidden=600, projection=768),
+                vocabulary=100_000,
+                positions=512,
+            ),
+            Head(task="token_classification", outputs=9),
+            (1, 8),
+        ),
+    ],
+)
+def test_threads_are_counted_by_what_computes(card: ModelCard, head: Head, expected: tuple[int, int]) -> None:
+    assert share_threads(8, card, head) == expected
 
 
 def test_copies_do_not_pile_up(tmp_path: Path, storage: Storage) -> None:
