@@ -16,7 +16,7 @@ from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights
 
-_LEARNING_RATE = 2e-3
+_LEARNING_RATE = 4e-3
 _LABELS_RATE_RATIO = 0.1
 """Of the other stages' rate: labels are few, and at the whole rate they undo what was learnt."""
 _PATIENCE = 5
@@ -48,7 +48,7 @@ def start_words(words: nn.Embedding, teacher: Teacher) -> None:
 
     Where the student's table is wider than the teacher's, what is left stays as it was drawn.
     """
-    table = teacher.network.get_input_embeddings().weight.detach().float()  # (V, H)
+    table = teacher.network.get_input_embeddings().weight.detach().to(words.weight)  # (V, H)
     count = min(words.embedding_dim, table.shape[1])
     compressed = (table - table.mean(0)) @ principal_directions(table, count)  # (V, E)
     words.weight[:, :count] = compressed * (words.weight.std() / compressed.std())
