@@ -40,6 +40,8 @@ _MOST_TIMED: Final = 127
 """Students among which one is sought by its latency: seven measurements."""
 
 _NEW_VOCABULARY: Final = 8_000
+_LEAST_NEW_VOCABULARY: Final = 256 + 3
+"""A new tokenizer's bytes, which leave no text unknown, and its special tokens."""
 _NEW_POSITIONS: Final = 512
 
 
@@ -237,9 +239,16 @@ def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Model
             pointer=f"{_POINTER}/shape" if target else _POINTER,
         )
     require_embedding(None, method, target)
-    return EncoderDecoderCard(
-        shape=target.shape, vocabulary=target.vocabulary or _NEW_VOCABULARY, positions=_NEW_POSITIONS
-    )
+    vocabulary = target.vocabulary or _NEW_VOCABULARY
+    if vocabulary < _LEAST_NEW_VOCABULARY:
+        raise InvalidRequest(
+            "vocabulary_too_small",
+            f"target.vocabulary is {vocabulary}; a new one begins with {_LEAST_NEW_VOCABULARY} pieces: "
+            "one for each byte, and three special ones. Ask for more.",
+            pointer=f"{_POINTER}/vocabulary",
+            smallest=_LEAST_NEW_VOCABULARY,
+        )
+    return EncoderDecoderCard(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
 
 
 def _trimmed(teacher: ModelCard, target: Target) -> ModelCard:

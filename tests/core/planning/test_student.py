@@ -329,6 +329,14 @@ class TestFirstModel:
         target = Target(shape=self.SHAPE, vocabulary=2000)
         assert plan_student(None, method("scratch"), target, head=TRANSLATION).card.vocabulary == 2000
 
+    def test_a_vocabulary_below_the_bytes(self):
+        target = Target(shape=self.SHAPE, vocabulary=258)
+        with pytest.raises(InvalidRequest) as caught:
+            plan_student(None, method("scratch"), target, head=TRANSLATION)
+        assert (caught.value.code, caught.value.pointer) == ("vocabulary_too_small", "#/target/vocabulary")
+        assert caught.value.details["smallest"] == 259
+        plan_student(None, method("scratch"), Target(shape=self.SHAPE, vocabulary=259), head=TRANSLATION)
+
     def test_no_factorised_table(self):
         target = Target(shape=self.SHAPE, embedding=32)
         with pytest.raises(InvalidRequest, match="not factorised"):
