@@ -1,3 +1,4 @@
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -262,6 +263,15 @@ class TestFailure:
         assert isinstance(outcome, Failed)
         assert outcome.code == "teacher_not_trained"
 
+    def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
+        poison(folder, by=math.inf)
+        request = shelf.request(shelf.add_model(folder), dataset, "fine_tuning", target=None)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "weights_not_finite"
+        assert "embeddings.LayerNorm.weight" in outcome.message
+
     def test_an_onnx_file_beyond_tolerance_is_never_stored(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
@@ -436,9 +446,9 @@ def progress_of(events: Iterator[object]) -> Iterator[Progress]:
     return (event for event in events if isinstance(event, Progress))
 
 
-def poison(folder: Path) -> None:
-    """Give a model weights that are finite until something is multiplied with them."""
+def poison(folder: Path, *, by: float = 1e38) -> None:
+    """Give a model weights that are finite until something is multiplied with them, or that are not."""
     weights = load_file(folder / "model.safetensors")
     [norm] = [name for name in weights if name.endswith("embeddings.LayerNorm.weight")]
-    weights[norm] *= 1e38
+    weights[norm] *= by
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -39,7 +39,24 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
 
 
 def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
-    """The network in a folder, with a head for a task, in eval mode, fp32."""
+    """The network in a folder, with a head for a task, in eval mode, fp32.
+
+    Raises:
+        JobError: ``weights_not_finite``, when some weights are no numbers: nothing can be learnt from them.
+    """
+    network = _loaded(folder, manifest, task=task, labels=labels)
+    broken = [name for name, weights in network.state_dict().items() if not torch.isfinite(weights).all()]
+    if broken:
+        raise JobError(
+            "weights_not_finite",
+            f"{len(broken)} tensors of the model hold weights that are infinite or no numbers, the first "
+            f"{broken[0]}. Mend the model, and upload it again.",
+            tensors=broken[:5],
+        )
+    return network
+
+
+def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
     card = manifest.card
     head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
     class_ = network_class(card, task)
