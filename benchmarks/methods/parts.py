@@ -14,7 +14,7 @@ TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
 SHALLOW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=128, heads=4, ffn=256)
-LOW_RESOURCE_WORDS = 12_000
+LOW_RESOURCE_WORDS = 10_000
 TAGGER_WORDS = 12_000
 RATE = {"learning_rate": 5e-4}
 """Of a small pretrained model, with a gate and without one."""
