@@ -1,7 +1,8 @@
 """Every method beside its controls: ``python -m benchmarks.methods --data ../shared/data --seeds 3``.
 
 Rows of the same part, set and size have the same teacher, data, steps, shape and seed. Teachers are trained
-first, and kept. Then rows go seed by seed, so that a stopped run has whole comparisons.
+first, and kept. Then rows go seed by seed, so that a stopped run has whole comparisons. ``--only latency``,
+on a machine that does nothing else, takes each student's time beside its teacher's, in turns.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel
 from app.core.planning import plan_student
 from app.core.shapes import ModelCard
 from app.core.specs import MethodSpec, Target, TrainingSpec
-from benchmarks.harness import Benchmark, Value
+from benchmarks.harness import Benchmark, Value, select
 from benchmarks.methods.entry import STUDENT_TRAINING, Entry
 from benchmarks.methods.goals import GOALS
 from benchmarks.methods.parts import PARTS
@@ -27,13 +28,15 @@ from benchmarks.students import WORK, compress, device, trimmed
 from worker.contracts import TaskData
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import measure as measure_quality
-from worker.export.exports import files_of, make_exports, open_export
+from worker.export.exports import files_of, make_exports, onnx_name, open_export
 
 bench = Benchmark("methods", keys=("part", "set", "size", "variant", "seed"), goals=GOALS)
 
 
 def measure(options: argparse.Namespace) -> None:
     workbench = Workbench(options.data)
+    if options.only == "latency":
+        return _measure_latencies(workbench, options)
     chosen = [options.only] if options.only else list(PARTS)
     for seed in range(options.seeds):
         for part in chosen:
@@ -47,6 +50,36 @@ def measure(options: argparse.Namespace) -> None:
                     key = (entry.part, entry.set, entry.size, entry.variant, seed)
                     bench.run(key, partial(_student_row, workbench, place, entry, seed))
     write_tables(bench.rows, options.out.with_suffix(".md"))
+    return None
+
+
+def _measure_latencies(workbench: Workbench, options: argparse.Namespace) -> None:
+    """Each student beside its teacher, in turns, from the files that its last training left."""
+    students = dict.fromkeys(
+        (entry.part, entry.set, entry.size, entry.variant)
+        for part in PARTS.values()
+        for entry in part()
+        if select(bench.rows, part=entry.part, set=entry.set, size=entry.size, variant=entry.variant)
+    )
+    for number in range(options.seeds):
+        for part, name, size, variant in students:
+            folder = WORK / "exports" / f"{part}-{name}-{size}-{variant}"
+            key = (f"latency {part}", name, size, variant, number)
+            bench.run(key, partial(_latency_row, workbench, Place.of(name, 0), folder))
+    write_tables(bench.rows, options.out.with_suffix(".md"))
+
+
+def _latency_row(workbench: Workbench, place: Place, folder: Path) -> dict[str, Value]:
+    """Milliseconds of one text and of 32, the student's and, right after, the teacher's."""
+    teacher, data = workbench.teacher(place)
+    row: dict[str, Value] = {}
+    for precision in ("fp32", "int8"):
+        for whose, place_of in (("", folder), ("teacher_", WORK / "exports" / place.folder.name)):
+            path = place_of / onnx_name(precision, teacher.network)
+            opened = open_export(path, teacher.network)
+            found = measure_latency(opened, data.dev, pad_id=data.pad_id)
+            row |= {f"{whose}{precision}_ms_{count}": value for count, value in found.items()}
+    return row
 
 
 def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
@@ -97,7 +130,7 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
 def _measured(
     network: PreTrainedModel, card: ModelCard, data: TaskData, metric: str, folder: Path
 ) -> dict[str, Value]:
-    """Quality on dev, sizes, and how long one text and 32 take in fp32 and int8."""
+    """Quality on dev, and sizes."""
     found = measure_quality(network.to(device()), data.dev, data, device=device())
     paths = make_exports(network.cpu(), ["fp32", "int8"], folder)
     row: dict[str, Value] = {
@@ -106,8 +139,6 @@ def _measured(
     }
     for precision, path in paths.items():
         row[f"{precision}_mb"] = sum(file.stat().st_size for file in files_of(path)) / 1e6
-        latency_ms = measure_latency(open_export(path, network), data.dev, pad_id=data.pad_id)
-        row |= {f"{precision}_ms_{size}": value for size, value in latency_ms.items()}
     return row
 
 
@@ -117,7 +148,7 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", choices=list(PARTS), help="one claim")
+    parser.add_argument("--only", choices=[*PARTS, "latency"], help="one claim, or the students' time")
     parser.add_argument("--set", choices=list(SETS), help="one data set")
     parser.add_argument("--size", help="one size of a claim that has several")
     return bench.main(measure, parser, selects=["only", "seeds", "set", "size", "data"])

@@ -70,10 +70,8 @@ def _gated_gain(rows: Sequence[Row]) -> float | None:
 
 def _speed(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
     """How many times faster than its teacher a student answers one text."""
-    return ratio(
-        median(rows, "fp32_ms_1", part="teacher", set=name),
-        median(rows, "fp32_ms_1", part=part, set=name, variant=variant),
-    )
+    where: Row = {"part": f"latency {part}", "set": name, "variant": variant}
+    return ratio(median(rows, "teacher_fp32_ms_1", **where), median(rows, "fp32_ms_1", **where))
 
 
 def _shrinkage(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:

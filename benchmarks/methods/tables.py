@@ -9,7 +9,11 @@ from benchmarks.harness import Row, Value, markdown_table, median, numbers, rati
 
 def write_tables(rows: Sequence[Row], path: Path) -> None:
     """One table a part, set and size: mean and spread over seeds, size and cost."""
-    places = dict.fromkeys((row["part"], row["set"], row["size"]) for row in rows if row["part"] != "teacher")
+    places = dict.fromkeys(
+        (row["part"], row["set"], row["size"])
+        for row in rows
+        if not str(row["part"]).startswith(("teacher", "latency"))
+    )
     text = ["# Methods and their controls\n"]
     for part, name, size in places:
         text.append(f"\n## {part}: {name}{f', {size}' if size else ''}\n")
@@ -19,14 +23,29 @@ def write_tables(rows: Sequence[Row], path: Path) -> None:
 
 def _teacher(rows: Sequence[Row], name: Value) -> list[dict[str, Value]]:
     source = "sst2" if name == "sst2_sentences" else name
-    return [_line("teacher", select(rows, part="teacher", set=source), None)]
+    return [_line("teacher", select(rows, part="teacher", set=source), None) | _speed([])]
 
 
 def _students(rows: Sequence[Row], part: Value, name: Value, size: Value) -> list[dict[str, Value]]:
     there = select(rows, part=part, set=name, size=size)
     plain = median(there, "seconds_per_step", variant="scratch")
     variants = dict.fromkeys(str(row["variant"]) for row in there)
-    return [_line(variant, select(there, variant=variant), plain) for variant in variants]
+    latencies = select(rows, part=f"latency {part}", set=name, size=size)
+    return [
+        _line(variant, select(there, variant=variant), plain) | _speed(select(latencies, variant=variant))
+        for variant in variants
+    ]
+
+
+def _speed(rows: Sequence[Row]) -> dict[str, Value]:
+    """How many times faster than the teacher, with one text and with 32."""
+    return {
+        f"{precision} speed, {count}": ratio(
+            median(rows, f"teacher_{precision}_ms_{count}"), median(rows, f"{precision}_ms_{count}")
+        )
+        for precision in ("fp32", "int8")
+        for count in (1, 32)
+    }
 
 
 def _line(name: str, rows: Sequence[Row], plain: float | None) -> dict[str, Value]:
@@ -39,8 +58,6 @@ def _line(name: str, rows: Sequence[Row], plain: float | None) -> dict[str, Valu
         "parameters": median(rows, "parameters"),
         "fp32 MB": median(rows, "fp32_mb"),
         "int8 MB": median(rows, "int8_mb"),
-        "ms, 1 text": median(rows, "fp32_ms_1"),
-        "ms, 32 texts": median(rows, "fp32_ms_32"),
         "step / scratch": ratio(median(rows, "seconds_per_step"), plain),
         "wall-clock s": median(rows, "wall_s"),
     }
