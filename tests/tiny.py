@@ -1,7 +1,8 @@
 """Tiny real things: transformers models, tokenizers and data sets that train in a second.
 
-The rule of the data sets is learnable: a text is positive when it holds more pleasant words than unpleasant
-ones; a pair is "same" when both sides name the same thing.
+The rules of the data sets are learnable: a text is positive when it holds more pleasant words than unpleasant
+ones; a pair is "same" when both sides name the same thing, and its score is how much of both is pleasant;
+things are entities in both languages; and a translation is word for word.
 """
 
 import json
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -23,6 +25,14 @@ UNPLEASANT = ["dreadful", "boring", "clumsy", "tedious", "awful", "shallow", "du
 _NEUTRAL = ["the", "a", "film", "story", "actor", "scene", "music", "of", "with", "and", "this", "one", "was"]
 _THINGS = ["apple", "river", "engine", "violin", "castle"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+GERMAN = {
+    "the dog": "der Hund",
+    "the cat": "die Katze",
+    "the girl": "das Mädchen",
+    "sees": "sieht",
+    "finds": "findet",
+    "likes": "mag",
+}
 
 
 def tiny_model_folder(
@@ -127,6 +137,49 @@ def tiny_pair_examples(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
         if label == "same":
             sides[1] = f"{' '.join(draw.choices(_NEUTRAL, k=4))} {thing}"
         examples.append({"text": sides[0], "text_pair": sides[1], "label": label})
+    return examples
+
+
+def tiny_scored_examples(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs of texts and a score from 0 to 5: 5/6 for each of their six words of quality that is pleasant."""
+    draw = random.Random(seed)
+    examples = []
+    for _ in range(rows):
+        sides = [draw.choices([*PLEASANT, *UNPLEASANT], k=3) for _ in range(2)]
+        score = sum(word in PLEASANT for side in sides for word in side) * 5 / 6
+        text, text_pair = (" ".join(draw.choices(_NEUTRAL, k=2) + side) for side in sides)
+        examples.append({"text": text, "text_pair": text_pair, "score": score})
+    return examples
+
+
+def tiny_tagged_examples(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Words with things in them, after a word of praise or alone; every second row backwards, as a language.
+
+    Its words are new to the tokenizer, which cuts them into letters; the names of things are the same.
+    """
+    draw = random.Random(seed)
+    examples = []
+    for i in range(rows):
+        language = ("en", "ne")[i % 2]
+        tokens, tags = [], []
+        for _ in range(draw.randint(1, 2)):
+            filler = draw.choices(_NEUTRAL, k=draw.randint(1, 3))
+            tokens += filler if language == "en" else [word[::-1] for word in filler]
+            praise = draw.choices(PLEASANT, k=draw.randint(0, 1))
+            tokens += [*praise, draw.choice(_THINGS)]
+            tags += ["O"] * len(filler) + ["B-thing", "I-thing"][: len(praise) + 1]
+        examples.append({"tokens": tokens, "tags": tags, "language": language})
+    return examples
+
+
+def tiny_translations(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Sentences of a subject, a verb and an object, and their German."""
+    draw = random.Random(seed)
+    nouns, verbs = list(GERMAN)[:3], list(GERMAN)[3:]
+    examples = []
+    for _ in range(rows):
+        words = [draw.choice(nouns), draw.choice(verbs), draw.choice(nouns)]
+        examples.append({"source": " ".join(words), "target": " ".join(GERMAN[word] for word in words)})
     return examples
 
 

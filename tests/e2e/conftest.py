@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -61,12 +61,15 @@ class Stack:
         """A tiny encoder and a tiny data set."""
         model = self.upload_model(tiny_bert_folder(folder / "encoder"))
         splits = {split: path.read_bytes() for split, path in tiny_dataset_files(folder / "data").items()}
-        dataset = self.post(
+        return model, self.upload_dataset("text_classification", splits)
+
+    def upload_dataset(self, task: str, splits: Mapping[str, bytes]) -> Json:
+        """From JSON Lines."""
+        return self.post(
             "/v1/datasets",
-            data={"name": "data", "task": "text_classification"},
+            data={"name": "data", "task": task},
             files={split: (f"{split}.jsonl", content) for split, content in splits.items()},
         )
-        return model, dataset
 
     def upload_model(self, folder: Path) -> Json:
         with zipped(folder).open("rb") as file:
@@ -75,18 +78,23 @@ class Stack:
     def download(self, model: Json, folder: Path) -> Path:
         """The files of a Hugging Face folder among a model's artifacts."""
         folder.mkdir()
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
-            response = self.http.get(f"/v1/models/{model['id']}/artifacts/{name}").raise_for_status()
-            (folder / name).write_bytes(response.content)
+        for name in model["manifest"]["files"]["entries"]:
+            if not name.endswith(".onnx"):
+                response = self.http.get(f"/v1/models/{model['id']}/artifacts/{name}").raise_for_status()
+                (folder / name).write_bytes(response.content)
         return folder
 
-    def predict(self, model: Json, texts: list[str], **parameters: Any) -> httpx.Response:
-        body = {"inputs": texts, "parameters": parameters}
+    def predict(self, model: Json, inputs: Any, **parameters: Any) -> httpx.Response:
+        body = {"inputs": inputs, "parameters": parameters}
         return self.http.post(f"/v1/models/{model['id']}/predict", json=body)
 
-    def start_job(self, teacher: Json, dataset: Json, method: str = "fine_tuning", **body: Any) -> Json:
+    def start_job(
+        self, teacher: Json | None, dataset: Json, method: str | Json = "fine_tuning", **body: Any
+    ) -> Json:
         training = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
-        job = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
+        job = {"dataset": dataset["id"], "method": method if isinstance(method, dict) else {"name": method}}
+        if teacher is not None:
+            job["teacher"] = teacher["id"]
         return self.post("/v1/jobs", json=job | body | {"training": training})
 
     def wait_for(self, job: Json, condition: Callable[[Json], bool], timeout_s: float = 120) -> Json:
@@ -129,37 +137,54 @@ def is_training(job: Json) -> bool:
     return job["status"] == "running" and (job["progress"] or {}).get("step", 0) > 0
 
 
-@pytest.fixture(params=["alone", "production"])
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
+@contextmanager
+def running_stack(
+    folder: Path, stores: Mapping[str, str], credentials: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """An API on empty stores, quick to notice what happens."""
+    quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
+    quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
+    settings = Settings(data_dir=folder / "data", port=free_port(), **stores, **quick)
+    database = Database(settings.resolved_database_url)
+    empty_tables(database)
+    database.dispose()
+    environment = settings_environment(settings) | dict(credentials or {})
+    log_dir = folder / "logs"
+    log_dir.mkdir()
+    command = [sys.executable, "-m", "app.cli", "api"]
     with ExitStack() as processes:
-        quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
-        quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
-        credentials = {}
-        if request.param == "alone":
-            stores = {"database_url": request.getfixturevalue("sqlite_url")}
-        else:
-            endpoint = processes.enter_context(s3_server(tmp_path))
-            credentials = {
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_REGION": "us-east-1",
-            }
-            stores = {
-                "database_url": request.getfixturevalue("postgres_url"),
-                "broker_url": request.getfixturevalue("redis_url"),
-                "storage_url": f"s3://{BUCKET}/files",
-                "s3_endpoint": endpoint,
-            }
-        settings = Settings(data_dir=tmp_path / "data", port=free_port(), **stores, **quick)
-        database = Database(settings.resolved_database_url)
-        empty_tables(database)
-        database.dispose()
-        environment = settings_environment(settings) | credentials
-        log_dir = tmp_path / "logs"
-        log_dir.mkdir()
-        command = [sys.executable, "-m", "app.cli", "api"]
         api = processes.enter_context(running(command, environment=environment, log=log_dir / "api.log"))
         Service(f"http://127.0.0.1:{settings.port}", {"API": api}).wait_until_ready()
         http = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=60))
         yield Stack(settings, environment, log_dir, http, processes)
+
+
+@contextmanager
+def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iterator[Stack]:
+    """PostgreSQL, S3 and workers that a broker calls."""
+    with s3_server(folder) as endpoint:
+        stores = {
+            "database_url": postgres_url,
+            "broker_url": redis_url,
+            "storage_url": f"s3://{BUCKET}/files",
+            "s3_endpoint": endpoint,
+        }
+        credentials = {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        with running_stack(folder, stores, credentials) as stack:
+            yield stack
+
+
+@pytest.fixture(params=["alone", "production"])
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
+    if request.param == "alone":
+        starting = running_stack(tmp_path, {"database_url": request.getfixturevalue("sqlite_url")})
+    else:
+        urls = {name: request.getfixturevalue(name) for name in ("postgres_url", "redis_url")}
+        starting = production_stack(tmp_path, **urls)
+    with starting as stack:
+        yield stack

@@ -54,23 +54,21 @@ def marian_folder(path: Path, source: bytes, target: bytes, **settings) -> Path:
     from transformers import MarianConfig, MarianMTModel
 
     vocabulary = save_tokenizer(path, source, target)
-    config = MarianConfig(
-        vocab_size=len(vocabulary),
-        d_model=16,
-        encoder_layers=2,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_position_embeddings=64,
-        pad_token_id=vocabulary["<pad>"],
-        eos_token_id=0,
-        decoder_start_token_id=vocabulary["<pad>"],
-        activation_function="swish",
-        scale_embedding=True,
-        **settings,
-    )
+    default = {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "max_position_embeddings": 64,
+        "activation_function": "swish",
+        "scale_embedding": True,
+    }
+    padding = vocabulary["<pad>"]
+    ids = {"pad_token_id": padding, "eos_token_id": 0, "decoder_start_token_id": padding}
+    config = MarianConfig(vocab_size=len(vocabulary), **default | ids | settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         MarianMTModel(config).save_pretrained(path)

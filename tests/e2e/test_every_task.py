@@ -1,0 +1,244 @@
+"""A client's whole way with every task: register, teach, compress, read the report, ask, go on from there."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.registry.translation import marian_folder, train_sentencepiece
+from tests.e2e.conftest import SHAPE, Json, Stack, production_stack
+from tests.tiny import GERMAN, tiny_bert_folder, tiny_scored_examples, tiny_tagged_examples, tiny_translations
+
+pytestmark = pytest.mark.e2e
+
+TEACHER = {"layers": 2, "hidden": 32, "heads": 2, "ffn": 64}
+TRANSLATOR = {"encoder_layers": 2, "decoder_layers": 2, "hidden": 32, "heads": 2, "ffn": 64}
+PAIR = {"text": "this film wonderful superb warm", "text_pair": "a story charming brilliant funny"}
+POOR = {"text": "this film dreadful dull awful", "text_pair": "a story boring tedious clumsy"}
+SENTENCE = "the film with superb apple, eht yrots fo a river"
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redis_server_url: str
+) -> Iterator[Stack]:
+    """As in production, with two workers for the jobs that do not wait for one another."""
+    folder = tmp_path_factory.mktemp("stack")
+    with production_stack(folder, postgres_url=postgres_url, redis_url=redis_server_url) as stack:
+        for _ in range(2):
+            stack.start_worker()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def encoder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Json:
+    return stack.upload_model(tiny_bert_folder(tmp_path_factory.mktemp("encoder") / "encoder"))
+
+
+def register(
+    stack: Stack, task: str, make: Callable[..., list[Json]], *, hidden: Sequence[str] = (), **rows: int
+) -> Json:
+    """Register a data set; ``hidden`` are the columns that unlabelled rows lack."""
+    splits = {}
+    for seed, (split, count) in enumerate(({"train": 256, "dev": 64} | rows).items()):
+        examples = make(count, seed=seed)
+        if split == "unlabeled":
+            examples = [{k: v for k, v in row.items() if k not in hidden} for row in examples]
+        splits[split] = "".join(json.dumps(row) + "\n" for row in examples).encode()
+    return stack.upload_dataset(task, splits)
+
+
+def finish(stack: Stack, *jobs: Json) -> list[tuple[Json, Json]]:
+    """Each job once it has succeeded, with the model that came of it."""
+    ended = [stack.wait_for_end(job) for job in jobs]
+    for job in ended:
+        assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
+    return [(job, stack.get(f"/v1/models/{job['student']}")) for job in ended]
+
+
+def dev_quality(job: Json, whose: str = "student") -> dict[str, float]:
+    quality: dict[str, float] = job["metrics"][whose]["quality"]["dev"]
+    return quality
+
+
+def answers(stack: Stack, model: Json, inputs: Any, **parameters: Any) -> Any:
+    response = stack.predict(model, inputs, **parameters)
+    assert response.is_success, response.text
+    return response.json()
+
+
+def taken_back(stack: Stack, model: Json, folder: Path) -> Json:
+    """A model whose files were downloaded and uploaded again."""
+    again = stack.upload_model(stack.download(model, folder))
+    for name in ("card", "task", "labels", "parameters"):
+        assert again["manifest"][name] == model["manifest"][name], name
+    return again
+
+
+def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
+    def labelled(rows: int, *, seed: int) -> list[Json]:
+        examples = tiny_scored_examples(rows, seed=seed)
+        return [row | {"score": None, "label": "good" if row["score"] > 2.5 else "poor"} for row in examples]
+
+    dataset = register(stack, "text_classification", labelled, test=32)
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, exports=["fp32"]))
+    assert (teacher["task"], teacher["labels"]) == ("text_classification", ["good", "poor"])
+
+    once_again = {"name": "pea_kd", "distillation": {"temperature": 2, "patient_weight": 1}}
+    (squeezing, squeezed), (_, shared) = finish(
+        stack,
+        stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE}),
+        stack.start_job(teacher, dataset, once_again, target={"shape": TEACHER | {"layers": 1}}),
+    )
+    for whose in ("teacher", "student"):
+        report = squeezing["metrics"][whose]
+        assert set(report["quality"]) == {"dev", "test"}
+        assert set(report["quality"]["test"]) == {"accuracy", "macro_f1", "matthews"}
+        assert set(report["exports"]) == {"fp32", "int8"}
+    assert dev_quality(squeezing)["accuracy"] > 0.8
+    assert len(shared["manifest"]["card"]["schedule"]) == 2
+    assert shared["parameters"] < teacher["parameters"]
+
+    for model in (teacher, squeezed, shared):
+        for precision in ("fp32", "int8"):
+            good, poor = answers(stack, model, [PAIR, POOR], precision=precision, top_k=1)
+            assert [entry["label"] for entry in (*good, *poor)] == ["good", "poor"]
+
+    again = taken_back(stack, shared, tmp_path / "shared")
+    [(job, grandchild)] = finish(
+        stack,
+        stack.start_job(again, dataset, "distillation", target={"max_parameters": 12_000}, exports=["fp32"]),
+    )
+    assert grandchild["lineage"]["teacher"] == again["id"]
+    assert grandchild["parameters"] <= 12_000
+    assert dev_quality(job, "teacher")["accuracy"] > 0.8
+    assert answers(stack, grandchild, PAIR)[0][0]["label"] in ("good", "poor")
+
+
+def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
+    dataset = register(stack, "text_regression", tiny_scored_examples)
+    longer = {"epochs": 16, "learning_rate": 4e-3, "metric": "pearson"}
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, training=longer, exports=["fp32"]))
+    assert (teacher["task"], teacher["labels"]) == ("text_regression", None)
+
+    inside = {"logits_weight": 0.5, "patient_weight": 1, "relation_weight": 0.1, "relation_heads": 1}
+    (distilling, _), (selecting, selected) = finish(
+        stack,
+        stack.start_job(
+            teacher,
+            dataset,
+            {"name": "distillation", "initialisation": "weight_copy", "distillation": inside},
+            target={"compression_ratio": 1.4},
+            training=longer,
+        ),
+        stack.start_job(
+            teacher, dataset, "weight_selection", target={"max_latency_ms": 1000}, training=longer
+        ),
+    )
+    for job in (distilling, selecting):
+        assert set(dev_quality(job)) == {"spearman", "pearson", "mse"}
+        assert dev_quality(job)["pearson"] > 0.8
+        high, low = answers(stack, {"id": job["student"]}, [PAIR, POOR], precision="int8")
+        assert [entry["label"] for entry in (*high, *low)] == ["score", "score"]
+        assert high[0]["score"] > low[0]["score"] + 1
+    assert selected["parameters"] < teacher["parameters"], "however much time there is"
+
+
+def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Path) -> None:
+    dataset = register(stack, "token_classification", tiny_tagged_examples, unlabeled=256, hidden=["tags"])
+    assert dataset["splits"]["unlabeled"]["languages"] == {"en": 128, "ne": 128}
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset))
+    assert teacher["labels"] == ["O", "B-thing", "I-thing"]
+
+    recurrent = {"embedding": 16, "hidden": 16, "projection": 32}
+    (learning, bilstm), (_, factors) = finish(
+        stack,
+        stack.start_job(
+            teacher,
+            dataset,
+            "bilstm",
+            target={"shape": recurrent, "vocabulary": 170},
+            training={"epochs": 16},
+        ),
+        stack.start_job(teacher, dataset, "low_rank", target={"compression_ratio": 1.2, "embedding": 24}),
+    )
+    assert bilstm["architecture"] == "bilstm"
+    assert factors["shape"]["embedding"] == 24
+    assert set(dev_quality(learning)) == {"f1", "precision", "recall", "accuracy", "f1_en", "f1_ne"}
+    for model in (teacher, bilstm, factors):
+        for precision in ("fp32", "int8"):
+            found = answers(stack, model, SENTENCE, precision=precision)
+            assert [entity["word"] for entity in found] == ["superb apple", "river"]
+            for entity in found:
+                assert entity["entity_group"] == "thing"
+                assert SENTENCE[entity["start"] : entity["end"]] == entity["word"]
+    taken_back(stack, bilstm, tmp_path / "bilstm")
+    taken_back(stack, factors, tmp_path / "factors")
+
+
+def test_words_behind_a_mask_and_a_task_afterwards(stack: Stack, encoder: Json, tmp_path: Path) -> None:
+    """A small model of no task in particular, which is then taught one."""
+
+    def texts(rows: int, *, seed: int) -> list[Json]:
+        return [{"text": row["source"]} for row in tiny_translations(rows, seed=seed)]
+
+    dataset = register(stack, "masked_language_modeling", texts)
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, exports=["fp32"]))
+    [(job, narrow)] = finish(
+        stack, stack.start_job(teacher, dataset, "weight_inherited", target={"compression_ratio": 2})
+    )
+    assert set(dev_quality(job)) == {"accuracy", "loss"}
+    assert narrow["shape"]["layers"] == teacher["shape"]["layers"]
+    fills = answers(stack, narrow, ["the dog [MASK] the cat", "[MASK] story"], top_k=3, precision="int8")
+    assert [len(words) for words in fills] == [3, 3]
+    for word in fills[0]:
+        assert word["sequence"].startswith("the dog")
+        assert word["sequence"].endswith("the cat")
+        assert word["token_str"].removeprefix("##") in word["sequence"]
+
+    scores = register(stack, "text_regression", tiny_scored_examples)
+    again = taken_back(stack, narrow, tmp_path / "narrow")
+    [(_, taught)] = finish(stack, stack.start_job(again, scores, exports=["fp32"]))
+    assert taught["shape"] == narrow["shape"]
+    [[answer]] = answers(stack, taught, PAIR)
+    assert answer["label"] == "score"
+
+
+def test_translations(stack: Stack, tmp_path: Path) -> None:
+    dataset = register(stack, "translation", tiny_translations, test=32)
+    sides = [
+        train_sentencepiece(list(side), size=60, hard_vocab_limit=False) for side in (GERMAN, GERMAN.values())
+    ]
+    dimensions = {"d_model": 32, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    marian = stack.upload_model(marian_folder(tmp_path / "marian", *sides, **dimensions))
+    training = {"epochs": 16, "learning_rate": 5e-3, "dropout": 0}
+    (_, uploaded), (making, made) = finish(
+        stack,
+        stack.start_job(marian, dataset, training=training, exports=["fp32"]),
+        stack.start_job(
+            None, dataset, "scratch", target={"shape": TRANSLATOR, "vocabulary": 290}, training=training
+        ),
+    )
+    assert making["metrics"]["teacher"] is None
+    assert made["manifest"]["card"]["vocabulary"] <= 290
+
+    shallow, narrow = (TRANSLATOR | part for part in ({"decoder_layers": 1}, {"decoder_hidden": 16}))
+    (distilling, distilled), (squeezing, squeezed) = finish(
+        stack,
+        stack.start_job(made, dataset, "weight_distillation", target={"shape": shallow}, training=training),
+        stack.start_job(uploaded, dataset, "weight_squeezing", target={"shape": narrow}, training=training),
+    )
+    for job in (making, distilling, squeezing):
+        assert set(dev_quality(job)) == {"bleu", "chrf", "accuracy", "loss"}
+    for job, model in ((making, made), (distilling, distilled)):
+        assert dev_quality(job)["bleu"] > 80
+        for parameters in ({}, {"num_beams": 4}, {"precision": "int8"}):
+            [answer] = answers(stack, model, "the dog sees the girl", **parameters)
+            assert answer == {"translation_text": "der Hund sieht das Mädchen"}
+    assert dev_quality(squeezing)["chrf"] > 30, "of letters, which take longer"
+    written = answers(stack, squeezed, ["the dog likes the cat", "the cat"], num_beams=2, max_new_tokens=20)
+    assert [list(answer) for answer in written] == [["translation_text"]] * 2
+    for model in (distilled, squeezed):
+        taken_back(stack, model, tmp_path / model["id"])
