@@ -64,7 +64,7 @@ def teacher_exports(
     cached = {p: cache / onnx_name(p, network) for p in missing}
     if not all(file.exists() for path in cached.values() for file in files_of(path)):
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        with tempfile.TemporaryDirectory(dir=cache, suffix=".partial") as scratch:
             for path in make_exports(network, missing, Path(scratch)).values():
                 for file in files_of(path):  # two jobs may race: both are whole, either will do
                     file.replace(cache / file.name)

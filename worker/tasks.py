@@ -5,7 +5,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from obstore.exceptions import BaseError as StoreError
 from pydantic import ValidationError
@@ -42,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 SHUTDOWN = "worker_shutdown"
 WORKER_LOST = "worker_lost"
+
+_ABANDONED_S = 24 * 3600
+"""Age of a half-written file of the cache that nobody writes any more: no output takes so long."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ def sweep(worker: Worker) -> None:
         for job_id in unannounced_jobs(session, older_than=worker.settings.announce_again):
             _announce(worker, session, lock_job(session, job_id))
     _remove_old_workdirs(worker)
+    _remove_abandoned(worker.settings.cache_dir)
 
 
 def output_prefix(job_id: str, attempt: int) -> str:
@@ -301,3 +307,11 @@ def _remove_old_workdirs(worker: Worker) -> None:
             is_needed = False
         if not is_needed:
             shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """What jobs had half written to the cache, which outlives them, when they were killed."""
+    for path in cache.rglob("*.partial"):
+        with suppress(FileNotFoundError):  # it has just become whole
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

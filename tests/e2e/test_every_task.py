@@ -90,7 +90,9 @@ def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
     (squeezing, squeezed), (_, shared) = finish(
         stack,
         stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE}),
-        stack.start_job(teacher, dataset, once_again, target={"shape": TEACHER | {"layers": 1}}),
+        stack.start_job(
+            teacher, dataset, once_again, target={"shape": TEACHER | {"layers": 1}}, exports=["fp32"]
+        ),
     )
     for whose in ("teacher", "student"):
         report = squeezing["metrics"][whose]
@@ -101,8 +103,10 @@ def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
     assert len(shared["manifest"]["card"]["schedule"]) == 2
     assert shared["parameters"] < teacher["parameters"]
 
+    teacher = stack.get(f"/v1/models/{teacher['id']}")
+    assert set(teacher["manifest"]["exports"]) == {"fp32", "int8"}, "as its student was asked for"
     for model in (teacher, squeezed, shared):
-        for precision in ("fp32", "int8"):
+        for precision in model["manifest"]["exports"]:
             good, poor = answers(stack, model, [PAIR, POOR], precision=precision, top_k=1)
             assert [entry["label"] for entry in (*good, *poor)] == ["good", "poor"]
 
@@ -162,13 +166,19 @@ def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Pa
             target={"shape": recurrent, "vocabulary": 170},
             training={"epochs": 16},
         ),
-        stack.start_job(teacher, dataset, "low_rank", target={"compression_ratio": 1.2, "embedding": 24}),
+        stack.start_job(
+            teacher,
+            dataset,
+            "low_rank",
+            target={"compression_ratio": 1.2, "embedding": 24},
+            exports=["fp32"],
+        ),
     )
     assert bilstm["architecture"] == "bilstm"
     assert factors["shape"]["embedding"] == 24
     assert set(dev_quality(learning)) == {"f1", "precision", "recall", "accuracy", "f1_en", "f1_ne"}
     for model in (teacher, bilstm, factors):
-        for precision in ("fp32", "int8"):
+        for precision in model["manifest"]["exports"]:
             found = answers(stack, model, SENTENCE, precision=precision)
             assert [entity["word"] for entity in found] == ["superb apple", "river"]
             for entity in found:

@@ -1,6 +1,8 @@
 """Claiming, concluding and sweeping jobs, on real databases and a real broker."""
 
+import os
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -288,3 +290,15 @@ class TestSweep:
         folder.mkdir(parents=True)
         sweep(worker)
         assert folder.exists() is not status.is_terminal
+
+    def test_what_killed_jobs_left_in_the_cache_goes_in_time(self, make_worker: MakeWorker):
+        worker = make_worker(SUCCEEDS)
+        cache = worker.settings.cache_dir
+        (cache / "onnx" / "old.partial").mkdir(parents=True)
+        for name in ("old.7.partial", "young.7.partial", "old.npy"):
+            (cache / name).write_text("")
+        two_days_ago = time.time() - 2 * 24 * 3600
+        for path in cache.rglob("old*"):
+            os.utime(path, (two_days_ago, two_days_ago))
+        sweep(worker)
+        assert {path.name for path in cache.rglob("*")} == {"onnx", "young.7.partial", "old.npy"}
