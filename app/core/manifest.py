@@ -56,7 +56,8 @@ class OnnxExport(BaseModel):
     size_bytes: int = Field(description="Of all its files.")
     max_logit_difference: float = Field(description="Largest |torch - ONNX| over the dev texts compared.")
     label_agreement: float = Field(
-        description="Share of answers (texts, tokens or words) that are the same, in [0, 1]."
+        description="Share of answers (texts, tokens or words) that are the same, in [0, 1]; words that the "
+        "torch network finds as good as equally likely count as the same."
     )
     metric: float | None = Field(default=None, description="The task's metric of this file on dev.")
     latency_ms: dict[str, float] = Field(

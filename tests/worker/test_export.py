@@ -158,6 +158,14 @@ class TestParity:
         exported = np.array([[1.5, 2.0], [0.0, 1.0], [0.0, 0.25]], dtype=np.float32)
         assert compare_logits(reference, exported) == Parity(max_logit_difference=3.0, label_agreement=2 / 3)
 
+    def test_words_that_are_next_to_equal_are_the_same(self) -> None:
+        reference = np.array([[1.0, 1.05], [1.0, 1.2], [3.0, 1.0]], dtype=np.float32)
+        exported = reference[:, ::-1]
+        assert compare_logits(reference, exported).label_agreement == 0
+        assert compare_logits(reference, exported, tie=0.1).label_agreement == pytest.approx(1 / 3)
+        scores = np.array([[1.0], [2.0]], dtype=np.float32)
+        assert compare_logits(scores, -scores, tie=0.1).label_agreement == 0
+
     def test_nan_is_no_parity(self) -> None:
         logits = np.array([[1.0, np.nan]], dtype=np.float32)
         with pytest.raises(JobError):

@@ -14,7 +14,7 @@ from app.core.tasks import Task
 from worker.contracts import TaskData, TokenizedSplit
 from worker.data import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
-from worker.evaluation.quality import main_metric, written_quality
+from worker.evaluation.quality import WORD_TASKS, main_metric, written_quality
 from worker.evaluation.translation import OnnxTranslator, decoder_beside, translate
 from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
@@ -26,6 +26,10 @@ _MOST_TEXTS = 1_000
 
 _MOST_TEXTS_OF_WORDS: Final[dict[Task, int]] = {"masked_language_modeling": 64, "translation": 16}
 """Where each answer is as wide as the vocabulary."""
+
+_TIED_WORDS: Final = 0.1
+"""Logits between words that are as good as equal. Measured on MiniLM after 40 steps of masked words: int8
+chose another word for 11 % of them, and all but 0.5 % of its choices were such."""
 
 
 def onnx_name(precision: Precision, network: PreTrainedModel) -> str:
@@ -76,7 +80,7 @@ def compare_exports(
     for precision, path in paths.items():
         opened = open_export(path, network)
         exported = probe(partial(opened.logits, pad_id=pad_id), dev)
-        parity = compare_logits(reference, exported)
+        parity = compare_logits(reference, exported, tie=_TIED_WORDS if data.task in WORD_TASKS else 0.0)
         files = files_of(path)
         found[precision] = OnnxExport(
             file=path.name,
