@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from app.core.errors import JobCancelled
-from app.core.shapes import Shape
 from app.core.specs import TrainingSpec
+from tests.worker.compression import encoder_card
 from worker.context import Cancellation, JobContext, Reporter, Stages
 from worker.protocol import Message, Metrics, Progress
 from worker.training.checkpoint import load_checkpoint, save_checkpoint
@@ -45,7 +45,7 @@ def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) 
     return JobContext(
         device=torch.device("cpu"),
         training=TrainingSpec(),
-        shape=Shape(layers=1, hidden=8, heads=1, ffn=8),
+        card=encoder_card(),
         cache_dir=tmp_path / "cache",
         checkpoint=tmp_path / "checkpoint.safetensors",
         checkpoint_interval_s=interval_s,

@@ -34,7 +34,7 @@ def test_what_is_promised_comes_true(name):
 
 
 def test_the_share_is_said():
-    plan = plan_student(MINILM, method("weight_squeezing"), BUDGET, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_distillation"), BUDGET, head=CLASSES)
     share = plan.parameters.embeddings / plan.parameters.total
     assert all(f"{share:.0%}" in advice.message for advice in plan.advice)
     assert {advice.about: advice.value for advice in plan.advice}["vocabulary"] == 8000
@@ -59,5 +59,5 @@ def test_no_factorised_table_for_a_translator():
 
 
 def test_nothing_that_the_method_cannot_do():
-    plan = plan_student(MINILM, method("weight_squeezing"), BUDGET, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_distillation"), BUDGET, head=CLASSES)
     assert [advice.about for advice in plan.advice] == ["vocabulary"]

@@ -250,7 +250,7 @@ class TestWords:
             plan_student(MARIAN, COPY, Target(**size, embedding=64), head=TRANSLATION)
         assert caught.value.code == "target_not_allowed"
 
-    @pytest.mark.parametrize("name", ["weight_squeezing", "weight_inherited", "weight_distillation"])
+    @pytest.mark.parametrize("name", ["weight_inherited", "weight_distillation"])
     @pytest.mark.parametrize(
         ("target", "place"),
         [
