@@ -126,7 +126,7 @@ class TestEveryMethod:
     @pytest.mark.parametrize("interrupt_at", [5, 13])
     def test_resumes_to_the_same_weights(self, name, tmp_path, data, interrupt_at):
         whole, _ = compress(name, tmp_path / "whole", data)
-        broken = context_of(name, tmp_path, checkpoint_every=3, interrupt_at=interrupt_at)
+        broken = context_of(name, tmp_path, checkpoint_every=2, interrupt_at=interrupt_at)
         with pytest.raises(Interrupted):
             run(name, make_teacher(tmp_path / "model"), data, broken)
         assert broken.checkpoint is not None
