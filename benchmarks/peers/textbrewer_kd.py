@@ -14,8 +14,12 @@ from transformers import DataCollatorWithPadding, get_linear_schedule_with_warmu
 def train(
     options: argparse.Namespace, teacher: Any, student: Any, tokenizer: Any, encoded: list[dict[str, Any]]
 ) -> None:
+    pad = DataCollatorWithPadding(tokenizer)
     loader = DataLoader(
-        encoded, batch_size=options.batch_size, shuffle=True, collate_fn=DataCollatorWithPadding(tokenizer)
+        encoded,
+        batch_size=options.batch_size,
+        shuffle=True,
+        collate_fn=lambda rows: dict(pad(rows)),  # what is no plain dict is taken for a list of tensors
     )
     steps = options.epochs * len(loader)
     with tempfile.TemporaryDirectory() as folder:
