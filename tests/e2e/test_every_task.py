@@ -217,13 +217,13 @@ def test_words_behind_a_mask_and_a_task_afterwards(stack: Stack, encoder: Json, 
 
 
 def test_translations(stack: Stack, tmp_path: Path) -> None:
-    dataset = register(stack, "translation", tiny_translations, test=32)
+    dataset = register(stack, "translation", tiny_translations)
     sides = [
         train_sentencepiece(list(side), size=60, hard_vocab_limit=False) for side in (GERMAN, GERMAN.values())
     ]
     dimensions = {"d_model": 32, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
     marian = stack.upload_model(marian_folder(tmp_path / "marian", *sides, **dimensions))
-    training = {"epochs": 16, "learning_rate": 5e-3, "dropout": 0}
+    training = {"epochs": 16, "learning_rate": 5e-3, "dropout": 0, "evaluations": 2}
     (_, uploaded), (making, made) = finish(
         stack,
         stack.start_job(marian, dataset, training=training, exports=["fp32"]),
@@ -235,10 +235,18 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
     assert made["manifest"]["card"]["vocabulary"] <= 290
 
     shallow, narrow = (TRANSLATOR | part for part in ({"decoder_layers": 1}, {"decoder_hidden": 16}))
+    as_the_teacher = {"name": "weight_distillation", "distillation": {"logits_weight": 1}}
     (distilling, distilled), (squeezing, squeezed) = finish(
         stack,
-        stack.start_job(made, dataset, "weight_distillation", target={"shape": shallow}, training=training),
-        stack.start_job(uploaded, dataset, "weight_squeezing", target={"shape": narrow}, training=training),
+        stack.start_job(made, dataset, as_the_teacher, target={"shape": shallow}, training=training),
+        stack.start_job(
+            uploaded,
+            dataset,
+            "weight_squeezing",
+            target={"shape": narrow},
+            training=training | {"epochs": 8},
+            exports=["fp32"],
+        ),
     )
     for job in (making, distilling, squeezing):
         assert set(dev_quality(job)) == {"bleu", "chrf", "accuracy", "loss"}
@@ -247,7 +255,8 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
         for parameters in ({}, {"num_beams": 4}, {"precision": "int8"}):
             [answer] = answers(stack, model, "the dog sees the girl", **parameters)
             assert answer == {"translation_text": "der Hund sieht das Mädchen"}
-    assert dev_quality(squeezing)["chrf"] > 30, "of letters, which take longer"
+    # Written in letters, it takes more steps to look at its source: it has learnt German, and no more.
+    assert dev_quality(squeezing)["chrf"] > 15
     written = answers(stack, squeezed, ["the dog likes the cat", "the cat"], num_beams=2, max_new_tokens=20)
     assert [list(answer) for answer in written] == [["translation_text"]] * 2
     for model in (distilled, squeezed):
