@@ -24,6 +24,8 @@ not go on is never asked for again. The logits become the search's own, to write
 IsWanted: TypeAlias = Callable[[int], bool]
 """Whether anybody still waits for the text of this number."""
 
+_LENGTH_RATIO, _SPARE_TOKENS = 3, 10
+
 _NEVER = -1e9
 """The score of what is not there."""
 
@@ -37,6 +39,15 @@ class SpecialTokens:
     end: int
     pad: int
     """Never written."""
+
+
+def length_limit(source_tokens: int, most: int) -> int:
+    """Tokens that a translation may have where nobody says: three for each of its source's, and ten.
+
+    As in Marian, with room for short texts; a network that repeats itself stops there. ``most`` is what it
+    can write at all.
+    """
+    return min(most, _LENGTH_RATIO * source_tokens + _SPARE_TOKENS)
 
 
 def greedy_search(

@@ -22,18 +22,13 @@ from app.core.generation import (
     SpecialTokens,
     beam_search,
     greedy_search,
+    length_limit,
 )
 from app.inference.network import open_session
 from app.inference.parameters import TranslationParameters
 from app.inference.predictor import Run, RunLimits
 from app.inference.schemas import Translation
 from app.inference.tokenizing import TextTokenizer, TokenizedText
-
-_LENGTH_RATIO, _SPARE_TOKENS = 3, 10
-"""Where a client sets no bound: tokens for each of the source's, as in Marian, and some more for short ones.
-
-A network that repeats itself stops there.
-"""
 
 _LIMITS = RunLimits(start=128)
 """Where an encoder's batch gains little, a decoder's gains much, for each of its steps reads all weights.
@@ -115,7 +110,7 @@ class Translator:
         bound = options.max_new_tokens
         if bound is not None:
             return bound
-        return min(self._writer.max_length, _LENGTH_RATIO * len(source) + _SPARE_TOKENS)
+        return length_limit(len(source), self._writer.max_length)
 
 
 class _CachedDecoder:

@@ -17,14 +17,19 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from app.core.generation import FloatArray, IntArray, SpecialTokens, Step, beam_search, greedy_search
+from app.core.generation import (
+    FloatArray,
+    IntArray,
+    SpecialTokens,
+    Step,
+    beam_search,
+    greedy_search,
+    length_limit,
+)
 from worker.contracts import TokenizedSplit
 from worker.data import collate, ordered_rows
 from worker.evaluation.evaluate import by_length
 from worker.modeling.decoding import SourceReader, WritingStep
-
-_LENGTH_RATIO, _SPARE_TOKENS = 3, 10
-"""Tokens that a translation may have for each of its source's, and some more; as in serving."""
 
 _BATCH_TOKENS = 4096
 """Rows being written, times the tokens of their longest source."""
@@ -78,7 +83,7 @@ def translate_rows(
 ) -> list[list[int]]:
     """The same for one batch."""
     inputs = collate(split, rows, pad_id=pad_id, device=torch.device("cpu")).inputs
-    limits = np.minimum(translator.most_tokens, _LENGTH_RATIO * split.lengths[rows] + _SPARE_TOKENS).tolist()
+    limits = [length_limit(tokens, translator.most_tokens) for tokens in split.lengths[rows].tolist()]
     search = (
         greedy_search
         if decoding.beams == 1
