@@ -17,7 +17,7 @@ from worker.contracts import IntArray, RunContext, TokenizedSplit
 from worker.data import batch_rows, collate
 from worker.training.lesson import Lesson
 from worker.training.objectives import Objective
-from worker.training.precision import autocast
+from worker.training.precision import autocast, differentiable_attention
 from worker.training.schedules import warmup_then_linear_decay
 from worker.training.weights import Weights
 
@@ -257,7 +257,7 @@ class _Training:
         weights.materialise(batches)
         total = torch.zeros((), device=device)
         for batch in batches:
-            with autocast(device):
+            with autocast(device), differentiable_attention(device):
                 loss = lesson.objective(self._network, batch) * (len(batch.rows) / len(rows))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
