@@ -43,13 +43,18 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         left, right = ctx.saved_tensors
-        dtype = torch.bfloat16 if has_bf16(left.device.type) else left.dtype
+        dtype = product_dtype(left)
         gradient = gradients[0].to(dtype)
         needs_left, needs_right = ctx.needs_input_grad
         return (
             (gradient @ right.to(dtype).mT).to(left.dtype) if needs_left else None,
             (left.to(dtype).mT @ gradient).to(right.dtype) if needs_right else None,
         )
+
+
+def product_dtype(values: Tensor) -> torch.dtype:
+    """What values are best multiplied in where eight bits will do."""
+    return torch.bfloat16 if has_bf16(values.device.type) else values.dtype
 
 
 @cache

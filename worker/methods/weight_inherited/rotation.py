@@ -1,4 +1,4 @@
-"""Where compactors may start instead of at the identity: on the principal directions of the residual stream.
+"""What may be narrowed instead of the teacher as it is: the teacher turned to the principal directions of its stream.
 
 The teacher's stream is turned so that as few dimensions as can be hold its variance; those that say least are
 the ones to give up. What reads the stream turns it back: the regression of what the teacher reads there on
@@ -29,7 +29,7 @@ def rotate(
     *,
     on_norm: Callable[[str], None] = lambda _name: None,
 ) -> None:
-    """Start compactors, biases and norms from the principal directions of a teacher's stream.
+    """Turn what is inherited to the principal directions of a teacher's stream.
 
     Args:
         weights: at the identity; set in place.
@@ -42,9 +42,10 @@ def rotate(
     turn = _directions([targets[f"{name} >"] for name in norms])  # (D, D)
     weights.words.copy_(turn.T)
     for name, ends in weights.wiring.linears.items():
-        writer = weights.linears[name].rows
-        if ends.rows == RESIDUAL and writer is not None:
-            writer.copy_(turn)
+        if ends.rows == RESIDUAL:
+            writer = weights.linears[name]
+            writer.weight.copy_(turn @ writer.weight)
+            writer.bias.copy_(turn @ writer.bias)
     for name in norms:
         on_norm(name)
         _fit(weights, name, targets[f"{name} >"], turn, batches)
@@ -84,5 +85,5 @@ def _fit(
     read, offset = ridge_regression(stream, target, ridge=_RIDGE)
     for reader in weights.wiring.readers_after(name):
         layer = weights.linears[reader]
-        layer.columns.copy_(read)
         layer.bias.add_(layer.weight @ offset)
+        layer.weight.copy_(layer.weight @ read)
