@@ -98,7 +98,7 @@ def weight_distillation() -> Iterator[Entry]:
 def bilstm() -> Iterator[Entry]:
     """A BiLSTM with transfer text comes close to its teacher where labels are few."""
     target = shape_target(
-        BiLstmShape(embedding=50, hidden=100, projection=384), vocabulary=LOW_RESOURCE_WORDS
+        BiLstmShape(embedding=100, hidden=150, projection=384), vocabulary=LOW_RESOURCE_WORDS
     )
     yield Entry("bilstm", "sst2_500", "scratch", {"name": "scratch"}, target)
     yield Entry("bilstm", "sst2_500", "distillation", {"name": "distillation"}, target)

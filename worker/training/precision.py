@@ -1,4 +1,4 @@
-"""How a step computes: in bf16 on hardware that multiplies it natively, with the kernels that are fast there."""
+"""How a step computes: in bf16 where hardware multiplies it natively, and with the kernels that are fast."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache

@@ -1,4 +1,4 @@
-"""What may be narrowed instead of the teacher as it is: the teacher turned to the principal directions of its stream.
+"""The teacher turned to the principal directions of its residual stream, to be narrowed in its place.
 
 The teacher's stream is turned so that as few dimensions as can be hold its variance; those that say least are
 the ones to give up. What reads the stream turns it back: the regression of what the teacher reads there on
