@@ -26,7 +26,6 @@ class TextSet:
     task: Task
     metric: str
     """By which it is judged, and the best step of a training is kept."""
-    train: str = "train"
     max_length: int = 128
     per_label: int | None = None
     """So many training rows of each label, drawn by a seed; default: all rows."""
@@ -44,9 +43,6 @@ _NER_FOLDERS = {"da": "ner_multi_da", "no": "ner_multi_no", "ro": "ner_multi_ro"
 
 SETS = {
     "sst2": TextSet(_one("sst2"), "text_classification", "accuracy", max_length=64),
-    "sst2_sentences": TextSet(
-        _one("sst2"), "text_classification", "accuracy", train="train_sentences", max_length=64
-    ),
     "sst2_500": TextSet(
         _one("sst2"),
         "text_classification",
@@ -90,7 +86,7 @@ def read_set(
         transfer_rows: the first of its unlabelled sentences.
     """
     chosen = SETS[name]
-    train = _labelled(chosen, data, chosen.train)[:rows]
+    train = _labelled(chosen, data, "train")[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
     if chosen.held_out:
@@ -123,7 +119,7 @@ def read_set(
 def labels_of(chosen: TextSet, data: Path) -> list[str]:
     """Names in order; of entities, the tags of every kind that training rows have."""
     if chosen.task == "token_classification":
-        tags = {tag for row in _labelled(chosen, data, chosen.train) for tag in row["tags"]}
+        tags = {tag for row in _labelled(chosen, data, "train") for tag in row["tags"]}
         kinds = sorted({tag[2:] for tag in tags if tag != "O"})
         return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
     if chosen.task != "text_classification":

@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace) -> None:
                 if options.set in (None, entry.set) and options.size in (None, entry.size):
                     place = Place.of(entry.set, seed)
                     bench.run(
-                        ("teacher", place.source, "", "teacher", place.seed),
+                        ("teacher", place.name, "", "teacher", place.seed),
                         partial(_teacher_row, workbench, place),
                     )
                     key = (entry.part, entry.set, entry.size, entry.variant, seed)
@@ -87,7 +87,7 @@ def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
     teacher, data = workbench.teacher(place)
     wall_s = time.perf_counter() - began
     row = _measured(
-        teacher.network, teacher.card, data, SETS[place.name].metric, WORK / "exports" / place.source
+        teacher.network, teacher.card, data, SETS[place.name].metric, WORK / "exports" / place.name
     )
     return {**row, "wall_s": wall_s}  # of reading alone, where an earlier run left it
 

@@ -60,7 +60,6 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
 
 STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "sst2": {"epochs": 1, "batch_size": 64},
-    "sst2_sentences": {"epochs": 5, "batch_size": 64},
     "sst2_500": {"epochs": 4, "batch_size": 128, "evaluations": 40},
     "cola": {"epochs": 8, "batch_size": 64},
     "rte": {"epochs": 8, "batch_size": 32},
@@ -69,9 +68,6 @@ STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "multi30k": {"epochs": 6, "batch_size": 64, "learning_rate": 1e-3, "warmup_ratio": 0.1},
 }
 """Of every student on a set, whatever the method."""
-
-TEACHER_OF = {"sst2_sentences": "sst2"}
-"""Sets whose teacher was trained on another one."""
 
 TRANSFER_ROWS = {"sst2_500": 160_000}
 """Unlabelled sentences beside a set."""

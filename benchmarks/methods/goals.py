@@ -6,7 +6,7 @@ from statistics import fmean
 
 from benchmarks.harness import Goal, Row, mean, median, ratio
 
-_SETS = ("sst2_sentences", "cola", "rte", "stsb")
+_SETS = ("sst2", "cola", "rte", "stsb")
 
 
 def gain(
@@ -28,7 +28,7 @@ def retention(rows: Sequence[Row], variants: Sequence[str], *, size: str) -> flo
     """Percent of the teacher's average over the sets that the best variant keeps, sets weighing alike."""
     kept = []
     for name in _SETS:
-        teacher = mean(rows, "dev", part="teacher", set="sst2" if name == "sst2_sentences" else name)
+        teacher = mean(rows, "dev", part="teacher", set=name)
         student = _best(rows, "weight_inherited", name, variants, size)
         if teacher is None or student is None:
             return None
@@ -38,8 +38,7 @@ def retention(rows: Sequence[Row], variants: Sequence[str], *, size: str) -> flo
 
 def _pea_gain(rows: Sequence[Row], size: str) -> float | None:
     gains = [
-        gain(rows, "pea_kd", name, ["pea_kd"], ["patient KD"], size=size)
-        for name in ("sst2_sentences", "rte", "cola")
+        gain(rows, "pea_kd", name, ["pea_kd"], ["patient KD"], size=size) for name in ("sst2", "rte", "cola")
     ]
     known = [found for found in gains if found is not None]
     return fmean(known) if len(known) == len(gains) else None

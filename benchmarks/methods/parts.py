@@ -40,7 +40,7 @@ def weight_squeezing() -> Iterator[Entry]:
 def gated() -> Iterator[Entry]:
     """Gated weight squeezing beats plain fine-tuning of the same small pretrained model."""
     gate = {"name": "weight_squeezing", "gate": {"small_model": SMALL_MODEL}}
-    for name in ("sst2_sentences", "cola", "rte", "stsb"):
+    for name in GLUE:
         yield Entry("gated", name, "fine_tuning", {"name": "fine_tuning"}, None, RATE, from_small=True)
         yield Entry("gated", name, "gated", gate, shape_target(SMALL), RATE)
 
@@ -58,7 +58,7 @@ def weight_inherited() -> Iterator[Entry]:
         "tenth": shape_target(TENTH, vocabulary=TENTH_WORDS),
     }
     for size, target in sizes.items():
-        for name in ("sst2_sentences", "cola", "rte", "stsb"):
+        for name in GLUE:
             for variant, method in variants.items():
                 yield Entry("weight_inherited", name, variant, method, target, size=size)
 
@@ -74,7 +74,7 @@ def pea_kd() -> Iterator[Entry]:
             "layer_map": "first",
             "distillation": patient,
         }
-        for name in ("sst2_sentences", "rte", "cola"):
+        for name in ("sst2", "rte", "cola"):
             rate = {"learning_rate": 1e-4}
             yield Entry("pea_kd", name, "patient KD", control, target, rate, size=f"k={layers}")
             yield Entry("pea_kd", name, "pea_kd", {"name": "pea_kd"}, target, rate, size=f"k={layers}")

@@ -22,8 +22,7 @@ def write_tables(rows: Sequence[Row], path: Path) -> None:
 
 
 def _teacher(rows: Sequence[Row], name: Value) -> list[dict[str, Value]]:
-    source = "sst2" if name == "sst2_sentences" else name
-    return [_line("teacher", select(rows, part="teacher", set=source), None) | _speed([])]
+    return [_line("teacher", select(rows, part="teacher", set=name), None) | _speed([])]
 
 
 def _students(rows: Sequence[Row], part: Value, name: Value, size: Value) -> list[dict[str, Value]]:

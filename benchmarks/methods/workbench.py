@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.core.shapes import EncoderDecoderShape, Shape
 from app.core.specs import ScratchSpec, Target, TrainingSpec
-from benchmarks.methods.entry import TEACHER_OF, TEACHER_TRAINING, TRANSFER_ROWS
+from benchmarks.methods.entry import TEACHER_TRAINING, TRANSFER_ROWS
 from benchmarks.sets import SETS, labels_of, read_set
 from benchmarks.students import (
     WORK,
@@ -37,13 +37,8 @@ class Place:
         return cls(name, seed if SETS[name].per_label is not None else 0)
 
     @property
-    def source(self) -> str:
-        """The set that the teacher was trained on."""
-        return TEACHER_OF.get(self.name, self.name)
-
-    @property
     def folder(self) -> Path:
-        return WORK / "teachers" / (f"{self.source}-{self.seed}" if self.seed else self.source)
+        return WORK / "teachers" / (f"{self.name}-{self.seed}" if self.seed else self.name)
 
 
 class Workbench:
@@ -82,13 +77,13 @@ class Workbench:
         )
 
     def _make(self, place: Place) -> tuple[Teacher, TaskData]:
-        chosen = SETS[place.source]
+        chosen = SETS[place.name]
         training = TrainingSpec(
-            **TEACHER_TRAINING[place.source],
+            **TEACHER_TRAINING[place.name],
             metric=None if chosen.task == "translation" else chosen.metric,
             max_length=chosen.max_length,
         )
-        read = partial(read_set, place.source, self._data, seed=place.seed)
+        read = partial(read_set, place.name, self._data, seed=place.seed)
         if chosen.task == "translation":
             untrained = first_translator(self._data, shape=TRANSLATOR, vocabulary=TRANSLATOR_WORDS)
             teacher = trained_translator(place.folder, untrained, read(untrained), training)
