@@ -1,5 +1,6 @@
 """Teachers and students outside the service: real data, the worker's own methods, no database."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from app.core.tasks import Head, Task
 from benchmarks.harness import say
 from benchmarks.sets import SETS, read_rows
 from worker import methods
+from worker.child import TRAINING_DEFAULTS
 from worker.context import Cancellation, JobContext, Reporter
 from worker.contracts import Student, TaskData, Teacher
 from worker.modeling.anatomy import ANATOMIES
@@ -24,6 +26,8 @@ from worker.modeling.loading import build_network, load_tokenizer, save_network,
 from worker.modeling.new_translator import marian_config, train_tokenizer
 from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import Message, Metrics, Progress
+
+os.environ.update(TRAINING_DEFAULTS | os.environ)  # as in a worker's training process
 
 WORK = Path(__file__).parent / "work"
 CPU = torch.device("cpu")

@@ -285,6 +285,7 @@ class TestEnvironment:
         given = {
             "PATH": "/bin",
             "OMP_NUM_THREADS": "3",
+            "LRU_CACHE_CAPACITY": "16",
             "AWS_SECRET_ACCESS_KEY": "for the store",
             "SQUEEZE_DATABASE_URL": "postgresql://user:secret@host/squeeze",
             "SQUEEZE_BROKER_URL": "redis://:secret@host",
@@ -293,6 +294,8 @@ class TestEnvironment:
         assert child_environment(given) == {
             "PATH": "/bin",
             "OMP_NUM_THREADS": "3",
+            "LRU_CACHE_CAPACITY": "16",
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
             "AWS_SECRET_ACCESS_KEY": "for the store",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
