@@ -69,6 +69,7 @@ def plan_job(session: Session, spec: JobSpec) -> JobPlan:
             row=_typical_row(spec, data),
             training=spec.training,
             gflops=_SUSTAINED_GFLOPS,
+            unlabeled=data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0,
         ),
     )
 

@@ -52,24 +52,39 @@ def estimate(
     row: Row,
     training: TrainingSpec,
     gflops: float,
+    unlabeled: int = 0,
 ) -> Estimate:
     """A rough price: six operations for each product of a row's forward pass, at a given rate.
 
     A teacher that is learnt from runs forward once over the rows (two operations). Memory is four fp32 copies
     of what trains, one of the teacher and the activations of one batch.
+
+    Args:
+        student: what is made.
+        method: how.
+        teacher: of what; None where there is none.
+        head: on both.
+        rows: with answers.
+        row: a typical one.
+        training: epochs and batches.
+        gflops: what the host is thought to sustain.
+        unlabeled: rows without answers, learnt by whoever learns from a teacher's.
     """
+    learnt = rows
+    if _learns_from_outputs(method):
+        learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
     trained = student
     if isinstance(method, WeightInheritedSpec) and teacher is not None:
         trained = teacher  # it is compressed as it trains, and small only at the end
-    operations = 6 * _products(trained, head, row) * rows * training.epochs
+    operations = 6 * _products(trained, head, row) * learnt * training.epochs
     weights = 4 * _count(trained, head).total
     if teacher is not None:
         weights += _count(teacher, head).total
         if _learns_from_outputs(method):
-            operations += 2 * _products(teacher, head, row) * rows
+            operations += 2 * _products(teacher, head, row) * (rows + unlabeled)
     batch = training.micro_batch_size or training.batch_size
     return Estimate(
-        steps=step_count(rows=rows, training=training),
+        steps=step_count(rows=learnt, training=training),
         seconds=operations / (gflops * 1e9),
         peak_memory_mb=(weights + batch * _activations(trained, head, row))
         * BYTES_PER_PARAMETER["fp32"]
@@ -82,6 +97,15 @@ def _learns_from_outputs(method: MethodSpec) -> bool:
     if isinstance(method, BiLstmSpec | DistillationSpec):
         return True
     return getattr(method, "distillation", None) is not None
+
+
+def _learnt_rows(method: MethodSpec, head: Head, *, rows: int, unlabeled: int) -> int:
+    """Rows of an epoch of whoever learns from a teacher: of translation its own are added to the data's."""
+    terms = getattr(method, "distillation", None)
+    if head.task != "translation" or terms is None:
+        return rows + unlabeled
+    bitext = rows if terms.logits_weight < 1 else 0
+    return bitext + (rows + unlabeled if terms.logits_weight > 0 else 0)
 
 
 def _count(card: ModelCard, head: Head) -> ParameterCount:

@@ -24,6 +24,7 @@ def cost(
     rows: int = 1000,
     row: Row = TEXT,
     teacher: ModelCard | None = None,
+    unlabeled: int = 0,
     **training: int,
 ):
     return estimate(
@@ -35,6 +36,7 @@ def cost(
         row=row,
         training=TrainingSpec(**training),
         gflops=100,
+        unlabeled=unlabeled,
     )
 
 
@@ -62,6 +64,22 @@ def test_a_teacher_that_is_learnt_from_runs_once():
     learnt = cost(SMALL, method("weight_copy", distillation={}), teacher=MINILM).seconds
     assert learnt - plain == pytest.approx(2 * 10_646_784 * 20 * 1000 / 100e9, rel=0.02)
     assert cost(SMALL, method("distillation"), teacher=MINILM).seconds == learnt
+
+
+def test_who_learns_from_a_teacher_learns_from_unlabeled_rows():
+    plain, learnt = method("weight_copy"), method("weight_copy", distillation={})
+    assert cost(SMALL, plain, teacher=MINILM, unlabeled=9000) == cost(SMALL, plain, teacher=MINILM)
+    more = cost(SMALL, learnt, teacher=MINILM, unlabeled=9000)
+    assert more == cost(SMALL, learnt, teacher=MINILM, rows=10_000)
+    bilstm = cost(BILSTM, method("bilstm"), teacher=MINILM, unlabeled=9000)
+    assert bilstm.steps == step_count(rows=10_000, training=TrainingSpec())
+
+
+@pytest.mark.parametrize(("weight", "rows"), [(0.0, 1000), (0.5, 2500), (1.0, 1500)])
+def test_translations_of_a_teacher_are_added_to_the_data(weight, rows):
+    spec = method("distillation", distillation={"logits_weight": weight})
+    found = cost(MARIAN, spec, head=TRANSLATION, row=SENTENCES, teacher=MARIAN, unlabeled=500)
+    assert found.steps == step_count(rows=rows, training=TrainingSpec())
 
 
 def test_layers_that_run_twice_take_twice_as_long():

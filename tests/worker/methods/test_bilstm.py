@@ -58,10 +58,11 @@ class TestStages:
     @pytest.mark.parametrize("steps", [1, 16, 1000])
     @pytest.mark.parametrize("gradual", [True, False])
     def test_steps_add_up(self, steps, gradual):
-        assert sum(stage.steps for stage in plan_stages(steps, gradual_unfreezing=gradual)) == steps
+        planned = plan_stages(steps, labelled_share=0.1, gradual_unfreezing=gradual)
+        assert sum(stage.steps for stage in planned) == steps
 
     def test_each_later_stage_unfreezes_from_the_top(self):
-        planned = [(stage.stage, stage.depth) for stage in plan_stages(1000, gradual_unfreezing=True)]
+        planned = shape_of(plan_stages(1000, labelled_share=0.1, gradual_unfreezing=True))
         assert planned == [
             ("representation", 4),
             *(("logits", depth) for depth in (1, 2, 3, 4)),
@@ -69,11 +70,21 @@ class TestStages:
         ]
 
     def test_without_unfreezing_all_parts_train_in_every_stage(self):
-        planned = [(stage.stage, stage.depth) for stage in plan_stages(1000, gradual_unfreezing=False)]
+        planned = shape_of(plan_stages(1000, labelled_share=0.1, gradual_unfreezing=False))
         assert planned == [("representation", 4), ("logits", 4), ("labels", 4)]
+
+    @pytest.mark.parametrize(("labelled_share", "steps"), [(1e-6, 100), (0.5, 300), (1.0, 500)])
+    def test_labels_get_more_steps_the_more_there_are(self, labelled_share, steps):
+        planned = plan_stages(1000, labelled_share=labelled_share, gradual_unfreezing=True)
+        assert sum(stage.steps for stage in planned if stage.stage == "labels") == steps
+        assert sum(stage.steps for stage in planned if stage.stage == "representation") == 200
 
     def test_shares_are_kept(self):
         assert divide(200, [share for _, share in UNFREEZING]) == [10, 10, 40, 140]
+
+
+def shape_of(stages):
+    return [(stage.stage, stage.depth) for stage in stages]
 
 
 def bilstm_context(folder, teacher: Teacher, **options) -> MemoryContext:

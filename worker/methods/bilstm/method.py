@@ -17,8 +17,8 @@ from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights
 
 _LEARNING_RATE = 4e-3
-_LABELS_RATE_RATIO = 0.1
-"""Of the other stages' rate: labels are few, and at the whole rate they undo what was learnt."""
+_FEW_LABELS_RATE_RATIO = 0.1
+"""Of the other stages' rate: where labels are few, at the whole rate they undo what was learnt."""
 _PATIENCE = 5
 """Evaluations of the labels' stage without a better one. The other stages are not cut short: their loss falls
 most when the rate has decayed."""
@@ -37,8 +37,14 @@ class BiLstmDistillation:
             lesson = lessons.joint()
             phases = [Phase("training", steps, lambda: DenseWeights(network, rates), lesson=lesson)]
         else:
-            stages = plan_stages(steps, gradual_unfreezing=spec.gradual_unfreezing)
-            phases = [stage_phase(stage, network, lessons, context) for stage in stages]
+            labelled_share = len(data.train) / len(lessons.everything)
+            stages = plan_stages(
+                steps, labelled_share=labelled_share, gradual_unfreezing=spec.gradual_unfreezing
+            )
+            labels_ratio = _FEW_LABELS_RATE_RATIO ** (1 - labelled_share)
+            phases = [
+                stage_phase(stage, network, lessons, context, labels_ratio=labels_ratio) for stage in stages
+            ]
         return train_student(network, data, phases=phases, lesson=lessons.labels, context=context)
 
 
@@ -54,12 +60,22 @@ def start_words(words: nn.Embedding, teacher: Teacher) -> None:
     words.weight[:, :count] = compressed * (words.weight.std() / compressed.std())
 
 
-def stage_phase(stage: SubStage, network: BiLstm, lessons: Lessons, context: RunContext) -> Phase:
-    """One sub-stage: from the top of the network down to some depth, all that is below being frozen."""
+def stage_phase(
+    stage: SubStage, network: BiLstm, lessons: Lessons, context: RunContext, *, labels_ratio: float
+) -> Phase:
+    """One sub-stage: from the top of the network down to some depth, all that is below being frozen.
+
+    Args:
+        stage: what is taught, and how far down.
+        network: trained.
+        lessons: what each stage learns.
+        context: the rates and steps.
+        labels_ratio: of the labels' stage's learning rate to the others'.
+    """
     rates = rates_of(context, default=_LEARNING_RATE)
     by_labels = stage.stage == "labels"
     if by_labels:
-        rates = replace(rates, learning_rate=_LABELS_RATE_RATIO * rates.learning_rate)
+        rates = replace(rates, learning_rate=labels_ratio * rates.learning_rate)
     parts = [network.classifier, network.projection, network.lstm, network.word_embeddings][: stage.depth]
     return Phase(
         stage.name,

@@ -6,8 +6,10 @@ from typing import Literal
 
 Stage = Literal["representation", "logits", "labels"]
 
-STAGE_SHARES: dict[Stage, float] = {"representation": 0.2, "logits": 0.7, "labels": 0.1}
+_REPRESENTATION_SHARE = 0.2
 """Of all steps."""
+_LABELS_SHARES = (0.1, 0.5)
+"""Of all steps, where next to no row has a label and where every row has one; what is left is the logits'."""
 
 UNFREEZING = (
     ("head", 1),
@@ -33,10 +35,25 @@ class SubStage:
         return self.stage if whole else f"{self.stage}_{UNFREEZING[self.depth - 1][0]}"
 
 
-def plan_stages(steps: int, *, gradual_unfreezing: bool) -> list[SubStage]:
-    """Divide steps among stages and sub-stages; the first stage trains all parts at once."""
+def stage_shares(labelled_share: float) -> dict[Stage, float]:
+    """Each stage's share of the steps: the more rows have labels, the more is to be learnt from these."""
+    few, all_of_them = _LABELS_SHARES
+    labels = few + (all_of_them - few) * labelled_share
+    representation = _REPRESENTATION_SHARE
+    return {"representation": representation, "logits": 1 - representation - labels, "labels": labels}
+
+
+def plan_stages(steps: int, *, labelled_share: float, gradual_unfreezing: bool) -> list[SubStage]:
+    """Divide steps among stages and sub-stages; the first stage trains all parts at once.
+
+    Args:
+        steps: of the whole training.
+        labelled_share: of the rows, in (0, 1].
+        gradual_unfreezing: whether later stages begin with the top alone.
+    """
     planned = []
-    for stage, count in zip(STAGE_SHARES, divide(steps, list(STAGE_SHARES.values())), strict=True):
+    shares = stage_shares(labelled_share)
+    for stage, count in zip(shares, divide(steps, list(shares.values())), strict=True):
         if stage == "representation" or not gradual_unfreezing:
             planned.append(SubStage(stage, len(UNFREEZING), count))
             continue
