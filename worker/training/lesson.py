@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from app.core.shapes import EncoderCard, ModelCard
 from app.core.specs import DistillationTerms
-from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
+from worker.contracts import IntArray, RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data import concatenate
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.calibration import record
@@ -33,6 +34,11 @@ class Lesson:
 
     split: TokenizedSplit
     objective: Objective
+
+    @property
+    def words(self) -> IntArray | None:
+        """Every word that the objective may see, no id twice; None: any."""
+        return None if isinstance(self.objective, Masking) else np.unique(self.split.ids)
 
 
 def labels_lesson(data: TaskData, context: RunContext) -> Lesson:

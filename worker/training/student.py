@@ -27,7 +27,9 @@ def dense_phase(
     """All steps on the network's own weights."""
     rates = rates_of(context, default=default_rate)
     return Phase(
-        "training", total_steps(lesson.split, context.training), lambda: DenseWeights(network, rates)
+        "training",
+        total_steps(lesson.split, context.training),
+        lambda: DenseWeights(network, rates, words=lesson.words),
     )
 
 

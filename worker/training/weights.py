@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from worker.contracts import IntArray
 from worker.data import Batch
+from worker.training.used_words import UsedWords
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,24 @@ class Weights(Protocol):
 class DenseWeights:
     """Trains the network's own parameters."""
 
-    def __init__(self, network: nn.Module, rates: Rates, *, parts: Sequence[nn.Module] | None = None) -> None:
-        """Begin training a network, or only some parts of it; the others are frozen until ``release``.
+    def __init__(
+        self,
+        network: nn.Module,
+        rates: Rates,
+        *,
+        words: IntArray | None = None,
+        parts: Sequence[nn.Module] | None = None,
+    ) -> None:
+        """Begin training a network.
 
         What its family fixes for good, as Marian its sines, is never trained.
+
+        Args:
+            network: whose parameters train.
+            rates: of all of them.
+            words: that texts hold, beside padding; None: any. Rows of other words do not train: they have no
+                gradient, and do not decay.
+            parts: train alone, the others being frozen until ``release``; None: all.
         """
         self._network = network
         self._rates = rates
@@ -63,6 +81,11 @@ class DenseWeights:
         self._frozen = [parameter for parameter in own if parameter not in chosen]
         for parameter in self._frozen:
             parameter.requires_grad_(False)
+        self._words = None
+        table = _word_table(network)
+        if words is not None and table is not None and table.weight in chosen:
+            self._words = UsedWords(table, np.union1d(words, [_pad_id(network, table)]))
+            self._trained = [self._words.rows if p is table.weight else p for p in self._trained]
 
     def groups(self) -> list[dict[str, Any]]:
         return dense_groups(self._trained, self._rates)
@@ -74,14 +97,18 @@ class DenseWeights:
         pass
 
     def fold(self) -> None:
-        pass
+        if self._words is not None:
+            self._words.fold()
 
     def release(self) -> None:
+        if self._words is not None:
+            self._words.release()
         for parameter in self._frozen:
             parameter.requires_grad_()
 
     def tensors(self) -> dict[str, Tensor]:
-        return dict(self._network.state_dict(keep_vars=True))
+        tensors: dict[str, Tensor] = dict(self._network.state_dict(keep_vars=True))
+        return tensors if self._words is None else {**tensors, "used_words": self._words.rows}
 
 
 class Generator(nn.Module):
@@ -209,7 +236,22 @@ class GeneratedWeights:
         return module
 
 
-def _uses(network: nn.Module, parameter: nn.Parameter) -> int:
+def _word_table(network: nn.Module) -> nn.Embedding | None:
+    """The table in which words are looked up, if nothing else reads it."""
+    table = network.get_input_embeddings() if isinstance(network, PreTrainedModel) else None
+    if not isinstance(table, nn.Embedding) or _uses(network, table.weight) > 1:
+        return None
+    return table
+
+
+def _pad_id(network: nn.Module, table: nn.Embedding) -> int:
+    if table.padding_idx is not None:
+        return table.padding_idx
+    assert isinstance(network, PreTrainedModel)
+    return int(network.config.pad_token_id or 0)
+
+
+def _uses(network: nn.Module, parameter: Tensor) -> int:
     """How many modules hold a parameter as their own."""
     return sum(own is parameter for module in network.modules() for own in module.parameters(recurse=False))
 

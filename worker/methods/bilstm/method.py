@@ -13,7 +13,7 @@ from worker.modeling.bilstm import BiLstm
 from worker.modeling.regression import principal_directions
 from worker.training.initialisation import random_network
 from worker.training.loop import Phase, total_steps
-from worker.training.student import rates_of, train_student
+from worker.training.student import dense_phase, rates_of, train_student
 from worker.training.weights import DenseWeights
 
 _LEARNING_RATE = 4e-3
@@ -33,9 +33,9 @@ class BiLstmDistillation:
         lessons = Lessons(teacher, data, spec, context)
         steps = total_steps(lessons.everything, context.training)
         if spec.training == "joint":
-            rates = rates_of(context, default=_LEARNING_RATE)
             lesson = lessons.joint()
-            phases = [Phase("training", steps, lambda: DenseWeights(network, rates), lesson=lesson)]
+            training = dense_phase(network, lesson, context, default_rate=_LEARNING_RATE)
+            phases = [replace(training, steps=steps, lesson=lesson)]
         else:
             labelled_share = len(data.train) / len(lessons.everything)
             stages = plan_stages(
@@ -77,11 +77,12 @@ def stage_phase(
     if by_labels:
         rates = replace(rates, learning_rate=labels_ratio * rates.learning_rate)
     parts = [network.classifier, network.projection, network.lstm, network.word_embeddings][: stage.depth]
+    lesson = lessons.of(stage.stage)
     return Phase(
         stage.name,
         stage.steps,
-        lambda: DenseWeights(network, rates, parts=parts),
-        lesson=lessons.of(stage.stage),
+        lambda: DenseWeights(network, rates, words=lesson.words, parts=parts),
+        lesson=lesson,
         evaluate=lessons.measure_of(stage.stage),
         patience=_PATIENCE if by_labels else None,
     )

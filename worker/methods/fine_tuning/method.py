@@ -23,7 +23,7 @@ class FineTuning:
         return train_student(
             network,
             data,
-            phases=[Phase("fine_tuning", steps, lambda: DenseWeights(network, rates))],
+            phases=[Phase("fine_tuning", steps, lambda: DenseWeights(network, rates, words=lesson.words))],
             lesson=lesson,
             context=context,
         )

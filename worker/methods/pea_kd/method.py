@@ -35,7 +35,7 @@ class PeaKd:
 
         def with_new_head(outputs: int) -> DenseWeights:
             _renew_head(network, outputs, context)
-            return DenseWeights(network, rates)
+            return DenseWeights(network, rates, words=lesson.words)
 
         final = Phase("distillation", steps - pretraining_steps, lambda: with_new_head(len(data.labels)))
         phases = [final]

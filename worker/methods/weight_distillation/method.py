@@ -51,7 +51,7 @@ class WeightDistillation:
                 Phase(
                     "weights",
                     steps - generator_steps,
-                    lambda: DenseWeights(network, rates),
+                    lambda: DenseWeights(network, rates, words=lesson.words),
                     warmup_share=_SECOND_WARMUP,
                 )
             )

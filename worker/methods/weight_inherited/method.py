@@ -58,7 +58,7 @@ class WeightInherited:
                 Phase(
                     "dense",
                     dense_steps,
-                    lambda: DenseWeights(network, rates),
+                    lambda: DenseWeights(network, rates, words=lesson.words),
                     lesson=lesson_of(spec.distillation, teacher, data, context),
                 )
             )

@@ -53,7 +53,9 @@ class WeightSqueezing:
 
         phases = [Phase("squeezing", steps - dense_steps, squeezed)]
         if dense_steps:
-            phases.append(Phase("dense", dense_steps, lambda: DenseWeights(network, rates)))
+            phases.append(
+                Phase("dense", dense_steps, lambda: DenseWeights(network, rates, words=lesson.words))
+            )
         student = train_student(network, data, phases=phases, lesson=lesson, context=context)
         mapping = {"mapping_multiply_adds": generators.multiply_adds}
         return Student(network=student.network, metrics={**student.metrics, **mapping})
