@@ -26,6 +26,8 @@ class UsedWords:
         self._words = torch.from_numpy(words).to(device)
         self._places = torch.full((table.num_embeddings,), -1, device=device)
         self._places[self._words] = torch.arange(len(words), device=device)
+        padding = table.padding_idx
+        self._padding = None if padding is None else int(self._places[padding])
         self.rows = nn.Parameter(table.weight.detach()[self._words])
         """(U, D)"""
         table.weight.requires_grad_(False)
@@ -45,6 +47,4 @@ class UsedWords:
     def _look_up(self, table: nn.Module, arguments: tuple[Tensor], _whole: Tensor) -> Tensor | None:
         if not table.training:
             return None
-        assert isinstance(table, nn.Embedding)
-        padding = None if table.padding_idx is None else int(self._places[table.padding_idx])
-        return functional.embedding(self._places[arguments[0]], self.rows, padding)
+        return functional.embedding(self._places[arguments[0]], self.rows, self._padding)
