@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_model
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedModel
 
@@ -23,6 +22,7 @@ from worker.context import Cancellation, JobContext, Reporter
 from worker.contracts import Student, TaskData, Teacher
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.loading import build_network, load_tokenizer, save_network, with_labels
+from worker.modeling.marian import fix_positions
 from worker.modeling.new_translator import marian_config, train_tokenizer
 from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import Message, Metrics, Progress
@@ -121,8 +121,9 @@ def trained_translator(folder: Path, untrained: Teacher, data: TaskData, trainin
         spec, checkpoint = ScratchSpec(name="scratch"), folder / "checkpoint.safetensors"
         student = compress(untrained, data, spec, training, target=None, checkpoint=checkpoint)
         save_network(student.network, folder)
-    load_model(untrained.network, weights)
-    return replace(untrained, digest=f"{folder}:{weights.stat().st_mtime_ns}")
+    network = type(untrained.network).from_pretrained(folder).eval()
+    fix_positions(network)
+    return replace(untrained, network=network, digest=f"{folder}:{weights.stat().st_mtime_ns}")
 
 
 def trimmed(
