@@ -33,7 +33,7 @@ _KERNELS = ("ONEDNN_", "DNNL_", "LRU_CACHE_CAPACITY")
 _PASSED_ON = _SYSTEM + _STORAGE + _COMPUTE + _KERNELS
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
-TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "128"}
+TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
 """oneDNN keeps a kernel for every shape it meets, and batches of like length have many. As it comes, memory
 grew to 6.5 GB and a step to nearly twice its time within 3,000 steps of a small translation model."""
 

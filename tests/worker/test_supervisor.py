@@ -295,7 +295,7 @@ class TestEnvironment:
             "PATH": "/bin",
             "OMP_NUM_THREADS": "3",
             "LRU_CACHE_CAPACITY": "16",
-            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
             "AWS_SECRET_ACCESS_KEY": "for the store",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
