@@ -5,8 +5,7 @@ from functools import partial
 from statistics import fmean
 
 from benchmarks.harness import Goal, Row, mean, median, ratio
-
-_SETS = ("sst2", "cola", "rte", "stsb")
+from benchmarks.methods.parts import GLUE
 
 
 def gain(
@@ -27,7 +26,7 @@ def least_gain(rows: Sequence[Row], part: str, ours: Sequence[str], theirs: Sequ
 def retention(rows: Sequence[Row], variants: Sequence[str], *, size: str) -> float | None:
     """Percent of the teacher's average over the sets that the best variant keeps, sets weighing alike."""
     kept = []
-    for name in _SETS:
+    for name in GLUE:
         teacher = mean(rows, "dev", part="teacher", set=name)
         student = _best(rows, "weight_inherited", name, variants, size)
         if teacher is None or student is None:
@@ -62,7 +61,7 @@ def _lead(rows: Sequence[Row], size: str) -> float | None:
 
 
 def _gated_gain(rows: Sequence[Row]) -> float | None:
-    gains = [gain(rows, "gated", name, ["gated"], ["fine_tuning"]) for name in _SETS]
+    gains = [gain(rows, "gated", name, ["gated"], ["fine_tuning"]) for name in GLUE]
     known = [found for found in gains if found is not None]
     return fmean(known) if len(known) == len(gains) else None
 

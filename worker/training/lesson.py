@@ -37,8 +37,10 @@ class Lesson:
 
     @property
     def words(self) -> IntArray | None:
-        """Every word that the objective may see, no id twice; None: any."""
-        return None if isinstance(self.objective, Masking) else np.unique(self.split.ids)
+        """Every word that texts hold, no id twice; None where others are met, too: masks, written words."""
+        if isinstance(self.objective, Masking) or self.split.targets is not None:
+            return None
+        return np.unique(self.split.ids)
 
 
 def labels_lesson(data: TaskData, context: RunContext) -> Lesson:
