@@ -91,7 +91,7 @@ def weight_distillation() -> Iterator[Entry]:
     }
     for variant, method in variants.items():
         # The teacher's translations double the rows of an epoch.
-        training = {"epochs": 8} if variant == "scratch" else {}
+        training = {"epochs": 20} if variant == "scratch" else {}
         yield Entry("weight_distillation", "multi30k", variant, method, shape_target(SHALLOW), training)
 
 
