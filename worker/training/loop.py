@@ -15,9 +15,10 @@ from app.core.planning import step_count
 from app.core.specs import TrainingSpec
 from worker.contracts import IntArray, RunContext, TokenizedSplit
 from worker.data import batch_rows, collate
+from worker.training.kernels import training_kernels
 from worker.training.lesson import Lesson
 from worker.training.objectives import Objective
-from worker.training.precision import autocast, differentiable_attention
+from worker.training.precision import autocast
 from worker.training.schedules import warmup_then_linear_decay
 from worker.training.weights import Weights
 
@@ -257,7 +258,7 @@ class _Training:
         weights.materialise(batches)
         total = torch.zeros((), device=device)
         for batch in batches:
-            with autocast(device), differentiable_attention(device):
+            with autocast(device), training_kernels(device):
                 loss = lesson.objective(self._network, batch) * (len(batch.rows) / len(rows))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

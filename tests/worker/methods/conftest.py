@@ -18,6 +18,6 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, data: TaskData) -> Teacher
     """Trained on the data; tests must leave it as it is."""
     folder: Path = tmp_path_factory.mktemp("teacher")
     untrained = make_teacher(folder)
-    context = MemoryContext(folder, epochs=6)
+    context = MemoryContext(folder, epochs=12)
     methods.load("fine_tuning").compress(untrained, data, FineTuningSpec(name="fine_tuning"), context)
     return untrained

@@ -13,6 +13,7 @@ from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_inherited import compactors as compaction
 from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
+from worker.methods.weight_inherited.heads import balancing_maps, turn_heads
 from worker.methods.weight_inherited.indices import LAST_LEVEL, IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate
@@ -302,6 +303,56 @@ class TestRotation:
             variances = values.var(0)
             shares.append(variances.topk(8).values.sum() / variances.sum())
         assert shares[1] > 1.2 * shares[0]
+
+
+class TestTurnedHeads:
+    @pytest.fixture
+    def turned(self, teacher, data, tmp_path, exact):
+        network, weights = make_weights(teacher, data, tmp_path)
+        batches = calibration_batches(data, device=CPU)
+        for layer in range(TEACHER_SHAPE.layers):
+            turn_heads(weights, teacher.network, batches, layer=layer, heads=TEACHER_SHAPE.heads)
+        weights.fold()
+        return network.eval(), weights, batches
+
+    def test_compute_what_the_teacher_does(self, turned, teacher, data):
+        network, _, _ = turned
+        batch = dev_batch(data)
+        expected = answer(teacher.network.eval(), batch).logits
+        torch.testing.assert_close(answer(network, batch).logits, expected, rtol=1e-4, atol=1e-5)
+
+    def test_hold_most_of_it_in_their_first_dimensions(self, turned, teacher, data):
+        network, weights, batches = turned
+        anatomy, width = weights.wiring.anatomy, TEACHER_SHAPE.head_dim
+
+        def lost(of):
+            """What half the dimensions of each head leave out: of scores, of what is written."""
+            found = []
+            for layer in range(TEACHER_SHAPE.layers):
+                query, key, output = (
+                    anatomy.part_name(layer, role) for role in ("query", "key", "attention_output")
+                )
+                said = record(of, batches, before=[output], after=[query, key])
+                for head in range(TEACHER_SHAPE.heads):
+                    last = slice(head * width + width // 2, (head + 1) * width)
+                    q, k, z = (said[name][:, last] for name in (f"{query} >", f"{key} >", f"> {output}"))
+                    written = z @ of.get_submodule(output).weight[:, last].T
+                    found.append(
+                        torch.stack([(q @ (k - k.mean(0)).T).square().mean(), written.var(0).mean()])
+                    )
+            return torch.stack(found).mean(0)
+
+        assert (lost(network) < 0.3 * lost(teacher.network)).all()
+
+    def test_maps_balance_two_moments(self):
+        torch.manual_seed(0)
+        first, second = (torch.randn(50, 6, dtype=torch.float64) @ torch.randn(6, 6).double() for _ in "ab")
+        f, s = first.T @ first, second.T @ second
+        turn, inverse = (map_.double() for map_ in balancing_maps(f, s))
+        torch.testing.assert_close(turn @ inverse, torch.eye(6).double(), rtol=1e-4, atol=1e-4)
+        sizes = torch.linalg.eigvals(f @ s).real.sort(descending=True).values.sqrt()
+        for balanced in (turn @ f @ turn.T, inverse.T @ s @ inverse):
+            torch.testing.assert_close(balanced, sizes.diag(), rtol=1e-3, atol=1e-3 * float(sizes[0]))
 
 
 class TestSchedule:

@@ -3,6 +3,7 @@
 from app.core.shapes import EncoderCard
 from app.core.specs import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.methods.weight_inherited.heads import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate
@@ -50,6 +51,9 @@ class WeightInherited:
             if spec.rotation == "pca":
                 batches = calibration_batches(data, device=context.device)
                 rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
+                for layer in range(card.shape.layers):
+                    context.check_cancelled()
+                    turn_heads(weights, teacher.network, batches, layer=layer, heads=card.shape.heads)
             return weights
 
         phases = [Phase("inheriting", inheriting_steps, inherited, open_steps=prune_steps)]

@@ -14,12 +14,12 @@ class WeightInheritedSpec(Spec):
         default="dim", description="What attention loses: dimensions of every head alike, or whole heads."
     )
     rotation: Literal["none", "pca"] = Field(
-        default="none",
-        description="Where compactors start: at the identity, where the network is the teacher; or at the "
-        "principal directions of its residual stream.",
+        default="pca",
+        description="What is inherited: the teacher as it is, as in the paper; or the teacher turned to the "
+        "principal directions of its residual stream and of its heads, so that what goes says least.",
     )
     prune_ratio: float = Field(
-        default=0.5, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
+        default=0.25, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
     )
     compactor_rate_ratio: float = Field(
         default=1.0,
@@ -31,7 +31,7 @@ class WeightInheritedSpec(Spec):
         default=0.02, ge=0, le=10, description="Learning rate of the teacher's weights, as a share of it."
     )
     dense_ratio: float = Field(
-        default=0.5, ge=0, lt=1, description="Share of the steps spent on the merged weights afterwards."
+        default=0.75, ge=0, lt=1, description="Share of the steps spent on the merged weights afterwards."
     )
     distillation: DistillationTerms | None = Field(
         default=None,

@@ -1,0 +1,83 @@
+"""Attention heads turned to directions of which few hold what a head computes.
+
+A head's scores and its sum of values are products of two matrices each, and stay what they are when an
+invertible map goes into one and its inverse into the other. The map is chosen so that both sides have the
+same diagonal second moments, as in balanced truncation (Moore, 1981): the dimensions at its end weigh least
+in what the head computes. What all keys have in common, which softmax does not see, is taken out of them;
+what all values have in common goes to the bias that they are added to. The network computes what it did.
+
+Shapes: K tokens, d the width of a head, D the teacher's.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worker.methods.weight_inherited.inheriting import InheritedWeights
+from worker.modeling.calibration import Inputs, record
+
+_RIDGE = 1e-6
+
+
+@torch.no_grad()
+def turn_heads(
+    weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs], *, layer: int, heads: int
+) -> None:
+    """Turn the heads of one inherited layer.
+
+    Args:
+        weights: their compactors at the identity; set in place.
+        teacher: whose queries, keys and values they are.
+        batches: text on which moments are taken.
+        layer: of the teacher.
+        heads: how many it has.
+    """
+    names = [
+        weights.wiring.anatomy.part_name(layer, role)
+        for role in ("query", "key", "value", "attention_output")
+    ]
+    query, key, value, output = (weights.linears[name] for name in names)
+    said = record(teacher, batches, before=names[3:], after=names[:2])
+    queries, keys, mixed = said[f"{names[0]} >"], said[f"{names[1]} >"], said[f"> {names[3]}"]  # (K, D)
+    key.bias.sub_(keys.mean(0))
+    value.bias.sub_(mixed.mean(0))  # a head's weights add up to one
+    output.bias.add_(output.weight @ mixed.mean(0))
+    width = len(query.weight) // heads
+    for head in range(heads):
+        rows = slice(head * width, (head + 1) * width)
+        q, k, z = queries[:, rows], keys[:, rows], mixed[:, rows]
+        turn, inverse = balancing_maps(_second_moment(q), _second_moment(k - k.mean(0)))
+        for layer_, map_ in ((query, turn), (key, inverse.T)):
+            layer_.weight[rows] = map_ @ layer_.weight[rows]
+            layer_.bias[rows] = map_ @ layer_.bias[rows]
+        written = output.weight[:, rows].double()
+        turn, inverse = balancing_maps(_second_moment(z - z.mean(0)), written.T @ written)
+        value.weight[rows], value.bias[rows] = turn @ value.weight[rows], turn @ value.bias[rows]
+        output.weight[:, rows] = output.weight[:, rows] @ inverse
+
+
+def balancing_maps(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """T and its inverse, (d, d) each in fp32, with T F Tᵀ = T⁻ᵀ S T⁻¹ diagonal and falling.
+
+    Args:
+        first: F, (d, d), a second moment.
+        second: S, likewise, of what is multiplied with the former.
+    """
+    left, right = (torch.linalg.cholesky(_regular(moment)) for moment in (first, second))
+    u, sizes, vh = torch.linalg.svd(right.T @ left)
+    scale = sizes.rsqrt()
+    turn = scale.unsqueeze(1) * (u.T @ right.T)
+    inverse = (left @ vh.T) * scale
+    return turn.float(), inverse.float()
+
+
+def _second_moment(values: Tensor) -> Tensor:
+    """(K, d) -> (d, d) in fp64."""
+    return values.double().T @ values.double() / len(values)
+
+
+def _regular(moment: Tensor) -> Tensor:
+    """A moment that can be inverted, if only just."""
+    ridge = _RIDGE * moment.diagonal().mean() + torch.finfo(moment.dtype).tiny
+    return moment + ridge * torch.eye(len(moment), dtype=moment.dtype, device=moment.device)
