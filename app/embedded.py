@@ -146,8 +146,6 @@ def free_port() -> int:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The environment of a process with these settings, whatever this one has them from."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SQUEEZE_")}
-    # Training threads that spin while they wait would take the cores from predictions.
-    inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     fields = settings.model_dump(mode="json", include=set(Settings.model_fields), exclude_none=True)
     return inherited | {f"SQUEEZE_{name.upper()}": str(value) for name, value in fields.items()}
 

@@ -148,7 +148,8 @@ def running_stack(
     database = Database(settings.resolved_database_url)
     empty_tables(database)
     database.dispose()
-    environment = settings_environment(settings) | dict(credentials or {})
+    # Tests run two workers at once on few cores, where threads that spin keep each other waiting.
+    environment = settings_environment(settings) | {"OMP_WAIT_POLICY": "PASSIVE"} | dict(credentials or {})
     log_dir = folder / "logs"
     log_dir.mkdir()
     command = [sys.executable, "-m", "app.cli", "api"]

@@ -296,11 +296,16 @@ class TestEnvironment:
             "OMP_NUM_THREADS": "3",
             "LRU_CACHE_CAPACITY": "16",
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
+            "GOMP_SPINCOUNT": "10000",
             "AWS_SECRET_ACCESS_KEY": "for the store",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",
         }
+
+    def test_who_says_how_threads_wait_is_heard(self):
+        assert "GOMP_SPINCOUNT" not in child_environment({"OMP_WAIT_POLICY": "PASSIVE"})
+        assert child_environment({"GOMP_SPINCOUNT": "5"})["GOMP_SPINCOUNT"] == "5"
 
     def test_the_worker_loads_no_training_framework(self):
         program = "import sys, worker.main, worker.celery_app; print(*sorted(sys.modules))"
