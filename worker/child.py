@@ -38,8 +38,8 @@ TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACI
 grew to 6.5 GB and a step to nearly twice its time within 3,000 steps of a small translation model."""
 _SPINS = "10000"
 """How often OpenMP's threads look for work before they sleep, where ``OMP_WAIT_POLICY`` does not say. A small
-distillation took 18.8 s with it, 18.1 with libgomp's own and about 31 where threads sleep at once; predictions
-of MiniLM beside it 9.4, 11.3 and 7.3 ms; a step of two trainings on the same cores 177, 1,600 and 76 ms."""
+distillation took 18.8 s with it, 18.1 with libgomp's own, about 31 where threads sleep at once; predictions
+of MiniLM beside it took 9.4, 11.3 and 7.3 ms; a step of two trainings at once 177, 1,600 and 76 ms."""
 
 
 class Child:

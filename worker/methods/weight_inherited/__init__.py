@@ -14,18 +14,20 @@ scaled, and the narrowed network equals the masked one of the paper.
 Ours: what is chosen falls to nothing within an interval, by a factor a step and without gradients, in place
 of an L2 penalty through Adam's moments, and is then taken out, so that steps become cheaper. Indices are
 ranked by what scaling them would do to the loss, first order and squared, instead of by norms of compactors,
-which say little while they are near the identity. The teacher is turned before. ``dim`` drops residual dimensions wherever they are, not
-equally many of every 64. The word table itself stays as it is until the dense phase.
+which say little while they are near the identity. The teacher is turned before. ``dim`` drops residual
+dimensions wherever they are, not equally many of every 64. The word table itself stays as it is until the
+dense phase.
 
 When: to narrow a teacher and keep its depth. When not: for a shallower student, or where a step must be
 cheap: it begins at the teacher's cost, and compactors add half of that at batches of 64 sentences.
 
 Knobs:
     strategy (dim): attention keeps its heads and narrows each; ``head`` drops whole ones.
-    rotation (pca): what is inherited is the teacher turned: its residual stream to principal directions, which
-        is exact but for the gains of layer norms; queries with keys and values with outputs to balanced ones
-        (``heads.py``), which is exact. ``none``, as in the paper, inherits it as it is. Of MiniLM at a tenth on
-        SST-2 (1,053 steps, half of them pruning, one seed): 82.9 with the stream turned, 84.7 with both.
+    rotation (pca): what is inherited is the teacher turned: its residual stream to principal directions,
+        which is exact but for the gains of layer norms; queries with keys and values with outputs to balanced
+        ones (``heads.py``), which is exact. ``none``, as in the paper, inherits it as it is. Of MiniLM at a
+        tenth on SST-2 (1,053 steps, half of them pruning, one seed): 82.9 with the stream turned, 84.7 with
+        both.
     prune_ratio (0.25): share of the steps over which indices are given up. The steps after it are cheaper
         and teach more: with the stream turned 83.3, against 82.9 at 0.5.
     compactor_rate_ratio (1), inherited_rate_ratio (0.02): how fast W' moves with its compactors and with W,
