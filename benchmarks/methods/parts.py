@@ -85,11 +85,11 @@ def pea_kd() -> Iterator[Entry]:
 def weight_distillation() -> Iterator[Entry]:
     """Weight distillation beats sequence-level distillation at its size, and is faster than the teacher."""
     variants: dict[str, dict[str, Any]] = {
-        "sequence KD": {"name": "distillation"},
         "weight_distillation": {"name": "weight_distillation"},
-        "scratch": {"name": "scratch"},
-        "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
         "weight_copy + KD": {"name": "weight_copy", "distillation": KD},
+        "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
+        "sequence KD": {"name": "distillation"},
+        "scratch": {"name": "scratch"},
     }
     for variant, method in variants.items():
         # The teacher's translations double the rows of an epoch.
