@@ -55,40 +55,45 @@ def measure(options: argparse.Namespace) -> None:
 
 def _measure_latencies(workbench: Workbench, options: argparse.Namespace) -> None:
     """Each student beside its teacher, in turns, from the files that its last training left."""
-    students = dict.fromkeys(
-        (entry.part, entry.set, entry.size, entry.variant)
+    students = [
+        entry
         for part in PARTS.values()
         for entry in part()
         if select(bench.rows, part=entry.part, set=entry.set, size=entry.size, variant=entry.variant)
-    )
+    ]
     for number in range(options.seeds):
-        for part, name, size, variant in students:
-            folder = WORK / "exports" / f"{part}-{name}-{size}-{variant}"
-            key = (f"latency {part}", name, size, variant, number)
-            bench.run(key, partial(_latency_row, workbench, Place.of(name, 0), folder))
+        for entry in students:
+            key = (f"latency {entry.part}", entry.set, entry.size, entry.variant, number)
+            bench.run(key, partial(_latency_row, workbench, Place.of(entry.set, 0), entry))
     write_tables(bench.rows, options.out.with_suffix(".md"))
 
 
-def _latency_row(workbench: Workbench, place: Place, folder: Path) -> dict[str, Value]:
+def _latency_row(workbench: Workbench, place: Place, entry: Entry) -> dict[str, Value]:
     """Milliseconds of one text and of 32, the student's and, right after, the teacher's."""
     teacher, data = workbench.teacher(place)
+    _, own_data = trimmed(teacher, data, _target(entry), partial(workbench.read, place))
     row: dict[str, Value] = {}
     for precision in ("fp32", "int8"):
-        for whose, place_of in (("", folder), ("teacher_", WORK / "exports" / place.folder.name)):
-            path = place_of / onnx_name(precision, teacher.network)
-            opened = open_export(path, teacher.network)
-            found = measure_latency(opened, data.dev, pad_id=data.pad_id)
+        for whose, folder, read in (("", _exports(entry), own_data), ("teacher_", place.exports, data)):
+            opened = open_export(folder / onnx_name(precision, teacher.network), teacher.network)
+            found = measure_latency(opened, read.dev, pad_id=read.pad_id)
             row |= {f"{whose}{precision}_ms_{count}": value for count, value in found.items()}
     return row
+
+
+def _exports(entry: Entry) -> Path:
+    return WORK / "exports" / f"{entry.part}-{entry.set}-{entry.size}-{entry.variant}"
+
+
+def _target(entry: Entry) -> Target | None:
+    return None if entry.target is None else Target.model_validate(entry.target)
 
 
 def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
     began = time.perf_counter()
     teacher, data = workbench.teacher(place)
     wall_s = time.perf_counter() - began
-    row = _measured(
-        teacher.network, teacher.card, data, SETS[place.name].metric, WORK / "exports" / place.name
-    )
+    row = _measured(teacher.network, teacher.card, data, SETS[place.name].metric, place.exports)
     return {**row, "wall_s": wall_s}  # of reading alone, where an earlier run left it
 
 
@@ -104,7 +109,7 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
         seed=seed,
     )
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python(entry.method)
-    target = None if entry.target is None else Target.model_validate(entry.target)
+    target = _target(entry)
     began = time.perf_counter()
     teacher, data = trimmed(teacher, data, target, partial(workbench.read, place))
     student = compress(
@@ -117,9 +122,8 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
     )
     wall_s = time.perf_counter() - began
     card = plan_student(teacher.card, spec, target, head=data.head).card
-    folder = WORK / "exports" / f"{entry.part}-{entry.set}-{entry.size}-{entry.variant}"
     return {
-        **_measured(student.network, card, data, chosen.metric, folder),
+        **_measured(student.network, card, data, chosen.metric, _exports(entry)),
         "steps": student.metrics["steps"],
         "best_step": student.metrics["best_step"],
         "seconds_per_step": student.metrics["seconds_per_step"],

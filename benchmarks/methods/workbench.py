@@ -38,7 +38,15 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        return WORK / "teachers" / (f"{self.name}-{self.seed}" if self.seed else self.name)
+        return WORK / "teachers" / self._label
+
+    @property
+    def exports(self) -> Path:
+        return WORK / "exports" / self._label
+
+    @property
+    def _label(self) -> str:
+        return f"{self.name}-{self.seed}" if self.seed else self.name
 
 
 class Workbench:
