@@ -37,9 +37,9 @@ TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACI
 """oneDNN keeps a kernel for every shape it meets, and batches of like length have many. As it comes, memory
 grew to 6.5 GB and a step to nearly twice its time within 3,000 steps of a small translation model."""
 _SPINS = "10000"
-"""How often OpenMP's threads look for work before they sleep, where ``OMP_WAIT_POLICY`` does not say. A small
-distillation took 18.8 s with it, 18.1 with libgomp's own, about 31 where threads sleep at once; predictions
-of MiniLM beside it took 9.4, 11.3 and 7.3 ms; a step of two trainings at once 177, 1,600 and 76 ms."""
+"""How often OpenMP's threads look for work before they sleep, where ``OMP_WAIT_POLICY`` does not say. With
+it, with libgomp's own and where threads sleep at once, a small distillation beside predictions of MiniLM took
+23.5, 23.8 and 29.7 s, a prediction 9.4, 11.3 and 7.3 ms, a step of two at once 177, 1,600 and 76."""
 
 
 class Child:

@@ -61,8 +61,8 @@ def weight_inherited() -> Iterator[Entry]:
         for name in GLUE:
             for variant, method in variants.items():
                 yield Entry("weight_inherited", name, variant, method, target, size=size)
-        papers = {"name": "weight_inherited", "rotation": "none"}
-        yield Entry("weight_inherited", "sst2", "weight_inherited, not turned", papers, target, size=size)
+        as_it_is = {"name": "weight_inherited", "rotation": "none"}
+        yield Entry("weight_inherited", "sst2", "weight_inherited, not turned", as_it_is, target, size=size)
 
 
 def pea_kd() -> Iterator[Entry]:

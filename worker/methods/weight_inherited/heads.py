@@ -24,7 +24,7 @@ _RIDGE = 1e-6
 def turn_heads(
     weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs], *, layer: int, heads: int
 ) -> None:
-    """Turn the heads of one inherited layer.
+    """Turn the heads of one inherited layer; what all layers say at once would take too much memory.
 
     Args:
         weights: their compactors at the identity; set in place.
@@ -33,13 +33,12 @@ def turn_heads(
         layer: of the teacher.
         heads: how many it has.
     """
-    names = [
-        weights.wiring.anatomy.part_name(layer, role)
-        for role in ("query", "key", "value", "attention_output")
-    ]
+    roles = ("query", "key", "value", "attention_output")
+    names = [weights.wiring.anatomy.part_name(layer, role) for role in roles]
     query, key, value, output = (weights.linears[name] for name in names)
-    said = record(teacher, batches, before=names[3:], after=names[:2])
-    queries, keys, mixed = said[f"{names[0]} >"], said[f"{names[1]} >"], said[f"> {names[3]}"]  # (K, D)
+    asking, asked, _, written_by = names
+    said = record(teacher, batches, before=[written_by], after=[asking, asked])
+    queries, keys, mixed = said[f"{asking} >"], said[f"{asked} >"], said[f"> {written_by}"]  # (K, D)
     key.bias.sub_(keys.mean(0))
     value.bias.sub_(mixed.mean(0))  # a head's weights add up to one
     output.bias.add_(output.weight @ mixed.mean(0))
@@ -48,9 +47,8 @@ def turn_heads(
         rows = slice(head * width, (head + 1) * width)
         q, k, z = queries[:, rows], keys[:, rows], mixed[:, rows]
         turn, inverse = balancing_maps(_second_moment(q), _second_moment(k - k.mean(0)))
-        for layer_, map_ in ((query, turn), (key, inverse.T)):
-            layer_.weight[rows] = map_ @ layer_.weight[rows]
-            layer_.bias[rows] = map_ @ layer_.bias[rows]
+        query.weight[rows], query.bias[rows] = turn @ query.weight[rows], turn @ query.bias[rows]
+        key.weight[rows], key.bias[rows] = inverse.T @ key.weight[rows], inverse.T @ key.bias[rows]
         written = output.weight[:, rows].double()
         turn, inverse = balancing_maps(_second_moment(z - z.mean(0)), written.T @ written)
         value.weight[rows], value.bias[rows] = turn @ value.weight[rows], turn @ value.bias[rows]
