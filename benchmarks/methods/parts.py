@@ -87,8 +87,8 @@ def weight_distillation() -> Iterator[Entry]:
     variants: dict[str, dict[str, Any]] = {
         "weight_distillation": {"name": "weight_distillation"},
         "weight_copy + KD": {"name": "weight_copy", "distillation": KD},
-        "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
         "sequence KD": {"name": "distillation"},
+        "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
         "scratch": {"name": "scratch"},
     }
     for variant, method in variants.items():
