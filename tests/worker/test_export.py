@@ -101,6 +101,19 @@ class TestInt8:
         assert exports["int8"].label_agreement >= 0.9
         check_exports(exports, onnx_tolerance=1e-4, int8_min_agreement=0.9)
 
+    def test_holds_no_fp32_matrix_where_layers_share_one(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model", layers=2)
+        network.bert.encoder.layer[1] = network.bert.encoder.layer[0]
+        paths = make_exports(network, ["fp32", "int8"], tmp_path)
+        floats = {
+            tensor.name: list(tensor.dims)
+            for tensor in onnx.load(paths["int8"]).graph.initializer
+            if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
+        }
+        assert not floats
+        exports = compare_exports(network, paths, dev_data())
+        assert exports["int8"].label_agreement >= 0.9
+
     def test_alone_leaves_no_fp32_file(self, tmp_path: Path) -> None:
         paths = make_exports(classifier(tmp_path / "model"), ["int8"], tmp_path / "exports")
         assert list((tmp_path / "exports").iterdir()) == [paths["int8"]]
