@@ -17,6 +17,8 @@ TOKENS: Final = 32
 """Of the text, and of its translation."""
 
 _RUNS: Final = 5
+_SECONDS: Final = 1e-3
+"""What one product is timed for at least: five runs of a small one are over before a busy host lets go."""
 _MOST_COLUMNS: Final = 4096
 """Of a product that is timed; what an output as wide as a vocabulary takes is inferred."""
 
@@ -68,11 +70,11 @@ def _ms(product: _Product) -> float:
 
 @lru_cache(maxsize=4096)
 def _timed_ms(rows: int, inner: int, columns: int) -> float:
-    """The shortest of a few runs: a host that is busy for a moment must not make a network look slow."""
+    """The shortest of some runs: a host that is busy for a moment must not make a network look slow."""
     left, right = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
     out = np.empty((rows, columns), np.float32)
-    durations = []
-    for _ in range(_RUNS):
+    durations: list[float] = []
+    while len(durations) < _RUNS or sum(durations) < _SECONDS:
         started = time.perf_counter()
         np.matmul(left, right, out=out)
         durations.append(time.perf_counter() - started)

@@ -51,7 +51,8 @@ class WeightInherited:
             if spec.rotation == "pca":
                 batches = calibration_batches(data, device=context.device)
                 rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
-                for layer in range(card.shape.layers):
+                # A head that is kept or given up as a whole gains nothing by it.
+                for layer in range(card.shape.layers) if spec.strategy == "dim" else ():
                     context.check_cancelled()
                     turn_heads(weights, teacher.network, batches, layer=layer, heads=card.shape.heads)
             return weights
