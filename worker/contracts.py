@@ -21,7 +21,7 @@ Answers = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 """What a network should say: an index into its outputs for each position, or one number for each text."""
 
 UNKNOWN = -100
-"""Stands for an answer that nobody knows; it weighs nothing."""
+"""Stands for an index that nobody knows; it weighs nothing. A number that nobody knows is NaN."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class TokenizedSplit:
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
     labels: Answers | None
-    """(positions,), UNKNOWN where a row has none; None where no row has one, and where ``targets`` are."""
+    """(positions,), UNKNOWN or NaN where a row has none; None where no row has one, and where ``targets``
+    are."""
     digest: str
     """Names texts, tokenizer and truncation in cache keys."""
     positions: BoolArray | None = None

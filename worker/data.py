@@ -101,7 +101,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 
 
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
-    """Both splits as one; rows without labels, where the others have some, get ``UNKNOWN``.
+    """Both splits as one; rows without labels, where the others have some, get ``UNKNOWN`` or NaN.
 
     Either both or none have positions, and targets. ``languages`` and ``references`` are dropped.
     """
@@ -176,10 +176,10 @@ def _joined_labels(first: TokenizedSplit, second: TokenizedSplit) -> npt.NDArray
     known = [split.labels for split in splits if split.labels is not None]
     if not known:
         return None
+    dtype = known[0].dtype
+    unknown = np.nan if np.issubdtype(dtype, np.floating) else UNKNOWN
     parts = [
-        np.full(split.position_offsets[-1], UNKNOWN, dtype=known[0].dtype)
-        if split.labels is None
-        else split.labels
+        np.full(split.position_offsets[-1], unknown, dtype=dtype) if split.labels is None else split.labels
         for split in splits
     ]
     joined: npt.NDArray[np.int64] = np.concatenate(parts)

@@ -7,18 +7,20 @@ import logging
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 import transformers
 from obstore.exceptions import BaseError as StoreError
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from app.core.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
 from app.core.manifest import FileEntry, ModelManifest, OnnxExport
 from app.core.planning import plan_student
 from app.core.shapes import ModelCard
-from app.core.specs import FineTuningSpec, Precision
+from app.core.specs import METHOD_CARDS, FineTuningSpec, Precision
 from app.core.storage import Storage
 from app.core.tasks import Head
 from worker import methods
@@ -28,7 +30,7 @@ from worker.contracts import TaskData, Teacher
 from worker.export.exports import check_exports, make_exports
 from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
-from worker.modeling.loading import build_network, load_network, load_teacher
+from worker.modeling.loading import TOKENIZER, build_network, load_network, load_teacher, load_tokenizer
 from worker.modeling.new_translator import untrained_translator
 from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import (
@@ -88,8 +90,7 @@ def compress(
     spec, dataset = request.spec, request.dataset.manifest
     storage = Storage.from_url(request.storage_url, s3_endpoint=request.s3_endpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # Fine-tuning makes a teacher: there is none yet to be measured or compared with.
-    has_teacher = request.teacher is not None and not isinstance(spec.method, FineTuningSpec)
+    has_teacher = _is_compared(request)
     stage = Stages(reporter, cancellation)
 
     with stage("fetching"):
@@ -128,7 +129,7 @@ def compress(
             checkpoint_interval_s=request.checkpoint_interval_s,
             reporter=reporter,
             cancellation=cancellation,
-            load_model=lambda model_id: _load_small_model(model_id, request, workdir),
+            load_model=lambda model_id: _load_small_model(model_id, request, workdir, teacher.tokenizer),
         )
         student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
     candidate_s = bench_s.candidate(student.network, card)
@@ -212,13 +213,15 @@ def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) 
 
 def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:
     """Raises ``JobError`` when there is nothing to learn from the teacher."""
-    try:
+    quality: Mapping[str, float] = {}
+    with suppress(JobError):  # its logits are not numbers
         bench.measure_dev(candidate)
-        reached = candidate.quality["dev"][bench.metric]
-    except JobError:  # its logits are not numbers
-        reached = math.nan
-    baseline = bench.trivial_baseline["dev"]
-    if not reached > baseline or not _has_own_head(request):
+        quality = candidate.quality["dev"]
+    reached, baseline = quality.get(bench.metric, math.nan), bench.trivial_baseline["dev"]
+    # Where one label is nearly all of dev, a teacher may know a lot and still be no more accurate than it.
+    has_learnt = reached > baseline or quality.get("matthews", 0.0) > 0
+    cannot_tell = bool(quality) and not bench.tells_apart
+    if not (has_learnt or cannot_tell) or not _has_own_head(request):
         raise JobError(
             "teacher_not_trained",
             f"The teacher's {bench.metric} on dev is {reached:.3f}; answering without looking "
@@ -229,6 +232,14 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
         )
 
 
+def _is_compared(request: JobRequest) -> bool:
+    """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
+    method = request.spec.method
+    if request.teacher is None or isinstance(method, FineTuningSpec):
+        return False
+    return METHOD_CARDS[method.name].needs_head or _has_own_head(request)
+
+
 def _has_own_head(request: JobRequest) -> bool:
     """Whether the teacher came with a head for the data's labels, rather than got one drawn at random."""
     assert request.teacher is not None
@@ -236,12 +247,21 @@ def _has_own_head(request: JobRequest) -> bool:
     return model.task == data.task and (model.labels or []) == data.labels
 
 
-def _load_small_model(model_id: str, request: JobRequest, workdir: Path) -> PreTrainedModel:
+def _load_small_model(
+    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer
+) -> PreTrainedModel:
+    """Raises ``JobError`` when its words are not the teacher's, row by row."""
     model = request.small_model
     if model is None or model.id != model_id:
         raise ValueError(f"the request brings no model {model_id}")
-    data = request.dataset.manifest
-    return load_network(workdir / "small_model", model.manifest, task=data.task, labels=data.labels)
+    data, folder = request.dataset.manifest, workdir / "small_model"
+    if load_tokenizer(folder / TOKENIZER).get_vocab() != tokenizer.get_vocab():
+        raise JobError(
+            "small_model_does_not_fit",
+            "The small model's tokenizer has as many pieces as the teacher's, but other ones. A gate needs "
+            "two models with the same tokenizer.",
+        )
+    return load_network(folder, model.manifest, task=data.task, labels=data.labels)
 
 
 def _check_exports(exports: Mapping[Precision, OnnxExport], request: JobRequest) -> None:

@@ -59,7 +59,10 @@ class OnnxExport(BaseModel):
         description="Share of answers (texts, tokens or words) that are the same, in [0, 1]; words that the "
         "torch network finds as good as equally likely count as the same."
     )
-    metric: float | None = Field(default=None, description="The task's metric of this file on dev.")
+    metric: float | None = Field(
+        default=None,
+        description="The task's metric of this file on dev, or on a part of it where dev is large.",
+    )
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median over dev texts, by batch size ('1', '32')."
     )

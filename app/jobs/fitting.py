@@ -4,7 +4,7 @@ from typing import get_args
 
 from app.core.errors import Conflict, InvalidRequest
 from app.core.manifest import DatasetManifest, ModelManifest
-from app.core.shapes import BiLstmCard, EncoderDecoderCard, ModelCard
+from app.core.shapes import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
 from app.core.specs import METHOD_CARDS, JobSpec
 from app.core.specs.card import Bound
 from app.core.tasks import LABELLED_TASKS, SELECTING_METRICS, Task
@@ -166,6 +166,13 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
                 "A gate needs two models of one family with the same tokenizer.",
                 pointer=pointer,
             )
+    if isinstance(small.card, EncoderCard) and small.card.schedule is not None:
+        raise InvalidRequest(
+            "small_model_does_not_fit",
+            "The small model runs layers more than once, as students of pea_kd do; a gate mixes the weights "
+            "of each layer. Give a model with layers of its own.",
+            pointer=pointer,
+        )
 
 
 def _listed(names: list[Task] | list[Bound] | list[str]) -> str:

@@ -63,7 +63,9 @@ class Shelf:
             tiny_dataset_files(source, train=train, dev=dev, test=test), task="text_classification"
         )
 
-    def add_files(self, paths: Mapping[Split, Path], *, task: Task) -> DatasetRef:
+    def add_files(
+        self, paths: Mapping[Split, Path], *, task: Task, labels: list[str] | None = None
+    ) -> DatasetRef:
         """Register a data set."""
         id_ = new_id("dst")
         target = self.root / id_
@@ -77,7 +79,7 @@ class Shelf:
                 target,
                 task=task,
                 columns=Columns(),
-                labels=None,
+                labels=labels,
                 max_rows=10_000,
                 max_bytes=10**7,
             )

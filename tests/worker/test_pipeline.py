@@ -1,3 +1,4 @@
+import json
 import math
 import signal
 import time
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from app.core.errors import NotFound, RetryableJobError
 from app.core.manifest import FileEntry
 from tests.processes import wait_until
-from tests.tiny import LABELS, tiny_model_folder
+from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
 from tests.worker.networks import shift_bias
 from tests.worker.requests import (
     Shelf,
@@ -142,6 +143,34 @@ class TestSuccess:
         assert isinstance(outcome, Succeeded), outcome
         assert outcome.manifest.card == small.manifest.card
 
+    def test_scratch_needs_no_teacher_that_knows_the_task(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "scratch", target=SMALL, exports=["fp32"])
+        outcome, _ = run_here(request, tmp_path)
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.report["teacher"] is None
+        assert outcome.report["ratios"] is None
+
+    @pytest.mark.parametrize("dev", ["one label", "one label nearly everywhere"])
+    def test_a_teacher_that_is_no_more_accurate_than_one_label_may_know_a_lot(
+        self, dev: str, shelf: Shelf, teacher: ModelRef, tmp_path: Path
+    ) -> None:
+        files = tiny_dataset_files(tmp_path / "data", test=0)
+        examples = tiny_examples(124)
+        common, rare = ([row for row in examples if row["label"] == label] for label in LABELS)
+        rows = common
+        if dev != "one label":
+            # Of what sounds rare, two in three are not: each costs accuracy, and yet there are hits.
+            rows = [*common, *({**row, "label": LABELS[0]} for row in rare[:8]), *rare[8:12]]
+        files["dev"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+        data = shelf.add_files(files, task="text_classification", labels=LABELS)
+        request = shelf.request(teacher, data, "scratch", target=SMALL, exports=["fp32"])
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        reached = outcome.report["teacher"]["quality"]["dev"]["accuracy"]
+        assert reached <= outcome.report["trivial_baseline"]["dev"]
+
     def test_a_trimmed_vocabulary_goes_with_its_tokenizer(
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
@@ -245,7 +274,7 @@ class TestFailure:
     def test_a_teacher_that_knows_nothing(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
-        request = shelf.request(encoder, dataset, "scratch", target=SMALL)
+        request = shelf.request(encoder, dataset, "distillation", target=SMALL)
         outcome, _ = run_here(request, tmp_path)
         assert isinstance(outcome, Failed)
         assert outcome.code == "teacher_not_trained"
@@ -262,6 +291,23 @@ class TestFailure:
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Failed)
         assert outcome.code == "teacher_not_trained"
+
+    def test_a_small_model_with_other_words(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = tiny_model_folder(tmp_path / "small", **SMALL["shape"])
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        words = tokenizer["model"]["vocab"]
+        *_, one, other = words
+        words[one], words[other] = words[other], words[one]
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+        small = shelf.add_model(folder)
+        gated = {"name": "weight_squeezing", "gate": {"small_model": small.id}}
+        request = shelf.request(teacher, dataset, gated, target=SMALL, small_model=small)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "small_model_does_not_fit"
+        assert "tokenizer" in outcome.message
 
     def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
         folder = tiny_model_folder(tmp_path / "model", labels=LABELS)

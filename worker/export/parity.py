@@ -27,6 +27,7 @@ class Parity:
     """How far the logits of two networks lie apart."""
 
     max_logit_difference: float
+    """Of answers that are numbers, over the largest of them where that is above 1."""
     label_agreement: float
     """Share of answers that are the same, in [0, 1]."""
 
@@ -41,11 +42,12 @@ def compare_logits(reference: FloatArray, exported: FloatArray, *, tie: float = 
             Among all words of a language the first are often next to equal, and either will do.
     """
     same = _choices(reference) == _choices(exported)
+    scale = 1.0 if reference.shape[1] > 1 else max(1.0, float(np.abs(reference).max()))
     if reference.shape[1] > 1 and tie > 0:
         chosen = np.take_along_axis(reference, exported.argmax(axis=1)[:, None], axis=1)[:, 0]
         same |= chosen >= reference.max(axis=1) - tie
     return Parity(
-        max_logit_difference=float(np.abs(reference - exported).max()),
+        max_logit_difference=float(np.abs(reference - exported).max()) / scale,
         label_agreement=float(np.mean(same)),
     )
 

@@ -14,6 +14,15 @@ def principal_directions(values: Tensor, count: int) -> Tensor:
     return torch.as_tensor(directions[:, -count:], dtype=values.dtype)
 
 
+def singular_directions(table: Tensor, count: int) -> Tensor:
+    """The first right singular vectors of (K, P): (P, count), strongest first.
+
+    By the small Gram matrix: K may be a vocabulary.
+    """
+    _, directions = torch.linalg.eigh(table.double().T @ table.double())
+    return torch.as_tensor(directions.flip(1)[:, :count], dtype=table.dtype)
+
+
 def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[Tensor, Tensor]:
     """The affine map from (K, P) to (K, Q) of least squared error.
 

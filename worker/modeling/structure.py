@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from app.core.shapes import EncoderCard, LayerUse, ModelCard
 from worker.modeling.anatomy import ANATOMIES, LayerParts, embedding, linear
+from worker.modeling.regression import singular_directions
 
 CONFIG_KEY: Final = "squeeze"
 """Where ``config.json`` says what the family's own config cannot."""
@@ -92,7 +93,7 @@ def complete(network: PreTrainedModel, card: EncoderCard) -> None:
     """
     if card.shape.embedding is not None:
         table = embedding(network, ANATOMIES[card.architecture].embeddings[0]).weight.detach()  # (V, D)
-        directions = _singular_directions(table, card.shape.embedding)  # (D, E)
+        directions = singular_directions(table, card.shape.embedding)  # (D, E)
         _place_words(network, card, table @ directions, directions)
     if card.schedule is not None:
         _share_layers(network, card, card.schedule)
@@ -108,13 +109,6 @@ def unshared_state(network: nn.Module) -> dict[str, Tensor]:
             seen.add(id(value))
             state[name] = value.detach()
     return state
-
-
-def _singular_directions(table: Tensor, count: int) -> Tensor:
-    """The first right singular vectors of (V, D): (D, count). By the small Gram matrix, not by the table."""
-    _, directions = torch.linalg.eigh(table.double().T @ table.double())
-    first: Tensor = directions[:, -count:]
-    return first.to(table.dtype)
 
 
 @torch.no_grad()

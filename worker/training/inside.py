@@ -237,7 +237,8 @@ def _relations(vectors: Tensor, there: Tensor, heads: int) -> Tensor:
     """Log-softmax over the tokens that are there, (B, A, T, T), of vectors (B, T, A r)."""
     batch, tokens, _ = vectors.shape
     parts = vectors.float().view(batch, tokens, heads, -1).transpose(1, 2)  # (B, T, A r) -> (B, A, T, r)
-    products = parts @ parts.mT / math.sqrt(parts.shape[-1])  # (B, A, T, T)
+    with torch.autocast(vectors.device.type, enabled=False):  # a softmax feels what bf16 rounds off
+        products = parts @ parts.mT / math.sqrt(parts.shape[-1])  # (B, A, T, T)
     # Far below any product, yet finite: what is not there has a share of 0 in both, and a difference.
     shares: Tensor = products.masked_fill(~there[:, None, None], -1e9).log_softmax(-1)
     return shares

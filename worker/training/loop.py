@@ -87,7 +87,8 @@ class _Progress:
             self.stale_evaluations = 0
 
     def go_back(self, network: nn.Module) -> None:
-        assert self.best is not None
+        if self.best is None:  # no quality was a number
+            raise _diverged(f"The quality was no number up to step {self.step}.")
         network.load_state_dict(self.best)
 
     def forget(self) -> None:
@@ -296,11 +297,12 @@ def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
 def _finite(loss: Tensor, step: int) -> float:
     value = float(loss)
     if not math.isfinite(value):
-        raise JobError(
-            "training_diverged",
-            f"The loss became {value} at step {step}. Lower training.learning_rate or raise warmup_ratio.",
-        )
+        raise _diverged(f"The loss became {value} at step {step}.")
     return value
+
+
+def _diverged(what: str) -> JobError:
+    return JobError("training_diverged", f"{what} Lower training.learning_rate or raise warmup_ratio.")
 
 
 def _checkpoint(progress: _Progress, weights: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> 
 
 def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:
     """Mean over the rows whose score is known; outputs are (B, 1)."""
-    known = scores != UNKNOWN
-    return ((outputs[:, 0] - scores).square() * known).sum() / known.sum().clamp(min=1)
+    known = scores.isfinite()
+    differences = torch.where(known, outputs[:, 0] - scores, 0.0)
+    return differences.square().sum() / known.sum().clamp(min=1)
 
 
 def answer_loss(task: Task, *, smoothing: float | None = None) -> AnswerLoss:
@@ -106,17 +107,18 @@ def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> T
         temperature: > 0; gradients shrink with its square, hence the factor T².
 
     Returns:
-        Scalar, mean over P ("batchmean"), in nats; for one output, which is a number and no distribution,
-        the mean squared difference.
+        Scalar, mean over P ("batchmean"), in nats, 0 where P is; for one output, which is a number and no
+        distribution, the mean squared difference.
     """
     if logits_s.shape[-1] == 1:
         return functional.mse_loss(logits_s, logits_t)
-    return temperature**2 * functional.kl_div(
+    total = functional.kl_div(
         functional.log_softmax(logits_s / temperature, dim=-1),
         functional.log_softmax(logits_t / temperature, dim=-1),
-        reduction="batchmean",
+        reduction="sum",
         log_target=True,
     )
+    return temperature**2 * total / max(1, len(logits_s))
 
 
 def hidden_state_loss(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ Shapes: N rows, P positions of all rows together, C outputs, K tokens of all row
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ def prepare_outputs(
     }
     if not missing:
         return
-    partial = {output: path.with_suffix(f".{os.getpid()}.partial") for output, path in missing.items()}
+    partial = {output: path.with_suffix(f".{uuid4().hex}.partial") for output, path in missing.items()}
     context.cache_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         for path in partial.values():

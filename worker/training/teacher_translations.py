@@ -4,11 +4,11 @@ The student learns the teacher's translations as if they were the data's (Kim & 
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _translate(
 def _keep(path: Path, texts: Sequence[Sequence[int]]) -> None:
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
     ids = np.fromiter((id_ for text in texts for id_ in text), dtype=np.int32, count=offsets[-1])
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_suffix(f".{uuid4().hex}.partial")
     try:
         with partial.open("wb") as file:
             np.savez(file, ids=ids, offsets=offsets)

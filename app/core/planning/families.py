@@ -120,8 +120,9 @@ def _encoders(t: Shape, method: MethodSpec, embedding: int | None) -> Iterator[S
 def _low_ranks(t: Shape, embedding: int | None) -> Iterator[Shape]:
     """The teacher's shape at every rank, or, where there are many, at evenly spaced ones."""
     if embedding is None or embedding < t.hidden:
-        step = max(1, t.hidden // _RANKS)
-        for rank in range(step, t.hidden, step):
+        widest = min(t.hidden, t.ffn)
+        step = max(1, widest // _RANKS)
+        for rank in range(step, widest, step):
             yield t.model_copy(update={"rank": rank, "embedding": embedding})
 
 

@@ -133,6 +133,7 @@ def _require_encoder(teacher: Shape, method: MethodSpec, shape: Shape) -> None:
             _require_divisor("layers", shape.layers, teacher.layers)
     for name in kept:
         _require_same(name, getattr(shape, name), getattr(teacher, name), method)
+    _require_head_width("heads", shape, teacher, method)
 
 
 def _require_translator(teacher: EncoderDecoderShape, method: MethodSpec, shape: EncoderDecoderShape) -> None:
@@ -147,6 +148,7 @@ def _require_translator(teacher: EncoderDecoderShape, method: MethodSpec, shape:
         for name in ("hidden", "heads", "ffn"):
             field = name if prefix == "encoder" else f"decoder_{name}"
             _require_within(field, getattr(ours, name), getattr(theirs, name))
+        _require_head_width("heads" if prefix == "encoder" else "decoder_heads", ours, theirs, method)
 
 
 def _require_within(name: str, ours: int, theirs: int) -> None:
@@ -156,6 +158,17 @@ def _require_within(name: str, ours: int, theirs: int) -> None:
             f"The student's {name} ({ours}) is larger than the teacher's ({theirs}).",
             pointer=f"{_SHAPE}/{name}",
             largest=theirs,
+        )
+
+
+def _require_head_width(field: str, ours: Shape, theirs: Shape, method: MethodSpec) -> None:
+    if _reads_weights(method) and ours.head_dim > theirs.head_dim:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"{method.name} takes the dimensions of a head from one of the teacher's, which has "
+            f"{theirs.head_dim}; hidden / heads is {ours.head_dim}. Give more heads.",
+            pointer=f"{_SHAPE}/{field}",
+            largest=theirs.head_dim,
         )
 
 
@@ -185,10 +198,11 @@ def _require_divisor(name: str, ours: int, theirs: int) -> None:
 
 
 def _require_rank(teacher: Shape, shape: Shape) -> None:
-    if shape.rank is None or shape.rank >= teacher.hidden:
+    most = min(teacher.hidden, teacher.ffn)
+    if shape.rank is None or shape.rank >= most:
         raise InvalidRequest(
             "wrong_shape",
-            f"low_rank factorises the teacher's matrices: give a rank below {teacher.hidden}, "
+            f"low_rank factorises the teacher's matrices: give a rank below {most}, "
             f"not {shape.rank or 'none'}.",
             pointer=f"{_SHAPE}/rank",
         )

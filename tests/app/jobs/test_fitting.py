@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from app.core.db.jobs import Job
-from app.core.shapes import EncoderDecoderShape, ModelCard, Shape
+from app.core.shapes import EncoderDecoderShape, LayerUse, ModelCard, Shape
 from app.core.specs import METHOD_CARDS, TrainingSpec
 from app.core.tasks import SELECTING_METRICS, Task
 from tests.app.conftest import Api, make_settings, run_api
@@ -248,6 +248,12 @@ class TestGate:
     def test_a_small_model_of_another_task(self, api):
         body = self.gated(api, "text_classification", ENCODER.at(SMALL), "text_regression")
         assert "small model" in refused(api, body, "task_mismatch", "#/method/gate/small_model")
+
+    def test_a_small_model_that_runs_layers_twice(self, api):
+        small = ENCODER.at(SMALL)
+        twice = tuple(LayerUse(layer=layer) for layer in (*range(SMALL.layers), *range(SMALL.layers)))
+        body = self.gated(api, "text_classification", small.model_copy(update={"schedule": twice}), None)
+        assert "pea_kd" in refused(api, body, "small_model_does_not_fit", "#/method/gate/small_model")
 
     def test_a_small_model_with_other_tables(self, api):
         small = ENCODER.at(SMALL).model_copy(update={"vocabulary": 8000})

@@ -83,6 +83,44 @@ def test_what_the_method_keeps(name, knobs, change, place):
     assert name in error.message
 
 
+def test_a_rank_as_large_as_a_narrow_feed_forward():
+    teacher = MINILM.at(Shape(layers=3, hidden=192, heads=6, ffn=96))
+    error = refusal("low_rank", Shape(layers=3, hidden=192, heads=6, ffn=96, rank=100), teacher=teacher)
+    assert "below 96" in error.message
+    ranks = [card.shape.rank for card in family(teacher, method("low_rank"), embedding=None)]
+    assert max(ranks) < 96
+
+
+WIDE_HEADS = Shape(layers=2, hidden=128, heads=2, ffn=512)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("weight_copy", {}),
+        ("weight_selection", {}),
+        ("weight_squeezing", {}),
+        ("weight_distillation", {}),
+        ("distillation", {"initialisation": "weight_copy"}),
+    ],
+)
+def test_heads_wider_than_those_they_are_taken_from(name, knobs):
+    error = refusal(name, WIDE_HEADS, **knobs)
+    assert (error.code, error.pointer) == ("wrong_shape", "#/target/shape/heads")
+    assert error.details["largest"] == 32
+
+
+@pytest.mark.parametrize("name", ["scratch", "distillation"])
+def test_heads_wider_than_the_teacher_s_where_nothing_is_taken(name):
+    plan = plan_student(MINILM, method(name), Target(shape=WIDE_HEADS), head=CLASSES)
+    assert plan.shape == WIDE_HEADS
+
+
+def test_heads_of_a_decoder_wider_than_the_teacher_s():
+    shape = EncoderDecoderShape(**TRANSLATOR | {"decoder_heads": 4})
+    assert refusal("weight_copy", shape, teacher=MARIAN).pointer == "#/target/shape/decoder_heads"
+
+
 def test_states_of_another_width():
     error = refusal("bilstm", BiLstmShape(embedding=50, hidden=200, projection=192))
     assert error.pointer == "#/target/shape/projection"

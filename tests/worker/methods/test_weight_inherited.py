@@ -489,6 +489,10 @@ class TestSpec:
             WeightInheritedSpec(name="weight_inherited", dense_ratio=0, distillation={term: 1.0})
 
 
+def logits_of(model, data):
+    return torch.from_numpy(predict_logits(model.network, data.dev, pad_id=data.pad_id, device=CPU))
+
+
 class TestMethod:
     @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
     @pytest.mark.parametrize("rotation", ["none", "pca"])
@@ -506,6 +510,34 @@ class TestMethod:
         spec = WeightInheritedSpec(name="weight_inherited", dense_ratio=0.25, distillation=None)
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
         assert student.network.num_parameters() == context.card.count(head=data.head).total
+
+    def test_drops_what_the_training_says(self, tmp_path, data):
+        teacher = make_teacher(tmp_path)
+        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1, dropout=0.3)
+        spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        ratios = {m.p for m in student.network.modules() if isinstance(m, nn.Dropout)}
+        assert ratios == {0.3}
+
+    def test_one_step_inherits(self, tmp_path, data):
+        """However few steps there are, the student is no random network."""
+        teacher, few = make_teacher(tmp_path), make_data(train=8)
+        context = MemoryContext(
+            tmp_path, card=teacher.card, epochs=1, batch_size=8, evaluations=1, learning_rate=1e-9
+        )
+        spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
+        student = methods.load("weight_inherited").compress(teacher, few, spec, context)
+        assert student.metrics["steps"] == 1
+        assert torch.allclose(logits_of(student, few), logits_of(teacher, few), atol=1e-3)
+
+    def test_a_model_of_masked_words_is_not_turned(self, tmp_path):
+        """The activation in its head stands between what would turn and what would turn it back."""
+        task = "masked_language_modeling"
+        teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
+        context = MemoryContext(tmp_path, card=teacher.card, epochs=1, learning_rate=1e-9)
+        spec = WeightInheritedSpec(name="weight_inherited")
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        assert torch.allclose(logits_of(student, data), logits_of(teacher, data), atol=1e-3)
 
     def test_what_is_not_of_the_planned_size_yet_cannot_be_the_student(self, tmp_path, data):
         teacher = make_teacher(tmp_path)

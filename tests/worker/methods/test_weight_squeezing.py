@@ -19,7 +19,7 @@ from worker.methods.weight_squeezing.initial_maps import (
     selecting_tables,
     singular_maps,
 )
-from worker.methods.weight_squeezing.method import initial_maps
+from worker.methods.weight_squeezing.method import _gate_rate, initial_maps
 from worker.methods.weight_squeezing.reparameterization import (
     Gate,
     GatedMatrix,
@@ -140,6 +140,14 @@ class TestInitialMaps:
         for name, value in subcloned.state_dict().items():
             assert torch.allclose(network.state_dict()[name], value, atol=1e-6), name
         assert torch.allclose(logits_of(network, data), logits_of(subcloned, data), atol=1e-5)
+
+    def test_svd_takes_the_largest_directions_of_the_word_table(self, teacher, data):
+        maps = maps_of(singular_maps, teacher, selection_for(teacher, data))
+        words = next(iter(maps.tables.values()))
+        _, _, right = torch.linalg.svd(words.table, full_matrices=False)
+        width = words.columns.shape[1]
+        overlap = (words.columns.T @ right[:width].T).abs()
+        assert torch.allclose(overlap, torch.eye(width), atol=1e-3)
 
     def test_svd_keeps_the_largest_singular_values(self, teacher, data):
         maps = maps_of(singular_maps, teacher, selection_for(teacher, data))
@@ -314,6 +322,13 @@ class TestGatedSqueezing:
         for name, value in plain.network.state_dict().items():
             rows = words if name.endswith("word_embeddings.weight") else slice(None)
             assert torch.allclose(gated.state_dict()[name][rows], value[rows], atol=1e-5), name
+
+    def test_a_gate_can_open_in_a_training_of_any_length(self, teacher, data, tmp_path):
+        """At the rate of weights a logit would stay where it is."""
+        for steps, rate in [(100, 5e-4), (5000, 5e-4), (100, 5e-5), (1, 1e-3)]:
+            decaying = rate * _gate_rate(steps, rate) * steps / 2
+            assert decaying == pytest.approx(8)
+        assert _gate_rate(10**6, 5e-4) == 1
 
     @pytest.mark.parametrize("granularity", ["matrix", "row", "element", "layer"])
     def test_open_gate_changes_the_result(self, teacher, data, tmp_path, granularity):

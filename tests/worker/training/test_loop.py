@@ -75,6 +75,13 @@ def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):
     assert caught.value.code == "training_diverged"
 
 
+def test_a_quality_that_is_no_number_fails_the_job(network, tmp_path):
+    measured = Phase("measured", 4, lambda: weights(network), evaluate=lambda _: float("nan"))
+    with pytest.raises(JobError, match="learning_rate") as caught:
+        run_phases(network, MemoryContext(tmp_path), [measured, phase(network, 4)])
+    assert caught.value.code == "training_diverged"
+
+
 class TestPhases:
     def test_a_phase_has_rows_and_a_loss_of_its_own(self, network, tmp_path):
         few = subset(make_data().train, np.arange(8))

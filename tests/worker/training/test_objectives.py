@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from worker.training.objectives import hidden_state_loss, soft_label_loss
+from worker.training.objectives import hidden_state_loss, soft_label_loss, squared_error
 from worker.training.schedules import warmup_then_linear_decay
 
 
@@ -27,6 +27,21 @@ def test_soft_label_loss_equals_the_written_out_sum(temperature):
 def test_soft_label_loss_of_equal_logits_is_zero():
     logits = torch.randn(3, 2)
     assert abs(float(soft_label_loss(logits, logits, 2.0))) < 1e-6
+
+
+def test_soft_label_loss_of_nothing_asked_is_zero():
+    nothing = torch.zeros(0, 5, requires_grad=True)
+    loss = soft_label_loss(nothing, torch.zeros(0, 5), 2.0)
+    loss.backward()
+    assert loss == 0
+
+
+def test_squared_error_is_over_the_scores_that_are_known():
+    outputs = torch.tensor([[50.0], [3.0], [1.0]], requires_grad=True)
+    loss = squared_error(outputs, torch.tensor([-100.0, float("nan"), 2.0]))
+    assert loss == (150**2 + 1) / 2
+    loss.backward()
+    assert outputs.grad[:, 0].tolist() == [150, 0, -1]
 
 
 def test_hidden_state_loss_leaves_padding_out():

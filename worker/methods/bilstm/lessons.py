@@ -1,5 +1,6 @@
 """What is taught in each stage: on which rows, and by which loss."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -94,7 +95,7 @@ def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:
 
 def _with_labelled_repeated(labelled: int, everything: int) -> IntArray:
     """Rows of a split that begins with the labelled ones, these as often as makes a fair share of all."""
-    times = max(1, (everything - labelled) // ((_LABELLED_SHARE - 1) * labelled))
+    times = max(1, math.ceil((everything - labelled) / ((_LABELLED_SHARE - 1) * labelled)))
     rows = np.arange(everything)
     return np.concatenate([np.tile(rows[:labelled], times), rows[labelled:]])
 

@@ -196,6 +196,9 @@ class InheritedWeights:
         """Make the network one of this shape; every weight of it is written afterwards."""
         with torch.random.fork_rng():  # draws weights that nobody will see
             made = build_network(self.network.config, self._card.at(shape), self._head).to(self._device)
+        for name, module in made.named_modules():
+            if isinstance(module, nn.Dropout):
+                module.p = self.network.get_submodule(name).p
         if fades:
             for name in self.wiring.norms:
                 made.set_submodule(name, FadingNorm(norm(made, name), self._presence[RESIDUAL].levels))

@@ -29,7 +29,7 @@ class WeightInherited:
         lesson = lesson_of(_width_free(spec.distillation), teacher, data, context)
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
-        dense_steps = round(steps * spec.dense_ratio)
+        dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # what is inherited, one step makes
         inheriting_steps = steps - dense_steps
         prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
 
@@ -48,7 +48,8 @@ class WeightInherited:
                     vectors=rates.learning_rate,
                 ),
             )
-            if spec.rotation == "pca":
+            # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
+            if spec.rotation == "pca" and data.task != "masked_language_modeling":
                 batches = calibration_batches(data, device=context.device)
                 rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
                 # A head that is kept or given up as a whole gains nothing by it.

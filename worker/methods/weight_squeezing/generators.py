@@ -20,10 +20,26 @@ from worker.training.weights import MatrixGenerator, TableGenerator
 class Generators:
     """Generators of every mapped parameter of a student, by its name."""
 
-    def __init__(self, network: PreTrainedModel, maps: InitialMaps, spec: WeightSqueezingSpec) -> None:
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        maps: InitialMaps,
+        spec: WeightSqueezingSpec,
+        *,
+        gate_rate: float = 1.0,
+    ) -> None:
+        """Make them.
+
+        Args:
+            network: whose parameters they are to make.
+            maps: where they start.
+            spec: the maps' rate, and the gate if there is one.
+            gate_rate: learning rate of a gate over that of dense weights.
+        """
         self._network = network
         self._gate = spec.gate
         self._rate = spec.map_rate_ratio
+        self._gate_rate = gate_rate
         self._layer_gates: dict[str, Gate] = {}
         self.matrices: dict[str, MatrixGenerator] = {
             name: self._matrix(name, start) for name, start in maps.matrices.items()
@@ -48,7 +64,7 @@ class Generators:
             return squeezed
         pretrained = self._network.get_parameter(name)
         # A gate a row or an element would outnumber the table's map by far.
-        return GatedTable(pretrained, squeezed, Gate(self._logit((1, 1), pretrained)))
+        return GatedTable(pretrained, squeezed, self._new_gate((1, 1), pretrained))
 
     def _gate_of(self, pretrained: Tensor, name: str) -> Gate:
         assert self._gate is not None
@@ -56,18 +72,19 @@ class Generators:
             case "layer":
                 layer = _layer_of(name)
                 if layer not in self._layer_gates:
-                    self._layer_gates[layer] = Gate(self._logit((1, 1), pretrained))
+                    self._layer_gates[layer] = self._new_gate((1, 1), pretrained)
                 return self._layer_gates[layer]
             case "matrix":
-                return Gate(self._logit((1, 1), pretrained))
+                return self._new_gate((1, 1), pretrained)
             case "row":
-                return Gate(self._logit((pretrained.shape[0], 1), pretrained))
+                return self._new_gate((pretrained.shape[0], 1), pretrained)
             case "element":
-                return Gate(self._logit((pretrained.shape[0], pretrained.shape[1]), pretrained))
+                return self._new_gate((pretrained.shape[0], pretrained.shape[1]), pretrained)
 
-    def _logit(self, shape: tuple[int, int], like: Tensor) -> nn.Parameter:
+    def _new_gate(self, shape: tuple[int, int], like: Tensor) -> Gate:
         assert self._gate is not None
-        return nn.Parameter(torch.full(shape, self._gate.initial_logit, device=like.device))
+        logit = nn.Parameter(torch.full(shape, self._gate.initial_logit, device=like.device))
+        return Gate(logit, rate=self._gate_rate)
 
 
 def _layer_of(name: str) -> str:

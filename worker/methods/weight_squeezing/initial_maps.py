@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
 from worker.modeling.anatomy import ANATOMIES, MARIAN, embedding, linear
+from worker.modeling.regression import singular_directions
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def singular_maps(
             right = _by_head(start.weight.T, columns.shape[0], columns.shape[2]).mT
         matrices[name] = Maps(start.weight, left, right)
     words, *_ = tables.values()
-    _, right = _singular_directions(words.table, a=1, b=words.columns.shape[1])
+    right = singular_directions(words.table, words.columns.shape[1])
     squeezed = {
         name: replace(start, columns=right if start.columns.shape == right.shape else start.columns)
         for name, start in tables.items()

@@ -25,6 +25,9 @@ from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights, GeneratedWeights
 
+_GATE_TRAVEL = 8.0
+"""How far a gate's logit can go in a training: from shut (-4) to open (4)."""
+
 
 class WeightSqueezing:
     def compress(
@@ -37,11 +40,12 @@ class WeightSqueezing:
             completed(network, context)
         if isinstance(context.card, EncoderCard) and context.card.shape.embedding is not None:
             maps = narrowed(maps, network, context.card)
-        generators = Generators(network, maps, spec)
         lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.projection.contiguous())
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
         dense_steps = round(steps * spec.dense_ratio)
+        gate_rate = _gate_rate(steps - dense_steps, rates.learning_rate)
+        generators = Generators(network, maps, spec, gate_rate=gate_rate)
 
         def squeezed() -> GeneratedWeights:
             return GeneratedWeights(
@@ -67,6 +71,15 @@ class WeightSqueezing:
         if spec.gate is not None:
             return context.load_model(spec.gate.small_model).to(context.device)
         return unfolded_network(teacher, data, context)
+
+
+def _gate_rate(steps: int, learning_rate: float) -> float:
+    """Of a gate over that of weights, never below it: Adam moves neither by more than its rate in a step.
+
+    A logit moves by whole numbers where weights move by hundredths; at their rate it would stay where it is.
+    The rates of a training, which decay linearly, add up to half of steps times the peak.
+    """
+    return max(1.0, _GATE_TRAVEL / (learning_rate * max(1, steps) / 2))
 
 
 def initial_maps(

@@ -74,9 +74,11 @@ class SqueezedTable(TableGenerator):
 class Gate(nn.Module):
     """g = sigmoid(s), in (0, 1), of a shape that broadcasts against the weight that it mixes."""
 
-    def __init__(self, logit: nn.Parameter) -> None:
+    def __init__(self, logit: nn.Parameter, *, rate: float = 1.0) -> None:
+        """Hold s; ``rate`` is its learning rate over that of dense weights."""
         super().__init__()
         self.logit = logit
+        self.rate = rate
 
     def forward(self, pretrained: Tensor, squeezed: Tensor) -> Tensor:
         """(1 - g) W_pre + g L W_t R."""
@@ -93,7 +95,7 @@ class _Gated(Generator):
         self.gate = gate
 
     def rate_ratios(self) -> list[tuple[nn.Parameter, float]]:
-        return [*self.squeezed.rate_ratios(), (self.gate.logit, 1.0)]
+        return [*self.squeezed.rate_ratios(), (self.gate.logit, self.gate.rate)]
 
 
 class GatedMatrix(_Gated, MatrixGenerator):

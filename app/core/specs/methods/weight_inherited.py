@@ -16,7 +16,8 @@ class WeightInheritedSpec(Spec):
     rotation: Literal["none", "pca"] = Field(
         default="pca",
         description="What is inherited: the teacher as it is, as in the paper; or the teacher turned to the "
-        "principal directions of its residual stream and of its heads, so that what goes says least.",
+        "principal directions of its residual stream and of its heads, so that what goes says least. Models "
+        "of masked words are inherited as they are.",
     )
     prune_ratio: float = Field(
         default=0.25, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
