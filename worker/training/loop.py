@@ -14,7 +14,7 @@ from app.core.errors import JobError
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
 from worker.contracts import IntArray, RunContext, TokenizedSplit
-from worker.data import batch_rows, collate
+from worker.data import Batch, batch_rows, collate
 from worker.training.kernels import training_kernels
 from worker.training.lesson import Lesson
 from worker.training.objectives import Objective
@@ -250,7 +250,7 @@ class _Training:
     def _step(
         self, lesson: Lesson, rows: IntArray, *, weights: Weights, optimizer: torch.optim.Optimizer
     ) -> Tensor:
-        """One optimiser step on the mean loss over some rows; returns that loss."""
+        """One optimiser step on the mean loss over what is asked in some rows; returns that loss."""
         device, training = self._context.device, self._context.training
         batches = [
             collate(lesson.split, part, pad_id=self._pad_id, device=device)
@@ -258,9 +258,9 @@ class _Training:
         ]
         weights.materialise(batches)
         total = torch.zeros((), device=device)
-        for batch in batches:
+        for batch, share in zip(batches, _shares(batches), strict=True):
             with autocast(device), training_kernels(device):
-                loss = lesson.objective(self._network, batch) * (len(batch.rows) / len(rows))
+                loss = lesson.objective(self._network, batch) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         weights.pull_back()
@@ -292,6 +292,14 @@ def _row_stream(
 def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
     size = size or len(rows)
     return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _shares(batches: Sequence[Batch]) -> list[float | Tensor]:
+    """Of all that is asked, each batch's part: losses are means over rows, tokens or words."""
+    if len(batches) == 1:
+        return [1.0]
+    asked = [len(b.rows) if b.positions is None else b.positions.sum().clamp(min=1) for b in batches]
+    return [count / sum(asked) for count in asked]
 
 
 def _finite(loss: Tensor, step: int) -> float:

@@ -5,10 +5,10 @@ import torch
 from app.core.errors import JobError
 from app.core.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
-from worker.data import subset
+from worker.data import collate, subset
 from worker.modeling.loading import build_network
 from worker.training.lesson import Lesson
-from worker.training.loop import Phase, train
+from worker.training.loop import Phase, _shares, train
 from worker.training.objectives import LabelLoss
 from worker.training.weights import DenseWeights, Rates
 
@@ -64,6 +64,22 @@ def test_micro_batches_add_up_to_the_whole_batch(network, tmp_path):
         results.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     moved = (results[0] - torch.cat([start[n].flatten() for n, _ in network.named_parameters()])).abs().mean()
     assert (results[0] - results[1]).abs().mean() < 0.02 * moved
+
+
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_shares_of_micro_batches_add_up_to_the_same_loss(tmp_path, task):
+    """Rows have words of their own number: a mean over words is none over the means of rows."""
+    network, data = make_teacher(tmp_path, task=task).network, make_data(task)
+    by_length = data.train.lengths.argsort()
+    batches = [
+        collate(data.train, rows, pad_id=0, device=torch.device("cpu"))
+        for rows in (by_length, by_length[:5], by_length[5:])
+    ]
+    loss = LabelLoss(task)
+    with torch.no_grad():
+        whole, *parts = (loss(network, batch) for batch in batches)
+    shares = _shares(batches[1:])
+    assert sum(share * part for share, part in zip(shares, parts, strict=True)) == pytest.approx(whole.item())
 
 
 def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):
