@@ -60,7 +60,7 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
 
 STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "sst2": {"epochs": 1, "batch_size": 64},
-    "sst2_500": {"epochs": 4, "batch_size": 128, "evaluations": 40},
+    "sst2_500": {"epochs": 3, "batch_size": 128, "evaluations": 40},
     "cola": {"epochs": 8, "batch_size": 64},
     "rte": {"epochs": 8, "batch_size": 32},
     "stsb": {"epochs": 8, "batch_size": 64},
@@ -70,5 +70,5 @@ STUDENT_TRAINING: dict[str, dict[str, Any]] = {
 }
 """Of every student on a set, whatever the method."""
 
-TRANSFER_ROWS = {"sst2_500": 160_000}
+TRANSFER_ROWS = {"sst2_500": 300_000}
 """Unlabelled sentences beside a set."""
