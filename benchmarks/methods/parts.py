@@ -109,7 +109,7 @@ def bilstm() -> Iterator[Entry]:
     # As many steps on the thousand labelled rows as the others take on all.
     yield Entry("bilstm", "sst2_500", "scratch", {"name": "scratch"}, target, {"epochs": 882})
     yield Entry("bilstm", "sst2_500", "distillation", {"name": "distillation"}, target)
-    for kind in ("joint", "stagewise"):
+    for kind in ("stagewise", "joint"):
         yield Entry("bilstm", "sst2_500", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
 
 
@@ -117,7 +117,7 @@ def xtreme() -> Iterator[Entry]:
     """One BiLSTM keeps most of its teacher's F1 over several languages; stages beat joint training."""
     target = shape_target(BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=TAGGER_WORDS)
     yield Entry("xtreme", "ner4", "scratch", {"name": "scratch"}, target)
-    for kind in ("joint", "stagewise"):
+    for kind in ("stagewise", "joint"):
         yield Entry("xtreme", "ner4", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
 
 
