@@ -92,7 +92,7 @@ def _behind_teacher(rows: Sequence[Row], part: str, name: str, variant: str) -> 
 
 _SQUEEZED = ["weight_squeezing", "weight_squeezing + KD"]
 _INHERITED = ["weight_inherited", "weight_inherited + KD"]
-_OTHERS = ["patient KD", "patient KD, slower", "MiniLMv2 + KD"]
+_OTHERS = ["patient KD", "patient KD, lighter", "MiniLMv2 + KD"]
 
 GOALS = [
     Goal(
