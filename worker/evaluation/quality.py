@@ -70,7 +70,7 @@ def quality(task: Task, split: TokenizedSplit, logits: FloatArray, *, labels: li
     """
     if not np.isfinite(logits).all():
         broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
-        raise _diverged(f"{broken} of {len(logits)} answers are")
+        raise diverged(f"{broken} of {len(logits)} answers are not numbers.")
     return METRICS[task](split, logits, labels)
 
 
@@ -91,7 +91,7 @@ def _word_metrics(
         words += len(batch.labels)
     network.train(was_training)
     if not np.isfinite(total):
-        raise _diverged("Some answers are")
+        raise diverged("Some answers are not numbers.")
     return {"accuracy": hits / words, "loss": total / words}
 
 
@@ -113,8 +113,7 @@ def written_quality(
     return translation_metrics(texts_of(written, data.writer), split.references)
 
 
-def _diverged(what: str) -> JobError:
-    return JobError(
-        "training_diverged",
-        f"{what} not numbers. Lower training.learning_rate or raise training.warmup_ratio.",
-    )
+def diverged(what: str) -> JobError:
+    """Of a training that ended in something else than numbers; ``what`` is a sentence."""
+    advice = "Lower training.learning_rate or raise training.warmup_ratio."
+    return JobError("training_diverged", f"{what} {advice}")

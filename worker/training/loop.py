@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.core.errors import JobError
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
 from worker.contracts import IntArray, RunContext, TokenizedSplit
 from worker.data import Batch, batch_rows, collate
+from worker.evaluation.quality import diverged
 from worker.training.kernels import training_kernels
 from worker.training.lesson import Lesson
 from worker.training.objectives import Objective
@@ -88,7 +88,7 @@ class _Progress:
 
     def go_back(self, network: nn.Module) -> None:
         if self.best is None:  # no quality was a number
-            raise _diverged(f"The quality was no number up to step {self.step}.")
+            raise diverged(f"The quality was no number up to step {self.step}.")
         network.load_state_dict(self.best)
 
     def forget(self) -> None:
@@ -299,18 +299,15 @@ def _shares(batches: Sequence[Batch]) -> list[float | Tensor]:
     if len(batches) == 1:
         return [1.0]
     asked = [len(b.rows) if b.positions is None else b.positions.sum().clamp(min=1) for b in batches]
-    return [count / sum(asked) for count in asked]
+    total = sum(asked)
+    return [count / total for count in asked]
 
 
 def _finite(loss: Tensor, step: int) -> float:
     value = float(loss)
     if not math.isfinite(value):
-        raise _diverged(f"The loss became {value} at step {step}.")
+        raise diverged(f"The loss became {value} at step {step}.")
     return value
-
-
-def _diverged(what: str) -> JobError:
-    return JobError("training_diverged", f"{what} Lower training.learning_rate or raise warmup_ratio.")
 
 
 def _checkpoint(progress: _Progress, weights: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -323,7 +323,7 @@ class TestGatedSqueezing:
             rows = words if name.endswith("word_embeddings.weight") else slice(None)
             assert torch.allclose(gated.state_dict()[name][rows], value[rows], atol=1e-5), name
 
-    def test_a_gate_can_open_in_a_training_of_any_length(self, teacher, data, tmp_path):
+    def test_a_gate_can_open_in_a_training_of_any_length(self):
         """At the rate of weights a logit would stay where it is."""
         for steps, rate in [(100, 5e-4), (5000, 5e-4), (100, 5e-5), (1, 1e-3)]:
             decaying = rate * _gate_rate(steps, rate) * steps / 2

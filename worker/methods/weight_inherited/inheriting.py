@@ -196,7 +196,7 @@ class InheritedWeights:
         """Make the network one of this shape; every weight of it is written afterwards."""
         with torch.random.fork_rng():  # draws weights that nobody will see
             made = build_network(self.network.config, self._card.at(shape), self._head).to(self._device)
-        for name, module in made.named_modules():
+        for name, module in made.named_modules():  # the config's own dropout is the teacher's
             if isinstance(module, nn.Dropout):
                 module.p = self.network.get_submodule(name).p
         if fades:

@@ -29,7 +29,7 @@ class WeightInherited:
         lesson = lesson_of(_width_free(spec.distillation), teacher, data, context)
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
-        dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # what is inherited, one step makes
+        dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step inherits
         inheriting_steps = steps - dense_steps
         prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
 
