@@ -84,9 +84,11 @@ class BiLstm(PreTrainedModel):  # type: ignore[misc]
         """Of both directions: (B, T) and (B, T) -> (B, T, 2H), 0 where there is no token."""
         embeddings = self.dropout(self.word_embeddings(input_ids))  # (B, T, E)
         lengths = mask.sum(1)
+        is_exported = torch.onnx.is_in_onnx_export()
         # One LSTM node is what ONNX Runtime runs fastest, and cuDNN packs natively.
-        if torch.onnx.is_in_onnx_export() or embeddings.is_cuda:
-            return _packed(self.lstm, embeddings, lengths)
+        if is_exported or embeddings.is_cuda:
+            # The node takes lengths in any order: a graph need not sort them, as PyTorch must.
+            return _packed(self.lstm, embeddings, lengths, sorts=not is_exported)
         return _by_direction(self.lstm, embeddings, lengths) * mask.unsqueeze(-1)
 
     def logits(self, projected: Tensor) -> Tensor:
@@ -144,8 +146,8 @@ def bilstm_config(card: BiLstmCard, *, pad_id: int) -> BiLstmConfig:
     )
 
 
-def _packed(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
-    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+def _packed(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor, *, sorts: bool = True) -> Tensor:
+    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=not sorts)
     states: Tensor = pad_packed_sequence(lstm(packed)[0], batch_first=True)[0]
     return states
 
