@@ -23,6 +23,12 @@ def singular_directions(table: Tensor, count: int) -> Tensor:
     return torch.as_tensor(directions.flip(1)[:, :count], dtype=table.dtype)
 
 
+def nearest_rotation(values: Tensor, wanted: Tensor) -> Tensor:
+    """The orthogonal (P, P) that brings (K, P) values nearest to others (Schönemann, 1966)."""
+    left, _, right = torch.linalg.svd(values.double().T @ wanted.double())
+    return torch.as_tensor(left @ right, dtype=values.dtype)
+
+
 def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[Tensor, Tensor]:
     """The affine map from (K, P) to (K, Q) of least squared error.
 

@@ -302,12 +302,12 @@ class TestReparameterizedNetwork:
 
 
 class TestGatedSqueezing:
-    def run(self, teacher, data, tmp_path, **gate):
+    def run(self, teacher, data, tmp_path, initial_map="select", training=None, **gate):
         network = make_small_model(tmp_path)
-        context = MemoryContext(tmp_path, models={SMALL_MODEL: network}, epochs=1)
+        context = MemoryContext(tmp_path, models={SMALL_MODEL: network}, epochs=1, **(training or {}))
         spec = WeightSqueezingSpec(
             name="weight_squeezing",
-            initial_map="select",
+            initial_map=initial_map,
             gate={"small_model": SMALL_MODEL, **gate},
             dense_ratio=0.0,
         )
@@ -322,6 +322,27 @@ class TestGatedSqueezing:
         for name, value in plain.network.state_dict().items():
             rows = words if name.endswith("word_embeddings.weight") else slice(None)
             assert torch.allclose(gated.state_dict()[name][rows], value[rows], atol=1e-5), name
+
+    def test_an_open_gate_starts_as_the_squeezed_student(self, teacher, data, tmp_path):
+        """Biases, norms and the head included."""
+        opened = self.run(teacher, data, tmp_path, "pca", {"learning_rate": 1e-12}, initial_logit=20)
+        context = MemoryContext(tmp_path)
+        network, small = random_network(teacher, data, context), make_small_model(tmp_path)
+        maps = initial_maps(teacher, network, data, SPEC, context, like=small)
+        weights_of(network, maps).fold()
+        assert torch.allclose(logits_of(opened, data), logits_of(network, data), atol=1e-4)
+
+    def test_the_squeezed_stream_is_turned_to_the_small_models(self, teacher, data, tmp_path):
+        small, context = make_small_model(tmp_path), MemoryContext(tmp_path)
+        place, batches = ANATOMIES["bert"].part_name(0, "ffn_norm"), calibration_batches(data, device=CPU)
+        wanted = record(small, batches, after=[place])[f"{place} >"]
+        likeness = []
+        for like in (None, small):
+            network = random_network(teacher, data, context)
+            initial_maps(teacher, network, data, SPEC, context, like=like)
+            found = record(network, batches, after=[place])[f"{place} >"]
+            likeness.append(torch.cosine_similarity(found, wanted, dim=1).mean())
+        assert likeness[1] > likeness[0] + 0.1
 
     def test_a_gate_can_open_in_a_training_of_any_length(self):
         """At the rate of weights a logit would stay where it is."""

@@ -15,7 +15,12 @@ from tests.worker.compression import (
 )
 from worker.modeling.calibration import record
 from worker.modeling.loading import build_network
-from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
+from worker.modeling.regression import (
+    fit_norm,
+    nearest_rotation,
+    principal_directions,
+    ridge_regression,
+)
 from worker.modeling.selection import map_layers, select
 from worker.modeling.subcloning import subclone
 from worker.training.initialisation import calibration_batches
@@ -124,6 +129,11 @@ class TestRegression:
         expected, *_ = np.linalg.lstsq(design, outputs.numpy(), rcond=None)
         assert np.allclose(found.numpy(), expected[:-1].T, atol=1e-4)
         assert np.allclose(shift.numpy(), expected[-1], atol=1e-4)
+
+    def test_nearest_rotation_finds_the_one_that_was_used(self):
+        values = torch.randn(40, 5)
+        rotation = torch.linalg.qr(torch.randn(5, 5)).Q
+        assert torch.allclose(nearest_rotation(values, values @ rotation), rotation, atol=1e-5)
 
     def test_principal_directions_are_those_of_the_singular_values(self):
         values = torch.randn(300, 6) * torch.tensor([5.0, 4.0, 3.0, 0.2, 0.1, 0.1])

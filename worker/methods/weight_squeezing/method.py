@@ -1,9 +1,11 @@
 """The driver of Weight Squeezing, plain and gated."""
 
+import torch
 from transformers import PreTrainedModel
 
 from app.core.shapes import EncoderCard, EncoderDecoderCard
 from app.core.specs import WeightSqueezingSpec
+from app.core.specs.methods.weight_squeezing import Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
@@ -34,10 +36,14 @@ class WeightSqueezing:
         self, teacher: Teacher, data: TaskData, spec: WeightSqueezingSpec, context: RunContext
     ) -> Student:
         teacher.network.to(context.device)
-        network = self._starting_network(teacher, data, spec, context)
-        maps = initial_maps(teacher, network, data, spec, context)
+        network = unfolded_network(teacher, data, context)
         if spec.gate is None:
+            maps = initial_maps(teacher, network, data, spec, context)
             completed(network, context)
+        else:
+            small = context.load_model(spec.gate.small_model).to(context.device)
+            maps = initial_maps(teacher, network, data, spec, context, like=small)
+            network = _mixed(small, network, maps, spec.gate)
         if isinstance(context.card, EncoderCard) and context.card.shape.embedding is not None:
             maps = narrowed(maps, network, context.card)
         lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.projection.contiguous())
@@ -64,13 +70,19 @@ class WeightSqueezing:
         mapping = {"mapping_multiply_adds": generators.multiply_adds}
         return Student(network=student.network, metrics={**student.metrics, **mapping})
 
-    def _starting_network(
-        self, teacher: Teacher, data: TaskData, spec: WeightSqueezingSpec, context: RunContext
-    ) -> PreTrainedModel:
-        """The registered small model where a gate mixes with one, else a network to be filled."""
-        if spec.gate is not None:
-            return context.load_model(spec.gate.small_model).to(context.device)
-        return unfolded_network(teacher, data, context)
+
+@torch.no_grad()
+def _mixed(
+    small: PreTrainedModel, squeezed: PreTrainedModel, maps: InitialMaps, gate: Gate
+) -> PreTrainedModel:
+    """The small model, with as much of the squeezed one in what has no gate: biases, norms and the head."""
+    share = torch.tensor(gate.initial_logit).sigmoid().item()
+    theirs = dict(squeezed.named_parameters())
+    for name, parameter in small.named_parameters():
+        is_gated = name in maps.matrices or name in maps.tables
+        if not is_gated and name in theirs:
+            parameter.lerp_(theirs[name], share)
+    return small
 
 
 def _gate_rate(steps: int, learning_rate: float) -> float:
@@ -88,10 +100,10 @@ def initial_maps(
     data: TaskData,
     spec: WeightSqueezingSpec,
     context: RunContext,
+    *,
+    like: PreTrainedModel | None = None,
 ) -> InitialMaps:
-    """The maps to start from; without a gate the network's other parameters are started as well."""
-    # What is not mapped (biases, norms, the head) a gated student has from its small model.
-    target = network if spec.gate is None else unfolded_network(teacher, data, context)
+    """The maps to start from, near another network's stream if one is given; what is not mapped starts."""
     batches = calibration_batches(data, device=context.device)
     selection = _select(teacher, batches, spec, context)
     views = views_of(teacher.card, context.card, selection)
@@ -101,11 +113,13 @@ def initial_maps(
         context.report("initial_maps", layer, sum(view.student.layers for view in views.values()))
 
     if spec.initial_map == "pca" and isinstance(teacher.card, EncoderCard):
-        return reconstructing_maps(teacher.network, target, teacher.card, views, batches, on_layer=on_layer)
-    _subclone(teacher, target, selection, context)
+        return reconstructing_maps(
+            teacher.network, network, teacher.card, views, batches, like=like, on_layer=on_layer
+        )
+    _subclone(teacher, network, selection, context)
     tables = selecting_tables(teacher.network, teacher.card, context.card, views)
     if spec.initial_map == "pca":
-        return reconstructing_stack_maps(teacher.network, target, views, tables, batches, on_layer=on_layer)
+        return reconstructing_stack_maps(teacher.network, network, views, tables, batches, on_layer=on_layer)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
     return make(teacher.network, views, tables)
 

@@ -22,7 +22,12 @@ from worker.methods.weight_squeezing.reparameterization import map_columns, map_
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
 from worker.modeling.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
 from worker.modeling.calibration import Inputs, record
-from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
+from worker.modeling.regression import (
+    fit_norm,
+    nearest_rotation,
+    principal_directions,
+    ridge_regression,
+)
 
 OnLayer = Callable[[int], None]
 """Told of each student layer that is about to be solved; may raise to stop."""
@@ -39,6 +44,7 @@ def reconstructing_maps(
     views: Mapping[str, StackView],
     batches: Sequence[Inputs],
     *,
+    like: nn.Module | None = None,
     on_layer: OnLayer = lambda _layer: None,
 ) -> InitialMaps:
     """Solve for an encoder's maps, and leave the student folded from them, all else of it fitted as well.
@@ -49,13 +55,20 @@ def reconstructing_maps(
         card: the teacher's layout.
         views: of the encoder.
         batches: text to reconstruct the teacher on.
+        like: a network of the student's shape; given, the student's stream is turned towards its stream, so
+            that their weights can be mixed.
         on_layer: told of progress.
 
     Returns:
         Maps whose folded weights are those of the student.
     """
     anatomy, view = ANATOMIES[card.architecture], views["encoder"]
-    write = _stream_basis(teacher, anatomy.embedding_norm, view, batches)  # (d, D)
+    streams = _streams(teacher, anatomy.embedding_norm, view.stack, view.selection.layers, batches)
+    directions = principal_directions(streams, view.student.hidden)  # (D, d)
+    if like is not None:
+        theirs = _streams(like, anatomy.embedding_norm, view.stack, range(view.student.layers), batches)
+        directions = directions @ nearest_rotation(streams @ directions, theirs)
+    write = (directions - directions.mean(0)).T.contiguous()  # (d, D); a layer norm takes the mean away
     tables = {}
     for name in anatomy.embeddings:
         table = embedding(teacher, name).weight
@@ -91,20 +104,18 @@ def reconstructing_stack_maps(
     return InitialMaps(matrices, tables, projection=views["decoder"].residual_selector().T)
 
 
-def _stream_basis(
-    teacher: nn.Module, embedding_norm: str, view: StackView, batches: Sequence[Inputs]
+def _streams(
+    network: nn.Module, embedding_norm: str, stack: Stack, layers: Sequence[int], batches: Sequence[Inputs]
 ) -> Tensor:
-    """Principal directions of the stream where student layers begin and end, weighing alike: (d, D)."""
-    places = [embedding_norm]
-    places += [view.stack.part_name(source, "ffn_norm") for source in view.selection.layers]
-    values = record(teacher, batches, after=places)
+    """The stream where some layers end, and before them all, one after the other, weighing alike: (K, D)."""
+    places = [embedding_norm, *(stack.part_name(layer, "ffn_norm") for layer in layers)]
+    values = record(network, batches, after=places)
     streams = []
     for place in places:
         centred = values[f"{place} >"] - values[f"{place} >"].mean(1, keepdim=True)
         centred = centred - centred.mean(0)
         streams.append(centred / centred.square().sum(1).mean().sqrt())
-    directions = principal_directions(torch.cat(streams), view.student.hidden)  # (D, d)
-    return (directions - directions.mean(0)).T.contiguous()  # a layer norm takes the mean away
+    return torch.cat(streams)
 
 
 class _Solver:
