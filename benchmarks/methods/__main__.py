@@ -54,12 +54,13 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def _measure_latencies(workbench: Workbench, options: argparse.Namespace) -> None:
-    """Each student beside its teacher, in turns, from the files that its last training left."""
+    """Each student beside its teacher, in turns, from the files, if any, that its last training left."""
     students = [
         entry
         for part in PARTS.values()
         for entry in part()
         if select(bench.rows, part=entry.part, set=entry.set, size=entry.size, variant=entry.variant)
+        and _exports(entry).exists()
     ]
     for number in range(options.seeds):
         for entry in students:

@@ -35,6 +35,8 @@ def weight_squeezing() -> Iterator[Entry]:
     for name in GLUE:
         for variant, method in variants.items():
             yield Entry("weight_squeezing", name, variant, method, shape_target(SMALL))
+    selected = {"name": "weight_squeezing", "initial_map": "select", **kd}
+    yield Entry("weight_squeezing", "sst2", "weight_squeezing, select + KD", selected, shape_target(SMALL))
 
 
 def gated() -> Iterator[Entry]:
