@@ -35,7 +35,7 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
         answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
     axes = dict.fromkeys(names, sequences)
     axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
-    with _prepared(network):
+    with _prepared(network), _words_flattened(network):
         _trace(_Logits(network, names), dict.fromkeys(names, example), path, outputs=["logits"], axes=axes)
 
 
@@ -144,6 +144,34 @@ def _prepared(network: PreTrainedModel) -> Iterator[None]:
     finally:
         network.set_attn_implementation(attention)
         network.train(is_training)
+
+
+@contextmanager
+def _words_flattened(network: PreTrainedModel) -> Iterator[None]:
+    """Bring an output of words all rows at once, (B, T, d) as (B T, d), if the network has one.
+
+    A product of two matrices reads the word table as it lies; of more than two dimensions, one turned about,
+    and the file would hold the table twice.
+    """
+    output = network.get_output_embeddings()
+    if output is None:
+        yield
+        return
+    rows: list[Tensor] = []
+
+    def flatten(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        rows[:] = inputs
+        return inputs[0].flatten(0, 1)
+
+    def unflatten(_: nn.Module, __: object, logits: Tensor) -> Tensor:
+        return logits.view(*rows[0].shape[:2], -1)
+
+    hooks = [output.register_forward_pre_hook(flatten), output.register_forward_hook(unflatten)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
