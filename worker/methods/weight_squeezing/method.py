@@ -28,7 +28,7 @@ from worker.training.student import rates_of, train_student
 from worker.training.weights import DenseWeights, GeneratedWeights
 
 _GATE_TRAVEL = 8.0
-"""How far a gate's logit can go in a training: from shut (-4) to open (4)."""
+"""How far a gate's logit can go in a training: between open (4) and shut (-4)."""
 
 
 class WeightSqueezing:
