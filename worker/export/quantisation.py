@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -15,11 +17,16 @@ def quantise_onnx(source: Path, target: Path) -> None:
     """
     model = onnx.load(source)
     _read_shared_weights_directly(model)
-    _part_shared_tables(model)
+    parted = _part_shared_tables(model)
     # Without the mark the quantiser asks for shape inference, which only static quantisation uses,
     # through logging.warning, and that installs a handler on the root logger.
     add_pre_process_metadata(model)
     quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    if parted:
+        quantised = onnx.load(target)
+        for name in parted:
+            _join_tables(quantised.graph, name)
+        onnx.save(quantised, target)
 
 
 def _read_shared_weights_directly(model: onnx.ModelProto) -> None:
@@ -40,15 +47,59 @@ def _read_shared_weights_directly(model: onnx.ModelProto) -> None:
     model.graph.node.extend(kept)
 
 
-def _part_shared_tables(model: onnx.ModelProto) -> None:
-    """Give a lookup a table of its own where a product has it too: quantised, the two lie differently."""
+_LOOKED_UP = ".looked_up"
+
+
+def _part_shared_tables(model: onnx.ModelProto) -> list[str]:
+    """Give a lookup a table of its own where a product has it too: to the quantiser the two lie differently.
+
+    Returns the names of such tables, to be joined again.
+    """
     tables = {tensor.name: tensor for tensor in model.graph.initializer}
     multiplied = {
         name for node in model.graph.node if node.op_type in ("Gemm", "MatMul") for name in node.input
     }
+    parted = []
     for node in model.graph.node:
         if node.op_type == "Gather" and node.input[0] in tables.keys() & multiplied:
             table = onnx.TensorProto()
             table.CopyFrom(tables[node.input[0]])
-            table.name = node.input[0] = f"{table.name}.looked_up"
+            parted.append(table.name)
+            table.name = node.input[0] = f"{table.name}{_LOOKED_UP}"
             model.graph.initializer.append(table)
+    return parted
+
+
+def _join_tables(graph: onnx.GraphProto, name: str) -> None:
+    """Let the lookup read the product's quantised table, each word by its own scale, and drop the other one.
+
+    The table lies as lookups want it, (V, d); ONNX Runtime turns it about for the product when it opens the
+    file.
+    """
+    product, own = f"{name}_quantized", f"{name}{_LOOKED_UP}"
+    lookup = next(node for node in graph.node if node.input[:1] == [f"{own}_quantized"])
+    widening = next(node for node in graph.node if node.input[:1] == lookup.output[:])
+    words, [found] = lookup.input[1], widening.output
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    rows = numpy_helper.from_array(numpy_helper.to_array(weights[product]).T.copy(), f"{name}_rows")
+    last = numpy_helper.from_array(np.array([-1]), f"{name}_last_axis")
+    levels, values, scales, columns = (
+        f"{found}_{what}" for what in ("levels", "values", "scales", "columns")
+    )
+    joined = [
+        helper.make_node("Transpose", [rows.name], [product], perm=[1, 0]),
+        helper.make_node("Gather", [rows.name, words], [levels]),
+        helper.make_node("Cast", [levels], [values], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{name}_scale", words], [scales]),
+        helper.make_node("Unsqueeze", [scales, last.name], [columns]),
+        helper.make_node("Mul", [values, columns], [found]),
+    ]
+    at = list(graph.node).index(widening)
+    nodes = [*graph.node[:at], *joined, *graph.node[at + 1 :]]
+    nodes.remove(lookup)
+    dropped = {product, *(f"{own}_{part}" for part in ("quantized", "scale", "zero_point"))}
+    tensors = [rows, last, *(tensor for tensor in graph.initializer if tensor.name not in dropped)]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+    graph.ClearField("initializer")
+    graph.initializer.extend(tensors)
