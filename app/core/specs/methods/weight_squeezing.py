@@ -53,7 +53,7 @@ CARD = MethodCard(
     papers=["https://arxiv.org/abs/2010.06993"],
     when="To carry over what the teacher knows with little data: the student's weights are learnt maps of "
     "the teacher's. Gated, they are mixed with a small pretrained model's: better than fine-tuning that "
-    "one, but where measured no better than squeezing alone. A step costs more than a plain one; the "
+    "one, and about as good as squeezing alone where measured. A step costs more than a plain one; the "
     "deployed student costs nothing more.",
     tasks=ALL_TASKS,
 )
