@@ -20,18 +20,20 @@ CALIBRATION_TOKENS = 20_000
 _BATCH_SIZE = 64
 
 
-def calibration_rows(data: TaskData) -> IntArray:
+def calibration_rows(data: TaskData, *, tokens: int = CALIBRATION_TOKENS) -> IntArray:
     """The same few rows of the training split for every job on it, by length."""
     shuffled = np.random.default_rng(0).permutation(len(data.train))
-    enough = int(np.searchsorted(np.cumsum(data.train.lengths[shuffled]), CALIBRATION_TOKENS)) + 1
+    enough = int(np.searchsorted(np.cumsum(data.train.lengths[shuffled]), tokens)) + 1
     chosen = shuffled[:enough]
     by_length: IntArray = chosen[np.argsort(data.train.lengths[chosen], kind="stable")]
     return by_length
 
 
-def calibration_batches(data: TaskData, *, device: torch.device) -> list[Inputs]:
+def calibration_batches(
+    data: TaskData, *, device: torch.device, tokens: int = CALIBRATION_TOKENS
+) -> list[Inputs]:
     """The inputs of ``calibration_rows``, in batches of nearly equal length."""
-    chosen = calibration_rows(data)
+    chosen = calibration_rows(data, tokens=tokens)
     batches = [
         collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device)
         for i in range(0, len(chosen), _BATCH_SIZE)

@@ -12,10 +12,12 @@ from worker import methods
 from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_inherited import compactors as compaction
-from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
+from worker.methods.weight_inherited import inheriting
+from worker.methods.weight_inherited.compactors import CompactedLinear
 from worker.methods.weight_inherited.heads import balancing_maps, turn_heads
-from worker.methods.weight_inherited.indices import LAST_LEVEL, IndexGroup, Schedule
+from worker.methods.weight_inherited.indices import IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
+from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.answering import answer
@@ -49,6 +51,7 @@ def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matric
         whole_heads=target == FEW_HEADS,
         schedule=Schedule(STEPS, selections),
         rates=CompactionRates(compactors=0.02, matrices=matrices, vectors=1e-3),
+        batches=calibration_batches(data, device=CPU, tokens=500),
     )
     return network, weights
 
@@ -105,24 +108,20 @@ class CompactedTable(nn.Module):
 
 
 class MaskedNorm(nn.Module):
-    def __init__(self, weight, bias, levels, eps):
+    def __init__(self, weight, bias, mask, eps):
         super().__init__()
-        self.weight, self.bias, self.levels, self.eps = weight, bias, levels, eps
+        self.weight, self.bias, self.mask, self.eps = weight, bias, mask, eps
 
     def forward(self, values):
-        mean = (values * self.levels).sum(-1, keepdim=True) / self.levels.sum()
-        spread = ((values - mean) ** 2 * self.levels).sum(-1, keepdim=True) / self.levels.sum()
+        mean = (values * self.mask).sum(-1, keepdim=True) / self.mask.sum()
+        spread = ((values - mean) ** 2 * self.mask).sum(-1, keepdim=True) / self.mask.sum()
         normed = (values - mean) / (spread + self.eps) ** 0.5
-        return (normed * self.weight + self.bias) * self.levels
+        return (normed * self.weight + self.bias) * self.mask
 
 
 def teacher_sized(teacher, weights):
     """The network that the paper trains: every layer in the teacher's size, with masks."""
-    level = weights._schedule.level(int(weights._clock[0]))
-    masks = {
-        name: group.present.float() * torch.where(group.kept, 1.0, level)
-        for name, group in weights.index_groups.items()
-    }
+    masks = {name: group.kept.float() for name, group in weights.index_groups.items()}
     anatomy = ANATOMIES[teacher.card.architecture]
     network = copy.deepcopy(teacher.network).eval()
     for name in anatomy.embeddings:
@@ -179,8 +178,9 @@ class TestNarrowingNetwork:
         weights.fold()
         network.eval()
         batch = dev_batch(data)
-        fades = any(group.fades for group in weights.index_groups.values())
-        assert fades == (steps < STEPS)
+        sizes = {name: int(group.kept.sum()) for name, group in weights.index_groups.items()}
+        assert target.hidden <= sizes["residual"] < TEACHER_SHAPE.hidden
+        assert (sizes["residual"] == target.hidden) == (steps == STEPS)
         with torch.no_grad():
             expected = answer(teacher_sized(teacher, weights), batch).logits
             found = answer(network, batch).logits
@@ -195,11 +195,10 @@ class TestNarrowingNetwork:
         train(network, weights, data, steps=STEPS)
         weights.release()
         assert {name: value.shape for name, value in network.state_dict().items()} == planned
-        assert not any(isinstance(module, FadingNorm) for module in network.modules())
         assert not any(getattr(module, "sparse", False) for module in network.modules())
         assert network.config.hidden_size == target.hidden
 
-    def test_gradients_equal_those_through_the_graph(self, tmp_path):
+    def test_gradients_equal_those_through_the_graph(self, tmp_path, exact):
         teacher, data = make_teacher(tmp_path), make_data()
         network, weights = make_weights(teacher, data, tmp_path)
         train(network, weights, data, steps=STEPS)
@@ -217,8 +216,7 @@ class TestNarrowingNetwork:
             naive.set_submodule(name, CompactedTable(table, weights.words, kept))
         expected = torch.autograd.grad(objective_of(data)(naive, batch), trained)
         for parameter, gradient in zip(trained, expected, strict=True):
-            # Products pull gradients back in bf16 where the machine has it, which keeps eight bits.
-            assert (parameter.grad - gradient).norm() <= 0.02 * gradient.norm() + 1e-7
+            assert (parameter.grad - gradient).norm() <= 5e-3 * gradient.norm() + 1e-7
 
     @pytest.mark.parametrize("rate", [0.0, 1e-3])
     def test_inherited_matrices_move_at_a_rate_of_their_own(self, tmp_path, rate):
@@ -230,20 +228,6 @@ class TestNarrowingNetwork:
         assert moved <= 3.1 * rate
         assert (moved > 0) == (rate > 0)
         assert (weights.linears[name].rows != 0).any()
-
-    def test_what_fades_does_not_learn(self, tmp_path):
-        teacher, data = make_teacher(tmp_path), make_data()
-        network, weights = make_weights(teacher, data, tmp_path)
-        train(network, weights, data, steps=7)
-        batch = dev_batch(data)
-        weights.materialise([batch])
-        objective_of(data)(network, batch).backward()
-        weights.pull_back()
-        residual = weights.index_groups["residual"]
-        assert residual.fades
-        columns = weights.linears[ANATOMIES["bert"].part_name(0, "ffn_in")].columns
-        assert (columns.grad[~residual.kept] == 0).all()
-        assert (columns.grad[residual.kept] != 0).any(1).all()
 
     @pytest.mark.parametrize("target", SHAPES)
     def test_every_consumer_of_an_index_group_agrees(self, tmp_path, target):
@@ -357,24 +341,18 @@ class TestTurnedHeads:
 
 class TestSchedule:
     @pytest.mark.parametrize("steps", [1, 2, 3, 7, 20, 1000])
-    def test_counts_fall_linearly_from_all_to_the_target(self, steps):
+    def test_goes_from_nothing_to_everything_in_equal_portions(self, steps):
         schedule = Schedule(steps, 16)
         intervals = [schedule.interval(step) for step in range(steps + 2)]
         assert intervals[0] == 0
-        assert intervals[-2:] == [schedule.last, schedule.last]
+        assert intervals[-3] < schedule.portions
+        assert intervals[-2:] == [schedule.portions, schedule.portions]
         assert all(after - before in (0, 1) for before, after in pairwise(intervals))
-        shares = [schedule.share(interval) for interval in range(schedule.last + 1)]
-        assert shares[-1] == 1
+        shares = [schedule.share(interval) for interval in range(schedule.portions + 1)]
+        assert (shares[0], shares[-1]) == (0, 1)
         assert all(
-            abs((b - a) - (c - b)) < 1e-9 for a, b, c in zip(shares, shares[1:], shares[2:-1], strict=False)
+            after - before == pytest.approx(1 / schedule.portions) for before, after in pairwise(shares)
         )
-
-    def test_level_falls_by_one_factor_to_nearly_nothing_in_every_interval(self):
-        schedule = Schedule(50, 4)
-        levels = [schedule.level(step) for step in range(10)]
-        assert all(abs(b / a - levels[0]) < 1e-9 for a, b in pairwise(levels))
-        assert abs(levels[-1] - LAST_LEVEL) < 1e-9
-        assert [schedule.level(step) for step in range(40, 50)] == levels
 
 
 class TestIndexGroup:
@@ -382,17 +360,21 @@ class TestIndexGroup:
         group = IndexGroup(6, 2)
         group.add_scores(torch.tensor([3.0, -1.0, 2.0, 0.5, -4.0, 0.1]))
         group.give_up(0.5)
-        assert group.kept.tolist() == [True, True, True, False, True, False]
-        assert group.present.all()
+        assert group.indices().tolist() == [0, 2, 4]
         group.give_up(1.0)
-        assert group.present.tolist() == [True, True, True, False, True, False]
-        assert group.kept.nonzero().flatten().tolist() == [0, 4]
+        assert group.indices().tolist() == [0, 4]
+
+    def test_every_portion_takes_the_same_part_of_what_is_left(self):
+        group = IndexGroup(1024, 64, unit=4)
+        counts = [group.count(share / 4) for share in range(5)]
+        assert counts == [1024, 512, 256, 128, 64]
+        assert all(group.count(share / 16) % 4 == 0 for share in range(17))
 
     def test_every_block_loses_as_many(self):
         group = IndexGroup(8, 4, unit=2, blocks=2)
         group.add_scores(torch.arange(8.0))
         group.give_up(1.0)
-        assert group.kept.nonzero().flatten().tolist() == [2, 3, 6, 7]
+        assert group.indices().tolist() == [2, 3, 6, 7]
 
     def test_whole_blocks_go_by_what_they_do_together(self):
         group = IndexGroup(6, 4, unit=2, blocks=3, whole=True)
@@ -403,16 +385,15 @@ class TestIndexGroup:
     def test_ranks_anew_among_what_is_left(self):
         group = IndexGroup(4, 1)
         group.add_scores(torch.tensor([1.0, 2.0, 3.0, 4.0]))
-        group.give_up(1 / 3)
-        group.conclude()
+        group.give_up(0.25)
         group.add_scores(torch.tensor([9.0, 0.0, 0.0]))
         group.give_up(1.0)
         assert group.kept.tolist() == [False, True, False, False]
 
 
 class TestCompactedLinear:
-    ROWS = Presence(torch.tensor([0, 3]), torch.tensor([1.0, 0.5]))
-    COLUMNS = Presence(torch.tensor([1, 2, 5]), torch.tensor([1.0, 1.0, 0.25]))
+    ROWS = torch.tensor([0, 3])
+    COLUMNS = torch.tensor([1, 2, 5])
 
     def make(self, *, outputs, inputs):
         layer = CompactedLinear(nn.Linear(inputs, outputs), has_rows=True)
@@ -424,8 +405,7 @@ class TestCompactedLinear:
         """W' and c' of the definition."""
         right, left = compactors(layer)
         left, right = left[[0, 3]], right[:, [1, 2, 5]]
-        weight = torch.tensor([[1.0], [0.5]]) * (left @ layer.weight @ right) * torch.tensor([1, 1, 0.25])
-        return weight, torch.tensor([1.0, 0.5]) * (left @ layer.bias)
+        return left @ layer.weight @ right, left @ layer.bias
 
     # Narrow from the left first where that takes fewer products, from the right where that does.
     @pytest.mark.parametrize("shape", [{"outputs": 5, "inputs": 6}, {"outputs": 5, "inputs": 40}])
@@ -435,22 +415,22 @@ class TestCompactedLinear:
             assert torch.allclose(found, expected, atol=1e-5)
 
     @pytest.mark.parametrize("shape", [{"outputs": 5, "inputs": 6}, {"outputs": 5, "inputs": 40}])
-    def test_gradients_are_those_of_what_stays(self, exact, shape):
+    def test_gradients_are_those_of_the_product(self, exact, shape):
         layer = self.make(**shape)
-        pull = torch.randn(2, 3) * torch.tensor([[1.0], [0.0]]) * torch.tensor([1.0, 1.0, 0.0])
+        pull = torch.randn(2, 3)
         trained = [layer.weight, layer.rows, layer.columns]
         expected = torch.autograd.grad((self.naive(layer)[0] * pull).sum(), trained)
         found = torch.autograd.grad((layer(self.ROWS, self.COLUMNS)[0] * pull).sum(), trained)
         for one, other in zip(found, expected, strict=True):
             assert torch.allclose(one, other, atol=1e-5)
 
-    def test_what_fades_has_no_gradient(self):
+    def test_what_is_gone_has_no_gradient(self):
         layer = self.make(outputs=5, inputs=6)
         layer(self.ROWS, self.COLUMNS)[0].sum().backward()
-        assert (layer.rows.grad[0] != 0).all()
-        assert (layer.rows.grad[1:] == 0).all()
-        assert (layer.columns.grad[[1, 2]] != 0).all()
-        assert (layer.columns.grad[[0, 3, 4, 5]] == 0).all()
+        assert (layer.rows.grad[[0, 3]] != 0).all()
+        assert (layer.rows.grad[[1, 2, 4]] == 0).all()
+        assert (layer.columns.grad[[1, 2, 5]] != 0).all()
+        assert (layer.columns.grad[[0, 3, 4]] == 0).all()
 
     def test_small_steps_are_not_lost_in_bf16(self, monkeypatch):
         monkeypatch.setattr(compaction, "product_dtype", lambda values: torch.bfloat16)
@@ -459,23 +439,82 @@ class TestCompactedLinear:
             layer.rows.mul_(1e-5)
             layer.columns.mul_(1e-5)
         weight, expected = layer(self.ROWS, self.COLUMNS)[0], self.naive(layer)[0]
-        start = torch.tensor([[1.0], [0.5]]) * layer.weight[[0, 3]][:, [1, 2, 5]] * torch.tensor([1, 1, 0.25])
+        start = layer.weight[[0, 3]][:, [1, 2, 5]]
         assert (weight - expected).norm() < 0.02 * (expected - start).norm()
 
+    def test_reads_what_it_knows_the_rest_from(self, exact):
+        layer = self.make(outputs=5, inputs=6)
+        matrix, offset, seen = torch.randn(3, 2), torch.randn(3), torch.randn(7, 2)
+        weight, bias = layer(self.ROWS, self.COLUMNS)
+        expected = (seen @ matrix.T + offset) @ weight.T + bias
+        kept = torch.tensor([1, 5])
+        layer.read_instead(self.COLUMNS, kept, matrix, offset)
+        weight, bias = layer(self.ROWS, kept)
+        torch.testing.assert_close(seen @ weight.T + bias, expected, rtol=1e-4, atol=1e-4)
 
-class TestFadingNorm:
-    def test_is_a_layer_norm_of_what_is_there(self):
-        norm = nn.LayerNorm(6)
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
-        values = torch.randn(3, 6) + 2
-        with torch.autocast("cpu", dtype=torch.bfloat16):  # a layer norm is computed in fp32 there
-            assert torch.allclose(FadingNorm(norm, torch.ones(6))(values), norm(values), atol=1e-5)
-        levels = torch.tensor([1.0, 1, 0, 1, 0, 1])
-        small = nn.LayerNorm(4)
-        kept = levels.bool()
-        small.weight.data, small.bias.data = norm.weight.data[kept], norm.bias.data[kept]
-        assert torch.allclose(FadingNorm(norm, levels)(values)[:, kept], small(values[:, kept]), atol=1e-5)
+
+class TestReconstruction:
+    """What stays makes up for what goes, as well as least squares can."""
+
+    @pytest.fixture
+    def narrowed(self, teacher, data, tmp_path, exact):
+        """Weights before and after a good part of all indices but a reader's own rows are given up."""
+        network, weights = make_weights(teacher, data, tmp_path)
+        train(network, weights, data, steps=3)
+        weights.fold()
+        before = copy.deepcopy(network).eval()
+        old = {name: group.indices() for name, group in weights.index_groups.items()}
+        for group in weights.index_groups.values():
+            group.give_up(0.75)
+        kept = {name: group.indices() for name, group in weights.index_groups.items()}
+        reconstruct(
+            network, weights.wiring, weights.linears, weights.vectors, weights._batches, before=old, kept=kept
+        )
+        return before, network, weights, old, kept
+
+    @pytest.mark.parametrize("group", ["neurons 1", "heads 2", "features"])
+    def test_what_is_written_comes_as_near_as_least_squares(self, narrowed, group):
+        before, _, weights, old, kept = narrowed
+        reader = weights.wiring.reader_of(group)
+        stay = torch.searchsorted(old[group], kept[group])
+        said = record(before, weights._batches, before=[reader], after=[reader])
+        values, written = said[f"> {reader}"][:, stay].double(), said[f"{reader} >"].double()
+        with_ones = torch.cat([values, torch.ones(len(values), 1).double()], 1)
+        best = with_ones @ torch.linalg.lstsq(with_ones, written).solution
+        rows = weights.wiring.linears[reader].rows
+        weight, bias = weights.linears[reader](None if rows is None else old[rows], kept[group])
+        found = values @ weight.double().T + bias.double()
+        lost = (best - written).square().mean()
+        assert (found - written).square().mean() <= 1.02 * lost + 1e-4 * written.var()
+
+    def test_readers_of_the_stream_see_it_as_it_was(self, narrowed):
+        before, network, weights, _, _ = narrowed
+        weights._shape_network()
+        weights.fold()
+        name = weights.wiring.norms[0]
+        readers = weights.wiring.readers_after(name)
+        rows = {reader: weights.index_groups[weights.wiring.linears[reader].rows].kept for reader in readers}
+        expected, found = (record(of, weights._batches, after=readers) for of in (before, network.eval()))
+        for reader in readers:
+            scale = network.config.hidden_size / network.config.num_attention_heads
+            scale = (scale / (TEACHER_SHAPE.hidden / TEACHER_SHAPE.heads)) ** 0.5
+            scale = scale if weights.wiring.is_query(reader) else 1.0
+            wanted = expected[f"{reader} >"][:, rows[reader]] * scale
+            assert (found[f"{reader} >"] - wanted).square().mean() < 0.2 * wanted.var(0).mean()
+
+    def test_costs_less_than_going_without(self, teacher, data, tmp_path, monkeypatch):
+        def lost(weights, network):
+            weights._clock[0] = STEPS
+            weights.fold()
+            batch = dev_batch(data)
+            expected = answer(teacher.network.eval(), batch).logits
+            return (answer(network.eval(), batch).logits - expected).square().mean()
+
+        network, weights = make_weights(teacher, data, tmp_path)
+        with_it = lost(weights, network)
+        monkeypatch.setattr(inheriting, "reconstruct", lambda *_, **__: None)
+        network, weights = make_weights(teacher, data, tmp_path)
+        assert with_it < 0.5 * lost(weights, network)
 
 
 class TestSpec:
@@ -497,11 +536,19 @@ class TestMethod:
     @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
     @pytest.mark.parametrize("rotation", ["none", "pca"])
     def test_learns_from_the_inside_of_the_teacher(self, tmp_path, data, term, rotation):
-        teacher = make_teacher(tmp_path)
-        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=0.75)
-        spec = WeightInheritedSpec(name="weight_inherited", rotation=rotation, distillation={term: 1.0})
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
-        assert student.metrics["best_step"] >= 3
+        def dense_loss(distillation):
+            teacher = make_teacher(tmp_path)
+            context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1.5)
+            spec = WeightInheritedSpec(
+                name="weight_inherited", rotation=rotation, distillation=distillation, dense_ratio=0.75
+            )
+            student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+            assert student.network.num_parameters() == context.card.count(head=data.head).total
+            dense = [metrics for stage, *_, metrics in context.reports if stage == "dense"]
+            return next(metrics["loss"] for metrics in dense if "loss" in metrics)
+
+        # A term can only add to the loss on labels.
+        assert dense_loss({term: 1.0, "logits_weight": 0}) > dense_loss(None) + 0.01
 
     @pytest.mark.parametrize("task", TASKS)
     def test_does_every_task_of_an_encoder(self, tmp_path, task):

@@ -1,7 +1,7 @@
 """A network that narrows as it trains: every step it is written anew from the teacher and its compactors.
 
 What is trained keeps the teacher's size. The network that runs has the indices that are still there and no
-others: it begins as the teacher, loses a portion of its indices at the end of every interval and ends as the
+others: it begins as the teacher, loses a portion of its indices where an interval begins and ends as the
 plain student, so that a step costs less and less and nothing is left to merge.
 """
 
@@ -17,10 +17,12 @@ from transformers import PreTrainedModel
 from app.core.shapes import EncoderCard, Shape
 from app.core.tasks import Head
 from worker.data import Batch
-from worker.methods.weight_inherited.compactors import CompactedLinear, FadingNorm, Presence
+from worker.methods.weight_inherited.compactors import CompactedLinear, taken
 from worker.methods.weight_inherited.indices import Schedule
+from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
 from worker.modeling.anatomy import embedding, linear, norm
+from worker.modeling.calibration import Inputs
 from worker.modeling.loading import build_network
 from worker.training.precision import product
 
@@ -51,6 +53,7 @@ class InheritedWeights:
         whole_heads: bool,
         schedule: Schedule,
         rates: CompactionRates,
+        batches: Sequence[Inputs],
     ) -> None:
         """Begin at the teacher.
 
@@ -63,10 +66,12 @@ class InheritedWeights:
             whole_heads: whether attention loses whole heads, else dimensions of every head alike.
             schedule: when what goes.
             rates: of what trains.
+            batches: text on which what stays is fitted to make up for what goes.
         """
         self.network = network
         self._teacher, self._card, self._head = teacher, card, head
         self._whole_heads, self._schedule, self._rates = whole_heads, schedule, rates
+        self._batches = batches
         self._device = next(teacher.parameters()).device
         self.wiring = Wiring(teacher, card)
         self.index_groups = {
@@ -91,8 +96,8 @@ class InheritedWeights:
             self.vectors[name] = _copied(teacher.get_parameter(name))
             self._own.add(name)
         self._clock = torch.zeros(2, dtype=torch.int64)
-        """Steps taken, and the interval whose indices have been chosen."""
-        self._presence: dict[str, Presence] = {}
+        """Steps taken, and the interval whose portion has been given up."""
+        self._indices: dict[str, Tensor] = {}
         self._made: dict[str, Tensor] = {}
 
     def groups(self) -> list[dict[str, Any]]:
@@ -151,7 +156,7 @@ class InheritedWeights:
         self._write_tables(None)
 
     def release(self) -> None:
-        assert self._schedule.interval(int(self._clock[0])) == self._schedule.last
+        assert self._schedule.interval(int(self._clock[0])) == self._schedule.portions
         self.fold()
         for name in self.wiring.anatomy.embeddings:
             embedding(self.network, name).sparse = False
@@ -166,42 +171,46 @@ class InheritedWeights:
 
     def _narrow(self) -> None:
         """Bring index sets and network to where the clock is."""
+        self._shape_network()
         step, known = self._clock.tolist()
         interval = self._schedule.interval(step)
-        if interval != known:
-            for group in self.index_groups.values():
-                group.give_up(self._schedule.share(interval))
-                if interval == self._schedule.last:
-                    group.conclude()
-            self._clock[1] = interval
-        self._presence = {
-            name: group.presence(self._schedule.level(step)) for name, group in self.index_groups.items()
-        }
-        shape, fades = self._shape(), any(group.fades for group in self.index_groups.values())
-        first = self.network.get_submodule(self.wiring.norms[0])
-        ffn = self.wiring.anatomy.linear(self.network, 0, "ffn_in").out_features
+        if interval == known:
+            return
+        self._write()
+        self._made.clear()
+        self._write_tables(None)
+        before = self._indices
+        for group in self.index_groups.values():
+            group.give_up(self._schedule.share(interval))
+        kept = {name: group.indices() for name, group in self.index_groups.items()}
+        reconstruct(
+            self.network, self.wiring, self.linears, self.vectors, self._batches, before=before, kept=kept
+        )
+        self._clock[1] = interval
+        self._shape_network()
+
+    def _shape_network(self) -> None:
+        """Make the network one of the indices that are there; a new one is yet to be written."""
+        self._indices = {name: group.indices() for name, group in self.index_groups.items()}
+        shape = self._shape()
         width = self.network.get_parameter(f"{self.wiring.norms[0]}.weight").shape[0]
-        if isinstance(first, FadingNorm) != fades or (width, ffn) != (shape.hidden, shape.ffn):
-            self._rebuild(shape, fades=fades)
+        ffn = self.wiring.anatomy.linear(self.network, 0, "ffn_in").out_features
+        if (width, ffn) != (shape.hidden, shape.ffn):
+            self._rebuild(shape)
 
     def _shape(self) -> Shape:
         """Of what is still there."""
         s = self._card.shape
-        hidden = len(self._presence[RESIDUAL].indices)
+        hidden = len(self._indices[RESIDUAL])
         heads = hidden // s.head_dim if self._whole_heads else s.heads
-        ffn = len(self._presence[neurons_of(0)].indices)
-        return Shape(layers=s.layers, hidden=hidden, heads=heads, ffn=ffn)
+        return Shape(layers=s.layers, hidden=hidden, heads=heads, ffn=len(self._indices[neurons_of(0)]))
 
-    def _rebuild(self, shape: Shape, *, fades: bool) -> None:
-        """Make the network one of this shape; every weight of it is written afterwards."""
+    def _rebuild(self, shape: Shape) -> None:
         with torch.random.fork_rng():  # draws weights that nobody will see
             made = build_network(self.network.config, self._card.at(shape), self._head).to(self._device)
         for name, module in made.named_modules():  # the config's own dropout is the teacher's
             if isinstance(module, nn.Dropout):
                 module.p = self.network.get_submodule(name).p
-        if fades:
-            for name in self.wiring.norms:
-                made.set_submodule(name, FadingNorm(norm(made, name), self._presence[RESIDUAL].levels))
         # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
         for name in self.wiring.anatomy.embeddings:
             embedding(made, name).sparse = not self.wiring.is_tied
@@ -213,13 +222,12 @@ class InheritedWeights:
         # The network divides scores by the root of the head width that is there, the teacher by its own.
         temperature = math.sqrt(self._shape().head_dim / self._card.shape.head_dim)
         for name, ends in self.wiring.linears.items():
-            rows = None if ends.rows is None else self._presence[ends.rows]
-            weight, bias = self.linears[name](rows, self._presence[ends.columns])
+            rows = None if ends.rows is None else self._indices[ends.rows]
+            weight, bias = self.linears[name](rows, self._indices[ends.columns])
             scale = temperature if self.wiring.is_query(name) else 1.0
             made[f"{name}.weight"], made[f"{name}.bias"] = scale * weight, scale * bias
         for name, vector in self.vectors.items():
-            residual = self._presence[RESIDUAL]
-            made[name] = vector if name in self._own else residual.fade(residual.take(vector))
+            made[name] = vector if name in self._own else taken(vector, self._indices[RESIDUAL])
         return made
 
     def _write(self) -> None:
@@ -227,10 +235,6 @@ class InheritedWeights:
         with torch.no_grad():
             for name, value in self._made.items():
                 self.network.get_parameter(name).copy_(value)
-        for name in self.wiring.norms:
-            module = self.network.get_submodule(name)
-            if isinstance(module, FadingNorm):
-                module.levels = self._presence[RESIDUAL].levels
 
     @torch.no_grad()
     def _write_tables(self, words: Tensor | None) -> None:
@@ -244,13 +248,12 @@ class InheritedWeights:
                 written.copy_(table @ columns)
 
     def _words_columns(self) -> Tensor:
-        residual = self._presence[RESIDUAL]
-        return residual.fade(residual.take(self.words.T)).T  # (D, d)
+        return taken(self.words.T, self._indices[RESIDUAL]).T  # (D, d)
 
     @torch.no_grad()
     def _score(self) -> None:
         """Tell each group what scaling its indices would do to the loss."""
-        if self._clock[1] == self._schedule.last:
+        if self._clock[1] == self._schedule.portions:
             return
 
         def effects(name: str) -> Tensor:

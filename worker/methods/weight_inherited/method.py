@@ -15,6 +15,8 @@ from worker.training.weights import DenseWeights
 
 _SELECTIONS = 16
 """Portions in which indices are given up, as in the paper's code."""
+_RECONSTRUCTION_TOKENS = 5_000
+"""Fitted to at each of them."""
 
 
 class WeightInherited:
@@ -34,6 +36,7 @@ class WeightInherited:
         prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
 
         def inherited() -> InheritedWeights:
+            batches = calibration_batches(data, device=context.device)
             weights = InheritedWeights(
                 network,
                 teacher.network,
@@ -47,10 +50,10 @@ class WeightInherited:
                     matrices=spec.inherited_rate_ratio * rates.learning_rate,
                     vectors=rates.learning_rate,
                 ),
+                batches=calibration_batches(data, device=context.device, tokens=_RECONSTRUCTION_TOKENS),
             )
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
             if spec.rotation == "pca" and data.task != "masked_language_modeling":
-                batches = calibration_batches(data, device=context.device)
                 rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
                 # A head that is kept or given up as a whole gains nothing by it.
                 for layer in range(card.shape.layers) if spec.strategy == "dim" else ():

@@ -1,0 +1,74 @@
+"""What stays, fitted to make up for what goes.
+
+Where indices are given up, whoever read them reads the best prediction of them from those that stay: least
+squares on a little text, as in channel pruning (He et al., 2017). A layer norm over fewer dimensions has
+another mean and variance, so that its gains and shifts are fitted first. The prediction goes into compactors
+of columns and into biases: it is a start, from which all of them train on.
+
+Shapes: K tokens, of which one set of indices has p before and k after.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worker.methods.weight_inherited.compactors import CompactedLinear
+from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring
+from worker.modeling.anatomy import norm
+from worker.modeling.calibration import Inputs, record
+from worker.modeling.regression import fit_norm, ridge_regression
+
+_RIDGE = 1e-4
+
+
+@torch.no_grad()
+def reconstruct(
+    network: nn.Module,
+    wiring: Wiring,
+    linears: Mapping[str, CompactedLinear],
+    vectors: Mapping[str, Tensor],
+    batches: Sequence[Inputs],
+    *,
+    before: Mapping[str, Tensor],
+    kept: Mapping[str, Tensor],
+) -> None:
+    """Fit compactors, biases and norms to indices that become fewer.
+
+    Args:
+        network: as it is with the indices before.
+        wiring: of the teacher.
+        linears: its layers with their compactors; set in place.
+        vectors: gains and shifts of norms; set in place.
+        batches: text to fit on.
+        before: of each group, (p,), in order.
+        kept: of each group, (k,), in order.
+    """
+    fewer = {name for name, indices in before.items() if len(kept[name]) < len(indices)}
+    readers = {name: wiring.reader_of(name) for name in fewer - {RESIDUAL}}
+    norms = wiring.norms if RESIDUAL in fewer else []
+    said = record(network, batches, before=[*norms, *readers.values()], after=norms) if fewer else {}
+    stay = {name: torch.searchsorted(before[name], kept[name]) for name in fewer}
+    for name in norms:
+        inputs, outputs = said[f"> {name}"][:, stay[RESIDUAL]], said[f"{name} >"]  # (K, k), (K, p)
+        eps = norm(network, name).eps
+        gain, shift = fit_norm(inputs, outputs[:, stay[RESIDUAL]], eps=eps)
+        vectors[f"{name}.weight"][kept[RESIDUAL]] = gain
+        vectors[f"{name}.bias"][kept[RESIDUAL]] = shift
+        stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, eps)
+        read = ridge_regression(stream, outputs, ridge=_RIDGE)
+        for reader in wiring.readers_after(name):
+            linears[reader].read_instead(before[RESIDUAL], kept[RESIDUAL], *read)
+    for name, reader in readers.items():
+        read = _predicting(said[f"> {reader}"], stay[name])
+        linears[reader].read_instead(before[name], kept[name], *read)
+
+
+def _predicting(values: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrix (p, k) and the offset (p,) that predict values, (K, p), from those of them that stay."""
+    goes = torch.ones(values.shape[1], dtype=torch.bool, device=values.device)
+    goes[stay] = False
+    matrix, offset = values.new_zeros(len(goes), len(stay)), values.new_zeros(len(goes))
+    matrix[stay, torch.arange(len(stay), device=values.device)] = 1
+    matrix[goes], offset[goes] = ridge_regression(values[:, stay], values[:, goes], ridge=_RIDGE)
+    return matrix, offset
