@@ -50,10 +50,13 @@ def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[
 
 
 def fit_norm(inputs: Tensor, outputs: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
-    """Gain and shift, (P,) each, with which a layer norm of (K, P) inputs comes closest to (K, P) outputs."""
+    """Gain and shift, (P,) each, with which a layer norm of (K, P) inputs comes closest to (K, P) outputs.
+
+    Where all inputs are alike the gain is 0.
+    """
     spread = (inputs.var(1, unbiased=False, keepdim=True) + eps).sqrt()
     normed = (inputs - inputs.mean(1, keepdim=True)) / spread
     mean_in, mean_out = normed.mean(0), outputs.mean(0)
     covariance = ((normed - mean_in) * (outputs - mean_out)).sum(0)
-    gain = covariance / (normed - mean_in).square().sum(0)
+    gain = covariance / (normed - mean_in).square().sum(0).clamp_min(torch.finfo(inputs.dtype).tiny)
     return gain, mean_out - gain * mean_in

@@ -151,6 +151,12 @@ class TestRegression:
         assert torch.allclose(gain, norm.weight, atol=1e-4)
         assert torch.allclose(shift, norm.bias, atol=1e-4)
 
+    def test_fit_norm_answers_the_one_output_that_it_saw(self):
+        inputs, outputs = torch.randn(1, 8), torch.randn(1, 8)
+        gain, shift = fit_norm(inputs, outputs, eps=1e-5)
+        assert torch.equal(gain, torch.zeros(8))
+        assert torch.equal(shift, outputs[0])
+
 
 def test_calibration_batches_are_the_same_for_every_job(tmp_path):
     data, context = make_data(), MemoryContext(tmp_path)
