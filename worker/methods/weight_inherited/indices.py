@@ -1,6 +1,5 @@
 """Which indices of a teacher go, and when: groups that share one choice, and the schedule of giving up."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,9 +57,8 @@ class IndexGroup:
         return self
 
     def count(self, share: float) -> int:
-        """How many stay after a share of all portions, each of which takes the same part of those left."""
-        left = self.size * math.pow(self.target / self.size, share)
-        return self.size - round((self.size - left) / self._unit) * self._unit
+        """How many stay when a share of what is to go is gone."""
+        return self.size - round((self.size - self.target) / self._unit * share) * self._unit
 
     def give_up(self, share: float) -> None:
         """Give up what scores lowest, until so much of what is to go is gone."""
