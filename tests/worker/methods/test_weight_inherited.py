@@ -168,7 +168,7 @@ class TestNarrowingNetwork:
         ],
     )
     @pytest.mark.parametrize("target", SHAPES)
-    @pytest.mark.parametrize("steps", [7, STEPS])
+    @pytest.mark.parametrize("steps", [12, STEPS])
     def test_equals_the_teacher_sized_one_with_compactors_in_its_graph(
         self, tmp_path, exact, target, task, architecture, steps
     ):
@@ -360,14 +360,14 @@ class TestIndexGroup:
         group = IndexGroup(6, 2)
         group.add_scores(torch.tensor([3.0, -1.0, 2.0, 0.5, -4.0, 0.1]))
         group.give_up(0.5)
-        assert group.indices().tolist() == [0, 2, 4]
+        assert group.indices().tolist() == [0, 1, 2, 4]
         group.give_up(1.0)
         assert group.indices().tolist() == [0, 4]
 
     def test_portions_are_as_equal_as_units_allow(self):
         group = IndexGroup(104, 64, unit=4)
         counts = [group.count(share / 4) for share in range(5)]
-        assert counts == [104, 96, 84, 76, 64]
+        assert counts == [104, 96, 84, 72, 64]
 
     def test_every_block_loses_as_many(self):
         group = IndexGroup(8, 4, unit=2, blocks=2)
