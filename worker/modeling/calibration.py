@@ -1,6 +1,7 @@
 """What a network's parts say on real text: the statistics by which they are ranked and reduced."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,6 +12,10 @@ Inputs = Mapping[str, Tensor]
 
 Of a network that writes: decoder_attention_mask (B, S) as well.
 """
+
+
+class _AllKept(Exception):  # noqa: N818 - nothing went wrong
+    """Nothing that a network does from here on is kept."""
 
 
 def whole(values: Tensor) -> Tensor:
@@ -34,7 +39,7 @@ def record(
     """Run a network in fp32 eval mode and keep what goes into and comes out of some of its modules.
 
     Args:
-        network: runs on the batches.
+        network: runs on the batches, as far as the last of these modules, each of which it uses once.
         batches: padded inputs.
         before: modules whose first argument is kept.
         after: modules whose output is kept.
@@ -44,6 +49,7 @@ def record(
         ``"> name"`` for inputs and ``"name >"`` for outputs, each (K, width).
     """
     kept: dict[str, list[Tensor]] = {}
+    awaited: set[str] = set()
     inputs: Inputs = {}
 
     def store(key: str, name: str, values: Tensor) -> None:
@@ -52,6 +58,9 @@ def record(
         # A head sees one state a text, every other part one a token.
         there = values[mask] if values.ndim == mask.ndim + 1 else values
         kept.setdefault(key, []).append(keep(there))
+        awaited.discard(key)
+        if not awaited:
+            raise _AllKept
 
     def hook_before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         return lambda _module, args: store(f"> {name}", name, args[0])
@@ -65,7 +74,9 @@ def record(
     network.eval()
     try:
         for inputs in batches:
-            network(**inputs)
+            awaited |= {*(f"> {name}" for name in before), *(f"{name} >" for name in after)}
+            with suppress(_AllKept):
+                network(**inputs)
     finally:
         for hook in hooks:
             hook.remove()

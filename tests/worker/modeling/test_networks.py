@@ -158,6 +158,19 @@ class TestRegression:
         assert torch.equal(shift, outputs[0])
 
 
+def test_record_runs_a_network_as_far_as_it_must(tmp_path):
+    network, data = make_teacher(tmp_path).network, make_data()
+    batches = calibration_batches(data, device=CPU)
+    ran = []
+    network.bert.encoder.layer[1].register_forward_hook(lambda *_: ran.append("layer 1"))
+    network.bert.encoder.layer[2].register_forward_hook(lambda *_: ran.append("layer 2"))
+    norm = "bert.encoder.layer.1.output.LayerNorm"
+    found = record(network, batches, before=[norm], after=[norm])
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+    assert {key: len(values) for key, values in found.items()} == {f"> {norm}": tokens, f"{norm} >": tokens}
+    assert ran == []  # layer 1 ends with that norm, and what comes after it nobody asked for
+
+
 def test_calibration_batches_are_the_same_for_every_job(tmp_path):
     data, context = make_data(), MemoryContext(tmp_path)
     one, other = (calibration_batches(data, device=context.device) for _ in range(2))
