@@ -42,6 +42,8 @@ class Phase:
     student; that end can."""
     warmup_share: float = 1.0
     """How much of the training's warm-up ratio it takes."""
+    rates: tuple[float, float] = (1.0, 0.0)
+    """Shares of the peak rate after the warm-up and at the end: a phase can begin where another ended."""
     patience: int | None = None
     """It ends after so many evaluations in a row without a new best step, which it goes back to; None: it
     runs all its steps and leaves the last."""
@@ -245,7 +247,7 @@ class _Training:
 
     def _rate(self, phase: Phase, step: int) -> float:
         ratio = phase.warmup_share * self._context.training.warmup_ratio
-        return warmup_then_linear_decay(step, total_steps=phase.steps, warmup_ratio=ratio)
+        return warmup_then_linear_decay(step, total_steps=phase.steps, warmup_ratio=ratio, ends=phase.rates)
 
     def _step(
         self, lesson: Lesson, rows: IntArray, *, weights: Weights, optimizer: torch.optim.Optimizer

@@ -62,3 +62,20 @@ class TestSchedule:
 
     def test_without_warm_up_starts_at_the_peak(self):
         assert warmup_then_linear_decay(0, total_steps=10, warmup_ratio=0) == 1.0
+
+    def test_goes_on_where_another_ended(self):
+        whole = [warmup_then_linear_decay(step, total_steps=100, warmup_ratio=0) for step in range(100)]
+        parts = [
+            warmup_then_linear_decay(step, total_steps=steps, warmup_ratio=0, ends=ends)
+            for steps, ends in [(25, (1.0, 0.75)), (75, (0.75, 0.0))]
+            for step in range(steps)
+        ]
+        assert parts == pytest.approx(whole)
+
+    def test_warms_up_to_where_it_begins(self):
+        factors = [
+            warmup_then_linear_decay(step, total_steps=100, warmup_ratio=0.1, ends=(0.5, 0.2))
+            for step in range(100)
+        ]
+        assert factors[10] == max(factors) == 0.5
+        assert factors[-1] == pytest.approx(0.2 + 0.3 / 90)

@@ -61,13 +61,18 @@ class WeightInherited:
                     turn_heads(weights, teacher.network, batches, layer=layer, heads=card.shape.heads)
             return weights
 
-        phases = [Phase("inheriting", inheriting_steps, inherited, open_steps=prune_steps)]
+        # One decay over both phases: what stays has to make up for the last portions too.
+        handover = dense_steps / steps
+        phases = [
+            Phase("inheriting", inheriting_steps, inherited, rates=(1.0, handover), open_steps=prune_steps)
+        ]
         if dense_steps:
             phases.append(
                 Phase(
                     "dense",
                     dense_steps,
                     lambda: DenseWeights(network, rates, words=lesson.words),
+                    rates=(handover, 0.0),
                     lesson=lesson_of(spec.distillation, teacher, data, context),
                 )
             )
