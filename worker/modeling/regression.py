@@ -52,7 +52,7 @@ def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[
 def fit_norm(inputs: Tensor, outputs: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """Gain and shift, (P,) each, with which a layer norm of (K, P) inputs comes closest to (K, P) outputs.
 
-    Where all inputs are alike the gain is 0.
+    Of one observation the gain is 0.
     """
     spread = (inputs.var(1, unbiased=False, keepdim=True) + eps).sqrt()
     normed = (inputs - inputs.mean(1, keepdim=True)) / spread

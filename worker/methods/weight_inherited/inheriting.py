@@ -148,12 +148,9 @@ class InheritedWeights:
         self.network.zero_grad(set_to_none=True)
         self._clock[0] += 1
 
-    @torch.no_grad()
     def fold(self) -> None:
         self._narrow()
-        self._write()
-        self._made.clear()
-        self._write_tables(None)
+        self._write_all()
 
     def release(self) -> None:
         assert self._schedule.interval(int(self._clock[0])) == self._schedule.portions
@@ -176,9 +173,7 @@ class InheritedWeights:
         interval = self._schedule.interval(step)
         if interval == known:
             return
-        self._write()
-        self._made.clear()
-        self._write_tables(None)
+        self._write_all()
         before = self._indices
         for group in self.index_groups.values():
             group.give_up(self._schedule.share(interval))
@@ -235,6 +230,13 @@ class InheritedWeights:
         with torch.no_grad():
             for name, value in self._made.items():
                 self.network.get_parameter(name).copy_(value)
+
+    @torch.no_grad()
+    def _write_all(self) -> None:
+        """Write the whole network, not to be trained on."""
+        self._write()
+        self._made.clear()
+        self._write_tables(None)
 
     @torch.no_grad()
     def _write_tables(self, words: Tensor | None) -> None:

@@ -36,7 +36,6 @@ class WeightInherited:
         prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
 
         def inherited() -> InheritedWeights:
-            batches = calibration_batches(data, device=context.device)
             weights = InheritedWeights(
                 network,
                 teacher.network,
@@ -54,6 +53,7 @@ class WeightInherited:
             )
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
             if spec.rotation == "pca" and data.task != "masked_language_modeling":
+                batches = calibration_batches(data, device=context.device)
                 rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
                 # A head that is kept or given up as a whole gains nothing by it.
                 for layer in range(card.shape.layers) if spec.strategy == "dim" else ():

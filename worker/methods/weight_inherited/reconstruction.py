@@ -47,8 +47,8 @@ def reconstruct(
         before: of each group, (p,), in order.
         kept: of each group, (k,), in order.
     """
-    fewer = {name for name, indices in before.items() if len(kept[name]) < len(indices)}
-    readers = {name: wiring.reader_of(name) for name in fewer - {RESIDUAL}}
+    fewer = [name for name, indices in before.items() if len(kept[name]) < len(indices)]
+    readers = {name: wiring.reader_of(name) for name in fewer if name != RESIDUAL}
     norms = wiring.norms if RESIDUAL in fewer else []
     said = record(network, batches, before=[*norms, *readers.values()], after=norms) if fewer else {}
     stay = {name: torch.searchsorted(before[name], kept[name]) for name in fewer}
