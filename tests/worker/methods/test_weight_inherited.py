@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from app.core.errors import JobCancelled
 from app.core.shapes import Shape
 from app.core.specs import WeightInheritedSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
@@ -40,7 +41,7 @@ def exact(monkeypatch):
     monkeypatch.setattr(compaction, "product_dtype", lambda values: values.dtype)
 
 
-def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matrices=1e-3):
+def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matrices=1e-3, **given):
     context = MemoryContext(tmp_path, card=teacher.card.at(target))
     network = random_network(teacher, data, context)
     weights = InheritedWeights(
@@ -53,6 +54,7 @@ def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matric
         schedule=Schedule(STEPS, selections),
         rates=CompactionRates(compactors=0.02, matrices=matrices, vectors=1e-3),
         batches=calibration_batches(data, device=CPU, tokens=500),
+        **given,
     )
     return network, weights
 
@@ -522,6 +524,19 @@ class TestReconstruction:
         monkeypatch.setattr(inheriting, "reconstruct", lambda *_, **__: None)
         network, weights = make_weights(teacher, data, tmp_path)
         assert with_it < 0.5 * lost(weights, network)
+
+    def test_can_be_stopped_between_two_fits(self, teacher, data, tmp_path):
+        asked = []
+
+        def on_fit(name):
+            asked.append(name)
+            if len(asked) == 2:
+                raise JobCancelled
+
+        network, weights = make_weights(teacher, data, tmp_path, on_fit=on_fit)
+        with pytest.raises(JobCancelled):
+            train(network, weights, data, steps=STEPS)
+        assert asked == weights.wiring.norms[:2]
 
 
 class TestSpec:

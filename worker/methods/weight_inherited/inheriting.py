@@ -6,7 +6,7 @@ plain student, so that a step costs less and less and nothing is left to merge.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class InheritedWeights:
         schedule: Schedule,
         rates: CompactionRates,
         batches: Sequence[Inputs],
+        on_fit: Callable[[str], None] = lambda _name: None,
     ) -> None:
         """Begin at the teacher.
 
@@ -67,11 +68,12 @@ class InheritedWeights:
             schedule: when what goes.
             rates: of what trains.
             batches: text on which what stays is fitted to make up for what goes.
+            on_fit: told of each part that is about to be fitted; may raise to stop.
         """
         self.network = network
         self._teacher, self._card, self._head = teacher, card, head
         self._whole_heads, self._schedule, self._rates = whole_heads, schedule, rates
-        self._batches = batches
+        self._batches, self._on_fit = batches, on_fit
         self._device = next(teacher.parameters()).device
         self.wiring = Wiring(teacher, card)
         self.index_groups = {
@@ -98,6 +100,8 @@ class InheritedWeights:
         self._clock = torch.zeros(2, dtype=torch.int64)
         """Steps taken, and the interval whose portion has been given up."""
         self._indices: dict[str, Tensor] = {}
+        self._listed: int | None = None
+        """The interval whose indices these are; a checkpoint may be of another."""
         self._made: dict[str, Tensor] = {}
 
     def groups(self) -> list[dict[str, Any]]:
@@ -168,8 +172,9 @@ class InheritedWeights:
 
     def _narrow(self) -> None:
         """Bring index sets and network to where the clock is."""
-        self._shape_network()
         step, known = self._clock.tolist()
+        if known != self._listed:
+            self._shape_network()
         interval = self._schedule.interval(step)
         if interval == known:
             return
@@ -179,7 +184,14 @@ class InheritedWeights:
             group.give_up(self._schedule.share(interval))
         kept = {name: group.indices() for name, group in self.index_groups.items()}
         reconstruct(
-            self.network, self.wiring, self.linears, self.vectors, self._batches, before=before, kept=kept
+            self.network,
+            self.wiring,
+            self.linears,
+            self.vectors,
+            self._batches,
+            before=before,
+            kept=kept,
+            on_fit=self._on_fit,
         )
         self._clock[1] = interval
         self._shape_network()
@@ -187,6 +199,7 @@ class InheritedWeights:
     def _shape_network(self) -> None:
         """Make the network one of the indices that are there; a new one is yet to be written."""
         self._indices = {name: group.indices() for name, group in self.index_groups.items()}
+        self._listed = int(self._clock[1])
         shape = self._shape()
         width = self.network.get_parameter(f"{self.wiring.norms[0]}.weight").shape[0]
         ffn = self.wiring.anatomy.linear(self.network, 0, "ffn_in").out_features

@@ -50,6 +50,7 @@ class WeightInherited:
                     vectors=rates.learning_rate,
                 ),
                 batches=calibration_batches(data, device=context.device, tokens=_RECONSTRUCTION_TOKENS),
+                on_fit=lambda _: context.check_cancelled(),
             )
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
             if spec.rotation == "pca" and data.task != "masked_language_modeling":

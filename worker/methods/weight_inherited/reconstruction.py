@@ -8,7 +8,7 @@ of columns and into biases: it is a start, from which all of them train on.
 Shapes: K tokens, of which one set of indices has p before and k after.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ def reconstruct(
     *,
     before: Mapping[str, Tensor],
     kept: Mapping[str, Tensor],
+    on_fit: Callable[[str], None] = lambda _name: None,
 ) -> None:
     """Fit compactors, biases and norms to indices that become fewer.
 
@@ -46,6 +47,7 @@ def reconstruct(
         batches: text to fit on.
         before: of each group, (p,), in order.
         kept: of each group, (k,), in order.
+        on_fit: told of each module that is about to be fitted; may raise to stop.
     """
     fewer = [name for name, indices in before.items() if len(kept[name]) < len(indices)]
     readers = {name: wiring.reader_of(name) for name in fewer if name != RESIDUAL}
@@ -53,6 +55,7 @@ def reconstruct(
     said = record(network, batches, before=[*norms, *readers.values()], after=norms) if fewer else {}
     stay = {name: torch.searchsorted(before[name], kept[name]) for name in fewer}
     for name in norms:
+        on_fit(name)
         inputs, outputs = said[f"> {name}"][:, stay[RESIDUAL]], said[f"{name} >"]  # (K, k), (K, p)
         eps = norm(network, name).eps
         gain, shift = fit_norm(inputs, outputs[:, stay[RESIDUAL]], eps=eps)
@@ -63,6 +66,7 @@ def reconstruct(
         for reader in wiring.readers_after(name):
             linears[reader].read_instead(before[RESIDUAL], kept[RESIDUAL], *read)
     for name, reader in readers.items():
+        on_fit(reader)
         read = _predicting(said[f"> {reader}"], stay[name])
         linears[reader].read_instead(before[name], kept[name], *read)
 
