@@ -32,12 +32,14 @@ from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
 from worker.modeling.loading import TOKENIZER, build_network, load_network, load_teacher, load_tokenizer
 from worker.modeling.new_translator import untrained_translator
+from worker.modeling.scores import ScoreScale
 from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import (
     Cancelled,
     EventPipe,
     Failed,
     JobRequest,
+    ModelRef,
     Succeeded,
     die_with_supervisor,
     read_request,
@@ -120,6 +122,7 @@ def compress(
             bench_s = Bench(data=data, test=test, device=device)
     with stage(TRAINING):
         make_deterministic(spec.training.seed, device)
+        scale = ScoreScale.of(data)
         context = JobContext(
             device=device,
             training=spec.training,
@@ -129,9 +132,18 @@ def compress(
             checkpoint_interval_s=request.checkpoint_interval_s,
             reporter=reporter,
             cancellation=cancellation,
-            load_model=lambda model_id: _load_small_model(model_id, request, workdir, teacher.tokenizer),
+            load_model=lambda model_id: _load_small_model(
+                model_id, request, workdir, teacher.tokenizer, scale
+            ),
         )
-        student = methods.load(spec.method.name).compress(teacher, data, spec.method, context)
+        student = methods.load(spec.method.name).compress(
+            # A head that was drawn anew is on no scale yet.
+            scale.teacher(teacher) if _has_own_head(request.teacher, request) else teacher,
+            scale.data(data),
+            spec.method,
+            context,
+        )
+        scale.restore(student.network)
     candidate_s = bench_s.candidate(student.network, card)
     with stage("evaluating"):
         bench_s.measure_dev(candidate_s)
@@ -221,7 +233,7 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
     # Where one label is nearly all of dev, a teacher may know a lot and still be no more accurate than it.
     has_learnt = reached > baseline or quality.get("matthews", 0.0) > 0
     cannot_tell = bool(quality) and not bench.tells_apart
-    if not (has_learnt or cannot_tell) or not _has_own_head(request):
+    if not (has_learnt or cannot_tell) or not _has_own_head(request.teacher, request):
         raise JobError(
             "teacher_not_trained",
             f"The teacher's {bench.metric} on dev is {reached:.3f}; answering without looking "
@@ -237,18 +249,19 @@ def _is_compared(request: JobRequest) -> bool:
     method = request.spec.method
     if request.teacher is None or isinstance(method, FineTuningSpec):
         return False
-    return METHOD_CARDS[method.name].needs_head or _has_own_head(request)
+    return METHOD_CARDS[method.name].needs_head or _has_own_head(request.teacher, request)
 
 
-def _has_own_head(request: JobRequest) -> bool:
-    """Whether the teacher came with a head for the data's labels, rather than got one drawn at random."""
-    assert request.teacher is not None
-    model, data = request.teacher.manifest, request.dataset.manifest
+def _has_own_head(given: ModelRef | None, request: JobRequest) -> bool:
+    """Whether a model came with a head for the data's labels, rather than got one drawn at random."""
+    if given is None:
+        return False
+    model, data = given.manifest, request.dataset.manifest
     return model.task == data.task and (model.labels or []) == data.labels
 
 
 def _load_small_model(
-    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer
+    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer, scale: ScoreScale
 ) -> PreTrainedModel:
     """Raises ``JobError`` when its words are not the teacher's, row by row."""
     model = request.small_model
@@ -261,7 +274,8 @@ def _load_small_model(
             "The small model's tokenizer has as many pieces as the teacher's, but other ones. A gate needs "
             "two models with the same tokenizer.",
         )
-    return load_network(folder, model.manifest, task=data.task, labels=data.labels)
+    network = load_network(folder, model.manifest, task=data.task, labels=data.labels)
+    return scale.network(network) if _has_own_head(model, request) else network
 
 
 def _check_exports(exports: Mapping[Precision, OnnxExport], request: JobRequest) -> None:

@@ -300,6 +300,12 @@ BILSTMS: Final[dict[Task, type[PreTrainedModel]]] = {
 }
 
 
+def text_output(network: PreTrainedModel) -> nn.Linear:
+    """The layer that gives an encoder's answer for a text."""
+    heads = [anatomy.heads["text_regression"] for anatomy in ANATOMIES.values()]
+    return linear(network, next(head.output for head in heads if type(network) is head.network))
+
+
 def network_class(card: ModelCard, task: Task) -> type[PreTrainedModel]:
     """The class of a card's networks for a task."""
     if isinstance(card, EncoderDecoderCard):
