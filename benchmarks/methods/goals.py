@@ -68,7 +68,7 @@ def _gated_gain(rows: Sequence[Row]) -> float | None:
 
 def _speed(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
     """How many times faster than its teacher a student answers one text."""
-    where: Row = {"part": f"latency {part}", "set": name, "variant": variant}
+    where: Row = {"part": f"latency {part}", "set": name, "variant": variant, "size": ""}
     return ratio(median(rows, "teacher_fp32_ms_1", **where), median(rows, "fp32_ms_1", **where))
 
 

@@ -14,6 +14,8 @@ TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
 SHALLOW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=128, heads=4, ffn=256)
+NARROW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=64, heads=4, ffn=128)
+"""Half as wide as its teacher as well: what is copied is not most of what computes."""
 LOW_RESOURCE_WORDS = 10_000
 TAGGER_WORDS = 12_000
 RATE = {"learning_rate": 5e-4}
@@ -100,6 +102,9 @@ def weight_distillation() -> Iterator[Entry]:
         # The teacher's translations double the rows of an epoch.
         training = {"epochs": 20} if variant == "scratch" else {}
         yield Entry("weight_distillation", "multi30k", variant, method, shape_target(SHALLOW), training)
+    for variant in ("weight_distillation", "weight_copy + KD", "weight_squeezing + KD"):
+        target = shape_target(NARROW)
+        yield Entry("weight_distillation", "multi30k", variant, variants[variant], target, size="narrow")
 
 
 def bilstm() -> Iterator[Entry]:
