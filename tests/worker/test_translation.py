@@ -102,7 +102,7 @@ class TestSubcloning:
     def test_at_the_teachers_own_shape_is_the_teacher(self, data: TaskData, tmp_path: Path) -> None:
         teacher = make_translator()
         context = MemoryContext(tmp_path, card=teacher.card)
-        network = subcloned_network(teacher, data, context, layer_map="uniform")
+        network = subcloned_network(teacher, data, context, layer_map="uniform").network
         theirs = teacher.network.state_dict()
         for name, value in network.state_dict().items():
             assert torch.allclose(value, theirs[name], atol=1e-6), name
@@ -112,7 +112,7 @@ class TestSubcloning:
     ) -> None:
         teacher = make_translator()
         context = MemoryContext(tmp_path, card=translation_card(NARROW))
-        network = subcloned_network(teacher, data, context, layer_map="uniform", rescale=False)
+        network = subcloned_network(teacher, data, context, layer_map="uniform", rescale=False).network
         ours, theirs = network.state_dict(), teacher.network.state_dict()
         assert torch.equal(ours["model.encoder.embed_tokens.weight"], theirs["model.shared.weight"])
         key = "model.encoder.layers.1.fc1.weight"

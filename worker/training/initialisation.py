@@ -1,7 +1,13 @@
-"""Starting a student from its teacher: random, copied and selected networks, calibration batches."""
+"""Starting a student from its teacher: random, copied and selected networks, calibration batches.
+
+Shapes: H teacher width, D student width.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.core.shapes import EncoderCard, EncoderDecoderCard
@@ -10,7 +16,7 @@ from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data import collate
 from worker.modeling.calibration import Inputs
 from worker.modeling.loading import build_network
-from worker.modeling.selection import select, select_stacks
+from worker.modeling.selection import Selection, select, select_stacks
 from worker.modeling.spacing import spaced_selection, spaced_stack_selections
 from worker.modeling.structure import complete, unfolded
 from worker.modeling.subcloning import subclone, subclone_stacks
@@ -18,6 +24,16 @@ from worker.modeling.subcloning import subclone, subclone_stacks
 CALIBRATION_TOKENS = 20_000
 """Enough for a regression on a thousand values, little enough to keep in memory."""
 _BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """A network that starts as a part of its teacher."""
+
+    network: PreTrainedModel
+    projection: Tensor | None
+    """From the teacher's residual stream to the network's, (H, D): selects what is kept. None where there are
+    two streams."""
 
 
 def calibration_rows(data: TaskData, *, tokens: int = CALIBRATION_TOKENS) -> IntArray:
@@ -55,37 +71,47 @@ def random_network(teacher: Teacher, data: TaskData, context: RunContext) -> Pre
 
 def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
-) -> PreTrainedModel:
+) -> Inherited:
     """A student of the planned shape that starts as the selected part of its teacher."""
     network = unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
     source = teacher.network.to(context.device)
+    projection: Tensor | None = None
     match teacher.card, context.card:
         case EncoderCard() as card, EncoderCard(shape=shape):
             selection = select(source, batches, card=card, student=shape, layer_map=layer_map)
             subclone(source, network, card, shape, selection, rescale=rescale)
+            projection = residual_selector(card, selection)
         case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
             selections = select_stacks(source, batches, card=card, student=shape, layer_map=layer_map)
             subclone_stacks(source, network, card, shape, selections, rescale=rescale)
         case _:
             raise _not_smaller(teacher, context)
-    return completed(network, context)
+    return Inherited(completed(network, context), projection)
 
 
-def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Inherited:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
     network = unfolded_network(teacher, data, context)
     source = teacher.network.to(context.device)
+    projection: Tensor | None = None
     match teacher.card, context.card:
         case EncoderCard() as card, EncoderCard(shape=shape):
             selection = spaced_selection(card.shape, shape)
             subclone(source, network, card, shape, selection, rescale=False, with_head=False)
+            projection = residual_selector(card, selection)
         case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
             selections = spaced_stack_selections(card, shape)
             subclone_stacks(source, network, card, shape, selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)
-    return completed(network, context)
+    return Inherited(completed(network, context), projection)
+
+
+def residual_selector(card: EncoderCard, selection: Selection) -> Tensor:
+    """Of a teacher's residual dimensions those that are kept, (H, D)."""
+    keep = selection.residual
+    return torch.eye(card.shape.hidden, device=keep.device)[:, keep]
 
 
 def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:

@@ -4,7 +4,7 @@ Shapes: B rows, T tokens, L matched layers, A relation heads, H teacher width, D
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -15,7 +15,6 @@ from app.core.shapes import EncoderCard, Shape
 from app.core.specs import DistillationTerms
 from worker.data import Batch
 from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.regression import principal_directions
 from worker.modeling.structure import runs
 from worker.training.objectives import InnerTerm, hidden_state_loss
 from worker.training.teacher_outputs import LAST, Output
@@ -50,6 +49,12 @@ class Inside:
             outputs.append(Output(runs(self._teacher) - 1))
         return outputs
 
+    @property
+    def compares_narrower_states(self) -> bool:
+        """Whether terms compare states of two widths."""
+        is_narrower = self._student.shape.hidden < self._teacher.shape.hidden
+        return is_narrower and bool(self._terms.hidden_weight or self._terms.patient_weight)
+
     def terms(
         self, teaching: Teaching, network: nn.Module, projection: Tensor | None
     ) -> list[tuple[float, InnerTerm]]:
@@ -58,16 +63,13 @@ class Inside:
         Args:
             teaching: what the teacher says.
             network: the teacher, on the device.
-            projection: (H, D) for the last hidden states; needed where they have a weight.
+            projection: (H, D) from the teacher's states to the student's; None: as they are.
         """
         terms, inner = self._terms, list[tuple[float, InnerTerm]]()
         if terms.hidden_weight:
-            assert projection is not None
             inner.append((terms.hidden_weight, HiddenTerm(teaching, projection)))
         if terms.patient_weight and self._matched:
-            inner.append(
-                (terms.patient_weight, PatientTerm(teaching, self._matched, self._directions(teaching)))
-            )
+            inner.append((terms.patient_weight, PatientTerm(teaching, self._matched, projection)))
         if terms.relation_weight:
             anatomy = ANATOMIES[self._teacher.architecture]
             roles = ("query", "key", "value")
@@ -80,16 +82,6 @@ class Inside:
             )
             inner.append((terms.relation_weight, term))
         return inner
-
-    def _directions(self, teaching: Teaching) -> dict[int, Tensor]:
-        """By state, (H, D): the principal directions of first tokens where the student is narrower."""
-        width = self._student.shape.hidden
-        if width == self._teacher.shape.hidden:
-            return {}
-        return {
-            state: principal_directions(teaching.sample_of_first_states(state), width)
-            for state in set(self._matched)
-        }
 
 
 def patient_loss(first_s: Tensor, first_t: Tensor) -> Tensor:
@@ -156,30 +148,30 @@ def relation_heads(asked: int | None, teacher: Shape, student: Shape) -> int:
 class HiddenTerm:
     """Distance of last hidden states."""
 
-    def __init__(self, teaching: Teaching, projection: Tensor) -> None:
-        """Build the term; ``projection`` (H, D) maps the teacher's states to the student's width."""
+    def __init__(self, teaching: Teaching, projection: Tensor | None) -> None:
+        """``projection``, (H, D), leads from the teacher's states to the student's, None: the same."""
         self._teaching = teaching
         self._projection = projection
 
     def __call__(self, _: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
-        hidden_t = self._teaching.states(batch, LAST) @ self._projection
+        hidden_t = _projected(self._teaching.states(batch, LAST), self._projection)
         return hidden_state_loss(states[-1].float(), hidden_t, batch.inputs["attention_mask"])
 
 
 class PatientTerm:
     """Distance of first-token states of matched layers."""
 
-    def __init__(self, teaching: Teaching, matched: Sequence[int], directions: Mapping[int, Tensor]) -> None:
+    def __init__(self, teaching: Teaching, matched: Sequence[int], projection: Tensor | None) -> None:
         """Build the term.
 
         Args:
             teaching: the teacher.
             matched: the state of the teacher for each layer of the student but its last.
-            directions: (H, D) by state of the teacher; empty where the widths are equal.
+            projection: (H, D) from the teacher's states to the student's; None: the same.
         """
         self._teaching = teaching
         self._matched = matched
-        self._directions = directions
+        self._projection = projection
 
     def __call__(self, _: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
         first_s = torch.stack([state[:, 0] for state in states[1:-1]], dim=1)  # (B, L, D)
@@ -187,8 +179,7 @@ class PatientTerm:
         return patient_loss(first_s.float(), first_t)
 
     def _target(self, batch: Batch, state: int) -> Tensor:
-        first = self._teaching.first_states(batch, state)
-        return first @ self._directions[state] if self._directions else first
+        return _projected(self._teaching.first_states(batch, state), self._projection)
 
 
 class RelationTerm:
@@ -231,6 +222,11 @@ class RelationTerm:
             vectors_s = network.get_submodule(name)(states[-2])
             losses.append(relation_loss(vectors_s, vectors_t, mask, heads=self._heads))
         return torch.stack(losses).mean()
+
+
+def _projected(states: Tensor, projection: Tensor | None) -> Tensor:
+    """(…, H) -> (…, D)."""
+    return states if projection is None else states @ projection
 
 
 def _relations(vectors: Tensor, there: Tensor, heads: int) -> Tensor:

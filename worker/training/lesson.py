@@ -64,7 +64,8 @@ def lesson_of(
         teacher: whose outputs are computed, or found in the cache.
         data: trained on.
         context: device and cache.
-        projection: (teacher width, student width) for the hidden states; default: their principal directions.
+        projection: (teacher width, student width), from the teacher's residual stream to that of a student
+            that inherits it; None: a student drawn at random, or as wide as its teacher.
     """
     if terms is None:
         return labels_lesson(data, context)
@@ -83,16 +84,20 @@ def lesson_of(
         teaching = CachedTeaching(teacher, split, outputs, pad_id=data.pad_id, context=context)
     inner: list[tuple[float, InnerTerm]] = []
     if inside is not None:
-        if terms.hidden_weight and projection is None:
-            projection = state_projection(teacher, data, context)
+        if projection is None and inside.compares_narrower_states:
+            projection = principal_projection(teacher, data, context)
         inner = inside.terms(teaching, teacher.network.to(context.device), projection)
     loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
     objective = DistillationLoss(terms, loss, teacher_logits=teaching.logits, inner=inner)
     return Lesson(split, _masking(objective, data))
 
 
-def state_projection(teacher: Teacher, data: TaskData, context: RunContext) -> Tensor:
-    """Principal directions of the teacher's last states, (teacher width, student width)."""
+def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) -> Tensor:
+    """Principal directions of the teacher's last states, (teacher width, student width).
+
+    What varies most is what a student that owes its teacher nothing can best be made to say. All states are
+    mapped alike: a layer passes on what it was given.
+    """
     card = _encoder(teacher.card)
     last = ANATOMIES[card.architecture].part_name(runs(card) - 1, "ffn_norm")
     batches = calibration_batches(data, device=context.device)

@@ -1,19 +1,17 @@
 """A teacher as a loss sees it: asked batch by batch, its answers from the cache or made on the spot.
 
-Shapes: B rows, T tokens, P positions, C outputs, K observations, H teacher width.
+Shapes: B rows, T tokens, P positions, C outputs, H teacher width.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data import Batch
 from worker.modeling.answering import Answer, answer
-from worker.training.initialisation import calibration_batches
 from worker.training.precision import autocast
 from worker.training.teacher_outputs import (
     Output,
@@ -22,9 +20,6 @@ from worker.training.teacher_outputs import (
     cached_logits,
     prepare_outputs,
 )
-
-_SAMPLE = 8192
-"""Rows whose first states stand for all."""
 
 
 class Teaching(Protocol):
@@ -38,9 +33,6 @@ class Teaching(Protocol):
 
     def first_states(self, batch: Batch, state: int) -> Tensor:
         """(B, H), of the first tokens."""
-
-    def sample_of_first_states(self, state: int) -> Tensor:
-        """(K, H), of rows of the training split."""
 
 
 class CachedTeaching:
@@ -88,11 +80,6 @@ class CachedTeaching:
     def first_states(self, batch: Batch, state: int) -> Tensor:
         return torch.from_numpy(self._first[state][batch.rows]).to(self._device, dtype=torch.float32)
 
-    def sample_of_first_states(self, state: int) -> Tensor:
-        states = self._first[state]
-        rows = np.linspace(0, len(states) - 1, min(len(states), _SAMPLE)).astype(np.int64)
-        return torch.from_numpy(states[rows]).to(self._device, dtype=torch.float32)
-
 
 class LiveTeaching:
     """Of batches that are never the same twice: other words are masked in each."""
@@ -116,12 +103,6 @@ class LiveTeaching:
 
     def first_states(self, batch: Batch, state: int) -> Tensor:
         return self.states(batch, state)[:, 0]
-
-    @torch.no_grad()
-    def sample_of_first_states(self, state: int) -> Tensor:
-        batches = calibration_batches(self._data, device=self._context.device)
-        said = [self._network.base_model(**inputs, output_hidden_states=True) for inputs in batches]
-        return torch.cat([output.hidden_states[state][:, 0] for output in said])
 
     @torch.no_grad()
     def _said(self, batch: Batch) -> Answer:

@@ -83,7 +83,7 @@ def started(kind, teacher, data, shape, folder):
 def test_select_is_the_subcloned_network_at_step_0(shape, teacher, data, tmp_path):
     network, as_started = started("select", teacher, data, shape, tmp_path)
     context = MemoryContext(tmp_path, card=teacher.card.at(shape))
-    expected = logits(subcloned_network(teacher, data, context, layer_map="uniform"), data)
+    expected = logits(subcloned_network(teacher, data, context, layer_map="uniform").network, data)
     np.testing.assert_allclose(as_started, expected, atol=1e-4)
     np.testing.assert_allclose(logits(network, data), expected, atol=1e-4)
 

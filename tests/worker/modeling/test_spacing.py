@@ -23,7 +23,7 @@ def test_heads_stay_whole():
 
 def test_student_is_every_other_number_of_the_first_layers(tmp_path):
     teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=64)
-    network = spaced_network(teacher, data, MemoryContext(tmp_path))
+    network = spaced_network(teacher, data, MemoryContext(tmp_path)).network
     source, target = teacher.network.bert, network.bert
     kept = [int(i) for i in evenly(64, 24)]
     for layer in range(2):

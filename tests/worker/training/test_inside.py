@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from app.core.shapes import Shape
 from app.core.specs import DistillationTerms
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker.data import collate
-from worker.training.initialisation import random_network
+from worker.training.initialisation import random_network, spaced_network, subcloned_network
 from worker.training.inside import patient_loss, patient_states, relation_heads, relation_loss
 from worker.training.lesson import lesson_of
 from worker.training.objectives import Masking
@@ -80,8 +81,7 @@ def lesson_for(task, folder, *, card, **terms):
 class TestInside:
     def test_a_teacher_has_nothing_to_learn_from_itself(self, tmp_path, task):
         teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40, dev=8)
-        # The last states are mapped to principal directions, which turns them.
-        terms = DistillationTerms(**(INSIDE | {"hidden_weight": 0.0}))
+        terms = DistillationTerms(**INSIDE)
         lesson = lesson_of(terms, teacher, data, MemoryContext(tmp_path, card=teacher.card))
         batch = collate(lesson.split, ROWS, pad_id=0, device=CPU)
         loss = lesson.objective(teacher.network, batch)
@@ -105,6 +105,26 @@ class TestInside:
             optimizer.step()
             losses.append(loss.item())
         assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("make", [partial(subcloned_network, layer_map="uniform"), spaced_network])
+@pytest.mark.parametrize("term", ["hidden_weight", "patient_weight"])
+def test_what_is_inherited_is_compared_with_what_it_was(tmp_path, make, term):
+    """Not with the directions in which most varies, each of which would be somewhere else in the student."""
+    data = make_data(train=40, dev=8)
+    # Of two layers, as deep as its teacher, and wide enough that what is left out says little.
+    teacher = make_teacher(tmp_path / "two", shape=TEACHER_SHAPE.model_copy(update={"layers": 2}))
+    card = encoder_card(shape=Shape(layers=2, hidden=28, heads=4, ffn=64))
+    context = MemoryContext(tmp_path, card=card)
+    start = make(teacher, data, context)
+    batch = collate(data.train, ROWS, pad_id=0, device=CPU)
+
+    def loss(projection):
+        terms = DistillationTerms(logits_weight=1.0, **{term: 100.0})
+        lesson = lesson_of(terms, teacher, data, context, projection=projection)
+        return lesson.objective(start.network, batch).item()
+
+    assert loss(start.projection) < 0.5 * loss(None)
 
 
 def test_each_term_counts(tmp_path):

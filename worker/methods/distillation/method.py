@@ -2,7 +2,7 @@
 
 from app.core.specs import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import random_network, spaced_network, subcloned_network
+from worker.training.initialisation import Inherited, random_network, spaced_network, subcloned_network
 from worker.training.lesson import lesson_of
 from worker.training.student import dense_phase, train_student
 
@@ -13,16 +13,16 @@ class Distillation:
     ) -> Student:
         match spec.initialisation:
             case "random":
-                network = random_network(teacher, data, context)
+                start = Inherited(random_network(teacher, data, context), projection=None)
             case "weight_copy":
-                network = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
+                start = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
             case "weight_selection":
-                network = spaced_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+                start = spaced_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context, projection=start.projection)
         return train_student(
-            network,
+            start.network,
             data,
-            phases=[dense_phase(network, lesson, context)],
+            phases=[dense_phase(start.network, lesson, context)],
             lesson=lesson,
             context=context,
         )

@@ -11,12 +11,12 @@ class WeightCopy:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: WeightCopySpec, context: RunContext
     ) -> Student:
-        network = subcloned_network(teacher, data, context, layer_map=spec.layer_map, rescale=spec.rescale)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        start = subcloned_network(teacher, data, context, layer_map=spec.layer_map, rescale=spec.rescale)
+        lesson = lesson_of(spec.distillation, teacher, data, context, projection=start.projection)
         return train_student(
-            network,
+            start.network,
             data,
-            phases=[dense_phase(network, lesson, context)],
+            phases=[dense_phase(start.network, lesson, context)],
             lesson=lesson,
             context=context,
         )

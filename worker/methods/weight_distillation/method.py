@@ -16,7 +16,7 @@ from worker.methods.weight_distillation.grouping import (
 from worker.modeling.anatomy import ANATOMIES, MARIAN
 from worker.modeling.selection import select, select_stacks
 from worker.modeling.subcloning import subclone, subclone_stacks
-from worker.training.initialisation import calibration_batches, random_network
+from worker.training.initialisation import calibration_batches, random_network, residual_selector
 from worker.training.lesson import lesson_of
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -33,11 +33,14 @@ class WeightDistillation:
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
         pairs = copy_selected(teacher, network, data, context)
+        projection = None
         if spec.initial_generator == "select":
             matrices = selecting_generators(teacher, network, pairs)
+            if isinstance(teacher.card, EncoderCard):
+                projection = residual_selector(teacher.card, pairs[0].selection)
         else:
             matrices = random_generators(teacher, network, pairs, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context, projection=projection)
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
         generator_steps = round(steps * spec.generator_ratio)

@@ -37,8 +37,9 @@ Knobs:
     compactor_rate_ratio (1), inherited_rate_ratio (0.02): how fast W' moves with its compactors and with W,
         as shares of the learning rate. A compactor's rate is divided by its reach.
     dense_ratio (0.75): share of the steps spent on the small network's own weights.
-    distillation (none): terms from the teacher. Those on hidden states, first tokens and relations count in
-        the dense phase alone: before it the width is another at every step.
+    distillation (none): terms from the teacher. That on relations counts in the dense phase alone: before it
+        the width is another at every step. There are none on hidden states and first tokens: the
+        student's lie in directions of its own.
 
 Interactions: steps before the planned size is reached cannot be the student, however good. On
 masked_language_modeling the student is a model for any task: the teacher of a ``fine_tuning`` job.

@@ -28,7 +28,7 @@ class WeightInherited:
         assert isinstance(planned, EncoderCard)
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
-        lesson = lesson_of(_width_free(spec.distillation), teacher, data, context)
+        lesson = lesson_of(_on_predictions(spec.distillation), teacher, data, context)
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
         dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step inherits
@@ -80,8 +80,6 @@ class WeightInherited:
         return train_student(network, data, phases=phases, lesson=lesson, context=context)
 
 
-def _width_free(terms: DistillationTerms | None) -> DistillationTerms | None:
-    """The terms on predictions: those on the inside of a network are for one whose width stays."""
-    if terms is None:
-        return None
-    return terms.model_copy(update={"hidden_weight": 0.0, "patient_weight": 0.0, "relation_weight": 0.0})
+def _on_predictions(terms: DistillationTerms | None) -> DistillationTerms | None:
+    """The terms on predictions: that on relations is for a network whose width stays."""
+    return None if terms is None else terms.model_copy(update={"relation_weight": 0.0})

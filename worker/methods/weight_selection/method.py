@@ -11,12 +11,12 @@ class WeightSelection:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: WeightSelectionSpec, context: RunContext
     ) -> Student:
-        network = spaced_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        start = spaced_network(teacher, data, context)
+        lesson = lesson_of(spec.distillation, teacher, data, context, projection=start.projection)
         return train_student(
-            network,
+            start.network,
             data,
-            phases=[dense_phase(network, lesson, context)],
+            phases=[dense_phase(start.network, lesson, context)],
             lesson=lesson,
             context=context,
         )

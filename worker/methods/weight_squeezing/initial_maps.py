@@ -123,7 +123,7 @@ def singular_maps(
         name: replace(start, columns=right if start.columns.shape == right.shape else start.columns)
         for name, start in tables.items()
     }
-    return InitialMaps(matrices, squeezed, projection=maps.projection)
+    return InitialMaps(matrices, squeezed, projection=next(iter(squeezed.values())).columns)
 
 
 def random_maps(
@@ -149,7 +149,7 @@ def random_maps(
         if shape not in drawn:
             drawn[shape] = torch.randn_like(start.columns) / math.sqrt(shape[0])
         squeezed[name] = replace(start, columns=drawn[shape])
-    return InitialMaps(matrices, squeezed, projection=maps.projection)
+    return InitialMaps(matrices, squeezed, projection=next(iter(squeezed.values())).columns)
 
 
 def _selecting_attention(

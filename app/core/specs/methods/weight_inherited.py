@@ -36,8 +36,8 @@ class WeightInheritedSpec(Spec):
     )
     distillation: DistillationTerms | None = Field(
         default=None,
-        description="Terms from the teacher; absent, as in the paper: none. Those on hidden states, first "
-        "tokens and relations are for a network whose width stays, and count in the dense phase.",
+        description="Terms from the teacher; absent, as in the paper: none. That on relations is for a "
+        "network whose width stays, and counts in the dense phase.",
     )
 
     @model_validator(mode="after")
@@ -48,12 +48,13 @@ class WeightInheritedSpec(Spec):
                 "same steps: together they are at most 1"
             )
         terms = self.distillation
-        inside = terms and (terms.hidden_weight or terms.patient_weight or terms.relation_weight)
-        if inside and self.dense_ratio == 0:
+        if terms and (terms.hidden_weight or terms.patient_weight):
             raise ValueError(
-                "hidden_weight, patient_weight and relation_weight count in the dense phase alone: "
-                "give dense_ratio a share"
+                "hidden_weight and patient_weight compare states along the teacher's directions, and this "
+                "student's are its own. Take relation_weight, which needs none"
             )
+        if terms and terms.relation_weight and self.dense_ratio == 0:
+            raise ValueError("relation_weight counts in the dense phase alone: give dense_ratio a share")
         return self
 
 
