@@ -34,19 +34,21 @@ class Lesson:
 
     split: TokenizedSplit
     objective: Objective
+    pad_id: int
+    """Fills up batches."""
 
     @property
     def words(self) -> IntArray | None:
-        """Every word that texts hold, no id twice; None where others are met, too: masks, written words."""
+        """Every word that batches hold, no id twice; None where others are met, too: masks, written words."""
         if isinstance(self.objective, Masking) or self.split.targets is not None:
             return None
-        return np.unique(self.split.ids)
+        return np.union1d(self.split.ids, [self.pad_id])
 
 
 def labels_lesson(data: TaskData, context: RunContext) -> Lesson:
     """The training split and its labels."""
     objective: Objective = LabelLoss(data.task, smoothing=context.training.label_smoothing)
-    return Lesson(data.train, _masking(objective, data))
+    return Lesson(data.train, _masking(objective, data), data.pad_id)
 
 
 def lesson_of(
@@ -71,7 +73,7 @@ def lesson_of(
         return labels_lesson(data, context)
     if data.task == "translation":
         lines = bitext_and_translations(terms, teacher, data, context)
-        return Lesson(lines, LabelLoss(data.task, smoothing=context.training.label_smoothing))
+        return Lesson(lines, LabelLoss(data.task, smoothing=context.training.label_smoothing), data.pad_id)
     split = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
     inside = None
     if terms.hidden_weight or terms.patient_weight or terms.relation_weight:
@@ -89,7 +91,7 @@ def lesson_of(
         inner = inside.terms(teaching, teacher.network.to(context.device), projection)
     loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
     objective = DistillationLoss(terms, loss, teacher_logits=teaching.logits, inner=inner)
-    return Lesson(split, _masking(objective, data))
+    return Lesson(split, _masking(objective, data), data.pad_id)
 
 
 def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) -> Tensor:

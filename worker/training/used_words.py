@@ -26,8 +26,9 @@ class UsedWords:
         self._words = torch.from_numpy(words).to(device)
         self._places = torch.full((table.num_embeddings,), -1, device=device)
         self._places[self._words] = torch.arange(len(words), device=device)
+        # Texts may be filled up with another word than the one whose row the table never trains.
         padding = table.padding_idx
-        self._padding = None if padding is None else int(self._places[padding])
+        self._padding = int(self._places[padding]) if padding in words else None
         self.rows = nn.Parameter(table.weight.detach()[self._words])
         """(U, D)"""
         table.weight.requires_grad_(False)

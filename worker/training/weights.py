@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -69,7 +68,7 @@ class DenseWeights:
         Args:
             network: whose parameters train.
             rates: of all of them.
-            words: that texts hold, beside padding; None: any. Rows of other words do not train: they have no
+            words: that texts and padding hold; None: any. Rows of other words do not train: they have no
                 gradient, and do not decay.
             parts: train alone, the others being frozen until ``release``; None: all.
         """
@@ -84,7 +83,7 @@ class DenseWeights:
         self._words = None
         table = _word_table(network)
         if words is not None and table is not None and table.weight in chosen:
-            self._words = UsedWords(table, np.union1d(words, [_pad_id(network, table)]))
+            self._words = UsedWords(table, words)
             self._trained = [self._words.rows if p is table.weight else p for p in self._trained]
 
     def groups(self) -> list[dict[str, Any]]:
@@ -147,7 +146,8 @@ class GeneratedWeights:
             rates: of the parameters that are not generated; generators' own go by their ratios to it.
         """
         self._network = network
-        self._parameters = dict(network.named_parameters())
+        # Under every name: a family may meet a tied table first where it is the output's.
+        self._parameters = dict(network.named_parameters(remove_duplicate=False))
         self._matrices = dict(matrices)
         self._tables = dict(tables)
         self._generators = nn.ModuleList(self._all())
@@ -160,12 +160,11 @@ class GeneratedWeights:
             self._embedding(name).sparse = name not in self._whole
 
     def groups(self) -> list[dict[str, Any]]:
-        generated = self._matrices.keys() | self._tables.keys()
         maps: dict[nn.Parameter, float] = {}
         for generator in self._all():
             for parameter, ratio in generator.rate_ratios():  # what many share goes by the most careful
                 maps[parameter] = min(ratio, maps.get(parameter, math.inf))
-        dense = [p for name, p in self._parameters.items() if name not in generated]
+        dense = [p for p in self._network.parameters() if not self._is_generated(p)]
         dense += [p for p in self._generators.parameters() if p not in maps]
         rate = self._rates.learning_rate
         own = [{"params": [p], "lr": ratio * rate, "weight_decay": 0.0} for p, ratio in maps.items()]
@@ -220,12 +219,14 @@ class GeneratedWeights:
             self._embedding(name).sparse = False
 
     def tensors(self) -> dict[str, Tensor]:
-        generated = self._matrices.keys() | self._tables.keys()
-        network = self._network.state_dict(keep_vars=True)
+        network = self._network.state_dict(keep_vars=True).items()
         generators = self._generators.named_parameters()
-        return {f"network.{name}": value for name, value in network.items() if name not in generated} | {
+        return {f"network.{name}": value for name, value in network if not self._is_generated(value)} | {
             f"generators.{name}": value for name, value in generators
         }
+
+    def _is_generated(self, parameter: Tensor) -> bool:
+        return any(parameter is self._parameters[name] for name in (*self._matrices, *self._tables))
 
     def _all(self) -> list[Generator]:
         return [*self._matrices.values(), *self._tables.values()]
@@ -242,13 +243,6 @@ def _word_table(network: nn.Module) -> nn.Embedding | None:
     if not isinstance(table, nn.Embedding) or _uses(network, table.weight) > 1:
         return None
     return table
-
-
-def _pad_id(network: nn.Module, table: nn.Embedding) -> int:
-    if table.padding_idx is not None:
-        return table.padding_idx
-    assert isinstance(network, PreTrainedModel)
-    return int(network.config.pad_token_id or 0)
 
 
 def _uses(network: nn.Module, parameter: Tensor) -> int:

@@ -9,7 +9,15 @@ from pydantic import TypeAdapter
 
 from app.core.specs import METHOD_CARDS, MethodSpec
 from app.core.tasks import Task
-from tests.worker.compression import MemoryContext, make_data, make_teacher, same_weights, saved_and_loaded
+from tests.worker.compression import (
+    STUDENT_SHAPE,
+    MemoryContext,
+    encoder_card,
+    make_data,
+    make_teacher,
+    same_weights,
+    saved_and_loaded,
+)
 from tests.worker.methods.test_contract import SETTINGS, context_of
 from worker import methods
 from worker.data import subset
@@ -46,6 +54,26 @@ def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     exported = OnnxNetwork(tmp_path / "student.onnx").logits(few, pad_id=0)
     assert expected.shape == (few.position_offsets[-1], data.head.outputs)
     assert np.abs(expected - exported).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"name": "weight_squeezing"}, {"name": "weight_distillation", "initial_generator": "xavier"}],
+    ids=lambda spec: spec["name"],
+)
+def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], tmp_path: Path) -> None:
+    """XLM-RoBERTa's model of masked words meets it first as its output's."""
+    task: Task = "masked_language_modeling"
+    data, teacher = make_data(task), make_teacher(tmp_path / "model", "xlm-roberta", task=task)
+    card = encoder_card("xlm-roberta", shape=STUDENT_SHAPE)
+    context = MemoryContext(tmp_path, card=card, epochs=1)
+    student = methods.load(spec["name"]).compress(
+        teacher, data, TypeAdapter(MethodSpec).validate_python(spec), context
+    )
+    output, words = student.network.get_output_embeddings(), student.network.get_input_embeddings()
+    assert output.weight is words.weight
+    losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
+    assert np.isfinite(losses).all()
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,12 @@ class Lessons:
         """The first two are taught on all texts, as if none had a label."""
         match stage:
             case "representation":
-                return Lesson(self.everything, StatesLoss(self._states_t, self._spec.representation_loss))
+                objective: Objective = StatesLoss(self._states_t, self._spec.representation_loss)
             case "logits":
-                return Lesson(self.everything, AnswerLoss(self._logits_t, self._spec.soft_targets))
+                objective = AnswerLoss(self._logits_t, self._spec.soft_targets)
             case "labels":
                 return self.labels
+        return Lesson(self.everything, objective, self._data.pad_id)
 
     def measure_of(self, stage: Stage) -> Callable[[nn.Module], float] | None:
         """How near a student is to the teacher on dev, 0 is best; None: the task's metric tells."""
@@ -70,7 +71,7 @@ class Lessons:
             AnswerLoss(_at(origin, self._logits_t), self._spec.soft_targets),
             StatesLoss(_at(origin, self._states_t), self._spec.representation_loss),
         ]
-        return Lesson(subset(self.everything, origin), Sum(objectives))
+        return Lesson(subset(self.everything, origin), Sum(objectives), self._data.pad_id)
 
     @torch.inference_mode()
     def _dev_loss(self, network: nn.Module, loss: Objective) -> float:

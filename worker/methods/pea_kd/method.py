@@ -63,10 +63,9 @@ def _judging(teacher: Teacher, data: TaskData, context: RunContext) -> tuple[Les
         for split in (data.train, data.dev)
     )
     thresholds = Thresholds.medians(train, _labels(data.train))
+    judged = replace(data.train, labels=judge(train, _labels(data.train), thresholds))
     return (
-        Lesson(
-            replace(data.train, labels=judge(train, _labels(data.train), thresholds)), LabelLoss(data.task)
-        ),
+        Lesson(judged, LabelLoss(data.task), data.pad_id),
         replace(data.dev, labels=judge(dev, _labels(data.dev), thresholds)),
     )
 
