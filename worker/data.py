@@ -24,13 +24,15 @@ class Batch:
 
     ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids
     (B, S). ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is
-    (P,) or None; ``rows`` (B,) says where in the split the batch comes from.
+    (P,) or None; ``rows`` (B,) says where in the split the batch comes from. ``label_weight`` is what its
+    labels weigh beside the rest: in a step of several batches those with more known ones have a larger part.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor | None
     rows: IntArray
     positions: Tensor | None = None
+    label_weight: Tensor | float = 1.0
 
 
 def at_positions(values: Tensor, batch: Batch) -> Tensor:

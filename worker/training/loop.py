@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
-from worker.contracts import IntArray, RunContext, TokenizedSplit
+from worker.contracts import UNKNOWN, IntArray, RunContext, TokenizedSplit
 from worker.data import Batch, batch_rows, collate
 from worker.evaluation.quality import diverged
 from worker.training.kernels import training_kernels
@@ -125,10 +125,9 @@ def train(
     """
     training = _Training(
         network,
-        Lesson(split, objective),
+        Lesson(split, objective, pad_id),
         total_steps=sum(phase.steps for phase in phases),
         evaluate=evaluate,
-        pad_id=pad_id,
         context=context,
     )
     resumed = context.load_checkpoint()
@@ -155,7 +154,6 @@ class _Training:
         *,
         total_steps: int,
         evaluate: Callable[[nn.Module], float],
-        pad_id: int,
         context: RunContext,
     ) -> None:
         self.progress = _Progress()
@@ -163,7 +161,6 @@ class _Training:
         self._lesson = lesson
         self._total_steps = total_steps
         self._evaluate = evaluate
-        self._pad_id = pad_id
         self._context = context
         self._durations: list[float] = []
         count = context.training.evaluations
@@ -255,12 +252,12 @@ class _Training:
         """One optimiser step on the mean loss over what is asked in some rows; returns that loss."""
         device, training = self._context.device, self._context.training
         batches = [
-            collate(lesson.split, part, pad_id=self._pad_id, device=device)
+            collate(lesson.split, part, pad_id=lesson.pad_id, device=device)
             for part in _micro_batches(rows, training.micro_batch_size)
         ]
         weights.materialise(batches)
         total = torch.zeros((), device=device)
-        for batch, share in zip(batches, _shares(batches), strict=True):
+        for batch, share in _shared(batches):
             with autocast(device), training_kernels(device):
                 loss = lesson.objective(self._network, batch) * share
             loss.backward()  # type: ignore[no-untyped-call]
@@ -296,13 +293,30 @@ def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def _shares(batches: Sequence[Batch]) -> list[float | Tensor]:
-    """Of all that is asked, each batch's part: losses are means over rows, tokens or words."""
+def _shared(batches: Sequence[Batch]) -> list[tuple[Batch, float | Tensor]]:
+    """Each batch and its part of all that is asked: losses are means over rows, tokens or words.
+
+    Those of labels are means over the known ones, of which its part may be another.
+    """
     if len(batches) == 1:
-        return [1.0]
+        return [(batches[0], 1.0)]
     asked = [len(b.rows) if b.positions is None else b.positions.sum().clamp(min=1) for b in batches]
     total = sum(asked)
-    return [count / total for count in asked]
+    shares = [count / total for count in asked]
+    known = torch.stack([_known(batch) for batch in batches])
+    parts = known / known.sum().clamp(min=1)
+    return [
+        (replace(batch, label_weight=part / share), share)
+        for batch, share, part in zip(batches, shares, parts, strict=True)
+    ]
+
+
+def _known(batch: Batch) -> Tensor:
+    """How many of a batch's labels somebody knows."""
+    if batch.labels is None:
+        return torch.zeros((), dtype=torch.int64)
+    is_known = batch.labels.isfinite() if batch.labels.is_floating_point() else batch.labels != UNKNOWN
+    return is_known.sum()
 
 
 def _finite(loss: Tensor, step: int) -> float:

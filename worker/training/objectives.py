@@ -57,7 +57,7 @@ class LabelLoss:
         self._loss = answer_loss(task, smoothing=smoothing)
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return self._loss(answer(network, batch).logits, labels_of(batch))
+        return batch.label_weight * self._loss(answer(network, batch).logits, labels_of(batch))
 
 
 class Masking:
@@ -167,7 +167,8 @@ class DistillationLoss:
         soft = soft_label_loss(said.logits, self._teacher_logits(batch), terms.temperature)
         loss = terms.logits_weight * soft
         if batch.labels is not None:
-            loss = loss + (1 - terms.logits_weight) * self._loss(said.logits, batch.labels)
+            labels = batch.label_weight * self._loss(said.logits, batch.labels)
+            loss = loss + (1 - terms.logits_weight) * labels
         for weight, term in self._inner:
             assert said.states is not None
             loss = loss + weight * term(network, said.states, batch)

@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from app.core.errors import JobError
+from app.core.specs import DistillationTerms
 from app.core.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
 from worker.data import collate, subset
 from worker.modeling.loading import build_network
-from worker.training.lesson import Lesson
-from worker.training.loop import Phase, _shares, train
+from worker.training.lesson import Lesson, lesson_of
+from worker.training.loop import Phase, _shared, train
 from worker.training.objectives import LabelLoss
 from worker.training.weights import DenseWeights, Rates
 
@@ -77,9 +80,25 @@ def test_shares_of_micro_batches_add_up_to_the_same_loss(tmp_path, task):
     ]
     loss = LabelLoss(task)
     with torch.no_grad():
-        whole, *parts = (loss(network, batch) for batch in batches)
-    shares = _shares(batches[1:])
-    assert sum(share * part for share, part in zip(shares, parts, strict=True)) == pytest.approx(whole.item())
+        whole = loss(network, batches[0])
+        parts = [share * loss(network, batch) for batch, share in _shared(batches[1:])]
+    assert sum(parts) == pytest.approx(whole.item())
+
+
+@pytest.mark.parametrize("size", [1, 4, 11])
+def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
+    """Few of the rows have one: most micro-batches have none."""
+    teacher, data = make_teacher(tmp_path), make_data(train=8, dev=8)
+    data = replace(data, unlabeled=replace(make_data(train=24).train, labels=None))
+    lesson = lesson_of(DistillationTerms(logits_weight=0.3), teacher, data, MemoryContext(tmp_path))
+    network, rows = make_teacher(tmp_path / "student").network, np.random.default_rng(0).permutation(32)
+
+    def loss(size):
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+        batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
+        return sum(share * lesson.objective(network, batch) for batch, share in _shared(batches)).item()
+
+    assert loss(size) == pytest.approx(loss(32), rel=1e-3)
 
 
 def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):
@@ -110,7 +129,7 @@ class TestPhases:
         run_phases(
             network,
             MemoryContext(tmp_path),
-            [phase(network, 2, lesson=Lesson(few, objective)), phase(network, 2)],
+            [phase(network, 2, lesson=Lesson(few, objective, pad_id=0)), phase(network, 2)],
         )
         assert seen == [(8, 7), (8, 7)]
 
