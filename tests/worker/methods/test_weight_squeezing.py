@@ -302,14 +302,14 @@ class TestReparameterizedNetwork:
 
 
 class TestGatedSqueezing:
-    def run(self, teacher, data, tmp_path, initial_map="select", training=None, **gate):
+    def run(self, teacher, data, tmp_path, initial_map="select", training=None, *, dense_ratio=0.0, **gate):
         network = make_small_model(tmp_path)
         context = MemoryContext(tmp_path, models={SMALL_MODEL: network}, epochs=1, **(training or {}))
         spec = WeightSqueezingSpec(
             name="weight_squeezing",
             initial_map=initial_map,
             gate={"small_model": SMALL_MODEL, **gate},
-            dense_ratio=0.0,
+            dense_ratio=dense_ratio,
         )
         return methods.load("weight_squeezing").compress(teacher, data, spec, context).network
 
@@ -346,10 +346,20 @@ class TestGatedSqueezing:
 
     def test_a_gate_can_open_in_a_training_of_any_length(self):
         """At the rate of weights a logit would stay where it is."""
-        for steps, rate in [(100, 5e-4), (5000, 5e-4), (100, 5e-5), (1, 1e-3)]:
+        for steps, rate in [(100, 5e-4), (5000, 5e-4), (100, 5e-5)]:
             decaying = rate * _gate_rate(steps, rate) * steps / 2
             assert decaying == pytest.approx(8)
         assert _gate_rate(10**6, 5e-4) == 1
+        assert _gate_rate(1, 1e-3) * 1e-3 == pytest.approx(0.5)  # and does not jump
+
+    def test_few_steps_squeeze_too(self, teacher, data, tmp_path):
+        """What has no gate has taken all of the squeezed network's: the rest must not be the small one's."""
+        rarely = {"learning_rate": 1e-12, "batch_size": 64}
+        found = [
+            self.run(teacher, data, tmp_path, "pca", rarely, dense_ratio=ratio, initial_logit=20)
+            for ratio in (0.0, 0.9)
+        ]
+        assert torch.allclose(*(logits_of(network, data) for network in found), atol=1e-4)
 
     @pytest.mark.parametrize("granularity", ["matrix", "row", "element", "layer"])
     def test_open_gate_changes_the_result(self, teacher, data, tmp_path, granularity):

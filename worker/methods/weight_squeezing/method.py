@@ -29,6 +29,8 @@ from worker.training.weights import DenseWeights, GeneratedWeights
 
 _GATE_TRAVEL = 8.0
 """How far a gate's logit can go in a training: between open (4) and shut (-4)."""
+_GATE_STEP = 0.5
+"""The most of it in one step, however few there are."""
 
 
 class WeightSqueezing:
@@ -49,7 +51,7 @@ class WeightSqueezing:
         lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.projection.contiguous())
         rates = rates_of(context)
         steps = total_steps(lesson.split, context.training)
-        dense_steps = round(steps * spec.dense_ratio)
+        dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step squeezes
         gate_rate = _gate_rate(steps - dense_steps, rates.learning_rate)
         generators = Generators(network, maps, spec, gate_rate=gate_rate)
 
@@ -91,7 +93,7 @@ def _gate_rate(steps: int, learning_rate: float) -> float:
     A logit moves by whole numbers where weights move by hundredths; at their rate it would stay where it is.
     The rates of a training, which decay linearly, add up to half of steps times the peak.
     """
-    return max(1.0, _GATE_TRAVEL / (learning_rate * max(1, steps) / 2))
+    return max(1.0, min(_GATE_TRAVEL / (steps / 2), _GATE_STEP) / learning_rate)
 
 
 def initial_maps(
