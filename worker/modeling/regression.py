@@ -10,8 +10,13 @@ from torch import Tensor
 def principal_directions(values: Tensor, count: int) -> Tensor:
     """The directions of most variance of (K, P) values: (P, count), orthonormal columns, strongest last."""
     centred = (values - values.mean(0)).double()
-    _, directions = torch.linalg.eigh(centred.T @ centred)
-    return torch.as_tensor(directions[:, -count:], dtype=values.dtype)
+    return strongest_directions(centred.T @ centred, count).to(values.dtype)
+
+
+def strongest_directions(moment: Tensor, count: int) -> Tensor:
+    """Those of a second moment (P, P): (P, count), orthonormal columns, strongest last."""
+    _, directions = torch.linalg.eigh(moment)
+    return torch.as_tensor(directions[:, -count:])
 
 
 def singular_directions(table: Tensor, count: int) -> Tensor:
@@ -43,7 +48,7 @@ def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[
     mean_in, mean_out = inputs.mean(0), outputs.mean(0)
     x, y = (inputs - mean_in).double(), (outputs - mean_out).double()
     gram = x.T @ x  # (P, P)
-    penalty = ridge * gram.diagonal().mean()
+    penalty = ridge * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny  # inputs may all be the same
     matrix = torch.linalg.solve(gram + penalty * torch.eye(len(gram), device=gram.device), x.T @ y).T
     matrix = matrix.to(inputs.dtype)
     return matrix, mean_out - matrix @ mean_in

@@ -73,11 +73,12 @@ def estimate(
     learnt = rows
     if _learns_from_outputs(method):
         learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
-    trained = student
-    if isinstance(method, WeightInheritedSpec) and teacher is not None:
+    trained, beside = student, 0
+    if isinstance(method, WeightInheritedSpec) and isinstance(teacher, EncoderCard):
         trained = teacher  # it is compressed as it trains, and small only at the end
+        beside = _compactors(teacher.shape)
     operations = 6 * _products(trained, head, row) * learnt * training.epochs
-    weights = 4 * _count(trained, head).total
+    weights = 4 * (_count(trained, head).total + beside)
     if teacher is not None:
         weights += _count(teacher, head).total
         if _learns_from_outputs(method):
@@ -91,6 +92,11 @@ def estimate(
         / 1e6,
         assumed_gflops=gflops,
     )
+
+
+def _compactors(shape: Shape) -> int:
+    """Of all layers: square matrices on both sides of each of theirs."""
+    return shape.layers * (10 * shape.hidden**2 + 2 * shape.ffn**2)
 
 
 def _learns_from_outputs(method: MethodSpec) -> bool:

@@ -92,6 +92,9 @@ def test_layers_that_run_twice_take_twice_as_long():
 def test_wid_trains_at_the_teacher_s_size():
     spec = method("weight_inherited")
     assert cost(SMALL, spec, teacher=MINILM).seconds == cost(MINILM).seconds
+    beside = 6 * (10 * 384**2 + 2 * 1536**2)  # compactors, each kept four times
+    more = cost(SMALL, spec, teacher=MINILM).peak_memory_mb - cost(MINILM).peak_memory_mb
+    assert more == pytest.approx(4 * (4 * beside + MINILM.count(head=CLASSES).total) / 1e6, rel=0.01)
 
 
 def test_every_word_of_a_translation_looks_at_the_vocabulary():

@@ -361,7 +361,7 @@ class TestSchedule:
 class TestIndexGroup:
     def test_gives_up_what_scores_lowest(self):
         group = IndexGroup(6, 2)
-        group.add_scores(torch.tensor([3.0, -1.0, 2.0, 0.5, -4.0, 0.1]))
+        group.add_scores(group.indices(), torch.tensor([3.0, -1.0, 2.0, 0.5, -4.0, 0.1]))
         group.give_up(0.5)
         assert group.indices().tolist() == [0, 1, 2, 4]
         group.give_up(1.0)
@@ -374,21 +374,21 @@ class TestIndexGroup:
 
     def test_every_block_loses_as_many(self):
         group = IndexGroup(8, 4, unit=2, blocks=2)
-        group.add_scores(torch.arange(8.0))
+        group.add_scores(group.indices(), torch.arange(8.0))
         group.give_up(1.0)
         assert group.indices().tolist() == [2, 3, 6, 7]
 
     def test_whole_blocks_go_by_what_they_do_together(self):
         group = IndexGroup(6, 4, unit=2, blocks=3, whole=True)
-        group.add_scores(torch.tensor([9.0, -9.0, 1.0, 1.0, 2.0, 2.0]))
+        group.add_scores(group.indices(), torch.tensor([9.0, -9.0, 1.0, 1.0, 2.0, 2.0]))
         group.give_up(1.0)
         assert group.kept.tolist() == [False, False, True, True, True, True]
 
     def test_ranks_anew_among_what_is_left(self):
         group = IndexGroup(4, 1)
-        group.add_scores(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        group.add_scores(group.indices(), torch.tensor([1.0, 2.0, 3.0, 4.0]))
         group.give_up(1 / 3)
-        group.add_scores(torch.tensor([9.0, 0.0, 0.0]))
+        group.add_scores(group.indices(), torch.tensor([9.0, 0.0, 0.0]))
         group.give_up(1.0)
         assert group.kept.tolist() == [False, True, False, False]
 
@@ -621,3 +621,18 @@ class TestMethod:
         assert student.metrics["best_step"] >= 8
         assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
         assert student.network.num_parameters() < teacher.card.count(TEACHER_SHAPE, head=data.head).total
+
+    @pytest.mark.parametrize("part", ["query", "value", "attention_output"])
+    def test_a_head_without_a_say_does_no_harm(self, tmp_path, data, part):
+        teacher = make_teacher(tmp_path)
+        anatomy = ANATOMIES["bert"]
+        module = anatomy.linear(teacher.network, 1, part)
+        with torch.no_grad():
+            if part == "attention_output":
+                module.weight.zero_()
+            else:
+                module.weight[:8], module.bias[:8] = 0, 0
+        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1)
+        spec = WeightInheritedSpec(name="weight_inherited")
+        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        assert all(torch.isfinite(value).all() for value in student.network.state_dict().values())

@@ -4,6 +4,7 @@ Shapes: W (n, m), c (n,), R (n, n), L (m, m); of n and m there are still a and b
 ones is said by their indices, (a,) and (b,), in order.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -62,12 +63,12 @@ class CompactedLinear(nn.Module):
         """Each compactor, and how far an entry of W' moves when all entries of that compactor move by one.
 
         That is what rates are divided by: an entry of R W L moves with a whole row of R, by the absolute sum
-        of a column of W L. Of compactors at the identity.
+        of a column of W L. Of compactors at the identity; infinite where W is nothing that could move.
         """
         sizes = self.weight.detach().abs()
-        found = [(self.columns, float(sizes.sum(1).mean()))]
+        found = [(self.columns, float(sizes.sum(1).mean()) or math.inf)]
         if self.rows is not None:
-            found.append((self.rows, float(sizes.sum(0).mean())))
+            found.append((self.rows, float(sizes.sum(0).mean()) or math.inf))
         return found
 
 

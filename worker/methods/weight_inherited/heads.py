@@ -60,8 +60,11 @@ def balancing_maps(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         first: F, (d, d), a second moment.
-        second: S, likewise, of what is multiplied with the former.
+        second: S, likewise, of what is multiplied with the former. Of nothing, T is the identity.
     """
+    if not (first.any() and second.any()):  # a head without a say may be turned any way
+        identity = torch.eye(len(first), device=first.device)
+        return identity, identity
     left, right = (torch.linalg.cholesky(_regular(moment)) for moment in (first, second))
     u, sizes, vh = torch.linalg.svd(right.T @ left)
     scale = sizes.rsqrt()

@@ -71,15 +71,19 @@ class IndexGroup:
             kept.scatter_(1, scores.topk(count // self._blocks, dim=1).indices, True)
         self.kept.copy_(kept.flatten())
 
-    def add_scores(self, effects: Tensor) -> None:
-        """Remember what scaling each kept index would have done to the loss: (kept,), signed.
+    def add_scores(self, kept: Tensor, effects: Tensor) -> None:
+        """Remember what scaling each kept index would have done to the loss.
 
         Its square is the index's first-order importance (Molchanov et al., 2019).
+
+        Args:
+            kept: ``indices()``, which a device counts only when it is waited for.
+            effects: (kept,), signed.
         """
         if self._whole:
             width = self.size // self._blocks
             effects = effects.view(-1, width).sum(1, keepdim=True).expand(-1, width).flatten()
-        self.scores[self.kept] += effects.square()
+        self.scores.index_add_(0, kept, effects.square())
 
     def indices(self) -> Tensor:
         """Of those kept, in order."""

@@ -281,9 +281,10 @@ class InheritedWeights:
             if name == RESIDUAL:
                 # Whoever uses a dimension, be it the sum before the next norm, has it from a norm.
                 norms = [f"{norm}.{kind}" for norm in self.wiring.norms for kind in ("weight", "bias")]
-                group.add_scores(torch.stack([effects(vector) for vector in norms]).sum(0))
+                found = torch.stack([effects(vector) for vector in norms]).sum(0)
             else:
-                group.add_scores(effects(f"{self.wiring.reader_of(name)}.weight").sum(0))
+                found = effects(f"{self.wiring.reader_of(name)}.weight").sum(0)
+            group.add_scores(self._indices[name], found)
 
 
 def become(network: nn.Module, other: PreTrainedModel) -> None:

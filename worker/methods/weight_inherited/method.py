@@ -55,10 +55,17 @@ class WeightInherited:
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
             if spec.rotation == "pca" and data.task != "masked_language_modeling":
                 batches = calibration_batches(data, device=context.device)
-                rotate(weights, teacher.network, batches, on_norm=lambda _: context.check_cancelled())
-                # A head that is kept or given up as a whole gains nothing by it.
-                for layer in range(card.shape.layers) if spec.strategy == "dim" else ():
+                norms = weights.wiring.norms
+                # A head that is kept or given up as a whole gains nothing by being turned.
+                turned = range(card.shape.layers) if spec.strategy == "dim" else ()
+
+                def on_part(number: int) -> None:
                     context.check_cancelled()
+                    context.report("turning", number, len(norms) + len(turned))
+
+                rotate(weights, teacher.network, batches, on_norm=lambda name: on_part(norms.index(name)))
+                for layer in turned:
+                    on_part(len(norms) + layer)
                     turn_heads(weights, teacher.network, batches, layer=layer, heads=card.shape.heads)
             return weights
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.methods.weight_inherited.wiring import RESIDUAL
 from worker.modeling.calibration import Inputs, record
-from worker.modeling.regression import fit_norm, principal_directions, ridge_regression
+from worker.modeling.regression import fit_norm, ridge_regression, strongest_directions
 
 _RIDGE = 1e-4
 
@@ -58,13 +58,14 @@ def _directions(streams: Sequence[Tensor]) -> Tensor:
     with the teacher's: a reflection moves the direction of the mean, which has no variance and is a principal
     one, back to where it was, and every other one a little.
     """
-    centred = []
-    for stream in streams:
+    width = streams[0].shape[1]
+    moment = streams[0].new_zeros(width, width, dtype=torch.float64)
+    for stream in streams:  # one after the other: all at once would take several times what they take
         values = stream - stream.mean(1, keepdim=True)
         values = values - values.mean(0)
-        centred.append(values / values.square().sum(1).mean().sqrt())
-    width = streams[0].shape[1]
-    directions = principal_directions(torch.cat(centred), width).T  # (D, D), one a row
+        values = (values / values.square().sum(1).mean().sqrt()).double()
+        moment += values.T @ values
+    directions = strongest_directions(moment, width).T.to(streams[0].dtype)  # (D, D), one a row
     mean = torch.full((width,), width**-0.5, device=directions.device)
     mirror = directions @ mean - mean
     return directions - 2 / mirror.square().sum() * torch.outer(mirror, mirror @ directions)

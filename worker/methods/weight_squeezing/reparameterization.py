@@ -5,6 +5,8 @@ that side is block-wise, (h, j, k) on rows and (h, k, j) on columns: h heads, k 
 dimensions each, so that heads never mix.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -137,9 +139,12 @@ def _reach(factor: Tensor, of: Tensor) -> float:
     Args:
         factor: what the map is multiplied with, (n, b): its absolute column sums count.
         of: the map; one made of h blocks lets each entry move with a block's share of the column.
+
+    Returns:
+        Infinity where the factor is all zero, so that what moves nothing stays.
     """
     blocks = len(of) if of.ndim == 3 else 1
-    return float(factor.abs().sum(0).mean() / blocks)
+    return float(factor.abs().sum(0).mean() / blocks) or math.inf
 
 
 def multiply_adds(weight: Tensor, rows: Tensor, columns: Tensor) -> int:
