@@ -69,6 +69,8 @@ class TokenizedSplit:
     """(rows,): the texts of ``targets`` as they came, for what is written to be compared with."""
     languages: list[str] | None = None
     """(rows,), where the data set names them."""
+    cut: int = 0
+    """Rows that were longer, whose end is not here."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -26,7 +26,7 @@ from app.core.tasks import Head
 from worker import methods
 from worker.artifacts import fetch_inputs, save_model, store_export, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
-from worker.contracts import TaskData, Teacher
+from worker.contracts import TaskData, Teacher, TokenizedSplit
 from worker.export.exports import check_exports, make_exports
 from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 _MANY_UNKNOWN = 0.1
 """Share of unknown pieces from which a client is warned: a usual text has hardly one."""
+_MANY_CUT = 0.05
+"""Share of rows that were cut, likewise."""
 
 _MEMORY_ADVICE = (
     "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
@@ -104,6 +106,7 @@ def compress(
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
         _warn_of_unknown_pieces(data, teacher, reporter)
+        _warn_of_cut_texts(data, reporter, max_length=max_length, most_tokens=most_tokens)
     with stage("planning"):
         card = _plan(request, teacher, data, workdir)
     bench = Bench(data=data, test=test, device=device)
@@ -117,6 +120,11 @@ def compress(
         with stage("trimming"):
             counts = count_pieces([data.train, data.unlabeled], teacher.card.vocabulary)
             teacher = trim_vocabulary(teacher, counts, card.vocabulary, task=dataset.task)
+            if teacher.card.vocabulary < card.vocabulary:
+                reporter.message(
+                    f"The texts hold {teacher.card.vocabulary} of the {card.vocabulary} word pieces planned: "
+                    "the student knows these."
+                )
             card = card.model_copy(update={"vocabulary": teacher.card.vocabulary})
             data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
             bench_s = Bench(data=data, test=test, device=device)
@@ -200,14 +208,40 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
 
 
 def _warn_of_unknown_pieces(data: TaskData, teacher: Teacher, reporter: Reporter) -> None:
-    for language, share in unknown_shares(data.train, teacher.tokenizer).items():
-        if share >= _MANY_UNKNOWN:
-            texts = f"the texts in {language!r}" if language else "the texts"
+    for name, split in _splits(data):
+        shares = unknown_shares(split, teacher.tokenizer)
+        what = {language: f"the texts in {language!r}" if language else "the texts" for language in shares}
+        if split.targets is not None:
+            shares |= {"translations": max(unknown_shares(split.targets, teacher.writer).values(), default=0)}
+            what |= {"translations": "the translations"}
+        for key, share in shares.items():
+            if share >= _MANY_UNKNOWN:
+                reporter.message(
+                    f"The tokenizer knows no piece for {share:.0%} of {what[key]} of {name}: nothing can be "
+                    "learnt of these. Take a teacher whose vocabulary has the language.",
+                    is_warning=True,
+                )
+
+
+def _warn_of_cut_texts(data: TaskData, reporter: Reporter, *, max_length: int, most_tokens: int) -> None:
+    advice = (
+        f"Raise training.max_length; this teacher takes up to {most_tokens}."
+        if max_length < most_tokens
+        else "This teacher takes no more."
+    )
+    for name, split in _splits(data):
+        cut = max(split.cut, 0 if split.targets is None else split.targets.cut)
+        if cut >= _MANY_CUT * len(split):
             reporter.message(
-                f"The tokenizer knows no piece for {share:.0%} of {texts}: nothing can be learnt of these. "
-                "Take a teacher whose vocabulary has the language.",
+                f"{cut / len(split):.0%} of the rows of {name} are longer than {max_length} tokens: what is "
+                f"beyond is neither learnt nor measured. {advice}",
                 is_warning=True,
             )
+
+
+def _splits(data: TaskData) -> list[tuple[str, TokenizedSplit]]:
+    splits = {"train": data.train, "dev": data.dev, "unlabeled": data.unlabeled}
+    return [(name, split) for name, split in splits.items() if split is not None]
 
 
 def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from tokenizers import Encoding, Tokenizer
 
+from app.core.errors import JobError
 from app.core.manifest import DatasetManifest, Split
 from app.core.shapes import EncoderCard
 from app.core.tasks import Task
@@ -120,9 +121,19 @@ def tokenize_translations(
 def load_task_data(
     folder: Path, manifest: DatasetManifest, *, teacher: Teacher, max_length: int
 ) -> tuple[TaskData, TokenizedSplit | None]:
-    """The data that a method sees, and the test split, which it does not."""
+    """The data that a method sees, and the test split, which it does not.
+
+    Raises:
+        JobError: ``tokenizer_without_mask``, or ``nothing_to_ask``, when no text of a split has a word left.
+    """
     mask_id = special_id(teacher.tokenizer, "[MASK]", "<mask>")
     vocabulary = teacher.card.vocabulary
+    if manifest.task == "masked_language_modeling" and mask_id is None:
+        raise JobError(
+            "tokenizer_without_mask",
+            "The teacher's tokenizer has no [MASK] or <mask>, which takes the place of a hidden word. Take a "
+            "model that was trained on masked words.",
+        )
 
     def read(name: Split) -> TokenizedSplit | None:
         if name not in manifest.splits:
@@ -131,6 +142,13 @@ def load_task_data(
         split = encode_columns(
             manifest.task, columns, teacher=teacher, max_length=max_length, is_pair=manifest.is_pair
         )
+        if split.position_offsets[-1] == 0:
+            raise JobError(
+                "nothing_to_ask",
+                f"No text of {name} has a word that the teacher's tokenizer makes a piece of: there is "
+                "nothing to learn or to measure. Mend the texts, or take another teacher.",
+                split=name,
+            )
         if manifest.task == "masked_language_modeling" and name in ("dev", "test"):
             assert mask_id is not None
             split = masked(split, mask_id=mask_id, vocabulary=vocabulary, seed=0)
@@ -236,5 +254,10 @@ def _split_of(
     digest = hashlib.sha256(offsets.tobytes() + ids.tobytes())
     digest.update(b"" if type_ids is None else type_ids.tobytes())
     return TokenizedSplit(
-        ids=ids, type_ids=type_ids, offsets=offsets, labels=labels, digest=digest.hexdigest()
+        ids=ids,
+        type_ids=type_ids,
+        offsets=offsets,
+        labels=labels,
+        digest=digest.hexdigest(),
+        cut=sum(bool(encoding.overflowing) for encoding in encodings),
     )

@@ -63,6 +63,10 @@ class OnnxExport(BaseModel):
         default=None,
         description="The task's metric of this file on dev, or on a part of it where dev is large.",
     )
+    network_metric: float | None = Field(
+        default=None,
+        description="The torch network's on the same texts; none of a translation model.",
+    )
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median over dev texts, by batch size ('1', '32')."
     )

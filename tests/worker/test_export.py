@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.core.errors import JobError
+from app.core.manifest import OnnxExport
 from tests.worker.compression import make_teacher
 from tests.worker.networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
@@ -211,6 +212,32 @@ class TestParity:
             check_int8(Parity(max_logit_difference=0.5, label_agreement=0.85), min_agreement=0.9)
         assert caught.value.code == "int8_agreement_too_low"
         check_int8(Parity(max_logit_difference=0.5, label_agreement=0.9), min_agreement=0.9)
+
+    def test_a_file_that_knows_only_the_commonest_answer_is_no_good(self, tmp_path: Path) -> None:
+        """Of tags nearly all are O: a file that gives no other agrees."""
+
+        def export(metric: float, of_network: float | None) -> OnnxExport:
+            return OnnxExport(
+                file="",
+                size_bytes=0,
+                max_logit_difference=1.0,
+                label_agreement=0.95,
+                metric=metric,
+                network_metric=of_network,
+            )
+
+        with pytest.raises(JobError, match=r"0\.400.* 0\.500.*90\.0%") as caught:
+            check_exports({"int8": export(0.4, 0.5)}, onnx_tolerance=1e-4, int8_min_agreement=0.9)
+        assert caught.value.code == "int8_quality_too_low"
+        for metric, of_network in [(0.45, 0.5), (-0.1, -0.1), (0.0, 0.0), (20.0, None)]:
+            found = export(metric, of_network)
+            check_exports({"int8": found}, onnx_tolerance=1e-4, int8_min_agreement=0.9)
+
+    def test_the_networks_metric_is_of_the_same_texts(self, tmp_path: Path) -> None:
+        network = classifier(tmp_path)
+        paths = make_exports(network, ["fp32"], tmp_path / "exports")
+        export = compare_exports(network, paths, dev_data())["fp32"]
+        assert export.network_metric == pytest.approx(export.metric)
 
     def test_pairs_bring_their_token_types(self, tmp_path: Path) -> None:
         network = classifier(tmp_path / "model")

@@ -166,6 +166,23 @@ class TestWriting:
         assert found["chrf"] == CHRF().corpus_score(hypotheses, [references]).score
         assert translation_metrics(references, references)["bleu"] == pytest.approx(100)
 
+    def test_short_sentences_have_a_bleu(self) -> None:
+        """By sacreBLEU's defaults it is 0 where none has four words."""
+        assert translation_metrics(["Hund", "die Katze"], ["Hund", "die Katze"])["bleu"] == pytest.approx(100)
+        assert translation_metrics(["Maus", "ein Tier"], ["Hund", "die Katze"])["bleu"] == 0
+
+    @pytest.mark.parametrize(
+        ("hypothesis", "reference"),
+        [
+            ("他今天去学校上课。", "他今天去学校学习。"),
+            ("แมวนั่งบนโต๊ะ", "แมวนอนบนโต๊ะ"),
+            ("猫は机の上にいる。", "猫が机の上にいる。"),
+        ],
+    )
+    def test_scripts_without_spaces_are_compared_by_letters(self, hypothesis: str, reference: str) -> None:
+        expected = BLEU(tokenize="char").corpus_score([hypothesis], [[reference]]).score
+        assert translation_metrics([hypothesis], [reference])["bleu"] == expected > 20
+
     def test_selection_looks_at_words_and_the_report_at_texts(self, data: TaskData) -> None:
         network = make_translator().network
         found = measure(network, data.dev, data, device=CPU)

@@ -92,7 +92,7 @@ def regression_metrics(split: TokenizedSplit, outputs: FloatArray, _labels: list
     return {
         "spearman": spearman(scores, predictions),
         "pearson": pearson(scores, predictions),
-        "mse": float(np.mean((scores - predictions) ** 2)),
+        "mse": float(np.mean((scores.astype(np.float64) - predictions) ** 2)),
     }
 
 

@@ -3,6 +3,7 @@
 Shapes: R rows being written, T tokens of the longest source, V vocabulary.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,10 @@ from worker.modeling.decoding import SourceReader, WritingStep
 
 _BATCH_TOKENS = 4096
 """Rows being written, times the tokens of their longest source."""
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese letters."""
+_NOT_SPACE = re.compile(r"\S")
 
 
 @dataclass(frozen=True)
@@ -199,11 +204,22 @@ def special_tokens(config: PretrainedConfig) -> SpecialTokens:
 
 
 def translation_metrics(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """BLEU and chrF of a corpus with one reference each, by sacreBLEU's defaults, in [0, 100]."""
+    """BLEU and chrF of a corpus with one reference each, in [0, 100].
+
+    By sacreBLEU's defaults; BLEU of characters where references are written without spaces, and of no longer
+    n-grams than there are where all are short.
+    """
+    bleu = BLEU(tokenize="char" if _is_unspaced(references) else "13a", effective_order=True)
     return {
-        "bleu": float(BLEU().corpus_score(hypotheses, [references]).score),
+        "bleu": float(bleu.corpus_score(hypotheses, [references]).score),
         "chrf": float(CHRF().corpus_score(hypotheses, [references]).score),
     }
+
+
+def _is_unspaced(texts: Sequence[str]) -> bool:
+    """Whether texts are mostly of scripts that put no spaces between words."""
+    letters = sum(len(_NOT_SPACE.findall(text)) for text in texts)
+    return 2 * sum(len(_UNSPACED.findall(text)) for text in texts) > letters
 
 
 def texts_of(written: Sequence[Sequence[int]], writer: Tokenizer) -> list[str]:

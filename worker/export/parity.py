@@ -98,6 +98,24 @@ def check_int8(parity: Parity, *, min_agreement: float) -> None:
         )
 
 
+def check_int8_metric(metric: float | None, of_network: float | None, *, min_kept: float) -> None:
+    """Raises ``JobError`` when less than ``min_kept`` of the network's metric is left.
+
+    Where one answer is nearly all, as no entity is among tags, a file can give it always and agree.
+    """
+    if metric is None or of_network is None or metric >= min(min_kept * of_network, of_network):
+        return
+    raise JobError(
+        "int8_quality_too_low",
+        f"The int8 file reaches {metric:.3f} on dev, the torch network {of_network:.3f} on the same texts; "
+        f'{min_kept:.1%} of it must be left at least. Ask for "exports": ["fp32"], a larger target, or more '
+        "training.",
+        metric=metric,
+        network_metric=of_network,
+        min_kept=min_kept,
+    )
+
+
 def _spread_over_lengths(split: TokenizedSplit, count: int) -> IntArray:
     """At most ``count`` rows, from the shortest text to the longest."""
     by_length = np.argsort(split.lengths, kind="stable")

@@ -26,7 +26,7 @@ def scored(mean, spread):
 
 
 class TestScale:
-    @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (-5, 4), (5, 0.5)])
+    @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (-2, 1.5), (3, 0.5)])
     def test_scores_of_about_one_are_learnt_as_they_are(self, mean, spread):
         data = scored(mean, spread)
         scale = ScoreScale.of(data)
@@ -36,7 +36,7 @@ class TestScale:
     def test_other_tasks_have_none(self):
         assert ScoreScale.of(make_data("token_classification")).is_plain
 
-    @pytest.mark.parametrize(("mean", "spread"), [(300, 1), (0, 100), (0, 1e-3), (-1e6, 1e4)])
+    @pytest.mark.parametrize(("mean", "spread"), [(300, 1), (0, 100), (0, 1e-3), (-1e6, 1e4), (9, 2), (5, 1)])
     def test_others_get_mean_0_and_spread_1(self, mean, spread):
         data = scored(mean, spread)
         scaled = ScoreScale.of(data).data(data)
