@@ -19,7 +19,7 @@ from tests.worker.translations import (
 from worker import methods
 from worker.contracts import RunContext, TaskData, Teacher
 from worker.data import collate
-from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix, map_columns, map_rows
+from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
 from worker.methods.weight_distillation.grouping import StackPair, random_generator
 from worker.methods.weight_distillation.method import (
     copy_selected,
@@ -29,6 +29,7 @@ from worker.methods.weight_distillation.method import (
 from worker.modeling.anatomy import ANATOMIES
 from worker.modeling.answering import answer
 from worker.training.initialisation import random_network
+from worker.training.maps import map_columns, map_rows
 from worker.training.weights import GeneratedWeights, Rates
 
 CPU = torch.device("cpu")
@@ -99,7 +100,7 @@ class TestGeneratedWeight:
     def test_blocks_equal_a_block_diagonal_map(self) -> None:
         blocks, weight = torch.randn(2, 3, 2), torch.randn(6, 6)
         whole = torch.block_diag(*blocks)
-        assert torch.allclose(map_rows(blocks, weight), whole.T @ weight, atol=1e-5)
+        assert torch.allclose(map_rows(blocks.mT, weight), whole.T @ weight, atol=1e-5)
         assert torch.allclose(map_columns(weight, blocks), weight @ whole, atol=1e-5)
 
     @pytest.mark.parametrize("shape", [(6, 3), (2, 3, 2)])
@@ -107,12 +108,12 @@ class TestGeneratedWeight:
         torch.manual_seed(0)
         group, rows = torch.randn(1, 6, 5) * 5, torch.nn.Parameter(torch.randn(shape))
         columns = torch.nn.Parameter(torch.randn(5, 4))
-        start = torch.randn(map_rows(rows, group[0]).shape[0], 4) * 9
+        start = torch.randn(map_rows(rows.mT, group[0]).shape[0], 4) * 9
         made = GeneratedWeight(group, rows=rows, columns=columns, start=start, is_rated=True)
         ratios = dict(made.rate_ratios())
         for which, parameter in enumerate((rows, columns)):
             slopes = torch.autograd.functional.jacobian(
-                lambda rows, columns: made._scale * map_columns(map_rows(rows, group[0]), columns),
+                lambda rows, columns: made._scale * map_columns(map_rows(rows.mT, group[0]), columns),
                 (rows.detach(), columns.detach()),
             )[which]
             reach = slopes.abs().flatten(2).sum(2).mean()  # of an entry, all of the map moving by one

@@ -10,7 +10,7 @@ B (a, b). Vectors, (l, n), have rows alone. Where one side is made of heads, its
 import torch
 from torch import Tensor, nn
 
-from worker.training.precision import product
+from worker.training.maps import map_columns, map_rows, reach
 from worker.training.weights import MatrixGenerator
 
 
@@ -73,7 +73,7 @@ class GeneratedWeight(MatrixGenerator):
         """What ``u`` is but for its factor s."""
         mixed = self.group[0] if self.mix is None else self.mix(self.group)
         if self.rows is not None:
-            mixed = map_rows(self.rows, mixed)
+            mixed = _mapped_rows(self.rows, mixed)
         return mixed if self.columns is None else map_columns(mixed, self.columns)
 
     def forward(self) -> Tensor:
@@ -95,30 +95,15 @@ class GeneratedWeight(MatrixGenerator):
             factor = mixed if self.columns is None else map_columns(mixed, self.columns)
             ratios.append((self.rows, 1 / self._reach(factor, self.rows)))
         if self.columns is not None:
-            factor = mixed if self.rows is None else map_rows(self.rows, mixed)
+            factor = mixed if self.rows is None else _mapped_rows(self.rows, mixed)
             ratios.append((self.columns, 1 / self._reach(factor.mT, self.columns)))
         return ratios
 
     def _reach(self, factor: Tensor, of: Tensor) -> float:
         """How far an entry moves when all of a map move by one; a block sees its share of the column only."""
-        blocks = len(of) if of.ndim == 3 else 1
-        return max(1.0, abs(self._scale) * float(factor.abs().sum(0).mean()) / blocks)
+        return max(1.0, abs(self._scale) * reach(factor, of))
 
 
-def map_rows(rows: Tensor, weight: Tensor) -> Tensor:
+def _mapped_rows(rows: Tensor, weight: Tensor) -> Tensor:
     """W_Oᵀ W: (n, a) or (h, k, j), and (n, m) or (n,) -> (a, m) or (a,)."""
-    if weight.ndim == 1:
-        return map_rows(rows, weight[:, None])[:, 0]
-    if rows.ndim == 2:
-        return product(rows.T, weight)
-    heads, width, _ = rows.shape
-    return product(rows.mT, weight.view(heads, width, -1)).flatten(0, 1)  # (h, j, m) -> (h j, m)
-
-
-def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
-    """W W_I: (n, m), and (m, b) or (h, k, j) -> (n, b)."""
-    if columns.ndim == 2:
-        return product(weight, columns)
-    heads, width, _ = columns.shape
-    by_head = weight.view(len(weight), heads, width).transpose(0, 1)  # (n, h k) -> (h, n, k)
-    return product(by_head, columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
+    return map_rows(rows.mT, weight) if weight.ndim > 1 else map_rows(rows.mT, weight[:, None])[:, 0]

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from app.core.shapes import EncoderCard
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
-from worker.methods.weight_squeezing.reparameterization import map_columns, map_rows
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
 from worker.modeling.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
 from worker.modeling.calibration import Inputs, record
@@ -28,6 +27,7 @@ from worker.modeling.regression import (
     principal_directions,
     ridge_regression,
 )
+from worker.training.maps import map_columns, map_rows
 
 OnLayer = Callable[[int], None]
 """Told of each student layer that is about to be solved; may raise to stop."""

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from worker.training.maps import map_columns, map_rows, reach
 from worker.training.precision import product
 from worker.training.weights import Generator, MatrixGenerator, TableGenerator
 
@@ -116,35 +117,9 @@ class GatedTable(_Gated, TableGenerator):
         return mixed
 
 
-def map_rows(rows: Tensor, weight: Tensor) -> Tensor:
-    """L W: (a, n) or (h, j, k), and (n, m) -> (a, m)."""
-    if rows.ndim == 2:
-        return product(rows, weight)
-    heads, _, width = rows.shape
-    return product(rows, weight.view(heads, width, -1)).flatten(0, 1)  # (h, j, m) -> (h j, m)
-
-
-def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
-    """W R: (n, m), and (m, b) or (h, k, j) -> (n, b)."""
-    if columns.ndim == 2:
-        return product(weight, columns)
-    heads, width, _ = columns.shape
-    by_head = weight.view(len(weight), heads, width).transpose(0, 1)  # (n, h k) -> (h, n, k)
-    return product(by_head, columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
-
-
 def _reach(factor: Tensor, of: Tensor) -> float:
-    """How far an entry of the product moves when all entries of a map move by one, on average.
-
-    Args:
-        factor: what the map is multiplied with, (n, b): its absolute column sums count.
-        of: the map; one made of h blocks lets each entry move with a block's share of the column.
-
-    Returns:
-        Infinity where the factor is all zero, so that what moves nothing stays.
-    """
-    blocks = len(of) if of.ndim == 3 else 1
-    return float(factor.abs().sum(0).mean() / blocks) or math.inf
+    """``reach``; infinity where the factor is all zero, so that what moves nothing stays."""
+    return reach(factor, of) or math.inf
 
 
 def multiply_adds(weight: Tensor, rows: Tensor, columns: Tensor) -> int:
