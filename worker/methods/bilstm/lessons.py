@@ -13,10 +13,10 @@ from app.core.shapes import EncoderCard
 from app.core.specs import BiLstmSpec
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data import collate, concatenate, ordered_rows, subset
-from worker.methods.bilstm.losses import AnswerLoss, Lookup, StatesLoss, Sum
+from worker.methods.bilstm.losses import AnswerTerm, LabelTerm, Lookup, StatesTerm, Sum, Term
 from worker.methods.bilstm.stages import Stage
 from worker.training.lesson import Lesson, labels_lesson
-from worker.training.objectives import Objective
+from worker.training.objectives import Objective, answer_loss
 from worker.training.teacher_outputs import cached_logits, cached_states_asked
 
 _LABELLED_SHARE = 8
@@ -45,33 +45,34 @@ class Lessons:
         """The first two are taught on all texts, as if none had a label."""
         match stage:
             case "representation":
-                objective: Objective = StatesLoss(self._states_t, self._spec.representation_loss)
+                term: Term = StatesTerm(self._states_t, self._spec.representation_loss)
             case "logits":
-                objective = AnswerLoss(self._logits_t, self._spec.soft_targets)
+                term = AnswerTerm(self._logits_t, self._spec.soft_targets)
             case "labels":
                 return self.labels
-        return Lesson(self.everything, objective, self._data.pad_id)
+        return Lesson(self.everything, Sum(term), self._data.pad_id)
 
     def measure_of(self, stage: Stage) -> Callable[[nn.Module], float] | None:
         """How near a student is to the teacher on dev, 0 is best; None: the task's metric tells."""
         match stage:
             case "representation":
-                loss: Objective = StatesLoss(self._dev_states_t, self._spec.representation_loss)
+                term: Term = StatesTerm(self._dev_states_t, self._spec.representation_loss)
             case "logits":
-                loss = AnswerLoss(self._dev_logits_t, self._spec.soft_targets)
+                term = AnswerTerm(self._dev_logits_t, self._spec.soft_targets)
             case "labels":
                 return None
-        return lambda network: -self._dev_loss(network, loss)
+        return lambda network: -self._dev_loss(network, Sum(term))
 
     def joint(self) -> Lesson:
         """All at once, the labelled rows so often that the labels are heard."""
         origin = _with_labelled_repeated(len(self._data.train), len(self.everything))
-        objectives: list[Objective] = [
-            self.labels.objective,
-            AnswerLoss(_at(origin, self._logits_t), self._spec.soft_targets),
-            StatesLoss(_at(origin, self._states_t), self._spec.representation_loss),
-        ]
-        return Lesson(subset(self.everything, origin), Sum(objectives), self._data.pad_id)
+        smoothing = self._context.training.label_smoothing
+        terms = Sum(
+            LabelTerm(answer_loss(self._data.task, smoothing=smoothing)),
+            AnswerTerm(_at(origin, self._logits_t), self._spec.soft_targets),
+            StatesTerm(_at(origin, self._states_t), self._spec.representation_loss),
+        )
+        return Lesson(subset(self.everything, origin), terms, self._data.pad_id)
 
     @torch.inference_mode()
     def _dev_loss(self, network: nn.Module, loss: Objective) -> float:

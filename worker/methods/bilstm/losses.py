@@ -3,7 +3,7 @@
 Shapes: P positions, C outputs, H teacher width, which is the projection's too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.data import Batch, at_positions
-from worker.modeling.answering import answer
-from worker.training.objectives import Objective
+from worker.modeling.answering import Answer, answer
+from worker.training.objectives import AnswerLoss, labels_of
 
 SoftTargets = Literal["logits", "labels"]
 RepresentationLoss = Literal["mse", "cosine", "kld"]
@@ -59,36 +59,50 @@ def representation_distance(projected: Tensor, states_t: Tensor, kind: Represent
             return functional.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
 
 
-class AnswerLoss:
+Term = Callable[[Answer, Batch], Tensor]
+"""A scalar of what a network says."""
+
+
+class AnswerTerm:
     """The distance of the answers."""
 
     def __init__(self, logits_t: Lookup, kind: SoftTargets) -> None:
         self._logits_t = logits_t
         self._kind = kind
 
-    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return answer_distance(answer(network, batch).logits, self._logits_t(batch), self._kind)
+    def __call__(self, said: Answer, batch: Batch) -> Tensor:
+        return answer_distance(said.logits, self._logits_t(batch), self._kind)
 
 
-class StatesLoss:
+class StatesTerm:
     """The distance of the states."""
 
     def __init__(self, states_t: Lookup, kind: RepresentationLoss) -> None:
         self._states_t = states_t
         self._kind = kind
 
-    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        said = answer(network, batch, with_states=True)
+    def __call__(self, said: Answer, batch: Batch) -> Tensor:
         assert said.states is not None
         projected = at_positions(said.states[-1], batch).float()
         return representation_distance(projected, self._states_t(batch), self._kind)
 
 
-class Sum:
-    """Several objectives as one (Eq. 7, each weighing the same)."""
+class LabelTerm:
+    """What the labels say."""
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._objectives = objectives
+    def __init__(self, loss: AnswerLoss) -> None:
+        self._loss = loss
+
+    def __call__(self, said: Answer, batch: Batch) -> Tensor:
+        return batch.label_weight * self._loss(said.logits, labels_of(batch))
+
+
+class Sum:
+    """Terms of one answer, each weighing the same (Eq. 7)."""
+
+    def __init__(self, *terms: Term) -> None:
+        self._terms = terms
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return torch.stack([objective(network, batch) for objective in self._objectives]).sum()
+        said = answer(network, batch, with_states=True)
+        return torch.stack([term(said, batch) for term in self._terms]).sum()
