@@ -9,10 +9,10 @@ When not: with a poor teacher.
 Knobs:
     distillation.temperature (2): higher shows more of the small probabilities.
     distillation.logits_weight (0.9): the share of the teacher's term, labels get the rest.
-    distillation.hidden_weight (0): distance of last hidden states, the teacher's projected on their principal
-        directions.
-    distillation.patient_weight (0): distance of first tokens' normalised states, a mean over layers and
-        dimensions: 10 to 1000 in the paper. A student that runs one layer has none to match.
+    distillation.hidden_weight (0): distance of last hidden states. A wider teacher's are mapped to the
+        dimensions that a copied student kept, of a random student to the principal directions of the last.
+    distillation.patient_weight (0): distance of first tokens' normalised states, mapped likewise, a mean over
+        layers and dimensions: 10 to 1000 in the paper. A student that runs one layer has none to match.
     distillation.relation_weight (0): how tokens relate by queries, keys and values of the last layers, the
         mean of the three; neither widths nor heads need to match.
     initialisation (random): ``weight_copy`` starts from the sub-cloned teacher, ``weight_selection`` from

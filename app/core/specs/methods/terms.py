@@ -25,8 +25,9 @@ class DistillationTerms(Spec):
         default=0.0,
         ge=0,
         le=1000,
-        description="Weight of the squared distance between last hidden states, the teacher's mapped to the "
-        "student's width.",
+        description="Weight of the squared distance between last hidden states. A wider teacher's are mapped "
+        "as the student's own were made of them, where it starts from them, or else to their principal "
+        "directions.",
     )
     patient_weight: float = Field(
         default=0.0,
@@ -34,7 +35,7 @@ class DistillationTerms(Spec):
         le=10_000,
         description="Weight of the squared distance between normalised first-token states of matched "
         "layers, all of the student's but its last (patient distillation, Sun et al., 2019); a wider "
-        "teacher's are mapped to their principal directions.",
+        "teacher's are mapped like hidden states.",
     )
     patient_layers: Literal["skip", "last"] = Field(
         default="skip", description="Which teacher layers: evenly spaced ones, or the last ones."
