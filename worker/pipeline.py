@@ -26,7 +26,7 @@ from app.core.tasks import Head
 from worker import methods
 from worker.artifacts import fetch_inputs, save_model, store_export, teacher_exports
 from worker.context import TRAINING, Cancellation, JobContext, Reporter, Stages
-from worker.contracts import TaskData, Teacher, TokenizedSplit
+from worker.contracts import TaskData, Teacher
 from worker.export.exports import check_exports, make_exports
 from worker.latency_probe import LatencyProbe
 from worker.measuring import Bench, Candidate
@@ -45,15 +45,11 @@ from worker.protocol import (
     read_request,
     write_outcome,
 )
-from worker.tokenization import load_task_data, unknown_shares
+from worker.text_warnings import text_warnings
+from worker.tokenization import load_task_data
 from worker.training.determinism import make_deterministic
 
 logger = logging.getLogger(__name__)
-
-_MANY_UNKNOWN = 0.1
-"""Share of unknown pieces from which a client is warned: a usual text has hardly one."""
-_MANY_CUT = 0.05
-"""Share of rows that were cut, likewise."""
 
 _MEMORY_ADVICE = (
     "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
@@ -105,8 +101,8 @@ def compress(
         max_length = min(spec.training.max_length, most_tokens)
     with stage("tokenizing"):
         data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
-        _warn_of_unknown_pieces(data, teacher, reporter)
-        _warn_of_cut_texts(data, reporter, max_length=max_length, most_tokens=most_tokens)
+        for warning in text_warnings(data, teacher, max_length=max_length, most_tokens=most_tokens):
+            reporter.message(warning, is_warning=True)
     with stage("planning"):
         card = _plan(request, teacher, data, workdir)
     bench = Bench(data=data, test=test, device=device)
@@ -205,43 +201,6 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
     manifest = request.teacher.manifest
     teacher = load_teacher(workdir / "teacher", manifest, task=dataset.task, labels=dataset.labels)
     return teacher, manifest.max_length
-
-
-def _warn_of_unknown_pieces(data: TaskData, teacher: Teacher, reporter: Reporter) -> None:
-    for name, split in _splits(data):
-        shares = unknown_shares(split, teacher.tokenizer)
-        what = {language: f"the texts in {language!r}" if language else "the texts" for language in shares}
-        if split.targets is not None:
-            shares |= {"translations": max(unknown_shares(split.targets, teacher.writer).values(), default=0)}
-            what |= {"translations": "the translations"}
-        for key, share in shares.items():
-            if share >= _MANY_UNKNOWN:
-                reporter.message(
-                    f"The tokenizer knows no piece for {share:.0%} of {what[key]} of {name}: nothing can be "
-                    "learnt of these. Take a teacher whose vocabulary has the language.",
-                    is_warning=True,
-                )
-
-
-def _warn_of_cut_texts(data: TaskData, reporter: Reporter, *, max_length: int, most_tokens: int) -> None:
-    advice = (
-        f"Raise training.max_length; this teacher takes up to {most_tokens}."
-        if max_length < most_tokens
-        else "This teacher takes no more."
-    )
-    for name, split in _splits(data):
-        cut = max(split.cut, 0 if split.targets is None else split.targets.cut)
-        if cut >= _MANY_CUT * len(split):
-            reporter.message(
-                f"{cut / len(split):.0%} of the rows of {name} are longer than {max_length} tokens: what is "
-                f"beyond is neither learnt nor measured. {advice}",
-                is_warning=True,
-            )
-
-
-def _splits(data: TaskData) -> list[tuple[str, TokenizedSplit]]:
-    splits = {"train": data.train, "dev": data.dev, "unlabeled": data.unlabeled}
-    return [(name, split) for name, split in splits.items() if split is not None]
 
 
 def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:
