@@ -21,7 +21,8 @@ from app.datasets.quantiles import quantiles
 from app.datasets.rows import Place, Row
 from app.datasets.tags import Tags
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_MAX_NUMBER_CHARACTERS = 100
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -100,8 +101,8 @@ class Scores:
         if score is None or not abs(score) <= _LARGEST:
             raise place.fault(
                 "invalid_score",
-                f"the score is {kind(value)}. Scores are finite numbers such as 3.75; "
-                "rows without one belong in 'unlabeled'.",
+                f"the score is {kind(value)}. Scores are finite numbers such as 3.75, in at most "
+                f"{_MAX_NUMBER_CHARACTERS} characters; rows without one belong in 'unlabeled'.",
             )
         seen = self._ranges[place.split]
         seen.count += 1
@@ -160,8 +161,10 @@ def _number(value: Any) -> float | None:
     """A number, or a text that writes one."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
-        return None
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(value):
+            return None
     try:
         return float(value)
     except OverflowError:

@@ -1,6 +1,7 @@
 """Regression, translation, masked-language modelling, and what columns mean to which task."""
 
 import json
+import time
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -88,6 +89,15 @@ class TestRegression:
         detail = refused(api, post_rows(api, "text_regression", rows), "invalid_score")
         assert detail.startswith("train, line 3: the score is ")
         assert "finite numbers" in detail
+
+    @pytest.mark.parametrize("score", ["1" * 100_000 + "x", "1." + "1" * 100_000, "1" * 1000])
+    def test_a_score_that_goes_on_and_on(self, api, score):
+        started = time.perf_counter()
+        rows = [*SCORED, SCORED[0] | {"score": score}]
+        detail = refused(api, post_rows(api, "text_regression", rows), "invalid_score")
+        assert detail.startswith("train, line 3: the score is a str ('1")
+        assert "at most 100 characters" in detail
+        assert time.perf_counter() - started < 5
 
     def test_a_single_score(self, api):
         response = post_rows(api, "text_regression", SCORED[:1])
