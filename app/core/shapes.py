@@ -1,6 +1,6 @@
 """How many numbers a network of a given shape holds, group by group. Arithmetic only, no framework."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -11,6 +11,7 @@ Architecture = Literal["bert", "roberta", "xlm-roberta", "distilbert", "marian",
 """The families whose layout this service knows, by ``model_type`` of their config."""
 
 BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
+MAX_BILSTM_EMBEDDING: Final = 1024
 
 _Width = Annotated[int, Field(ge=8, le=4096)]
 _Inner = Annotated[int, Field(ge=8, le=16384)]
@@ -109,7 +110,7 @@ class EncoderDecoderShape(_Frozen):
 class BiLstmShape(_Frozen):
     """The dimensions of a bidirectional LSTM over word pieces."""
 
-    embedding: int = Field(ge=4, le=1024, description="Width of the word table.")
+    embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Width of the word table.")
     hidden: int = Field(ge=4, le=2048, description="Width of each direction.")
     projection: int = Field(
         ge=4,

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from app.core.errors import InvalidRequest
 from app.core.planning.families import divisors
 from app.core.shapes import (
+    MAX_BILSTM_EMBEDDING,
     AnyShape,
     BiLstmCard,
     BiLstmShape,
@@ -258,7 +259,7 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
     """Refuse to factorise a word table that the method takes as a whole, or that is an output too.
 
     Raises:
-        InvalidRequest: it would have to.
+        InvalidRequest: it would have to, or the table is to be wider than that of any BiLSTM.
     """
     place = "embedding" if target.embedding is not None else "shape/embedding"
     if target.embedding is None and not (isinstance(target.shape, Shape) and target.shape.embedding):
@@ -272,6 +273,14 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
         )
     if isinstance(teacher, EncoderDecoderShape) or teacher is None:
         raise _embedding_of_translator()
+    if isinstance(method, BiLstmSpec) and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"The word table of a BiLSTM is at most {MAX_BILSTM_EMBEDDING} wide; target.embedding is "
+            f"{target.embedding}. Ask for less, or leave it out.",
+            pointer="#/target/embedding",
+            largest=MAX_BILSTM_EMBEDDING,
+        )
 
 
 def _embedding_of_translator() -> InvalidRequest:

@@ -242,6 +242,12 @@ class TestWords:
         with pytest.raises(InvalidRequest, match="embedding of 384"):
             plan_student(MINILM, COPY, Target(compression_ratio=2, embedding=384), head=CLASSES)
 
+    def test_wider_than_any_bilstm(self):
+        target = Target(compression_ratio=2, embedding=1025)
+        with pytest.raises(InvalidRequest, match="at most 1024 wide") as caught:
+            plan_student(MINILM, method("bilstm"), target, head=CLASSES)
+        assert (caught.value.code, caught.value.pointer) == ("target_not_allowed", "#/target/embedding")
+
     @pytest.mark.parametrize(
         "size", [{"compression_ratio": 2}, {"shape": MARIAN.shape.model_copy(update={"decoder_layers": 1})}]
     )
