@@ -16,6 +16,7 @@ from app.inference.scores import softmax
 from app.inference.tokenizing import TextTokenizer, TokenizedText
 
 _MASKS = ("[MASK]", "<mask>")
+_UNKNOWN = ("[UNK]", "<unk>")
 
 _MOST_LOGITS = 2**24
 """Of one run: at each token the network gives a number to each word it knows."""
@@ -40,6 +41,7 @@ class FillMask:
         self._network = network
         self._tokenizer = network.tokenizer
         self._mask, self._mask_id = _mask_of(network.tokenizer)
+        self._unknown_ids = {network.tokenizer.id_of(token) for token in _UNKNOWN}
         limits = RunLimits()
         self._limits = limits._replace(most=min(limits.most, _MOST_LOGITS // vocabulary))
 
@@ -96,12 +98,21 @@ class FillMask:
 
     def _target(self, target: str) -> int:
         known = self._tokenizer.id_of(target)
-        pieces = [known] if known is not None else self._tokenizer.pieces(target)
+        if known is not None:
+            return known
+        pieces = self._tokenizer.pieces(target)
         if len(pieces) != 1:
             raise InvalidRequest(
                 "target_not_one_token",
                 f"The target {target[:50]!r} is {len(pieces)} tokens of this model, which fills in one. "
                 "Ask for words of its vocabulary.",
+                pointer="#/parameters/targets",
+                target=target[:50],
+            )
+        if pieces[0] in self._unknown_ids:
+            raise InvalidRequest(
+                "unknown_target",
+                f"The target {target[:50]!r} is unknown to this model. Ask for words of its vocabulary.",
                 pointer="#/parameters/targets",
                 target=target[:50],
             )

@@ -1,10 +1,10 @@
 """How an answer is given, task by task."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from app.core.errors import InvalidRequest
 from app.core.tasks import Task
@@ -62,12 +62,12 @@ class FillMaskParameters(Parameters):
     """Of masked_language_modeling."""
 
     top_k: int = Field(default=5, ge=1, le=1000, description="Words for the mask, best first.")
-    targets: list[str] | None = Field(
+    targets: list[Annotated[str, StringConstraints(max_length=100)]] | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
-        description="The words to choose from, each one token of the model; default: all. Scores stay "
-        "shares of the whole vocabulary.",
+        description="The words to choose from, each one token that the model knows; default: all. Scores "
+        "stay shares of the whole vocabulary.",
     )
 
 

@@ -58,7 +58,7 @@ class TestFills:
         assert len(predict(client, model_id, TEXTS[0], top_k=1000).json()) < 1000
 
     def test_are_chosen_from_targets(self, client: httpx.Client, model_id: str, reference: Any) -> None:
-        targets = ["film", "actor", "with"]
+        targets = ["film", "actor", "with", "[UNK]"]
         answer = predict(client, model_id, TEXTS[0], targets=targets, top_k=2).json()
         assert answer == same(reference(TEXTS[0], targets=targets, top_k=2))
 
@@ -104,3 +104,16 @@ class TestRefusals:
         assert response.status_code == 422
         assert "'films' is 2 tokens" in response.json()["detail"]
         assert response.json()["errors"][0]["pointer"] == "#/parameters/targets"
+
+    def test_of_a_target_that_the_model_does_not_know(self, client: httpx.Client, model_id: str) -> None:
+        response = predict(client, model_id, TEXTS[0], targets=["film", "\u6f22"])
+        assert response.status_code == 422
+        assert response.json()["type"].endswith("unknown_target")
+        assert "'\u6f22' is unknown to this model" in response.json()["detail"]
+        assert response.json()["errors"][0]["pointer"] == "#/parameters/targets"
+
+    def test_of_a_target_longer_than_any_token(self, client: httpx.Client, model_id: str) -> None:
+        response = predict(client, model_id, TEXTS[0], targets=["film", "x" * 101])
+        assert response.status_code == 422
+        assert "at most 100 characters" in response.json()["detail"]
+        assert response.json()["errors"][0]["pointer"] == "#/parameters/targets/1"
