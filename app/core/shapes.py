@@ -11,6 +11,10 @@ Architecture = Literal["bert", "roberta", "xlm-roberta", "distilbert", "marian",
 """The families whose layout this service knows, by ``model_type`` of their config."""
 
 BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
+
+MAX_ONNX_BYTES: Final = 2**31 - 2**20
+"""Of the fp32 weights in one file: protobuf ends at 2 GiB; the graph beside them takes well below 1 MiB."""
+
 MAX_BILSTM_EMBEDDING: Final = 1024
 
 _Width = Annotated[int, Field(ge=8, le=4096)]
@@ -251,6 +255,11 @@ class EncoderDecoderCard(BaseModel):
             decoder=decoder.layers * (attention_d + cross + ffn_d + 6 * decoder.hidden),
             head=0,
         )
+
+    @property
+    def sines(self) -> int:
+        """Numbers of the positions: no parameters, but they lie beside the weights."""
+        return self.positions * (self.shape.encoder.hidden + self.shape.decoder.hidden)
 
     def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderCard":
         return self.model_copy(update={"shape": shape})

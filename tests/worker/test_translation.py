@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from sacrebleu.metrics import BLEU, CHRF
 from transformers import MarianMTModel
 
-from app.core.errors import JobCancelled
+from app.core.errors import JobCancelled, JobError
 from app.core.manifest import Files, ModelManifest
 from app.core.shapes import EncoderDecoderShape
 from app.core.specs import DistillationTerms, MethodSpec
@@ -41,6 +41,7 @@ from worker.evaluation.translation import (
     translate,
     translation_metrics,
 )
+from worker.export import onnx_export
 from worker.export.exports import check_exports, compare_exports, make_exports, open_export
 from worker.modeling.answering import answer
 from worker.modeling.loading import load_network, save_network
@@ -228,6 +229,19 @@ class TestExports:
         for decoding in (Decoding(), Decoding(beams=3)):
             write = partial(translate, split=data.dev, pad_id=data.pad_id, decoding=decoding)
             assert write(opened) == write(TorchTranslator(network))
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_planner_counts_what_the_files_hold(
+        self, shape: EncoderDecoderShape, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One word table for four uses counts once."""
+        network, card = make_translator(shape).network, translation_card(shape)
+        weight_bytes = 4 * (card.count(head=data.head).total + card.sines)
+        monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes)
+        make_exports(network, ["fp32"], tmp_path)
+        monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes - 1)
+        with pytest.raises(JobError, match="Ask for a smaller target"):
+            make_exports(network, ["fp32"], tmp_path)
 
     def test_a_wrong_decoder_fails(self, data: TaskData, tmp_path: Path) -> None:
         network = make_translator().network

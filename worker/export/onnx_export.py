@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from app.core.errors import JobError
+from app.core.shapes import BYTES_PER_PARAMETER, MAX_ONNX_BYTES
 from worker.modeling.decoding import SourceReader, WritingStep
 
 _OPSET = 17
-_MAX_PROTOBUF_BYTES = 2**31 - 2**20
-"""A protobuf message ends at 2 GiB; the graph beside the weights takes well below 1 MiB."""
 
 
 def export_onnx(network: PreTrainedModel, path: Path) -> None:
@@ -80,12 +79,13 @@ def export_translator(network: PreTrainedModel, encoder: Path, decoder: Path) ->
 
 
 def _require_one_file(network: PreTrainedModel) -> None:
-    weight_bytes = sum(4 * tensor.numel() for tensor in network.state_dict().values())
-    if weight_bytes > _MAX_PROTOBUF_BYTES:
+    # Not the state's tensors: a table that several layers share is there once for each.
+    weight_bytes = BYTES_PER_PARAMETER["fp32"] * sum(weight.numel() for weight in network.parameters())
+    if weight_bytes > MAX_ONNX_BYTES:
         raise JobError(
             "onnx_too_large",
             f"The network has {weight_bytes / 1e9:.2f} GB of fp32 weights; one ONNX file holds "
-            f"{_MAX_PROTOBUF_BYTES / 1e9:.2f} GB at most. Ask for a smaller target.",
+            f"{MAX_ONNX_BYTES / 1e9:.2f} GB at most. Ask for a smaller target.",
             weight_bytes=weight_bytes,
         )
 

@@ -18,6 +18,7 @@ from app.core.planning.fitting import (
 )
 from app.core.shapes import (
     BYTES_PER_PARAMETER,
+    MAX_ONNX_BYTES,
     AnyShape,
     EncoderDecoderCard,
     EncoderDecoderShape,
@@ -100,18 +101,22 @@ def plan_student(
         latency: of a card in milliseconds; needed for ``max_latency_ms`` alone.
 
     Raises:
-        InvalidRequest: no student fits, the target is not smaller than the teacher, or the method cannot make
-            the shape.
+        InvalidRequest: no student fits, the target is not smaller than the teacher, the method cannot make
+            the shape, or what it makes is too large for an ONNX file.
     """
     if teacher is None:
-        return _described(_first_model(method, target, head), whole=None, allowed=None, head=head)
+        first = _first_model(method, target, head)
+        _require_one_file(first, head, pointer=_POINTER)
+        return _described(first, whole=None, allowed=None, head=head)
     whole = total(teacher, head)
     if target is None:
+        _require_one_file(teacher, head, pointer="#/teacher")
         return _described(teacher, whole=whole, allowed=None, head=head)
     require_teacher(teacher, method)
     require_embedding(teacher.shape, method, target)
     card, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
     require_relations(teacher, method, card)
+    _require_one_file(card, head, pointer=_POINTER)
     allowed = _allowed(target, whole)
 
     def fitting(member: str, value: int) -> ModelCard | None:
@@ -296,6 +301,21 @@ def _too_small(students: Sequence[ModelCard], allowed: int, whole: int, *, head:
         smallest_size_mb=smallest * BYTES_PER_PARAMETER["fp32"] / 1e6,
         largest_compression_ratio=whole / smallest,
     )
+
+
+def _require_one_file(card: ModelCard, head: Head, *, pointer: str) -> None:
+    """Refuse now what would be trained and could not be exported then."""
+    numbers = total(card, head) + (card.sines if isinstance(card, EncoderDecoderCard) else 0)
+    weight_bytes = numbers * BYTES_PER_PARAMETER["fp32"]
+    if weight_bytes > MAX_ONNX_BYTES:
+        raise InvalidRequest(
+            "onnx_too_large",
+            f"The job would make {card.shape}: {weight_bytes / 1e9:.2f} GB of fp32 weights; one ONNX file "
+            f"holds {MAX_ONNX_BYTES / 1e9:.2f} GB at most. "
+            + ("Give a smaller teacher." if pointer == "#/teacher" else "Ask for a smaller target."),
+            pointer=pointer,
+            weight_bytes=weight_bytes,
+        )
 
 
 def _described(card: ModelCard, *, whole: int | None, allowed: int | None, head: Head) -> StudentPlan:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from app.core.db.jobs import Job
-from app.core.shapes import EncoderDecoderShape, LayerUse, ModelCard, Shape
+from app.core.shapes import EncoderCard, EncoderDecoderShape, LayerUse, ModelCard, Shape
 from app.core.specs import METHOD_CARDS, TrainingSpec
 from app.core.tasks import SELECTING_METRICS, Task
 from tests.app.conftest import Api, make_settings, run_api
@@ -17,6 +17,13 @@ PAIRS = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS i
 UNABLE = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS if task not in card.tasks]
 NEEDING_A_HEAD = [(name, task) for name, task in PAIRS if METHOD_CARDS[name].needs_head]
 SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+XLM_R_LARGE = EncoderCard(
+    architecture="xlm-roberta",
+    shape=Shape(layers=24, hidden=1024, heads=16, ffn=4096),
+    vocabulary=250_002,
+    positions=514,
+    token_types=1,
+)
 FIRST = {"encoder_layers": 2, "decoder_layers": 1, "hidden": 64, "heads": 2, "ffn": 128}
 
 
@@ -227,6 +234,33 @@ class TestTarget:
     def test_no_network_is_so_fast(self, api):
         body = job(api, "scratch", "text_classification", target={"max_latency_ms": 1e-6})
         refused(api, body, "target_too_small", "#/target/max_latency_ms")
+
+
+class TestOneFile:
+    """What no ONNX file can hold is refused before anybody trains it."""
+
+    def test_a_model_that_is_trained_as_it_is(self, api):
+        body = job(api, "fine_tuning", "text_classification", teacher=add_model(api, XLM_R_LARGE, None))
+        detail = refused(api, body, "onnx_too_large", "#/teacher")
+        assert "2.24 GB of fp32 weights; one ONNX file holds 2.15 GB" in detail
+        assert detail.endswith("Give a smaller teacher.")
+
+    @pytest.mark.parametrize(
+        "name", [name for name, card in METHOD_CARDS.items() if not card.keeps_size and name != "bilstm"]
+    )
+    def test_a_student(self, api, name):
+        """A large teacher's; one that is small enough can be had of it."""
+        shape = XLM_R_LARGE.shape.model_copy(update={"layers": 48})
+        teacher = add_model(api, XLM_R_LARGE.at(shape), "text_classification")
+        body = job(api, name, "text_classification", teacher=teacher, target={"compression_ratio": 1.1})
+        assert refused(api, body, "onnx_too_large", "#/target").endswith("Ask for a smaller target.")
+        planned(api, body | {"target": {"compression_ratio": 2}})
+
+    def test_a_first_model(self, api):
+        shape = FIRST | {"encoder_layers": 48, "hidden": 1024, "heads": 16, "ffn": 16384}
+        target = {"shape": shape, "vocabulary": 64_000}
+        body = job(api, "scratch", "translation", target=target, teacher=None)
+        assert "GB of fp32 weights" in refused(api, body, "onnx_too_large", "#/target")
 
 
 class TestGate:
