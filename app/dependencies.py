@@ -1,6 +1,6 @@
 """What endpoints ask for: a transaction, the stores, a page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Generic, Literal, Protocol, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from app.core.db import Database
+from app.core.errors import InvalidRequest
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -58,6 +59,25 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 QueueDep = Annotated[Queue, Depends(get_queue)]
 SettingsDep = Annotated[Settings, Depends(get_app_settings)]
+
+
+def require_known_fields(given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a form with a field that nobody reads: it is most likely a misspelt one.
+
+    Raises:
+        InvalidRequest: there is one.
+    """
+    for name in given:
+        if name not in known:
+            raise InvalidRequest(
+                "unknown_field",
+                f"There is no field {name[:50]!r}; there are {', '.join(known)}. Mend its name, or leave it "
+                "out.",
+                pointer=f"#/{name[:50]}",
+                field=name[:50],
+                known=list(known),
+            )
+
 
 Limit = Annotated[
     int,

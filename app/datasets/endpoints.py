@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from app.core.db.datasets import get_dataset, list_datasets
@@ -13,7 +14,16 @@ from app.datasets import service
 from app.datasets.columns import Columns
 from app.datasets.intake import Table
 from app.datasets.schemas import DatasetRead, LabelNames
-from app.dependencies import Name, Page, PageDep, SessionDep, SettingsDep, StorageDep, page_of
+from app.dependencies import (
+    Name,
+    Page,
+    PageDep,
+    SessionDep,
+    SettingsDep,
+    StorageDep,
+    page_of,
+    require_known_fields,
+)
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -22,7 +32,13 @@ T = TypeVar("T")
 _TABLE = "A table: .jsonl, .csv, .tsv or .parquet, each also .gz."
 
 
-@router.post("", status_code=201)
+async def read_fields(request: Request) -> None:
+    """Look at the names of the form's fields: FastAPI drops those that the endpoint does not declare."""
+    route: APIRoute = request.scope["route"]
+    require_known_fields(await request.form(), [field.alias for field in route.dependant.body_params])
+
+
+@router.post("", status_code=201, dependencies=[Depends(read_fields)])
 def create(
     session: SessionDep,
     storage: StorageDep,

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from app.core.db.models import get_model, list_models
-from app.dependencies import Name, Page, PageDep, SessionDep, SettingsDep, StorageDep, page_of
+from app.dependencies import (
+    Name,
+    Page,
+    PageDep,
+    SessionDep,
+    SettingsDep,
+    StorageDep,
+    page_of,
+    require_known_fields,
+)
 from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
 
@@ -64,7 +73,9 @@ async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCrea
         body = await request.body()
         yield _validated(lambda: ModelCreate.model_validate_json(body))
         return
-    async with request.form(max_files=1, max_fields=1) as form:
+    # Of fields one is known; more are read so that a refusal can name those that are not.
+    async with request.form(max_files=1, max_fields=10) as form:
+        require_known_fields(form, list(ModelUpload.model_fields))
         fields: dict[str, Any] = dict(form)
         if isinstance(file := fields.get("file"), StarletteUploadFile):
             fields["file"] = UploadFile(file.file, size=file.size, filename=file.filename)

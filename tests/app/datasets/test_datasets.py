@@ -243,6 +243,19 @@ class TestTables:
         assert response.status_code == 422
         assert response.json()["errors"][0]["pointer"].startswith("#/columns")
 
+    @pytest.mark.parametrize("name", ["lables", "taks", "Columns"])
+    def test_a_field_that_nobody_reads(self, api, name):
+        response = post_train(api, "t.jsonl", jsonl(ROWS), **{name: "x"})
+        detail = refused(api, response, "unknown_field")
+        assert f"There is no field {name!r}; there are train, dev, name, test, unlabeled, task" in detail
+        assert response.json()["errors"][0]["pointer"] == f"#/{name}"
+        assert "labels" in response.json()["known"]
+
+    def test_a_table_that_nobody_reads(self, api):
+        table = ("t.jsonl", jsonl(ROWS))
+        response = post(api, train=table, dev=table, unlabelled=table)
+        assert "no field 'unlabelled'" in refused(api, response, "unknown_field")
+
     def test_train_and_dev_are_required(self, api):
         response = post(api, train=("t.jsonl", jsonl(ROWS)))
         assert response.status_code == 422

@@ -300,9 +300,18 @@ class TestTokenizer:
 
 class TestRequest:
     def test_name_and_file_are_required(self, api, folder):
-        response = api.http.post("/v1/models", files={"other": b"x"})
-        assert response.status_code == 422
-        assert {fault["pointer"] for fault in response.json()["errors"]} == {"#/file", "#/name"}
+        for field, other in (("file", "name"), ("name", "file")):
+            response = api.http.post("/v1/models", files={field: b"x"})
+            assert response.status_code == 422
+            assert f"#/{other}" in {fault["pointer"] for fault in response.json()["errors"]}
+
+    @pytest.mark.parametrize("name", ["revision", "fiel", "Name"])
+    def test_a_field_that_nobody_reads(self, api, folder, name):
+        with zipped(folder).open("rb") as file:
+            response = api.http.post("/v1/models", files={"file": file}, data={"name": "tiny", name: "x"})
+        assert response.json()["type"] == "urn:squeeze:problem:unknown_field"
+        assert f"There is no field {name!r}; there are file, name." in response.json()["detail"]
+        assert api.stored() == []
 
     def test_a_name_that_postgres_would_refuse(self, api, folder):
         assert api.upload_model(zipped(folder), name="a\0b").status_code == 422
