@@ -74,8 +74,9 @@ def create(
     | `masked_language_modeling` | `text` |
     | `translation` | `source`, `target` |
 
-    Any table may have a `language` column too; every row then names one. Unlabelled rows for
-    `token_classification` have `tokens`, or `text` that is split into words and punctuation marks.
+    Any table may have a `language` column too. It and `text_pair` are in every row of a table, or in none.
+    Unlabelled rows for `token_classification` have `tokens`, or `text` that is split into words and
+    punctuation marks.
 
     Labels are names or whole numbers. Whole numbers are indices into `labels` where that is given, as it must
     be for tags. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each kind of entity X, and may come as

@@ -45,6 +45,13 @@ def language_column(columns: TaskColumns, *, first: Row) -> Column | None:
     return Column("language", pa.string(), partial(_language, column=column)) if column else None
 
 
+def late_columns(columns: TaskColumns, split: Split, *, first: Row) -> frozenset[str]:
+    """Columns that would have been read, had the first row them: no later row may bring one."""
+    fields = ["text_pair", "language", *(["tokens"] if split == "unlabeled" else [])]
+    names = [columns[field] for field in fields if field in columns.by_field]
+    return frozenset(name for name in names if name not in first)
+
+
 def count_words(value: str | list[str]) -> int:
     """Words and punctuation marks of a text, or of a list of them."""
     return len(words(value)) if isinstance(value, str) else len(value)

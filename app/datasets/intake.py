@@ -15,7 +15,7 @@ from app.core.manifest import Split, SplitCard
 from app.core.tasks import Task
 from app.datasets.answers import Answer, Named, answer_of
 from app.datasets.columns import Columns, TaskColumns
-from app.datasets.inputs import Column, count_words, input_columns, language_column
+from app.datasets.inputs import Column, count_words, input_columns, language_column, late_columns
 from app.datasets.quantiles import quantiles
 from app.datasets.rows import LIST_ITEM_BYTES, Place, Row
 from app.datasets.tables import open_table
@@ -51,6 +51,8 @@ class _Draft:
     inputs: list[Column]
     answer: Answer | None
     language: Column | None
+    late: frozenset[str]
+    """Columns that the first row has not."""
     rows: int = 0
     words: Counter[int] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -130,6 +132,7 @@ def _write_draft(
         inputs=input_columns(task, columns, place.split, first=first),
         answer=None if place.split == "unlabeled" else answer,
         language=language_column(columns, first=first),
+        late=late_columns(columns, place.split, first=first),
     )
     schema = draft.schema
     with pq.ParquetWriter(draft.path, schema) as writer:
@@ -148,6 +151,13 @@ def _write_draft(
 
 def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
     """A row in canonical form, counted."""
+    if late := draft.late.intersection(row):
+        name = min(late)
+        raise place.fault(
+            "column_in_some_rows",
+            f"there is {name!r}, which the first row has not. Give it to every row of the split, or to none.",
+            column=name,
+        )
     record = {column.name: column.read(row, place) for column in draft.inputs}
     draft.rows += 1
     draft.words[sum(map(count_words, record.values()))] += 1

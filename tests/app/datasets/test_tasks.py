@@ -189,6 +189,24 @@ class TestColumns:
         assert dataset["splits"]["train"]["languages"] is None
         assert stored_table(api, dataset, "train", tmp_path).keys() == {"text", "label"}
 
+    @pytest.mark.parametrize("name", ["text_pair", "language"])
+    def test_one_that_only_later_rows_have(self, api, name):
+        rows = [*LABELLED, LABELLED[0] | {name: "da"}]
+        detail = refused(
+            api, post_rows(api, "text_classification", LABELLED, dev=rows), "column_in_some_rows"
+        )
+        assert detail.startswith(f"dev, line 3: there is {name!r}, which the first row has not.")
+
+    def test_one_of_another_name_that_only_later_rows_have(self, api):
+        rows = [TRANSLATED[0], TRANSLATED[1] | {"language": "da", "lang": "da"}]
+        assert "'language'" in refused(api, post_rows(api, "translation", rows), "column_in_some_rows")
+        columns = '{"language": "lang"}'
+        refused(api, post_rows(api, "translation", rows, columns=columns), "missing_column")
+
+    def test_one_that_later_rows_have_and_nobody_reads(self, api):
+        rows = [LABELLED[0], LABELLED[1] | {"tokens": ["dull"], "source": "web", "id": 2}]
+        assert post_rows(api, "text_classification", rows).status_code == 201
+
     def test_a_transfer_set_in_place_of_a_labelled_one(self, api):
         response = post_rows(api, "text_classification", LABELLED, dev=[{"text": "x", "image": 7}])
         detail = refused(api, response, "missing_column")

@@ -77,6 +77,15 @@ class TestRegister:
             assert stored_table(api, dataset, "unlabeled", tmp_path) == {"tokens": [expected]}
             assert dataset["splits"]["unlabeled"]["labels"] is None
 
+    def test_unlabeled_tokens_after_texts(self, api):
+        """The texts are split; what is split already would be lost."""
+        table = ("t.jsonl", jsonl(ROWS))
+        rows = [{"text": "Ada sings"}, {"text": "no names", "tokens": ["no", "names"]}]
+        unlabeled = ("u.jsonl", jsonl(rows))
+        response = post(api, {"task": "token_classification"}, train=table, dev=table, unlabeled=unlabeled)
+        detail = refused(api, response, "column_in_some_rows")
+        assert detail.startswith("unlabeled, line 2: there is 'tokens'")
+
     def test_unlabeled_without_either(self, api):
         table = ("t.jsonl", jsonl(ROWS))
         response = post(
