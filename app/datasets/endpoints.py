@@ -78,6 +78,8 @@ def create(
     Unlabelled rows for `token_classification` have `tokens`, or `text` that is split into words and
     punctuation marks.
 
+    Spaces around labels and tags, and around the names of columns in .csv and .tsv, count for nothing.
+
     Labels are names or whole numbers. Whole numbers are indices into `labels` where that is given, as it must
     be for tags. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each kind of entity X, and may come as
     IOB1, IO, BIOES and BILOU: an `I-` tag that no tag of its kind precedes becomes `B-`, and is counted in

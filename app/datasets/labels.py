@@ -43,6 +43,8 @@ class Labels:
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> int:
         label = cell(row, self._column, place, absent=_ELSEWHERE)
+        if isinstance(label, str):
+            label = label.strip()
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise place.fault(
                 "invalid_label",
@@ -117,14 +119,14 @@ class Labels:
 
 
 def label_name(label: int | str, place: Place) -> str:
-    """A label or tag as a name that can be shown.
+    """A label or tag as a name that can be shown; spaces around it, which cannot be seen, are none of it.
 
     Raises:
-        InvalidRequest: it is too long, or holds what cannot be printed.
+        InvalidRequest: it is too long, or empty, or holds what cannot be printed.
     """
-    name = str(label)
-    if not name.isprintable() or len(name) > MAX_LABEL_CHARACTERS:
-        raise place.fault("invalid_label", f"a label is at most {MAX_LABEL_CHARACTERS} printable characters.")
+    name = str(label).strip()
+    if not name or not name.isprintable() or len(name) > MAX_LABEL_CHARACTERS:
+        raise place.fault("invalid_label", f"a label is 1 to {MAX_LABEL_CHARACTERS} printable characters.")
     return name
 
 

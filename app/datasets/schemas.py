@@ -18,7 +18,14 @@ def _require_distinct(names: list[str]) -> list[str]:
 
 LabelNames = TypeAdapter(
     Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]],
+        list[
+            Annotated[
+                str,
+                StringConstraints(
+                    strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"
+                ),
+            ]
+        ],
         Field(min_length=2, max_length=1000),
         AfterValidator(_require_distinct),
     ]

@@ -160,7 +160,7 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
             if not cells:
                 continue
             if header is None:
-                header = cells
+                header = [name.strip() for name in cells]
                 if len(set(header)) != len(header):
                     raise place.fault("invalid_header", "two columns have the same name. Rename one.")
                 continue

@@ -124,6 +124,7 @@ def _labels(id2label: Any) -> list[str] | None:
     labels = [id2label[str(index)] for index in range(len(id2label))]
     if not all(isinstance(label, str) and label.strip() and label.isprintable() for label in labels):
         raise invalid_config("id2label must name its labels with printable text")
+    labels = [label.strip() for label in labels]  # as those of data sets are, with which they are compared
     if max(map(len, labels), default=0) > _MAX_LABEL_CHARACTERS:
         raise invalid_config(f"id2label must name its labels in at most {_MAX_LABEL_CHARACTERS} characters")
     if len(set(labels)) != len(labels):

@@ -123,11 +123,27 @@ class TestLabels:
 
     @pytest.mark.parametrize(
         ("value", "kind"),
-        [(True, "a bool"), (1.0, "a float"), (None, "empty"), ("", "empty"), ([1], "a list")],
+        [
+            (True, "a bool"),
+            (1.0, "a float"),
+            (None, "empty"),
+            ("", "empty"),
+            (" \t", "empty"),
+            ([1], "a list"),
+        ],
     )
     def test_other_types(self, api, value, kind):
         detail = refused(api, self.labels_of(api, ["a", value]), "invalid_label")
         assert f"train, line 2: the label is {kind}" in detail
+
+    @pytest.mark.parametrize(
+        ("make", "name"), [(jsonl, "t.jsonl"), (csv_of, "t.csv"), (parquet_of, "t.parquet")]
+    )
+    def test_spaces_around_them_make_no_other(self, api, tmp_path, make, name):
+        form = {"labels": '["good", " bad "]'}
+        dataset = self.labels_of(api, ["good", "bad ", "\u00a0good", " bad"], make, name, **form).json()
+        assert dataset["labels"] == ["good", "bad"]
+        assert stored_table(api, dataset, "train", tmp_path)["label"] == [0, 1, 0, 1]
 
     def test_names_and_numbers_mixed(self, api):
         refused(api, self.labels_of(api, ["a", 1]), "mixed_labels")
@@ -149,7 +165,9 @@ class TestLabels:
             api, post(api, **tables), "labels_not_in_train"
         )
 
-    @pytest.mark.parametrize("labels", ["[", '["a"]', '["a", "a"]', '{"a": 1}', '["a", "\\u0000"]'])
+    @pytest.mark.parametrize(
+        "labels", ["[", '["a"]', '["a", "a"]', '["a", "a "]', '["a", " "]', '{"a": 1}', '["a", "\\u0000"]']
+    )
     def test_names_that_are_none(self, api, labels):
         assert self.labels_of(api, ["a", "b"], labels=labels).status_code == 422
         assert api.rows()["datasets"] == 0
@@ -173,6 +191,16 @@ class TestTables:
         problem = refused(api, post_train(api, "t.csv", content), "ragged_row")
         assert problem.startswith("train, line 3: ")
         assert "Quote cells" in problem
+
+    @pytest.mark.parametrize(("name", "separator"), [("t.csv", ","), ("t.tsv", "\t")])
+    def test_spaces_around_the_names_of_columns(self, api, tmp_path, name, separator):
+        content = f" text{separator}label \n x {separator}a\ny{separator}b\n".encode()
+        dataset = post(api, train=(name, content), dev=(name, content)).json()
+        assert stored_table(api, dataset, "train", tmp_path) == {"text": [" x ", "y"], "label": [0, 1]}
+
+    def test_names_of_columns_that_only_spaces_tell_apart(self, api):
+        content = b"text,label,label \nfine,a,b\n"
+        refused(api, post_train(api, "t.csv", content), "invalid_header")
 
     def test_unclosed_quote_in_csv(self, api):
         refused(api, post_train(api, "t.csv", b'text,label\n"fine,a\nfine,b\n'), "invalid_csv")

@@ -210,6 +210,11 @@ class TestSchemes:
         assert dataset["splits"]["dev"]["repaired_tags"] == 0
         assert stored_table(api, dataset, "train", tmp_path)["tags"] == [[0, 1, 2], [1, 3, 3, 4]]
 
+    def test_spaces_around_tags_make_no_others(self, api, tmp_path):
+        dataset = post_tags(api, tagged(["O", "B-X ", " I-X"], ["O ", "B-X", "I-X"])).json()
+        assert dataset["labels"] == ["O", "B-X", "I-X"]
+        assert stored_table(api, dataset, "train", tmp_path)["tags"] == [[0, 1, 2]] * 2
+
     def test_schemes_mixed(self, api):
         response = post_tags(api, tagged(["O", "B-X"], ["O", "Y"]))
         assert "train, line 2: the tag 'Y' is neither" in refused(api, response, "mixed_tags")
@@ -324,6 +329,7 @@ class TestRows:
             (True, "invalid_tag"),
             (1.0, "invalid_tag"),
             (["O"], "invalid_tag"),
+            (" ", "invalid_label"),
             ("B-\u0000", "invalid_label"),
             ("B" * 201, "invalid_label"),
         ],

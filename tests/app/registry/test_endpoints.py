@@ -73,6 +73,13 @@ class TestRegister:
         assert stored["hidden_size"] == 32
         assert stored["architectures"] == ["BertForSequenceClassification"]
 
+    def test_labels_come_without_the_spaces_around_them(self, api, tmp_path):
+        folder = tiny_model_folder(tmp_path / "model", labels=[" negative", "positive "])
+        model = api.upload_model(zipped(folder)).json()
+        assert model["labels"] == LABELS
+        stored = api.http.get(f"/v1/models/{model['id']}/artifacts/config.json").json()
+        assert stored["id2label"] == {"0": "negative", "1": "positive"}
+
     def test_a_word_list_becomes_a_tokenizer(self, api, tmp_path):
         folder = tiny_model_folder(tmp_path / "model")
         vocabulary = sorted(tiny_tokenizer().get_vocab().items(), key=lambda item: item[1])

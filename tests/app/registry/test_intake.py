@@ -260,6 +260,7 @@ class TestConfig:
             {"is_decoder": True},
             {"id2label": {"0": "a", "2": "b"}},
             {"id2label": {"0": "a", "1": "a"}},
+            {"id2label": {"0": "a", "1": "a "}},
             {"id2label": {"0": "a", "1": "b\0"}},
             {"id2label": ["a", "b"]},
             {"id2label": {"0": "a", "1": "b" * 201}},
