@@ -23,6 +23,8 @@ _MAX_RATIO = 200
 _RATIO_FLOOR_BYTES = 64 * 2**20
 _COPY_BYTES = 2**20
 
+csv.field_size_limit(MAX_ROW_BYTES)  # of the process; its default is an eighth of what a row may be
+
 
 @contextmanager
 def open_table(
@@ -87,13 +89,8 @@ class _Bounded:
         return self._count(self._guarded(self._content.read, size))
 
     def readline(self) -> bytes:
-        line = self._count(self._guarded(self._content.readline, MAX_ROW_BYTES + 1))
-        if len(line) > MAX_ROW_BYTES:
-            raise self._place.fault(
-                "line_too_long",
-                f"longer than {MAX_ROW_BYTES:,} bytes. Cut the text, or mend a missing newline.",
-            )
-        return line
+        """A line, or the beginning of one that is longer than a row may be."""
+        return self._count(self._guarded(self._content.readline, MAX_ROW_BYTES + 1))
 
     def _guarded(self, read: Any, size: int) -> bytes:
         try:
@@ -114,16 +111,19 @@ class _Bounded:
 
 
 def _lines(content: _Bounded, place: Place) -> Iterator[str]:
-    """Lines of UTF-8, with or without a byte order mark."""
-    number = 0
+    """Lines of UTF-8, with or without a byte order mark; ``place`` is the last one read."""
     while line := content.readline():
-        number += 1
-        if number == 1:
+        place.number += 1
+        if len(line) > MAX_ROW_BYTES:
+            raise place.fault(
+                "line_too_long",
+                f"longer than {MAX_ROW_BYTES:,} bytes. Cut the text, or mend a missing newline.",
+            )
+        if place.number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
-            place.number = number
             raise place.fault(
                 "invalid_utf8",
                 f"byte {error.start + 1} is not UTF-8 (0x{line[error.start]:02x}). Save the file as UTF-8.",
@@ -133,7 +133,6 @@ def _lines(content: _Bounded, place: Place) -> Iterator[str]:
 
 def _json_rows(content: _Bounded, place: Place) -> Iterator[Row]:
     for line in _lines(content, place):
-        place.number += 1
         if not line.strip():
             continue
         try:
@@ -156,7 +155,6 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
     header: list[str] | None = None
     try:
         for cells in reader:
-            place.number = reader.line_num
             if not cells:
                 continue
             if header is None:
@@ -174,7 +172,6 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
                 )
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        place.number = reader.line_num
         raise place.fault("invalid_csv", f"{error}. Write the file again with a CSV library.") from None
 
 

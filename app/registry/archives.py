@@ -53,7 +53,8 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
         max_bytes: of all members together, unpacked.
 
     Raises:
-        InvalidRequest: not an archive, a damaged one, or one that is not safe to unpack.
+        InvalidRequest: not an archive, a damaged one, one that is not safe to unpack, or one without a config
+            where one is looked for.
         TooLarge: more members or bytes than allowed.
     """
     budget = _Budget(archive.seek(0, io.SEEK_END), max_bytes)
@@ -194,7 +195,16 @@ def _root(folder: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
     candidates = [path for path in folder.iterdir() if (path / "config.json").is_file()]
-    return candidates[0] if len(candidates) == 1 else folder
+    if len(candidates) != 1:
+        raise InvalidRequest(
+            "missing_config",
+            "config.json must lie at the top of the archive or one folder down, and there only once; this "
+            f"archive has {len(candidates) or 'none'} there. Pack the whole folder that save_pretrained() "
+            "wrote: config.json, model.safetensors and tokenizer.json.",
+            pointer="#/file",
+            found=len(candidates),
+        )
+    return candidates[0]
 
 
 def _unsafe(name: str, what: str) -> InvalidRequest:

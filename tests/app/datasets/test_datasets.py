@@ -261,9 +261,22 @@ class TestTables:
     def test_not_gzip(self, api, content):
         refused(api, post_train(api, "t.jsonl.gz", content), "invalid_gzip")
 
-    def test_line_longer_than_any_text(self, api):
-        content = jsonl([{"text": "x" * 2**20, "label": "good"}])
-        refused(api, post_train(api, "t.jsonl", content), "line_too_long")
+    @pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.tsv"])
+    def test_line_longer_than_any_text(self, api, name):
+        content = FORMATS[name]([*ROWS, {"text": "x" * 2**20, "label": "good"}])
+        detail = refused(api, post_train(api, name, content), "line_too_long")
+        assert detail.startswith(f"train, line {4 if name == 't.jsonl' else 5}: longer than 1,048,576 bytes")
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_line_as_long_as_any_text(self, api, tmp_path, name):
+        text = "x" * (2**20 - 100)
+        content = FORMATS[name]([*ROWS, {"text": text, "label": "good"}])
+        dataset = post_train(api, name, content).json()
+        assert stored_table(api, dataset, "train", tmp_path)["text"][-1] == text
+
+    def test_a_fault_below_a_row_of_several_lines(self, api):
+        content = b'text,label\n"two\nlines",a\n,b\n'
+        assert "line 4" in refused(api, post_train(api, "t.csv", content), "empty_text")
 
     @pytest.mark.parametrize("columns", ["{", '{"texts": "a"}', '{"text": 7}'])
     def test_columns_that_are_none(self, api, columns):

@@ -98,6 +98,20 @@ class TestArchive:
             file.addfile(member)
         refused(api, archive, "invalid_archive")
 
+    @pytest.mark.parametrize(
+        ("prefixes", "found"), [(["a/b/"], "none"), (["a/", "b/"], "2"), (["a/", "b/", "c/d/"], "2")]
+    )
+    def test_a_folder_that_is_not_found(self, api, folder, tmp_path, prefixes, found):
+        members = {
+            prefix + path.name: path.read_bytes()
+            for prefix in prefixes
+            for path in folder.iterdir()
+            if path.is_file()
+        }
+        message = refused(api, write_zip(tmp_path / "model.zip", members), "missing_config")
+        assert "at the top of the archive or one folder down, and there only once" in message
+        assert f"has {found} there" in message
+
     def test_bomb(self, api, tmp_path):
         path = write_zip(tmp_path / "model.zip", {"model.safetensors": bytes(64 * 2**20)})
         assert "200 times" in refused(api, path, "archive_bomb")
