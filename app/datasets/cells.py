@@ -3,6 +3,7 @@
 import re
 import reprlib
 from typing import Any
+from unicodedata import category
 
 from app.datasets.rows import Place, Row
 
@@ -28,7 +29,8 @@ def text(row: Row, column: str, place: Place, *, absent: str = "") -> str:
     value = cell(row, column, place, absent=absent)
     if not isinstance(value, str):
         raise place.fault("invalid_text", f"{column!r} is {kind(value)}, not text. Mend or remove the row.")
-    if not value.strip():
+    if all(character.isspace() or category(character) == "Cf" for character in value):
+        # Format characters, such as spaces of no width, are nothing to read either.
         raise place.fault("empty_text", f"{column!r} is empty. Mend or remove the row.")
     require_whole_characters(value, column, place)
     return value

@@ -231,7 +231,7 @@ class TestTables:
             api, post_train(api, "t.jsonl", content), "missing_column"
         )
 
-    @pytest.mark.parametrize("text", ["", "  \t"])
+    @pytest.mark.parametrize("text", ["", "  \t", "\u200b", "\ufeff \u200e\u00ad\n"])
     def test_empty_text(self, api, text):
         content = jsonl([*ROWS, {"text": text, "label": "good"}])
         assert "line 4" in refused(api, post_train(api, "t.jsonl", content), "empty_text")
@@ -240,6 +240,11 @@ class TestTables:
     def test_text_that_is_none(self, api, text):
         content = jsonl([{"text": text, "label": "good"}])
         refused(api, post_train(api, "t.jsonl", content), "invalid_text")
+
+    def test_text_with_formats_around_it(self, api, tmp_path):
+        rows = [row | {"text": f"\u200b \u200e{row['text']}"} for row in ROWS]
+        dataset = post_train(api, "t.jsonl", jsonl(rows)).json()
+        assert stored_table(api, dataset, "train", tmp_path)["text"] == [row["text"] for row in rows]
 
     def test_pairs_in_some_splits(self, api):
         pairs = [row | {"text_pair": "y"} for row in ROWS]

@@ -134,7 +134,8 @@ class TestTranslation:
 
     @pytest.mark.parametrize("side", ["source", "target"])
     @pytest.mark.parametrize(
-        ("value", "code"), [("", "empty_text"), (" \n", "empty_text"), (None, "invalid_text")]
+        ("value", "code"),
+        [("", "empty_text"), (" \n", "empty_text"), ("\u200b", "empty_text"), (None, "invalid_text")],
     )
     def test_an_empty_side(self, api, side, value, code):
         response = post_rows(api, "translation", [*TRANSLATED, TRANSLATED[0] | {side: value}])
