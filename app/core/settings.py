@@ -56,7 +56,10 @@ class Settings(BaseSettings):
 
     onnx_tolerance: float = Field(default=1e-4, gt=0, description="Largest |torch - ONNX| on logits, fp32.")
     int8_min_agreement: float = Field(
-        default=0.9, ge=0, le=1, description="Least share of dev texts that int8 labels as fp32 does."
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Least share of dev texts that int8 labels as fp32 does, and of its metric.",
     )
 
     inference_threads: int = Field(

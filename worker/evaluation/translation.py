@@ -35,7 +35,7 @@ from worker.modeling.decoding import SourceReader, WritingStep
 _BATCH_TOKENS = 4096
 """Rows being written, times the tokens of their longest source."""
 
-_UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_UNSPACED = re.compile("[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese letters."""
 _NOT_SPACE = re.compile(r"\S")
 

@@ -101,7 +101,8 @@ def check_int8(parity: Parity, *, min_agreement: float) -> None:
 def check_int8_metric(metric: float | None, of_network: float | None, *, min_kept: float) -> None:
     """Raises ``JobError`` when less than ``min_kept`` of the network's metric is left.
 
-    Where one answer is nearly all, as no entity is among tags, a file can give it always and agree.
+    Where one answer is nearly all, as no entity is among tags, a file can give it always and agree. A metric
+    below 0 is not to get worse.
     """
     if metric is None or of_network is None or metric >= min(min_kept * of_network, of_network):
         return

@@ -27,13 +27,13 @@ _BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
-class Inherited:
-    """A network that starts as a part of its teacher."""
+class Start:
+    """A student before it is trained."""
 
     network: PreTrainedModel
     projection: Tensor | None
-    """From the teacher's residual stream to the network's, (H, D): selects what is kept. None where there are
-    two streams."""
+    """From the teacher's residual stream to the network's, (H, D): selects what is kept. None where nothing
+    is, or there are two streams."""
 
 
 def calibration_rows(data: TaskData, *, tokens: int = CALIBRATION_TOKENS) -> IntArray:
@@ -71,7 +71,7 @@ def random_network(teacher: Teacher, data: TaskData, context: RunContext) -> Pre
 
 def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
-) -> Inherited:
+) -> Start:
     """A student of the planned shape that starts as the selected part of its teacher."""
     network = unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
@@ -87,10 +87,10 @@ def subcloned_network(
             subclone_stacks(source, network, card, shape, selections, rescale=rescale)
         case _:
             raise _not_smaller(teacher, context)
-    return Inherited(completed(network, context), projection)
+    return Start(completed(network, context), projection)
 
 
-def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Inherited:
+def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Start:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
     network = unfolded_network(teacher, data, context)
     source = teacher.network.to(context.device)
@@ -105,7 +105,7 @@ def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Inh
             subclone_stacks(source, network, card, shape, selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)
-    return Inherited(completed(network, context), projection)
+    return Start(completed(network, context), projection)
 
 
 def residual_selector(card: EncoderCard, selection: Selection) -> Tensor:

@@ -2,7 +2,7 @@
 
 from app.core.specs import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import Inherited, random_network, spaced_network, subcloned_network
+from worker.training.initialisation import Start, random_network, spaced_network, subcloned_network
 from worker.training.lesson import lesson_of
 from worker.training.student import dense_phase, train_student
 
@@ -13,7 +13,7 @@ class Distillation:
     ) -> Student:
         match spec.initialisation:
             case "random":
-                start = Inherited(random_network(teacher, data, context), projection=None)
+                start = Start(random_network(teacher, data, context), projection=None)
             case "weight_copy":
                 start = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
             case "weight_selection":
