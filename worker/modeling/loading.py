@@ -16,7 +16,7 @@ from app.core.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
 from worker.modeling.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
 from worker.modeling.bilstm import bilstm_config
-from worker.modeling.marian import fix_positions
+from worker.modeling.marian import draw_weights, fix_positions
 from worker.modeling.structure import CONFIG_KEY, describe, restructure, unshared_state
 
 TOKENIZER = "tokenizer.json"
@@ -118,6 +118,8 @@ def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreT
     else:
         own_config = _reshaped(config, card)
     network = network_class(card, head.task)(with_labels(own_config, head, labels))
+    if isinstance(card, EncoderDecoderCard):
+        draw_weights(network)
     if isinstance(card, EncoderCard) and describe(card) is not None:
         restructure(network, card)
     return network.eval()
