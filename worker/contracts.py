@@ -35,6 +35,8 @@ class Teacher:
     """Names the weights and tokenizer in cache keys."""
     target_tokenizer: Tokenizer | None = None
     """Of a translation model that writes other pieces than it reads; None: the same."""
+    has_new_head: bool = False
+    """Whether its head was drawn for this job: the model came without one for such answers."""
 
     @property
     def writer(self) -> Tokenizer:

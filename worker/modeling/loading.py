@@ -35,6 +35,7 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
         card=manifest.card,
         digest=_digest(manifest.files),
         target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
+        has_new_head=not _has_own_head(manifest, task, labels),
     )
 
 
@@ -61,7 +62,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
     class_ = network_class(card, task)
     config = with_labels(_config(folder, class_), head, labels)
-    has_own_head = manifest.task == task and manifest.labels == (labels or None)
+    has_own_head = _has_own_head(manifest, task, labels)
     if isinstance(card, EncoderCard) and describe(card) is not None:
         network = build_network(config, card, head)
         _fill(network, folder / "model.safetensors", ANATOMIES[card.architecture], has_own_head=has_own_head)
@@ -77,6 +78,10 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     )
     fix_positions(network)
     return network.eval()
+
+
+def _has_own_head(manifest: ModelManifest, task: Task, labels: list[str]) -> bool:
+    return manifest.task == task and manifest.labels == (labels or None)
 
 
 def save_network(network: PreTrainedModel, folder: Path) -> None:

@@ -58,6 +58,7 @@ class DenseWeights:
         network: nn.Module,
         rates: Rates,
         *,
+        own_rates: Mapping[nn.Parameter, Rates] | None = None,
         words: IntArray | None = None,
         parts: Sequence[nn.Module] | None = None,
     ) -> None:
@@ -68,12 +69,14 @@ class DenseWeights:
         Args:
             network: whose parameters train.
             rates: of all of them.
+            own_rates: of some of them, instead.
             words: that texts and padding hold; None: any. Rows of other words do not train: they have no
                 gradient, and do not decay.
             parts: train alone, the others being frozen until ``release``; None: all.
         """
         self._network = network
         self._rates = rates
+        self._own_rates = own_rates or {}
         chosen = set((network if parts is None else nn.ModuleList(parts)).parameters())
         own = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._trained = [parameter for parameter in own if parameter in chosen]
@@ -87,7 +90,10 @@ class DenseWeights:
             self._trained = [self._words.rows if p is table.weight else p for p in self._trained]
 
     def groups(self) -> list[dict[str, Any]]:
-        return dense_groups(self._trained, self._rates)
+        alike: dict[Rates, list[nn.Parameter]] = {}
+        for parameter in self._trained:
+            alike.setdefault(self._own_rates.get(parameter, self._rates), []).append(parameter)
+        return [group for rates, parameters in alike.items() for group in dense_groups(parameters, rates)]
 
     def materialise(self, batches: Sequence[Batch]) -> None:
         pass
