@@ -33,7 +33,7 @@ from worker.measuring import Bench, Candidate
 from worker.modeling.loading import TOKENIZER, build_network, load_network, load_teacher, load_tokenizer
 from worker.modeling.new_translator import untrained_translator
 from worker.modeling.scores import ScoreScale
-from worker.modeling.vocabulary import count_pieces, trim_vocabulary
+from worker.modeling.vocabulary import config_within, count_pieces, trim_vocabulary
 from worker.protocol import (
     Cancelled,
     EventPipe,
@@ -118,8 +118,8 @@ def compress(
             teacher = trim_vocabulary(teacher, counts, card.vocabulary, task=dataset.task)
             if teacher.card.vocabulary < card.vocabulary:
                 reporter.message(
-                    f"The texts hold {teacher.card.vocabulary} of the {card.vocabulary} word pieces planned: "
-                    "the student knows these."
+                    f"{teacher.card.vocabulary} word pieces are made of the texts' letters, {card.vocabulary} "
+                    "were planned: the student knows those."
                 )
             card = card.model_copy(update={"vocabulary": teacher.card.vocabulary})
             data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
@@ -207,7 +207,7 @@ def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) 
     """The student that the target leads to; where it bounds the latency, by measuring some on this host."""
 
     def build(card: ModelCard, head: Head) -> PreTrainedModel:
-        return build_network(teacher.network.config, card, head)
+        return build_network(config_within(teacher.network.config, card.vocabulary), card, head)
 
     if request.teacher is None:
         return teacher.card

@@ -26,6 +26,7 @@ from tests.worker.networks import classifier, dev_data
 from worker.contracts import TokenizedSplit
 from worker.latency_probe import LatencyProbe
 from worker.modeling.loading import build_network
+from worker.modeling.vocabulary import config_within
 
 HEAD = Head(task="text_classification", outputs=2)
 TEACHER = EncoderCard(
@@ -91,6 +92,23 @@ def test_a_large_network_takes_longer(build, tmp_path):
     probe = LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")
     small = TEACHER.at(Shape(layers=1, hidden=64, heads=1, ffn=256))
     assert 0 < probe(small, HEAD) < probe(TEACHER, HEAD)
+
+
+def test_a_student_of_fewer_words(build, tmp_path):
+    """Texts are cut for the teacher: the words that the student is to have are chosen later."""
+    smaller = TEACHER.model_copy(update={"vocabulary": 20})
+    assert LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(smaller, HEAD) > 0
+
+
+def test_a_translator_of_fewer_words(tmp_path):
+    """Marian's padding is its last word."""
+    config = MarianConfig(vocab_size=64, pad_token_id=63, eos_token_id=0, decoder_start_token_id=63)
+    shape = EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32)
+    card = EncoderDecoderCard(shape=shape, vocabulary=30, positions=128)
+    data = replace(dev_data(texts(10, words=8)), task="translation", labels=[], vocabulary=64)
+    data = replace(data, pad_id=63, dev=replace(data.dev, labels=None, targets=texts(10, words=8)))
+    build = partial(build_network, config_within(config, card.vocabulary))
+    assert LatencyProbe(build, data, known=tmp_path / "latencies.json")(card, data.head) > 0
 
 
 def test_each_is_measured_once(build, tmp_path):

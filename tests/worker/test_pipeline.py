@@ -186,6 +186,16 @@ class TestSuccess:
         assert network.num_parameters() == outcome.manifest.parameters
         assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
 
+    def test_a_bound_on_latency_with_fewer_words(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        """What is timed has the words that the student will have, before it is known which."""
+        target = {"max_latency_ms": 1000, "vocabulary": 100}
+        request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card.vocabulary <= 100
+
     def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:

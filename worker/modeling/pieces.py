@@ -23,6 +23,9 @@ class Pieces(Protocol):
     def parts(self, id_: int) -> set[int]:
         """The piece, and what it is made of."""
 
+    def letters(self, id_: int) -> set[str]:
+        """What a text has to hold to be cut into the piece."""
+
     def trim(self, new_ids: Mapping[int, int]) -> None:
         """Leave out what has no new id, and renumber the rest; new ids are in the order of the old ones."""
 
@@ -46,22 +49,32 @@ def pieces_of(tree: Tree) -> Pieces:
             )
 
 
+def letters_of(pieces: Pieces, ids: Iterable[int]) -> set[str]:
+    return set[str]().union(*map(pieces.letters, ids))
+
+
 class WordPiece:
     """The longest piece that begins a word is taken, then the longest that goes on, which has a prefix."""
 
     def __init__(self, tree: Tree) -> None:
         self._model = tree["model"]
+        self._pieces = {id_: piece for piece, id_ in self._model["vocab"].items()}
 
     def required(self, seen: Iterable[int]) -> set[int]:
         ids: dict[str, int] = self._model["vocab"]
         prefix = self._model["continuing_subword_prefix"]
         wanted = {self._model["unk_token"]}
-        for letter in _letters(ids, seen, without=prefix):
+        for letter in letters_of(self, seen):
             wanted |= {letter, prefix + letter}
         return {ids[piece] for piece in wanted if piece in ids}
 
     def parts(self, id_: int) -> set[int]:
         return {id_}
+
+    def letters(self, id_: int) -> set[str]:
+        piece = self._pieces.get(id_, "").removeprefix(self._model["continuing_subword_prefix"])
+        # Words end at brackets: no text is cut into [unused7].
+        return {piece} if piece.startswith("[") else set(piece)
 
     def trim(self, new_ids: Mapping[int, int]) -> None:
         self._model["vocab"] = _renumbered(self._model["vocab"], new_ids)
@@ -81,8 +94,7 @@ class Bpe:
     def required(self, seen: Iterable[int]) -> set[int]:
         ids: dict[str, int] = self._model["vocab"]
         wanted = {self._model["unk_token"]} | _bytes(self._model)
-        for id_ in seen:
-            wanted.update(self._symbols(self._pieces.get(id_, "")))
+        wanted |= letters_of(self, seen)
         if self._is_byte_level:  # any text consists of the 256
             wanted.update(piece for piece in ids if len(piece) == 1)
         return {ids[piece] for piece in wanted if piece in ids}
@@ -100,6 +112,9 @@ class Bpe:
             i = ranks.index(first)
             symbols[i : i + 2] = [self._merged(symbols[i], symbols[i + 1])]
             found.add(symbols[i])
+
+    def letters(self, id_: int) -> set[str]:
+        return set(self._symbols(self._pieces.get(id_, "")))
 
     def trim(self, new_ids: Mapping[int, int]) -> None:
         kept = _renumbered(self._model["vocab"], new_ids)
@@ -135,13 +150,17 @@ class Unigram:
     def required(self, seen: Iterable[int]) -> set[int]:
         ids = {piece: id_ for id_, (piece, _) in enumerate(self._model["vocab"])}
         scores = [score for _, score in self._model["vocab"]]
-        wanted = {*_letters(ids, seen, without=""), *_bytes(self._model)}
+        wanted = letters_of(self, seen) | _bytes(self._model)
         # An unknown letter scores as much as the least piece less a constant.
         keep = {scores.index(min(scores)), self._model["unk_id"]} - {None}
         return keep | {ids[piece] for piece in wanted if piece in ids}
 
     def parts(self, id_: int) -> set[int]:
         return {id_}
+
+    def letters(self, id_: int) -> set[str]:
+        pieces = self._model["vocab"]
+        return set(pieces[id_][0]) if id_ < len(pieces) else set()
 
     def trim(self, new_ids: Mapping[int, int]) -> None:
         pieces = self._model["vocab"]
@@ -179,11 +198,6 @@ def _id_slots(processor: Tree | None) -> Iterator[tuple[list[Any], int]]:
         case {"type": "TemplateProcessing", "special_tokens": tokens}:
             for token in tokens.values():
                 yield from ((token["ids"], i) for i in range(len(token["ids"])))
-
-
-def _letters(ids: Mapping[str, int], seen: Iterable[int], *, without: str) -> set[str]:
-    pieces = {id_: piece for piece, id_ in ids.items()}
-    return {letter for id_ in seen for letter in pieces.get(id_, "").removeprefix(without)}
 
 
 def _bytes(model: Tree) -> set[str]:

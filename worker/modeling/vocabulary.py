@@ -17,7 +17,7 @@ from app.core.errors import JobError
 from app.core.tasks import Head, Task
 from worker.contracts import IntArray, Teacher, TokenizedSplit
 from worker.modeling.loading import build_network
-from worker.modeling.pieces import pieces_of, special_ids, trim_tree
+from worker.modeling.pieces import letters_of, pieces_of, special_ids, trim_tree
 
 _POSITIONS_BEHIND_PADDING = ("roberta", "xlm-roberta")
 """Families in which positions begin after the id of padding: it has to stay."""
@@ -36,12 +36,15 @@ def count_pieces(splits: Iterable[TokenizedSplit | None], vocabulary: int) -> In
 def trim_vocabulary(teacher: Teacher, counts: IntArray, size: int, *, task: Task) -> Teacher:
     """A teacher of at most ``size`` pieces: special ones, the data's letters, and the most frequent.
 
+    Where there is room, pieces of the data's letters that do not occur in it come last, in the order of their
+    ids, which in most vocabularies is that of their frequency: other texts will have some of them.
+
     A text of kept pieces is cut and answered as before; what is not kept is cut into shorter pieces.
 
     Args:
         teacher: left as it is.
         counts: how often each of its pieces occurs, (its vocabulary,).
-        size: what never occurs is left out even where there is room.
+        size: of the vocabulary.
         task: of the teacher's head.
 
     Raises:
@@ -68,6 +71,12 @@ def trim_tokenizer(tokenizer: Tokenizer, keep: IntArray) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(tree))
 
 
+def config_within(config: PretrainedConfig, size: int) -> PretrainedConfig:
+    """The config with the pieces that it names among the first ``size``, before it is known which are kept."""
+    values = {name: min(id_, size - 1) for name, id_ in _token_ids(config).items()}
+    return type(config).from_dict(config.to_dict() | values)
+
+
 def _chosen(teacher: Teacher, counts: IntArray, size: int) -> IntArray:
     """The ids to keep, ascending."""
     seen = np.flatnonzero(counts).tolist()
@@ -87,7 +96,13 @@ def _chosen(teacher: Teacher, counts: IntArray, size: int) -> IntArray:
             "already. Ask for at least that.",
             smallest=len(keep),
         )
-    for id_ in sorted(seen, key=lambda id_: (-counts[id_], id_)):
+    known = [letters_of(pieces, seen) for pieces in kinds]
+    for id_ in np.argsort(-counts, kind="stable").tolist():
+        if len(keep) == size:
+            break
+        written = [pieces.letters(id_) for pieces in kinds]
+        if not any(letters and letters <= ours for letters, ours in zip(written, known, strict=True)):
+            continue
         missing = {id_}.union(*(pieces.parts(id_) for pieces in kinds)) - keep
         if len(keep) + len(missing) <= size:
             keep |= missing

@@ -156,6 +156,12 @@ def test_other_frames_are_renumbered_too():
     assert [smaller.token_to_id(token) for token in encoded.tokens] == encoded.ids
 
 
+def test_no_text_is_cut_into_unused_pieces():
+    vocabulary = {"[UNK]": 0, "n": 1, "##un": 2, "[unused1]": 3, "[": 4}
+    pieces = pieces_of(json.loads(Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]")).to_str()))
+    assert [pieces.letters(id_) for id_ in (1, 2, 3, 4)] == [{"n"}, {"u", "n"}, {"[unused1]"}, {"["}]
+
+
 class TestTrimVocabulary:
     @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
     @pytest.mark.parametrize("task", ["text_classification", "masked_language_modeling"])
@@ -207,13 +213,19 @@ class TestTrimVocabulary:
             trim_vocabulary(teacher, counts, 90, task="text_classification").network.config.pad_token_id == 4
         )
 
-    def test_never_keeps_what_does_not_occur(self, tmp_path):
+    def test_room_is_filled_with_words_of_the_data_s_letters(self, tmp_path):
+        """The first ones by their ids, which is the order of frequency in most vocabularies."""
         teacher, data = make_teacher(tmp_path), make_data()
         counts = count_pieces([data.train, None], teacher.card.vocabulary)
-        smaller = trim_vocabulary(teacher, counts, 10_000, task=data.task)
-        assert smaller.card.vocabulary < teacher.card.vocabulary
-        assert smaller.tokenizer.token_to_id("castle") is None
-        assert smaller.tokenizer.token_to_id("wonderful") is not None
+        counts[teacher.tokenizer.token_to_id("castle")] = counts[teacher.tokenizer.token_to_id("engine")] = 0
+        everything = trim_vocabulary(teacher, counts, 10_000, task=data.task)
+        room = everything.card.vocabulary - 1
+        smaller = trim_vocabulary(teacher, counts, room, task=data.task)
+        lost = {*everything.tokenizer.get_vocab()} - {*smaller.tokenizer.get_vocab()}
+        assert len(lost) == 1
+        last = teacher.tokenizer.token_to_id(lost.pop())
+        kept = [teacher.tokenizer.token_to_id(piece) for piece in smaller.tokenizer.get_vocab()]
+        assert all(id_ < last for id_ in kept if not counts[id_])
 
     def test_too_small_a_size_says_what_is_possible(self, tmp_path):
         teacher, data = make_teacher(tmp_path), make_data()
