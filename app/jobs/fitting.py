@@ -61,6 +61,24 @@ def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
         )
 
 
+def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse terms on the inside of a teacher that is learnt from through its translations.
+
+    Raises:
+        InvalidRequest: there are some.
+    """
+    terms = getattr(spec.method, "distillation", None)
+    if terms is None or data.task != "translation":
+        return
+    for name in ("hidden_weight", "patient_weight", "relation_weight"):
+        if getattr(terms, name):
+            raise InvalidRequest(
+                "terms_not_for_task",
+                f"A translation student learns from its teacher's translations alone. Leave {name} out.",
+                pointer=f"#/method/distillation/{name}",
+            )
+
+
 def require_splits(data: DatasetManifest) -> None:
     """Refuse a data set that has nothing to learn and measure: a transfer set is none by itself.
 

@@ -11,7 +11,14 @@ from app.core.manifest import DatasetManifest, ModelManifest
 from app.core.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
 from app.core.specs import METHOD_CARDS, JobSpec, Target, WeightSqueezingSpec
 from app.core.tasks import Head
-from app.jobs.fitting import require_gate, require_method, require_metric, require_splits, require_teacher
+from app.jobs.fitting import (
+    require_gate,
+    require_method,
+    require_metric,
+    require_splits,
+    require_teacher,
+    require_terms,
+)
 from app.jobs.latency import TOKENS, estimate_latency_ms
 
 _SUSTAINED_GFLOPS = 200.0
@@ -48,6 +55,7 @@ def plan_job(session: Session, spec: JobSpec) -> JobPlan:
     require_method(spec, data)
     require_splits(data)
     require_metric(spec, data)
+    require_terms(spec, data)
     if model is not None:
         require_teacher(spec, model, data)
         spec = _with_max_length(spec, model)

@@ -191,6 +191,15 @@ class TestMetric:
                 refused(api, body, "metric_not_for_task", "#/training/metric")
 
 
+@pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
+def test_a_translator_s_inside_is_not_learnt_from(api, term):
+    method = {"name": "distillation", "distillation": {term: 1.0}}
+    body = job(api, "distillation", "translation", method=method)
+    pointer = f"#/method/distillation/{term}"
+    assert "translations alone" in refused(api, body, "terms_not_for_task", pointer)
+    planned(api, job(api, "distillation", "text_classification", method=method))
+
+
 class TestTarget:
     def test_a_depth_that_does_not_divide(self, api):
         shape = TRANSLATOR.shape.model_copy(update={"decoder_layers": 4}).model_dump()

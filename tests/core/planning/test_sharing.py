@@ -19,6 +19,9 @@ def written(sharing: str, layers: int) -> str:
         ("upper_half", 6, "1 2 3 4 5 6 4' 5' 6'"),
         ("upper_half", 3, "1 2 3 2' 3'"),
         ("upper_half", 1, "1 1'"),
+        ("lower_half", 6, "1 2 3 4 5 6 1' 2' 3'"),
+        ("lower_half", 3, "1 2 3 1' 2'"),
+        ("lower_half", 1, "1 1'"),
     ],
 )
 def test_orders(sharing, layers, order):

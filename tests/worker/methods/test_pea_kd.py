@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -66,3 +68,13 @@ def test_without_pretraining_there_is_one_stage(teacher, data, tmp_path):
     context = pea_context(tmp_path, spec, epochs=0.25)
     methods.load("pea_kd").compress(teacher, data, spec, context)
     assert {report[0] for report in context.reports if report[3]} == {"distillation"}
+
+
+def test_the_teacher_runs_once_over_labelled_and_unlabelled_rows(teacher, data, tmp_path):
+    spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0.5)
+    unlabeled = replace(make_data(train=24).train, labels=None, digest="more")
+    data = replace(data, unlabeled=unlabeled)
+    context = pea_context(tmp_path, spec, epochs=0.5)
+    methods.load("pea_kd").compress(teacher, data, spec, context)
+    rows = [len(np.load(path, mmap_mode="r")) for path in context.cache_dir.glob("logits-*.npy")]
+    assert sorted(rows) == sorted([len(data.train) + len(unlabeled), len(data.dev)])

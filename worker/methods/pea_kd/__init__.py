@@ -9,7 +9,7 @@ When not: for speed, or where the teacher makes no mistakes on its training text
 
 Knobs:
     sharing (shuffled): the order in which layers run; ``repeated`` and ``paired`` never exchange,
-        ``upper_half`` runs only the later half again.
+        ``upper_half`` and ``lower_half`` run one half again.
     pretraining_ratio (0.3): share of the steps spent on the teacher's judgement; 0 leaves it out. Thresholds
         between sure and unsure are the teacher's median confidences where it is right and where it is wrong.
     distillation: the paper's alpha 0.7, temperature 10, beta 100. beta is of a mean over layers and

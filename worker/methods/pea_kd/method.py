@@ -40,7 +40,7 @@ class PeaKd:
         final = Phase("distillation", steps - pretraining_steps, lambda: with_new_head(len(data.labels)))
         phases = [final]
         if pretraining_steps:
-            judging, dev = _judging(teacher, data, context)
+            judging, dev = _judging(teacher, lesson.split, data, context)
 
             def evaluate(candidate: nn.Module) -> float:
                 return -_mean_loss(candidate, dev, data, context)
@@ -56,12 +56,17 @@ class PeaKd:
         return train_student(network, data, phases=phases, lesson=lesson, context=context)
 
 
-def _judging(teacher: Teacher, data: TaskData, context: RunContext) -> tuple[Lesson, TokenizedSplit]:
-    """Training rows and dev rows, each labelled with how the teacher does on it."""
-    train, dev = (
-        teacher_logits(teacher, split, pad_id=data.pad_id, context=context)
-        for split in (data.train, data.dev)
+def _judging(
+    teacher: Teacher, taught: TokenizedSplit, data: TaskData, context: RunContext
+) -> tuple[Lesson, TokenizedSplit]:
+    """Training rows and dev rows, each labelled with how the teacher does on it.
+
+    The teacher has run over what is ``taught``, training rows and, behind them, any unlabelled ones.
+    """
+    said, dev = (
+        teacher_logits(teacher, split, pad_id=data.pad_id, context=context) for split in (taught, data.dev)
     )
+    train = said[: len(data.train)]
     thresholds = Thresholds.medians(train, _labels(data.train))
     judged = replace(data.train, labels=judge(train, _labels(data.train), thresholds))
     return (

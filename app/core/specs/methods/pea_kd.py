@@ -10,10 +10,10 @@ class PeaKdSpec(Spec):
     """Runs each layer twice, query and key exchanged, and pretrains on the teacher's judgement."""
 
     name: Literal["pea_kd"]
-    sharing: Literal["shuffled", "repeated", "paired", "upper_half"] = Field(
+    sharing: Literal["shuffled", "repeated", "paired", "upper_half", "lower_half"] = Field(
         default="shuffled",
         description="The order for three layers: 1 2 3 1' 2' 3' (' is exchanged); 1 2 3 1 2 3; 1 1 2 2 3 "
-        "3; and, for six, 1 to 6 4' 5' 6'.",
+        "3; and, for six, 1 to 6 4' 5' 6' and 1 to 6 1' 2' 3'.",
     )
     pretraining_ratio: float = Field(
         default=0.3, ge=0, lt=1, description="Share of the steps spent on the teacher's predictions (PTP)."

@@ -13,7 +13,7 @@ Initialisation = Literal["random", "weight_copy", "weight_selection"]
 class DistillationTerms(Spec):
     """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
-    Of translation, where a teacher is learnt from through its translations, only ``logits_weight`` counts:
+    Of translation, where a teacher is learnt from through its translations, there is only ``logits_weight``:
     above 0 they are added to the data, at 1 they replace it.
     """
 
