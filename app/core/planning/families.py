@@ -136,20 +136,24 @@ def _bilstms(t: Shape, embedding: int | None) -> Iterator[BiLstmShape]:
 def _translators(t: EncoderDecoderShape, method: MethodSpec) -> Iterator[EncoderDecoderShape]:
     """Shapes with the teacher's head widths and its ratios of ffn to hidden.
 
-    Weight distillation keeps the encoder: the decoder is what costs time, word after word.
+    Weight distillation keeps the encoder, or narrows it beside a single decoder layer: the decoder is what
+    costs time, word after word.
     """
+    widths = range(1, t.heads + 1)
+    encoder_depths: Iterable[int] = range(1, t.encoder_layers + 1)
+    decoder_depths: Iterable[int] = range(1, t.decoder_layers + 1)
     if isinstance(method, WeightDistillationSpec):
         for heads in range(1, t.decoder.heads + 1):
             for depth in divisors(t.decoder_layers):
                 yield from _joined(t.encoder, _narrowed(t.decoder, heads, layers=depth))
-        return
-    for heads in range(1, t.heads + 1):
+        widths, encoder_depths, decoder_depths = widths[:-1], [t.encoder_layers], [1]
+    for heads in widths:
         decoder_heads, remainder = divmod(t.decoder.heads * heads, t.heads)
         if remainder:
             continue
-        for encoder_layers in range(1, t.encoder_layers + 1):
+        for encoder_layers in encoder_depths:
             encoder = _narrowed(t.encoder, heads, layers=encoder_layers)
-            for decoder_layers in range(1, t.decoder_layers + 1):
+            for decoder_layers in decoder_depths:
                 yield from _joined(encoder, _narrowed(t.decoder, decoder_heads, layers=decoder_layers))
 
 

@@ -143,9 +143,18 @@ class TestFamilies:
 
     def test_weight_distillation_keeps_a_translator_s_encoder(self):
         shapes = self.shapes("weight_distillation", MARIAN)
-        assert {s.encoder for s in shapes} == {MARIAN.shape.encoder}
-        assert {s.decoder_layers for s in shapes} == {1, 2, 3, 6}
-        assert {s.decoder.hidden for s in shapes} == set(range(64, 513, 64))
+        kept = [s for s in shapes if s.encoder == MARIAN.shape.encoder]
+        assert {s.decoder_layers for s in kept} == {1, 2, 3, 6}
+        assert {s.decoder.hidden for s in kept} == set(range(64, 513, 64))
+        narrow = [s for s in shapes if s not in kept]
+        assert {(s.encoder_layers, s.decoder_layers) for s in narrow} == {(6, 1)}
+        assert [s.hidden for s in narrow] == [s.decoder.hidden for s in narrow] == list(range(64, 512, 64))
+
+    @pytest.mark.parametrize(("ratio", "hidden"), [(1.4, 512), (3, 320)])
+    def test_a_translator_s_encoder_is_narrowed_where_the_target_asks_for_it(self, ratio, hidden):
+        target = Target(compression_ratio=ratio)
+        plan = plan_student(MARIAN, method("weight_distillation"), target, head=TRANSLATION)
+        assert (plan.shape.hidden, plan.shape.encoder_layers) == (hidden, 6)
 
     def test_others_vary_encoder_and_decoder(self):
         shapes = self.shapes("distillation", MARIAN)
