@@ -24,8 +24,9 @@ class Batch:
 
     ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids
     (B, S). ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is
-    (P,) or None; ``rows`` (B,) says where in the split the batch comes from. ``label_weight`` is what its
-    labels weigh beside the rest: in a step of several batches those with more known ones have a larger part.
+    (P,) or None; ``rows`` (B,) says where in the split the batch comes from. The weights are what means over
+    its known labels, its rows and its tokens weigh beside those over what it asks: in a step of several
+    batches its part of the ones may be another than of the others.
     """
 
     inputs: dict[str, Tensor]
@@ -33,6 +34,8 @@ class Batch:
     rows: IntArray
     positions: Tensor | None = None
     label_weight: Tensor | float = 1.0
+    row_weight: Tensor | float = 1.0
+    token_weight: Tensor | float = 1.0
 
 
 def at_positions(values: Tensor, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from app.core.errors import JobError
 from app.core.manifest import OnnxExport
-from tests.worker.compression import make_teacher
+from tests.worker.compression import TEACHER_SHAPE, make_data, make_teacher
 from tests.worker.networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
 from worker.data import collate, subset
@@ -18,6 +18,7 @@ from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.exports import check_exports, compare_exports, make_exports
 from worker.export.onnx_export import export_onnx, input_names
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
+from worker.modeling.loading import build_network
 
 ARCHITECTURES = ["bert", "roberta", "xlm-roberta", "distilbert"]
 CPU = torch.device("cpu")
@@ -135,6 +136,20 @@ class TestInt8:
         }
         assert not floats
         exports = compare_exports(network, paths, dev_data())
+        assert exports["int8"].label_agreement >= 0.9
+
+    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+    def test_a_factorised_word_table_answers_in_words(self, architecture: str, tmp_path: Path) -> None:
+        task = "masked_language_modeling"
+        teacher, data = make_teacher(tmp_path / "model", architecture, task=task), make_data(task, dev=32)
+        card = teacher.card.at(TEACHER_SHAPE.model_copy(update={"embedding": 8}))
+        torch.manual_seed(0)
+        network = build_network(teacher.network.config, card, data.head)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        exports = compare_exports(network, make_exports(network, ["fp32", "int8"], tmp_path), data)
+        assert exports["fp32"].max_logit_difference < 1e-4
         assert exports["int8"].label_agreement >= 0.9
 
     def test_alone_leaves_no_fp32_file(self, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from app.core.specs import DistillationTerms, MethodSpec
 from tests.worker.compression import Interrupted, MemoryContext, same_weights
 from tests.worker.translations import (
     NARROW,
+    POSITIONS,
     SHALLOW,
     SMALL,
     TEACHER,
@@ -46,6 +47,7 @@ from worker.export.exports import check_exports, compare_exports, make_exports, 
 from worker.modeling.answering import answer
 from worker.modeling.loading import load_network, save_network
 from worker.modeling.new_translator import train_tokenizer
+from worker.tokenization import tokenize_translations
 from worker.training.initialisation import calibration_batches, subcloned_network
 from worker.training.teacher_translations import DECODING, bitext_and_translations, translated
 
@@ -125,6 +127,21 @@ class TestSubcloning:
         cross = "model.decoder.layers.{}.encoder_attn.k_proj.weight"
         rows = {tuple(row) for row in theirs[cross.format(1)].tolist()}
         assert all(tuple(row) in rows for row in ours[cross.format(0)].tolist())
+
+    def test_an_encoder_that_keeps_its_width_keeps_its_words(self, data: TaskData, tmp_path: Path) -> None:
+        """A narrow decoder's are louder: what it looks up is multiplied by the root of a smaller width."""
+        teacher = make_translator()
+        context = MemoryContext(tmp_path, card=translation_card(NARROW))
+        network = subcloned_network(teacher, data, context, layer_map="uniform").network
+        batch = calibration_batches(data, device=CPU)[0]
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            ours, theirs = (n.model.encoder(**inputs).last_hidden_state for n in (network, teacher.network))
+        there = inputs["attention_mask"].bool()
+        assert torch.allclose(ours[there], theirs[there], atol=1e-5)
+        keep = [*range(0, 16, 2), *range(16, 32, 2)]
+        louder = 2**0.5 * teacher.network.model.shared.weight[:, keep]
+        assert torch.allclose(network.lm_head.weight, louder)
 
     def test_padding_has_no_say_in_what_is_loud(self, data: TaskData) -> None:
         for batch in calibration_batches(data, device=CPU):
@@ -282,6 +299,19 @@ class TestTeacherTranslations:
         assert not again.reports
         assert np.array_equal(first.targets.ids, second.targets.ids)
         assert first.digest == second.digest != data.train.digest
+
+    def test_have_room_for_their_end(self, tmp_path: Path) -> None:
+        """A teacher that repeats itself writes until its positions end."""
+        data, teacher = translation_data(train=4), make_translator()
+        context = MemoryContext(tmp_path, card=teacher.card)
+        longest = "one two three four five six " * 4
+        endless = tokenize_translations(
+            [longest], [longest], tokenizer=tokenizer(), writer=tokenizer(), max_length=POSITIONS
+        )
+        lines = translated(teacher, endless, pad_id=data.pad_id, context=context)
+        assert lines.targets.lengths.tolist() == [POSITIONS]
+        assert lines.targets.ids[-1] == teacher.network.config.eos_token_id
+        answer(teacher.network, collate(lines, np.arange(1), pad_id=data.pad_id, device=CPU))
 
     @pytest.mark.parametrize(("weight", "rows"), [(0.0, 40), (0.9, 90), (1.0, 50)])
     def test_weight_says_which_texts_are_learnt(self, weight: float, rows: int, tmp_path: Path) -> None:

@@ -59,14 +59,21 @@ def _part_shared_tables(model: onnx.ModelProto) -> list[str]:
     multiplied = {
         name for node in model.graph.node if node.op_type in ("Gemm", "MatMul") for name in node.input
     }
-    parted = []
+    nodes, parted = [], []
     for node in model.graph.node:
+        nodes.append(node)
         if node.op_type == "Gather" and node.input[0] in tables.keys() & multiplied:
             table = onnx.TensorProto()
             table.CopyFrom(tables[node.input[0]])
             parted.append(table.name)
             table.name = node.input[0] = f"{table.name}{_LOOKED_UP}"
             model.graph.initializer.append(table)
+            # A product would take what is looked up in int8 as it is; this has it widened first.
+            found = node.output[0]
+            node.output[0] = f"{found}{_LOOKED_UP}"
+            nodes.append(helper.make_node("Identity", [node.output[0]], [found]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     return parted
 
 

@@ -49,7 +49,8 @@ def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[
     x, y = (inputs - mean_in).double(), (outputs - mean_out).double()
     gram = x.T @ x  # (P, P)
     penalty = ridge * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny  # inputs may all be the same
-    matrix = torch.linalg.solve(gram + penalty * torch.eye(len(gram), device=gram.device), x.T @ y).T
+    penalties = penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    matrix = torch.linalg.solve(gram + penalties, x.T @ y).T
     matrix = matrix.to(inputs.dtype)
     return matrix, mean_out - matrix @ mean_in
 

@@ -81,18 +81,24 @@ def subclone_stacks(
             reads=selections.encoder.residual,
             rescale=rescale,
         )
-    # A decoder's states meet the output's words: a sum over fewer dimensions is to be as large as before.
-    growth = math.sqrt(card.shape.decoder.hidden / shape.decoder.hidden) if rescale else 1.0
     for name, side in MARIAN.word_tables(shape).items():
         keep = getattr(selections, side).residual
         table = embedding(teacher, MARIAN.word_table(card.shape, side)).weight[:, keep]
         # Marian multiplies what it looks up by the root of the width.
-        embedding(student, name).weight.copy_(growth * table if config.scale_embedding else table)
-    if not config.scale_embedding:
+        growth = _growth(card.shape, shape, side) if rescale and config.scale_embedding else 1.0
+        embedding(student, name).weight.copy_(growth * table)
+    if rescale and not config.scale_embedding:
+        # A decoder's states meet the output's words: a sum over fewer dimensions is to be as large as before.
+        growth = _growth(card.shape, shape, "decoder")
         last = MARIAN.decoder.norm(student, shape.decoder_layers - 1, "ffn_norm")
         last.weight.mul_(growth)
         last.bias.mul_(growth)
     student.get_buffer("final_logits_bias").copy_(teacher.get_buffer("final_logits_bias"))
+
+
+def _growth(teacher: EncoderDecoderShape, student: EncoderDecoderShape, side: str) -> float:
+    """The root of how many times narrower a side has become."""
+    return math.sqrt(getattr(teacher, side).hidden / getattr(student, side).hidden)
 
 
 def _copy_layers(

@@ -155,7 +155,8 @@ class HiddenTerm:
 
     def __call__(self, _: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
         hidden_t = _projected(self._teaching.states(batch, LAST), self._projection)
-        return hidden_state_loss(states[-1].float(), hidden_t, batch.inputs["attention_mask"])
+        loss = hidden_state_loss(states[-1].float(), hidden_t, batch.inputs["attention_mask"])
+        return batch.token_weight * loss
 
 
 class PatientTerm:
@@ -176,7 +177,7 @@ class PatientTerm:
     def __call__(self, _: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
         first_s = torch.stack([state[:, 0] for state in states[1:-1]], dim=1)  # (B, L, D)
         first_t = torch.stack([self._target(batch, state) for state in self._matched], dim=1)
-        return patient_loss(first_s.float(), first_t)
+        return batch.row_weight * patient_loss(first_s.float(), first_t)
 
     def _target(self, batch: Batch, state: int) -> Tensor:
         return _projected(self._teaching.first_states(batch, state), self._projection)
@@ -221,7 +222,7 @@ class RelationTerm:
                 vectors_t = module_t(below_t)
             vectors_s = network.get_submodule(name)(states[-2])
             losses.append(relation_loss(vectors_s, vectors_t, mask, heads=self._heads))
-        return torch.stack(losses).mean()
+        return batch.token_weight * torch.stack(losses).mean()
 
 
 def _projected(states: Tensor, projection: Tensor | None) -> Tensor:

@@ -293,22 +293,31 @@ def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def _shared(batches: Sequence[Batch]) -> list[tuple[Batch, float | Tensor]]:
-    """Each batch and its part of all that is asked: losses are means over rows, tokens or words.
-
-    Those of labels are means over the known ones, of which its part may be another.
+def _shared(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
+    """Each batch and its part of all that is asked: losses are means over that, or, weighed so that they
+    add up likewise, over known labels, rows or tokens.
     """
     if len(batches) == 1:
         return [(batches[0], 1.0)]
-    asked = [len(b.rows) if b.positions is None else b.positions.sum().clamp(min=1) for b in batches]
-    total = sum(asked)
-    shares = [count / total for count in asked]
-    known = torch.stack([_known(batch) for batch in batches])
-    parts = known / known.sum().clamp(min=1)
+    rows, tokens, asked, known = torch.stack([_counts(batch) for batch in batches], dim=1)
+    shares = _parts(asked.clamp(min=1))
+    weights = [_parts(counts) / shares for counts in (known, rows, tokens)]
     return [
-        (replace(batch, label_weight=part / share), share)
-        for batch, share, part in zip(batches, shares, parts, strict=True)
+        (replace(batch, label_weight=label, row_weight=row, token_weight=token), share)
+        for batch, share, label, row, token in zip(batches, shares, *weights, strict=True)
     ]
+
+
+def _parts(counts: Tensor) -> Tensor:
+    return counts / counts.sum().clamp(min=1)
+
+
+def _counts(batch: Batch) -> Tensor:
+    """Rows, tokens, positions at which something is asked, and known labels, (4,)."""
+    mask = batch.inputs["attention_mask"]
+    rows = torch.tensor(len(batch.rows), device=mask.device)
+    asked = rows if batch.positions is None else batch.positions.sum()
+    return torch.stack([rows, mask.sum(), asked, _known(batch).to(mask.device)])
 
 
 def _known(batch: Batch) -> Tensor:

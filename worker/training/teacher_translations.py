@@ -19,7 +19,7 @@ from worker.evaluation.translation import Decoding, TorchTranslator, translate_r
 
 DECODING: Final = Decoding(beams=4)
 
-_FORMAT = 1
+_FORMAT = 2
 _BATCH_SIZE = 64
 
 
@@ -73,7 +73,7 @@ def _translate(
         context.check_cancelled()
         texts = translate_rows(translator, split, rows, pad_id=pad_id, decoding=decoding)
         for row, text in zip(rows, texts, strict=True):
-            written[row] = [*text, translator.special.end]
+            written[row] = [*text[: translator.most_tokens - 1], translator.special.end]
         context.report("teacher_outputs", done + 1, len(batches))
     return written
 

@@ -53,6 +53,14 @@ class TestLosses:
         assert representation_distance(ours, theirs, kind).item() == pytest.approx(np.mean(rows), abs=1e-5)
         assert representation_distance(theirs, theirs, kind).item() == pytest.approx(0, abs=1e-6)
 
+    def test_nothing_asked_is_no_distance(self):
+        """A row of tags may have no word that a tokenizer knows."""
+        none = torch.zeros(0, 3)
+        for kind in ("logits", "labels"):
+            assert answer_distance(none, none, kind).item() == 0
+        for kind in ("mse", "cosine", "kld"):
+            assert representation_distance(none, none, kind).item() == 0
+
 
 class TestStages:
     @pytest.mark.parametrize("steps", [1, 16, 1000])

@@ -130,6 +130,12 @@ class TestRegression:
         assert np.allclose(found.numpy(), expected[:-1].T, atol=1e-4)
         assert np.allclose(shift.numpy(), expected[-1], atol=1e-4)
 
+    @pytest.mark.parametrize("rows", [1, 3])
+    def test_maps_equal_inputs_to_the_mean_output(self, rows):
+        inputs, outputs = torch.randn(1, 5).expand(rows, 5), torch.randn(rows, 2)
+        found, shift = ridge_regression(inputs, outputs, ridge=1e-3)
+        assert torch.allclose(found @ inputs[0] + shift, outputs.mean(0), atol=1e-5)
+
     def test_nearest_rotation_finds_the_one_that_was_used(self):
         values = torch.randn(40, 5)
         rotation = torch.linalg.qr(torch.randn(5, 5)).Q

@@ -10,6 +10,7 @@ from app.core.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
 from worker.data import collate, subset
 from worker.modeling.loading import build_network
+from worker.training.initialisation import random_network
 from worker.training.lesson import Lesson, lesson_of
 from worker.training.loop import Phase, _shared, train
 from worker.training.objectives import LabelLoss
@@ -99,6 +100,26 @@ def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
         return sum(share * lesson.objective(network, batch) for batch, share in _shared(batches)).item()
 
     assert loss(size) == pytest.approx(loss(32), rel=1e-3)
+
+
+@pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_terms_on_the_inside_weigh_the_same_in_micro_batches(tmp_path, task, term):
+    """They are means over tokens, or rows, whatever is asked of these."""
+    teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=24, dev=8)
+    terms = DistillationTerms(logits_weight=1.0, **{term: 100.0})
+    lesson = lesson_of(terms, teacher, data, MemoryContext(tmp_path))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = random_network(teacher, data, MemoryContext(tmp_path)).eval()
+    by_length = data.train.lengths.argsort()
+
+    def loss(size):
+        parts = [by_length[i : i + size] for i in range(0, 24, size)]
+        batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
+        return sum(share * lesson.objective(network, batch) for batch, share in _shared(batches)).item()
+
+    assert loss(5) == pytest.approx(loss(24), rel=1e-4)
 
 
 def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):

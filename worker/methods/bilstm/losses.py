@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from worker.data import Batch, at_positions
 from worker.modeling.answering import Answer, answer
-from worker.training.objectives import AnswerLoss, labels_of
+from worker.training.objectives import AnswerLoss, cross_entropy, labels_of
 
 SoftTargets = Literal["logits", "labels"]
 RepresentationLoss = Literal["mse", "cosine", "kld"]
@@ -30,12 +30,12 @@ def answer_distance(logits_s: Tensor, logits_t: Tensor, kind: SoftTargets) -> Te
             probabilities as they are; ``labels``: the cross-entropy of the teacher's choice.
 
     Returns:
-        Scalar, mean over P.
+        Scalar, mean over P, 0 where P is.
     """
     if kind == "labels":
-        return functional.cross_entropy(logits_s, logits_t.argmax(-1))
+        return cross_entropy(logits_s, logits_t.argmax(-1))
     centred = logits_t - logits_t.mean(-1, keepdim=True)
-    return (logits_s - centred).square().sum(-1).mean() / 2
+    return _mean((logits_s - centred).square().sum(-1)) / 2
 
 
 def representation_distance(projected: Tensor, states_t: Tensor, kind: RepresentationLoss) -> Tensor:
@@ -47,16 +47,21 @@ def representation_distance(projected: Tensor, states_t: Tensor, kind: Represent
         kind: ``mse``: mean over P and H; ``cosine``: 1 - cosine; ``kld``: of the softmax of both over H.
 
     Returns:
-        Scalar, mean over P.
+        Scalar, mean over P, 0 where P is.
     """
     match kind:
         case "mse":
-            return functional.mse_loss(projected, states_t)
+            return _mean((projected - states_t).square().mean(-1))
         case "cosine":
-            return 1 - functional.cosine_similarity(projected, states_t, dim=-1).mean()
+            return _mean(1 - functional.cosine_similarity(projected, states_t, dim=-1))
         case "kld":
             log_s, log_t = projected.log_softmax(-1), states_t.log_softmax(-1)
-            return functional.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
+            return _mean(functional.kl_div(log_s, log_t, reduction="none", log_target=True).sum(-1))
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Over (P,); 0 where there are none."""
+    return values.sum() / max(1, len(values))
 
 
 Term = Callable[[Answer, Batch], Tensor]

@@ -74,14 +74,16 @@ def selecting_tables(
         return {f"{name}.weight": TableMap(embedding(teacher, name).weight, keep) for name in names}
     assert isinstance(card, EncoderDecoderCard)
     assert isinstance(student, EncoderDecoderCard)
-    decoder = views["decoder"]
     config: Any = teacher.config
-    # The output's words meet the decoder's states: a sum over fewer dimensions is to be as large as before.
-    growth = math.sqrt(decoder.teacher.hidden / decoder.student.hidden) if config.scale_embedding else 1.0
+
+    def growth(view: StackView) -> float:
+        """Marian multiplies what it looks up by the root of the width."""
+        return math.sqrt(view.teacher.hidden / view.student.hidden) if config.scale_embedding else 1.0
+
     return {
         f"{name}.weight": TableMap(
             embedding(teacher, MARIAN.word_table(card.shape, side)).weight,
-            growth * views[side].residual_selector().T,
+            growth(views[side]) * views[side].residual_selector().T,
         )
         for name, side in MARIAN.word_tables(student.shape).items()
     }
