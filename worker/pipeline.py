@@ -118,8 +118,8 @@ def compress(
             teacher = trim_vocabulary(teacher, counts, card.vocabulary, task=dataset.task)
             if teacher.card.vocabulary < card.vocabulary:
                 reporter.message(
-                    f"{teacher.card.vocabulary} word pieces are made of the texts' letters, {card.vocabulary} "
-                    "were planned: the student knows those."
+                    f"{teacher.card.vocabulary} word pieces are made of the texts' letters, of "
+                    f"{card.vocabulary} planned: the student knows those."
                 )
             card = card.model_copy(update={"vocabulary": teacher.card.vocabulary})
             data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)

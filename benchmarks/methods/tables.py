@@ -22,7 +22,7 @@ def write_tables(rows: Sequence[Row], path: Path) -> None:
 
 
 def _teacher(rows: Sequence[Row], name: Value) -> list[dict[str, Value]]:
-    return [_line("teacher", select(rows, part="teacher", set=name), None) | _speed([])]
+    return [_line("teacher", select(rows, part="teacher", set=name), None) | _latency([])]
 
 
 def _students(rows: Sequence[Row], part: Value, name: Value, size: Value) -> list[dict[str, Value]]:
@@ -31,20 +31,25 @@ def _students(rows: Sequence[Row], part: Value, name: Value, size: Value) -> lis
     variants = dict.fromkeys(str(row["variant"]) for row in there)
     latencies = select(rows, part=f"latency {part}", set=name, size=size)
     return [
-        _line(variant, select(there, variant=variant), plain) | _speed(select(latencies, variant=variant))
+        _line(variant, select(there, variant=variant), plain) | _latency(select(latencies, variant=variant))
         for variant in variants
     ]
 
 
-def _speed(rows: Sequence[Row]) -> dict[str, Value]:
-    """How many times faster than the teacher, with one text and with 32."""
+def _latency(rows: Sequence[Row]) -> dict[str, Value]:
+    """Milliseconds of one text and of 32, and how many times faster than the teacher that is."""
     return {
-        f"{precision} speed, {count}": ratio(
-            median(rows, f"teacher_{precision}_ms_{count}"), median(rows, f"{precision}_ms_{count}")
+        f"{precision} ms, {count}": _beside(
+            median(rows, f"{precision}_ms_{count}"), median(rows, f"teacher_{precision}_ms_{count}")
         )
         for precision in ("fp32", "int8")
         for count in (1, 32)
     }
+
+
+def _beside(own_ms: float | None, teacher_ms: float | None) -> str:
+    speed = ratio(teacher_ms, own_ms)
+    return "-" if speed is None else f"{own_ms:.3g} ({speed:.3g} x)"
 
 
 def _line(name: str, rows: Sequence[Row], plain: float | None) -> dict[str, Value]:

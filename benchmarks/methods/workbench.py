@@ -41,6 +41,11 @@ class Place:
         return WORK / "teachers" / self._label
 
     @property
+    def weights(self) -> Path:
+        """There once it is trained."""
+        return self.folder / "model.safetensors"
+
+    @property
     def exports(self) -> Path:
         return WORK / "exports" / self._label
 

@@ -72,7 +72,7 @@ def trim_tokenizer(tokenizer: Tokenizer, keep: IntArray) -> Tokenizer:
 
 
 def config_within(config: PretrainedConfig, size: int) -> PretrainedConfig:
-    """The config with the pieces that it names among the first ``size``, before it is known which are kept."""
+    """The config with what it names among the first ``size`` pieces: before it is known which are kept."""
     values = {name: min(id_, size - 1) for name, id_ in _token_ids(config).items()}
     return type(config).from_dict(config.to_dict() | values)
 

@@ -294,8 +294,9 @@ def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
 
 
 def _shared(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
-    """Each batch and its part of all that is asked: losses are means over that, or, weighed so that they
-    add up likewise, over known labels, rows or tokens.
+    """Each batch and its part of all that is asked, over which losses are means.
+
+    Those over known labels, rows or tokens are weighed so that they add up likewise.
     """
     if len(batches) == 1:
         return [(batches[0], 1.0)]
