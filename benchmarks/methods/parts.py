@@ -8,8 +8,12 @@ from benchmarks.methods.entry import KD, PATIENT, RELATIONS, SMALL_MODEL, Entry,
 
 GLUE = ("sst2", "cola", "rte", "stsb")
 SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+LOW_RANK = Shape(layers=6, hidden=384, heads=12, ffn=1536, rank=72, embedding=128)
+"""As many parameters as the small one, within 0.2 %."""
 HALF = Shape(layers=6, hidden=228, heads=12, ffn=912)
 """47.9 % of MiniLM-L6, of its depth and number of heads, as WID's strategy ``dim`` makes them."""
+HALF_OF_HEADS = Shape(layers=6, hidden=224, heads=7, ffn=896)
+"""46.8 %, as WID's strategy ``head`` makes it."""
 TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
@@ -37,6 +41,12 @@ def weight_squeezing() -> Iterator[Entry]:
     for name in GLUE:
         for variant, method in variants.items():
             yield Entry("weight_squeezing", name, variant, method, shape_target(SMALL))
+    for name in ("sst2", "cola"):
+        states = {"name": "distillation", "distillation": {**KD, "hidden_weight": 1.0}}
+        yield Entry("weight_squeezing", name, "hidden states", states, shape_target(SMALL))
+        for kind in ("svd", "fisher"):
+            low_rank = {"name": "low_rank", "factorisation": kind}
+            yield Entry("weight_squeezing", name, f"low_rank, {kind}", low_rank, shape_target(LOW_RANK))
     selected = {"name": "weight_squeezing", "initial_map": "select", **kd}
     yield Entry("weight_squeezing", "sst2", "weight_squeezing, select + KD", selected, shape_target(SMALL))
 
@@ -70,6 +80,10 @@ def weight_inherited() -> Iterator[Entry]:
                 yield Entry("weight_inherited", name, variant, method, target, size=size)
         as_it_is = {"name": "weight_inherited", "rotation": "none"}
         yield Entry("weight_inherited", "sst2", "weight_inherited, not turned", as_it_is, target, size=size)
+    for name in ("sst2", "cola"):
+        heads = {"name": "weight_inherited", "strategy": "head"}
+        target = shape_target(HALF_OF_HEADS)
+        yield Entry("weight_inherited", name, "weight_inherited, whole heads", heads, target, size="half")
 
 
 def pea_kd() -> Iterator[Entry]:
