@@ -98,6 +98,11 @@ class Masking:
         )
 
 
+def default_temperature(outputs: int, *, of_two: float = 2.0) -> float:
+    """What leaves a teacher's choice as plain among many outputs as it is among two: never below 1."""
+    return max(1.0, of_two / max(1, outputs - 1))
+
+
 def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
     """T² KL(teacher || student) of softened distributions (Hinton et al., 2015).
 
@@ -164,7 +169,7 @@ class DistillationLoss:
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
         said = answer(network, batch, with_states=bool(self._inner))
-        soft = soft_label_loss(said.logits, self._teacher_logits(batch), terms.temperature)
+        soft = soft_label_loss(said.logits, self._teacher_logits(batch), self._temperature(said.logits))
         loss = terms.logits_weight * soft
         if batch.labels is not None:
             labels = batch.label_weight * self._loss(said.logits, batch.labels)
@@ -173,6 +178,9 @@ class DistillationLoss:
             assert said.states is not None
             loss = loss + weight * term(network, said.states, batch)
         return loss
+
+    def _temperature(self, logits: Tensor) -> float:
+        return self._terms.temperature or default_temperature(logits.shape[-1])
 
 
 def labels_of(batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from app.core.planning.families import student_card
-from app.core.specs import PeaKdSpec
+from app.core.specs import DistillationTerms, PeaKdSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
 from worker.methods.pea_kd.predictions import Thresholds, judge
@@ -78,3 +78,16 @@ def test_the_teacher_runs_once_over_labelled_and_unlabelled_rows(teacher, data, 
     methods.load("pea_kd").compress(teacher, data, spec, context)
     rows = [len(np.load(path, mmap_mode="r")) for path in context.cache_dir.glob("logits-*.npy")]
     assert sorted(rows) == sorted([len(data.train) + len(unlabeled), len(data.dev)])
+
+
+def test_softens_two_labels_as_the_paper_does(teacher, data, tmp_path):
+    weights = []
+    for temperature in (None, 10.0, 2.0):
+        terms = DistillationTerms(temperature=temperature, logits_weight=0.7, patient_weight=100)
+        spec = PeaKdSpec(name="pea_kd", distillation=terms, pretraining_ratio=0)
+        student = methods.load("pea_kd").compress(
+            teacher, data, spec, pea_context(tmp_path, spec, epochs=0.5)
+        )
+        weights.append(torch.cat([p.detach().flatten() for p in student.network.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

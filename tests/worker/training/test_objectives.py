@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 
-from worker.training.objectives import hidden_state_loss, soft_label_loss, squared_error
+from worker.training.objectives import (
+    default_temperature,
+    hidden_state_loss,
+    soft_label_loss,
+    squared_error,
+)
 from worker.training.schedules import warmup_then_linear_decay
 
 
@@ -15,6 +20,19 @@ def naive_soft_label_loss(logits_s, logits_t, temperature):
         p_s, p_t = [p / sum(p_s) for p in p_s], [p / sum(p_t) for p in p_t]
         total += sum(t * math.log(t / s) for s, t in zip(p_s, p_t, strict=True))
     return temperature**2 * total / len(logits_s)
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(2, 10), (3, 5), (11, 1), (150, 1)])
+def test_the_more_labels_the_less_they_are_softened(outputs, expected):
+    assert default_temperature(outputs, of_two=10.0) == expected
+
+
+@pytest.mark.parametrize("outputs", [2, 3, 30])
+def test_a_softened_teacher_s_choice_stays_the_likelier_one(outputs):
+    """Of a teacher that is sure: its logit is 6 above all others."""
+    logits = torch.zeros(outputs)
+    logits[0] = 6.0
+    assert (logits / default_temperature(outputs)).softmax(0)[0] > 0.9
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])

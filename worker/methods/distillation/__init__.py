@@ -7,7 +7,8 @@ Masked words, which differ in every batch, are asked of the teacher on the spot.
 When not: with a poor teacher.
 
 Knobs:
-    distillation.temperature (2): higher shows more of the small probabilities.
+    distillation.temperature (2 of two labels, 1 of more): higher shows more of the small probabilities. Among
+        many labels they outweigh the teacher's choice: of 150 a student learns far slower at 2.
     distillation.logits_weight (0.9): the share of the teacher's term, labels get the rest.
     distillation.hidden_weight (0): distance of last hidden states. A wider teacher's are mapped to the
         dimensions that a copied student kept, of a random student to the principal directions of the last.

@@ -13,7 +13,9 @@ Knobs:
     pretraining_ratio (0.3): share of the steps spent on the teacher's judgement; 0 leaves it out. Thresholds
         between sure and unsure are the teacher's median confidences where it is right and where it is wrong.
     distillation: the paper's alpha 0.7, temperature 10, beta 100. beta is of a mean over layers and
-        dimensions, as in the authors' code; other libraries sum over dimensions.
+        dimensions, as in the authors' code; other libraries sum over dimensions. The paper's tasks have two
+        labels or three: a temperature that leaves a teacher's choice among two plain hides it among many, so
+        10 is divided by the number of other labels, down to 1.
 
 Interactions: patient terms match the states after every run of a layer but the last. ``learning_rate``
 defaults to 1e-4.

@@ -17,18 +17,24 @@ from worker.modeling.anatomy import ANATOMIES, linear
 from worker.training.initialisation import first_layers_network
 from worker.training.lesson import Lesson, lesson_of
 from worker.training.loop import Phase, total_steps
-from worker.training.objectives import LabelLoss
+from worker.training.objectives import LabelLoss, default_temperature
 from worker.training.student import rates_of, train_student
 from worker.training.teacher_outputs import teacher_logits
 from worker.training.weights import DenseWeights
 
 _LEARNING_RATE = 1e-4
+_TEMPERATURE_OF_TWO = 10.0
+"""The paper's tasks have two labels, or three."""
 
 
 class PeaKd:
     def compress(self, teacher: Teacher, data: TaskData, spec: PeaKdSpec, context: RunContext) -> Student:
         network = first_layers_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        terms = spec.distillation
+        if terms.temperature is None:
+            temperature = default_temperature(len(data.labels), of_two=_TEMPERATURE_OF_TWO)
+            terms = terms.model_copy(update={"temperature": temperature})
+        lesson = lesson_of(terms, teacher, data, context)
         rates = rates_of(context, default=_LEARNING_RATE)
         steps = total_steps(lesson.split, context.training)
         pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)

@@ -19,8 +19,8 @@ class PeaKdSpec(Spec):
         default=0.3, ge=0, lt=1, description="Share of the steps spent on the teacher's predictions (PTP)."
     )
     distillation: DistillationTerms = Field(
-        default_factory=lambda: DistillationTerms(temperature=10, logits_weight=0.7, patient_weight=100),
-        description="Terms of the final stage.",
+        default_factory=lambda: DistillationTerms(logits_weight=0.7, patient_weight=100),
+        description="Terms of the final stage; temperature defaults to 10 / (labels - 1), at least 1.",
     )
 
 

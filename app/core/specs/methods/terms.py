@@ -17,7 +17,12 @@ class DistillationTerms(Spec):
     above 0 they are added to the data, at 1 they replace it.
     """
 
-    temperature: float = Field(default=2.0, gt=0, le=100, description="Softens both distributions.")
+    temperature: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Softens both distributions; default: 2 of two labels (of Pea-KD 10), 1 of more.",
+    )
     logits_weight: float = Field(
         default=0.9, ge=0, le=1, description="Share of the KL term; the labels' cross-entropy gets the rest."
     )
