@@ -152,6 +152,7 @@ def compress(
     with stage("evaluating"):
         bench_s.measure_dev(candidate_s)
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
+        _warn_if_untrained(candidate_s, bench_s, reporter)
     with stage("exporting"):
         folder = workdir / "student"
         save_model(student.network.cpu(), teacher, folder)
@@ -223,10 +224,8 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
         bench.measure_dev(candidate)
         quality = candidate.quality["dev"]
     reached, baseline = quality.get(bench.metric, math.nan), bench.trivial_baseline["dev"]
-    # Where one label is nearly all of dev, a teacher may know a lot and still be no more accurate than it.
-    has_learnt = reached > baseline or quality.get("matthews", 0.0) > 0
     cannot_tell = bool(quality) and not bench.tells_apart
-    if not (has_learnt or cannot_tell) or not _has_own_head(request.teacher, request):
+    if not (_has_learnt(quality, bench) or cannot_tell) or not _has_own_head(request.teacher, request):
         raise JobError(
             "teacher_not_trained",
             f"The teacher's {bench.metric} on dev is {reached:.3f}; answering without looking "
@@ -234,6 +233,23 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
             metric=bench.metric,
             teacher=reached,
             trivial_baseline=baseline,
+        )
+
+
+def _has_learnt(quality: Mapping[str, float], bench: Bench) -> bool:
+    """Where one label is nearly all of dev, a model may know a lot and still be no more accurate than it."""
+    reached = quality.get(bench.metric, math.nan)
+    return reached > bench.trivial_baseline["dev"] or quality.get("matthews", 0.0) > 0
+
+
+def _warn_if_untrained(student: Candidate, bench: Bench, reporter: Reporter) -> None:
+    quality = student.quality["dev"]
+    if bench.tells_apart and not _has_learnt(quality, bench):
+        reporter.message(
+            f"The student's {bench.metric} on dev is {quality[bench.metric]:.3f}, which answering without "
+            "looking reaches as well: it has learnt nothing. Give it more training.epochs, more data, or a "
+            "method that starts from the teacher's weights.",
+            is_warning=True,
         )
 
 

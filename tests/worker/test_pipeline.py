@@ -186,6 +186,17 @@ class TestSuccess:
         assert network.num_parameters() == outcome.manifest.parameters
         assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
 
+    @pytest.mark.parametrize("rate", [1e-9, 5e-3])
+    def test_a_student_that_learnt_nothing_comes_with_a_warning(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, rate: float, tmp_path: Path
+    ) -> None:
+        training = {"learning_rate": rate, "epochs": 6}
+        request = shelf.request(teacher, dataset, "scratch", target=SMALL, training=training)
+        outcome, events = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        warnings = [e for e in events if isinstance(e, Message) and "learnt nothing" in e.text]
+        assert len(warnings) == (outcome.metrics["dev"]["accuracy"] == 0.5) == (rate < 1e-3)
+
     def test_a_bound_on_latency_with_fewer_words(
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
