@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from app.core.planning import step_count
 from app.core.specs import TrainingSpec
-from worker.contracts import UNKNOWN, IntArray, RunContext, TokenizedSplit
-from worker.data import Batch, batch_rows, collate
+from worker.contracts import IntArray, RunContext, TokenizedSplit
+from worker.data import batch_rows, collate
 from worker.evaluation.quality import diverged
 from worker.training.kernels import training_kernels
 from worker.training.lesson import Lesson
+from worker.training.micro_batches import with_shares
 from worker.training.objectives import Objective
 from worker.training.precision import autocast
 from worker.training.schedules import warmup_then_linear_decay
@@ -251,13 +252,14 @@ class _Training:
     ) -> Tensor:
         """One optimiser step on the mean loss over what is asked in some rows; returns that loss."""
         device, training = self._context.device, self._context.training
+        size = training.micro_batch_size or len(rows)
         batches = [
-            collate(lesson.split, part, pad_id=lesson.pad_id, device=device)
-            for part in _micro_batches(rows, training.micro_batch_size)
+            collate(lesson.split, rows[i : i + size], pad_id=lesson.pad_id, device=device)
+            for i in range(0, len(rows), size)
         ]
         weights.materialise(batches)
         total = torch.zeros((), device=device)
-        for batch, share in _shared(batches):
+        for batch, share in with_shares(batches):
             with autocast(device), training_kernels(device):
                 loss = lesson.objective(self._network, batch) * share
             loss.backward()  # type: ignore[no-untyped-call]
@@ -286,47 +288,6 @@ def _row_stream(
         for rows in batches[begin : begin + last_step - step]:
             yield rows
             step += 1
-
-
-def _micro_batches(rows: IntArray, size: int | None) -> list[IntArray]:
-    size = size or len(rows)
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
-
-
-def _shared(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
-    """Each batch and its part of all that is asked, over which losses are means.
-
-    Those over known labels, rows or tokens are weighed so that they add up likewise.
-    """
-    if len(batches) == 1:
-        return [(batches[0], 1.0)]
-    rows, tokens, asked, known = torch.stack([_counts(batch) for batch in batches], dim=1)
-    shares = _parts(asked.clamp(min=1))
-    weights = [_parts(counts) / shares for counts in (known, rows, tokens)]
-    return [
-        (replace(batch, label_weight=label, row_weight=row, token_weight=token), share)
-        for batch, share, label, row, token in zip(batches, shares, *weights, strict=True)
-    ]
-
-
-def _parts(counts: Tensor) -> Tensor:
-    return counts / counts.sum().clamp(min=1)
-
-
-def _counts(batch: Batch) -> Tensor:
-    """Rows, tokens, positions at which something is asked, and known labels, (4,)."""
-    mask = batch.inputs["attention_mask"]
-    rows = torch.tensor(len(batch.rows), device=mask.device)
-    asked = rows if batch.positions is None else batch.positions.sum()
-    return torch.stack([rows, mask.sum(), asked, _known(batch).to(mask.device)])
-
-
-def _known(batch: Batch) -> Tensor:
-    """How many of a batch's labels somebody knows."""
-    if batch.labels is None:
-        return torch.zeros((), dtype=torch.int64)
-    is_known = batch.labels.isfinite() if batch.labels.is_floating_point() else batch.labels != UNKNOWN
-    return is_known.sum()
 
 
 def _finite(loss: Tensor, step: int) -> float:

@@ -12,7 +12,8 @@ from worker.data import collate, subset
 from worker.modeling.loading import build_network
 from worker.training.initialisation import random_network
 from worker.training.lesson import Lesson, lesson_of
-from worker.training.loop import Phase, _shared, train
+from worker.training.loop import Phase, train
+from worker.training.micro_batches import with_shares
 from worker.training.objectives import LabelLoss
 from worker.training.weights import DenseWeights, Rates
 
@@ -82,7 +83,7 @@ def test_shares_of_micro_batches_add_up_to_the_same_loss(tmp_path, task):
     loss = LabelLoss(task)
     with torch.no_grad():
         whole = loss(network, batches[0])
-        parts = [share * loss(network, batch) for batch, share in _shared(batches[1:])]
+        parts = [share * loss(network, batch) for batch, share in with_shares(batches[1:])]
     assert sum(parts) == pytest.approx(whole.item())
 
 
@@ -97,7 +98,7 @@ def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
     def loss(size):
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
-        return sum(share * lesson.objective(network, batch) for batch, share in _shared(batches)).item()
+        return sum(share * lesson.objective(network, batch) for batch, share in with_shares(batches)).item()
 
     assert loss(size) == pytest.approx(loss(32), rel=1e-3)
 
@@ -117,7 +118,7 @@ def test_terms_on_the_inside_weigh_the_same_in_micro_batches(tmp_path, task, ter
     def loss(size):
         parts = [by_length[i : i + size] for i in range(0, 24, size)]
         batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
-        return sum(share * lesson.objective(network, batch) for batch, share in _shared(batches)).item()
+        return sum(share * lesson.objective(network, batch) for batch, share in with_shares(batches)).item()
 
     assert loss(5) == pytest.approx(loss(24), rel=1e-4)
 

@@ -1,0 +1,46 @@
+"""A step in several batches, so that it takes less memory and teaches the same."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from worker.contracts import UNKNOWN
+from worker.data import Batch
+
+
+def with_shares(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
+    """Each batch and its part of all that is asked, over which losses are means.
+
+    Those over known labels, rows or tokens are weighed so that they add up likewise.
+    """
+    if len(batches) == 1:
+        return [(batches[0], 1.0)]
+    rows, tokens, asked, known = torch.stack([_counts(batch) for batch in batches], dim=1)
+    shares = _parts(asked.clamp(min=1))
+    weights = [_parts(counts) / shares for counts in (known, rows, tokens)]
+    return [
+        (replace(batch, label_weight=label, row_weight=row, token_weight=token), share)
+        for batch, share, label, row, token in zip(batches, shares, *weights, strict=True)
+    ]
+
+
+def _parts(counts: Tensor) -> Tensor:
+    return counts / counts.sum().clamp(min=1)
+
+
+def _counts(batch: Batch) -> Tensor:
+    """Rows, tokens, positions at which something is asked, and known labels, (4,)."""
+    mask = batch.inputs["attention_mask"]
+    rows = torch.tensor(len(batch.rows), device=mask.device)
+    asked = rows if batch.positions is None else batch.positions.sum()
+    return torch.stack([rows, mask.sum(), asked, _known(batch).to(mask.device)])
+
+
+def _known(batch: Batch) -> Tensor:
+    """How many of a batch's labels somebody knows."""
+    if batch.labels is None:
+        return torch.zeros((), dtype=torch.int64)
+    is_known = batch.labels.isfinite() if batch.labels.is_floating_point() else batch.labels != UNKNOWN
+    return is_known.sum()
