@@ -37,6 +37,8 @@ class Teacher:
     """Of a translation model that writes other pieces than it reads; None: the same."""
     has_new_head: bool = False
     """Whether its head was drawn for this job: the model came without one for such answers."""
+    untrimmed: "Teacher | None" = None
+    """Itself with all its words, where its vocabulary was trimmed."""
 
     @property
     def writer(self) -> Tokenizer:
@@ -73,6 +75,8 @@ class TokenizedSplit:
     """(rows,), where the data set names them."""
     cut: int = 0
     """Rows that were longer, whose end is not here."""
+    untrimmed: "TokenizedSplit | None" = None
+    """The same rows in the tokens of a teacher before its vocabulary was trimmed."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -101,6 +101,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
         targets=None if split.targets is None else subset(split.targets, rows),
         references=None if split.references is None else [split.references[row] for row in rows],
         languages=None if split.languages is None else [split.languages[row] for row in rows],
+        untrimmed=None if split.untrimmed is None else subset(split.untrimmed, rows),
         digest=hashlib.sha256(offsets.tobytes() + ids.tobytes()).hexdigest(),
     )
 
@@ -124,6 +125,9 @@ def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit
         if first.targets is None or second.targets is None
         else concatenate(first.targets, second.targets),
         digest=hashlib.sha256(f"{first.digest}{second.digest}".encode()).hexdigest(),
+        untrimmed=None
+        if first.untrimmed is None or second.untrimmed is None
+        else concatenate(first.untrimmed, second.untrimmed),
     )
 
 

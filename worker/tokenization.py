@@ -175,6 +175,16 @@ def encode_columns(
     task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool = False
 ) -> TokenizedSplit:
     """One split from the columns of its canonical form."""
+    split = _encoded(task, columns, teacher=teacher, max_length=max_length, is_pair=is_pair)
+    if teacher.untrimmed is None or task in ("masked_language_modeling", "translation"):
+        return split  # whose answers are words, and others once these are trimmed
+    whole = _encoded(task, columns, teacher=teacher.untrimmed, max_length=max_length, is_pair=is_pair)
+    return replace(split, untrimmed=whole)
+
+
+def _encoded(
+    task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool
+) -> TokenizedSplit:
     tokenizer = teacher.tokenizer
     token_types = is_pair and isinstance(teacher.card, EncoderCard) and teacher.card.token_types > 1
     match task:

@@ -53,7 +53,8 @@ class ScoreScale:
         if self.is_plain:
             return teacher
         digest = f"{teacher.digest}-{self.mean!r}-{self.spread!r}"
-        return replace(teacher, network=self.network(teacher.network), digest=digest)
+        untrimmed = None if teacher.untrimmed is None else self.teacher(teacher.untrimmed)
+        return replace(teacher, network=self.network(teacher.network), digest=digest, untrimmed=untrimmed)
 
     def network(self, network: PreTrainedModel) -> PreTrainedModel:
         """Likewise of a network."""

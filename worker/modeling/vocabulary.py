@@ -61,6 +61,7 @@ def trim_vocabulary(teacher: Teacher, counts: IntArray, size: int, *, task: Task
         target_tokenizer=None if target is None else trim_tokenizer(target, keep),
         card=teacher.card.model_copy(update={"vocabulary": len(keep)}),
         digest=hashlib.sha256(teacher.digest.encode() + keep.tobytes()).hexdigest(),
+        untrimmed=teacher,
     )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
 from worker.data import Batch, collate, ordered_rows
 from worker.modeling.answering import Answer, answer
+from worker.tokenization import pad_id as pad_id_of
 from worker.training.precision import autocast
 
 _FORMAT = 3
@@ -78,19 +79,21 @@ def prepare_outputs(
     context: RunContext,
 ) -> None:
     """Have a teacher say, in one pass, all of ``outputs`` that no job has asked of it before."""
-    missing = {
-        output: path for output in outputs if not (path := _path(teacher, split, output, context)).exists()
-    }
-    if not missing:
-        return
-    partial = {output: path.with_suffix(f".{uuid4().hex}.partial") for output, path in missing.items()}
-    context.cache_dir.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        for path in partial.values():
-            stack.callback(path.unlink, missing_ok=True)
-        _compute(teacher, split, partial, pad_id=pad_id, context=context)
-        for output, path in missing.items():
-            partial[output].replace(path)  # two jobs may race: both write the same bytes
+    paths = {output: _path(teacher, split, output, context) for output in outputs}
+    missing = {output: path for output, path in paths.items() if not path.exists()}
+    for said_by, said_of in ((teacher, split), (teacher.untrimmed, split.untrimmed)):
+        asked = [output for output in missing if _source(teacher, split, output)[0] is said_by]
+        if said_by is None or said_of is None or not asked:
+            continue
+        own_pad_id = pad_id if said_by is teacher else pad_id_of(said_by.tokenizer)
+        partial = {output: missing[output].with_suffix(f".{uuid4().hex}.partial") for output in asked}
+        context.cache_dir.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            for path in partial.values():
+                stack.callback(path.unlink, missing_ok=True)
+            _compute(said_by, said_of, partial, pad_id=own_pad_id, context=context)
+            for output, path in partial.items():
+                path.replace(missing[output])  # two jobs may race: both write the same bytes
 
 
 def teacher_logits(
@@ -187,7 +190,22 @@ def _cached(
     return values
 
 
+def _source(teacher: Teacher, split: TokenizedSplit, output: Output) -> tuple[Teacher, TokenizedSplit]:
+    """Who says it, and of what: of rows and words the teacher before it was trimmed, of tokens the one after.
+
+    Shorter pieces fill ``max_length`` sooner: where rows lost words by that, the teacher misses them too.
+    """
+    whole, whole_split = teacher.untrimmed, split.untrimmed
+    is_of_tokens = output.state is not None and output.of == "every"
+    if whole is None or whole_split is None or is_of_tokens:
+        return teacher, split
+    if not np.array_equal(split.position_offsets, whole_split.position_offsets):
+        return teacher, split
+    return whole, whole_split
+
+
 def _path(teacher: Teacher, split: TokenizedSplit, output: Output, context: RunContext) -> Path:
+    teacher, split = _source(teacher, split, output)
     asked = "" if split.positions is None else split.positions.tobytes().hex()
     named = f"{_FORMAT}:{output.name}:{teacher.digest}:{split.digest}:{asked}"
     return context.cache_dir / f"{output.name}-{hashlib.sha256(named.encode()).hexdigest()[:32]}.npy"

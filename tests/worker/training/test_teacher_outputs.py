@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tiny import tiny_examples
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker.data import collate
+from worker.modeling.vocabulary import count_pieces, trim_vocabulary
+from worker.tokenization import encode_columns
 from worker.training.teacher_outputs import (
     LOGITS,
     Output,
@@ -101,3 +104,62 @@ def test_a_broken_run_leaves_nothing_that_looks_whole(parts):
     with pytest.raises(JobCancelled):
         cached_logits(teacher, data.train, pad_id=0, context=context)
     assert list(context.cache_dir.iterdir()) == []
+
+
+class TestTrimmed:
+    """Rows and words are judged by the teacher with all its words, tokens by the one that is left."""
+
+    @pytest.fixture
+    def trimmed(self, tmp_path):
+        teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=40)
+        counts = count_pieces([data.train], teacher.card.vocabulary)
+        return trim_vocabulary(teacher, counts, 70, task="text_classification")
+
+    def columns(self):
+        return {"text": [example["text"] for example in tiny_examples(40)]}
+
+    def split(self, teacher, *, max_length=64):
+        return encode_columns("text_classification", self.columns(), teacher=teacher, max_length=max_length)
+
+    def test_answers_and_states_of_rows_are_the_untrimmed_teachers(self, trimmed, tmp_path):
+        split, whole_split = self.split(trimmed), self.split(trimmed.untrimmed)
+        assert len(split.ids) > len(whole_split.ids)  # words are in pieces
+        context = MemoryContext(tmp_path)
+        batch, whole = (collate(s, ROWS, pad_id=0, device=CPU) for s in (split, whole_split))
+        with torch.inference_mode():
+            said = trimmed.untrimmed.network(**whole.inputs, output_hidden_states=True)
+            other = trimmed.network(**batch.inputs).logits
+        logits = cached_logits(trimmed, split, pad_id=0, context=context)(batch)
+        assert torch.allclose(logits, said.logits, atol=0.03)
+        assert not torch.allclose(logits, other, atol=0.03)
+        states = cached_states_asked(trimmed, split, state=2, pad_id=0, context=context)(batch)
+        assert torch.allclose(states, said.hidden_states[2][:, 0], rtol=0.05, atol=0.1)
+
+    def test_states_of_tokens_are_those_of_the_pieces_that_are_left(self, trimmed, tmp_path):
+        split, context = self.split(trimmed), MemoryContext(tmp_path)
+        both = [LOGITS, Output(2)]
+        prepare_outputs(trimmed, split, both, pad_id=0, context=context)
+        ran = teacher_steps(context)
+        lookup = cached_hidden_states(trimmed, split, projection=None, pad_id=0, context=context, state=2)
+        batch = collate(split, ROWS, pad_id=0, device=CPU)
+        with torch.inference_mode():
+            states = trimmed.network(**batch.inputs, output_hidden_states=True).hidden_states[2]
+        mask = batch.inputs["attention_mask"].bool()
+        assert torch.allclose(lookup(batch)[mask], states[mask], rtol=0.05, atol=0.1)
+        assert teacher_steps(context) == ran  # both passes were taken before
+
+    def test_words_that_pieces_cut_off_are_missed_by_the_teacher_as_well(self, tmp_path):
+        teacher, data = make_teacher(tmp_path / "tags", task="token_classification"), make_data(train=40)
+        counts = count_pieces([data.train], teacher.card.vocabulary)
+        trimmed = trim_vocabulary(teacher, counts, 70, task="token_classification")
+        rows = {"tokens": [text.split() for text in self.columns()["text"]]}
+        context = MemoryContext(tmp_path)
+        for max_length, is_cut in ((12, True), (200, False)):
+            split = encode_columns("token_classification", rows, teacher=trimmed, max_length=max_length)
+            batch = collate(split, ROWS, pad_id=0, device=CPU)
+            whole = collate(split.untrimmed, ROWS, pad_id=0, device=CPU)
+            source, given = (trimmed, batch) if is_cut else (teacher, whole)
+            with torch.inference_mode():
+                expected = source.network(**given.inputs).logits[given.positions]
+            found = cached_logits(trimmed, split, pad_id=0, context=context)(batch)
+            assert torch.allclose(found, expected, rtol=0.05, atol=0.1), max_length
