@@ -7,11 +7,15 @@ import pytest
 import torch
 
 from tests.tiny import tiny_model_folder, tiny_scored_examples
-from tests.worker.compression import make_data, make_teacher
+from tests.worker.compression import MemoryContext, make_data, make_teacher
 from tests.worker.requests import Shelf, run_here
+from worker.data import collate
 from worker.evaluation.evaluate import predict_logits
 from worker.modeling.scores import ScoreScale
+from worker.modeling.vocabulary import count_pieces, trim_vocabulary
 from worker.protocol import ModelRef, Succeeded
+from worker.tokenization import encode_columns
+from worker.training.teacher_outputs import cached_logits
 
 CPU = torch.device("cpu")
 FAMILIES = ["bert", "roberta", "distilbert", "xlm-roberta"]
@@ -63,6 +67,20 @@ class TestScale:
         assert scaled.digest != teacher.digest
         scale.restore(scaled.network)
         assert np.allclose(predict_logits(scaled.network, data.dev, pad_id=0, device=CPU), answers, atol=1e-3)
+
+    def test_the_teacher_with_all_its_words_answers_on_it_as_well(self, tmp_path):
+        """A trimmed teacher's rows are judged by it."""
+        scale = ScoreScale.of(scored(300, 80))
+        teacher = make_teacher(tmp_path, task="text_regression")
+        counts = count_pieces([make_data("text_regression").train], teacher.card.vocabulary)
+        scaled = scale.teacher(trim_vocabulary(teacher, counts, 70, task="text_regression"))
+        columns = {"text": [example["text"] for example in tiny_scored_examples(20)]}
+        split = encode_columns("text_regression", columns, teacher=scaled, max_length=64)
+        assert split.untrimmed is not None
+        answers = predict_logits(teacher.network, split.untrimmed, pad_id=0, device=CPU)
+        logits = cached_logits(scaled, split, pad_id=0, context=MemoryContext(tmp_path))
+        rows = collate(split, np.arange(20), pad_id=0, device=CPU)
+        assert np.allclose(logits(rows).numpy(), (answers - scale.mean) / scale.spread, atol=0.03)
 
 
 def test_scores_in_the_hundreds_are_learnt(tmp_path: Path) -> None:
