@@ -17,6 +17,9 @@ from worker.export.exports import files_of, make_exports, onnx_name
 from worker.modeling.loading import TARGET_TOKENIZER, TOKENIZER, save_network, save_tokenizer
 from worker.protocol import JobRequest
 
+_FORMAT = 2
+"""Of what jobs keep for one another: files that an earlier export wrote are not found again."""
+
 
 def fetch_inputs(request: JobRequest, workdir: Path, storage: Storage, *, with_exports: bool) -> None:
     """Bring the teacher, the data and, for a gated method, the small model into the work folder.
@@ -58,7 +61,7 @@ def teacher_exports(
         digest: names the teacher's weights.
     """
     precisions = request.spec.exports
-    cache = request.cache_dir / "onnx" / digest
+    cache = request.cache_dir / "onnx" / f"{_FORMAT}-{digest}"
     fetched = {p: folder / manifest.exports[p].file for p in precisions if p in manifest.exports}
     missing = [p for p in precisions if p not in fetched]
     cached = {p: cache / onnx_name(p, network) for p in missing}

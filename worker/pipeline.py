@@ -247,8 +247,8 @@ def _warn_if_untrained(student: Candidate, bench: Bench, reporter: Reporter) -> 
     if bench.tells_apart and not _has_learnt(quality, bench):
         reporter.message(
             f"The student's {bench.metric} on dev is {quality[bench.metric]:.3f}, which answering without "
-            "looking reaches as well: it has learnt nothing. Give it more training.epochs, more data, or a "
-            "method that starts from the teacher's weights.",
+            "looking reaches as well: it has learnt nothing. Give it more training.epochs or more data; one "
+            "that starts from a teacher's weights needs less of both.",
             is_warning=True,
         )
 

@@ -179,7 +179,17 @@ def encode_columns(
     if teacher.untrimmed is None or task in ("masked_language_modeling", "translation"):
         return split  # whose answers are words, and others once these are trimmed
     whole = _encoded(task, columns, teacher=teacher.untrimmed, max_length=max_length, is_pair=is_pair)
-    return replace(split, untrimmed=whole)
+    return replace(split, untrimmed=_asked_as(split, whole))
+
+
+def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
+    """The same rows, asked of the same words: shorter pieces fill ``max_length`` sooner, later words miss."""
+    positions = whole.positions
+    if positions is not None:
+        before = np.repeat(whole.position_offsets[:-1], whole.lengths)
+        asked = np.repeat(np.diff(split.position_offsets), whole.lengths)
+        positions = positions & (np.cumsum(positions) - before <= asked)
+    return replace(whole, positions=positions, labels=None)
 
 
 def _encoded(

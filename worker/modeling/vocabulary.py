@@ -1,6 +1,7 @@
 """Trimming the vocabulary: a teacher that knows only the word pieces that its data uses.
 
-Everything after it, tokens, caches and student, sees just a teacher with a smaller vocabulary.
+Everything after it sees just a teacher with a smaller vocabulary; only where rows and words are to be judged
+the one before is asked.
 """
 
 import hashlib

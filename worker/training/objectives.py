@@ -4,6 +4,7 @@ Shapes: B rows, T tokens, P positions, C outputs, H teacher width, D student wid
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -90,11 +91,12 @@ class Masking:
         random_words = torch.randint(self._vocabulary, ids.shape).to(ids.device)
         hidden = torch.where(chosen & (draws[1] < 0.8), self._mask_id, ids)
         hidden = torch.where(chosen & (draws[1] >= 0.9), random_words, hidden)
-        return Batch(
+        return replace(
+            batch,
             inputs={**batch.inputs, "input_ids": hidden},
             labels=ids[chosen],
-            rows=batch.rows,
             positions=chosen,
+            label_weight=1.0,
         )
 
 

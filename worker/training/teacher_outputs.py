@@ -78,7 +78,10 @@ def prepare_outputs(
     pad_id: int,
     context: RunContext,
 ) -> None:
-    """Have a teacher say, in one pass, all of ``outputs`` that no job has asked of it before."""
+    """Have a teacher say all of ``outputs`` that no job has asked of it before.
+
+    In one pass; in two where a trimmed teacher's tokens and the rows that the whole one judges are asked for.
+    """
     paths = {output: _path(teacher, split, output, context) for output in outputs}
     missing = {output: path for output, path in paths.items() if not path.exists()}
     for said_by, said_of in ((teacher, split), (teacher.untrimmed, split.untrimmed)):
@@ -193,7 +196,8 @@ def _cached(
 def _source(teacher: Teacher, split: TokenizedSplit, output: Output) -> tuple[Teacher, TokenizedSplit]:
     """Who says it, and of what: of rows and words the teacher before it was trimmed, of tokens the one after.
 
-    Shorter pieces fill ``max_length`` sooner: where rows lost words by that, the teacher misses them too.
+    Where trimming made a text shorter, since words became unknown, more words may fit into ``max_length``
+    than the whole teacher can be asked of.
     """
     whole, whole_split = teacher.untrimmed, split.untrimmed
     is_of_tokens = output.state is not None and output.of == "every"

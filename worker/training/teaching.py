@@ -47,7 +47,7 @@ class CachedTeaching:
         pad_id: int,
         context: RunContext,
     ) -> None:
-        """Have the teacher say, in one pass, what of ``outputs`` it has not said before.
+        """Have the teacher say, in as few passes as it takes, what of ``outputs`` it has not said before.
 
         Args:
             teacher: asked.

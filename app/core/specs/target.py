@@ -34,8 +34,8 @@ class Target(BaseModel):
         default=None,
         ge=100,
         le=1_000_000,
-        description="Words to keep, the most frequent of the data set's; default: all. The tokenizer is "
-        "trimmed with the table.",
+        description="Words to keep, the most frequent of the data set's and, where these leave room, others "
+        "of its letters; default: all. The tokenizer is trimmed with the table.",
     )
     embedding: int | None = Field(
         default=None,

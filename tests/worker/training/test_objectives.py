@@ -3,7 +3,11 @@ import math
 import pytest
 import torch
 
+from tests.worker.compression import make_data
+from worker.data import collate
+from worker.training.micro_batches import with_shares
 from worker.training.objectives import (
+    Masking,
     default_temperature,
     hidden_state_loss,
     soft_label_loss,
@@ -52,6 +56,23 @@ def test_soft_label_loss_of_nothing_asked_is_zero():
     loss = soft_label_loss(nothing, torch.zeros(0, 5), 2.0)
     loss.backward()
     assert loss == 0
+
+
+def test_hiding_words_leaves_what_rows_and_tokens_weigh():
+    """In a step of several batches. All that is then asked is known, though no label came with the text."""
+    data = make_data("masked_language_modeling")
+    by_length = data.train.lengths.argsort()
+    batches = [
+        collate(data.train, rows, pad_id=0, device=torch.device("cpu"))
+        for rows in (by_length[:5], by_length[5:])
+    ]
+    masking = Masking(lambda *_: torch.tensor(0.0), mask_id=data.mask_id, vocabulary=data.vocabulary)
+    for batch, _ in with_shares(batches):
+        hidden = masking.mask(batch)
+        assert hidden.row_weight == batch.row_weight != 1.0
+        assert hidden.token_weight == batch.token_weight != 1.0
+        assert hidden.label_weight == 1.0
+        assert hidden.labels.shape == (int(hidden.positions.sum()),)
 
 
 def test_squared_error_is_over_the_scores_that_are_known():

@@ -148,18 +148,38 @@ class TestTrimmed:
         assert torch.allclose(lookup(batch)[mask], states[mask], rtol=0.05, atol=0.1)
         assert teacher_steps(context) == ran  # both passes were taken before
 
-    def test_words_that_pieces_cut_off_are_missed_by_the_teacher_as_well(self, tmp_path):
+    @pytest.mark.parametrize("max_length", [12, 20, 200])
+    def test_the_teacher_is_asked_of_the_words_that_pieces_leave(self, max_length, tmp_path):
+        """Those of some rows are cut off, shorter pieces being more."""
         teacher, data = make_teacher(tmp_path / "tags", task="token_classification"), make_data(train=40)
         counts = count_pieces([data.train], teacher.card.vocabulary)
         trimmed = trim_vocabulary(teacher, counts, 70, task="token_classification")
-        rows = {"tokens": [text.split() for text in self.columns()["text"]]}
-        context = MemoryContext(tmp_path)
-        for max_length, is_cut in ((12, True), (200, False)):
-            split = encode_columns("token_classification", rows, teacher=trimmed, max_length=max_length)
-            batch = collate(split, ROWS, pad_id=0, device=CPU)
-            whole = collate(split.untrimmed, ROWS, pad_id=0, device=CPU)
-            source, given = (trimmed, batch) if is_cut else (teacher, whole)
+        words = [text.split() for text in self.columns()["text"]]
+        rows = {"tokens": words, "tags": [[0] * len(row) for row in words]}
+        split, whole = (
+            encode_columns("token_classification", rows, teacher=t, max_length=max_length)
+            for t in (trimmed, teacher)
+        )
+        said = cached_logits(trimmed, split, pad_id=0, context=MemoryContext(tmp_path))
+        for row in range(40):
+            alone = np.array([row])
+            given = collate(whole, alone, pad_id=0, device=CPU)
+            found = said(collate(split, alone, pad_id=0, device=CPU))
             with torch.inference_mode():
-                expected = source.network(**given.inputs).logits[given.positions]
-            found = cached_logits(trimmed, split, pad_id=0, context=context)(batch)
-            assert torch.allclose(found, expected, rtol=0.05, atol=0.1), max_length
+                expected = teacher.network(**given.inputs).logits[given.positions]
+            assert len(found) == len(expected) or max_length < 200
+            assert torch.allclose(found, expected[: len(found)], rtol=0.05, atol=0.1), row
+
+    def test_words_that_unknown_ones_let_in_are_judged_by_the_teacher_that_is_left(self, tmp_path):
+        """One unknown piece is less than five known ones: the whole teacher does not get that far."""
+        teacher = make_teacher(tmp_path / "tags", task="token_classification")
+        counts = count_pieces([make_data(train=40).train], teacher.card.vocabulary)
+        left = trim_vocabulary(teacher, counts, 70, task="token_classification")
+        rows = {"tokens": [["zqxkj"] * 4, ["a", "b"]]}
+        split = encode_columns("token_classification", rows, teacher=left, max_length=12)
+        assert split.positions.sum() > split.untrimmed.positions.sum()
+        batch = collate(split, np.arange(2), pad_id=0, device=CPU)
+        with torch.inference_mode():
+            expected = left.network(**batch.inputs).logits[batch.positions]
+        found = cached_logits(left, split, pad_id=0, context=MemoryContext(tmp_path))(batch)
+        assert torch.allclose(found, expected, rtol=0.05, atol=0.1)

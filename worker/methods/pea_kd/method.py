@@ -18,7 +18,7 @@ from worker.training.initialisation import first_layers_network
 from worker.training.lesson import Lesson, lesson_of
 from worker.training.loop import Phase, total_steps
 from worker.training.objectives import LabelLoss, default_temperature
-from worker.training.student import rates_of, train_student
+from worker.training.student import rates_of, rates_of_new, train_student
 from worker.training.teacher_outputs import teacher_logits
 from worker.training.weights import DenseWeights
 
@@ -40,8 +40,9 @@ class PeaKd:
         pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)
 
         def with_new_head(outputs: int) -> DenseWeights:
-            _renew_head(network, outputs, context)
-            return DenseWeights(network, rates, words=lesson.words)
+            head = _renew_head(network, outputs, context)
+            own_rates = dict.fromkeys(head.parameters(), rates_of_new(rates))
+            return DenseWeights(network, rates, own_rates=own_rates, words=lesson.words)
 
         final = Phase("distillation", steps - pretraining_steps, lambda: with_new_head(len(data.labels)))
         phases = [final]
@@ -91,7 +92,7 @@ def _mean_loss(network: nn.Module, split: TokenizedSplit, data: TaskData, contex
     return float(functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(_labels(split))))
 
 
-def _renew_head(network: PreTrainedModel, outputs: int, context: RunContext) -> None:
+def _renew_head(network: PreTrainedModel, outputs: int, context: RunContext) -> nn.Linear:
     """Draw the last layer anew, for so many classes."""
     assert isinstance(context.card, EncoderCard)
     name = ANATOMIES[context.card.architecture].head_of(network).output
@@ -99,3 +100,4 @@ def _renew_head(network: PreTrainedModel, outputs: int, context: RunContext) -> 
     nn.init.normal_(head.weight, std=network.config.initializer_range)
     nn.init.zeros_(head.bias)
     network.set_submodule(name, head)
+    return head

@@ -5,8 +5,8 @@ student weight is W = S ⊙ tanh(u) + B, with u a learnt map of the same weight 
 For a share of the steps S, B and the maps train while the teacher's weights stay; then the generated weights
 do, with a quarter of the warm-up. The teacher is learnt from too, through its translations or its logits.
 
-When: translation with a deep encoder, which is kept, and a shallow or narrow decoder, where the time goes;
-any encoder as well.
+When: translation with a deep encoder, whose depth is kept, and a shallow or narrow decoder, where the time
+goes; any encoder as well.
 When not: where the teacher's depth is no multiple of the student's.
 
 Knobs:

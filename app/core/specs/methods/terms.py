@@ -14,14 +14,16 @@ class DistillationTerms(Spec):
     """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
     Of translation, where a teacher is learnt from through its translations, there is only ``logits_weight``:
-    above 0 they are added to the data, at 1 they replace it.
+    above 0 they are added to the data, at 1 they replace it. The other weights are refused there, and the
+    temperature does nothing.
     """
 
     temperature: float | None = Field(
         default=None,
         gt=0,
         le=100,
-        description="Softens both distributions; default: 2 of two labels (of Pea-KD 10), 1 of more.",
+        description="Softens both distributions; default: 2 of two labels, 1 of more; of "
+        "Pea-KD 10 / (labels - 1), at least 1.",
     )
     logits_weight: float = Field(
         default=0.9, ge=0, le=1, description="Share of the KL term; the labels' cross-entropy gets the rest."
