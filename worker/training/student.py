@@ -1,7 +1,6 @@
 """From a network to a finished student: the phases, the lesson and the selection that methods share."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -20,11 +19,6 @@ LEARNING_RATE = 5e-4
 def rates_of(context: RunContext, *, default: float = LEARNING_RATE) -> Rates:
     training = context.training
     return Rates(training.learning_rate or default, training.weight_decay)
-
-
-def rates_of_new(rates: Rates) -> Rates:
-    """Those of a head drawn anew: what knows nothing yet has a longer way to go than what is pretrained."""
-    return replace(rates, learning_rate=max(rates.learning_rate, LEARNING_RATE))
 
 
 def dense_phase(

@@ -63,6 +63,15 @@ def test_pretraining_keeps_the_encoder_and_not_the_head(teacher, data, tmp_path)
     assert student.metrics["best_step"] > 16
 
 
+def test_the_teachers_head_comes_back_after_pretraining(teacher, data, tmp_path):
+    spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0.5)
+    context = pea_context(tmp_path, spec, epochs=0.5, learning_rate=1e-9)
+    student = methods.load("pea_kd").compress(teacher, data, spec, context)
+    ours, theirs = student.network.classifier, teacher.network.classifier
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+    assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
+
+
 def test_without_pretraining_there_is_one_stage(teacher, data, tmp_path):
     spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0)
     context = pea_context(tmp_path, spec, epochs=0.25)

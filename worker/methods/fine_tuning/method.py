@@ -8,8 +8,8 @@ from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.modeling.anatomy import ANATOMIES
 from worker.training.lesson import labels_lesson
 from worker.training.loop import Phase, total_steps
-from worker.training.student import rates_of, rates_of_new, train_student
-from worker.training.weights import DenseWeights
+from worker.training.student import LEARNING_RATE, train_student
+from worker.training.weights import DenseWeights, Rates
 
 _RATE_TIMES_WIDTH = 0.05
 """Measured on MiniLM-L6, 384 wide; at other widths Adam's best rate goes with 1 / width (Yang et al., 2022,
@@ -21,12 +21,16 @@ class FineTuning:
         self, teacher: Teacher, data: TaskData, spec: FineTuningSpec, context: RunContext
     ) -> Student:
         network = teacher.network.to(context.device)
-        rates = rates_of(context, default=_RATE_TIMES_WIDTH / teacher.card.shape.hidden)
-        own_rates = dict.fromkeys(_new_head(teacher), rates_of_new(rates))
+        training = context.training
+        rate = training.learning_rate or _RATE_TIMES_WIDTH / teacher.card.shape.hidden
+        rates = Rates(rate, training.weight_decay)
+        # What knows nothing yet has a longer way to go than what is pretrained.
+        head_rates = Rates(max(rate, LEARNING_RATE), training.weight_decay)
+        own_rates = dict.fromkeys(_new_head(teacher), head_rates)
         lesson = labels_lesson(data, context)
         phase = Phase(
             "fine_tuning",
-            total_steps(lesson.split, context.training),
+            total_steps(lesson.split, training),
             lambda: DenseWeights(network, rates, own_rates=own_rates, words=lesson.words),
         )
         return train_student(network, data, phases=[phase], lesson=lesson, context=context)

@@ -18,7 +18,7 @@ from worker.training.initialisation import first_layers_network
 from worker.training.lesson import Lesson, lesson_of
 from worker.training.loop import Phase, total_steps
 from worker.training.objectives import LabelLoss, default_temperature
-from worker.training.student import rates_of, rates_of_new, train_student
+from worker.training.student import rates_of, train_student
 from worker.training.teacher_outputs import teacher_logits
 from worker.training.weights import DenseWeights
 
@@ -39,12 +39,14 @@ class PeaKd:
         steps = total_steps(lesson.split, context.training)
         pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)
 
-        def with_new_head(outputs: int) -> DenseWeights:
-            head = _renew_head(network, outputs, context)
-            own_rates = dict.fromkeys(head.parameters(), rates_of_new(rates))
-            return DenseWeights(network, rates, own_rates=own_rates, words=lesson.words)
+        name = _output_of(network, context)
+        teachers_head = linear(network, name)
 
-        final = Phase("distillation", steps - pretraining_steps, lambda: with_new_head(len(data.labels)))
+        def under(head: nn.Linear) -> DenseWeights:
+            network.set_submodule(name, head)
+            return DenseWeights(network, rates, words=lesson.words)
+
+        final = Phase("distillation", steps - pretraining_steps, lambda: under(teachers_head))
         phases = [final]
         if pretraining_steps:
             judging, dev = _judging(teacher, lesson.split, data, context)
@@ -55,7 +57,7 @@ class PeaKd:
             begin = Phase(
                 "pretraining",
                 pretraining_steps,
-                lambda: with_new_head(CLASSES),
+                lambda: under(_judging_head(teachers_head, spread=network.config.initializer_range)),
                 lesson=judging,
                 evaluate=evaluate,
             )
@@ -92,12 +94,14 @@ def _mean_loss(network: nn.Module, split: TokenizedSplit, data: TaskData, contex
     return float(functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(_labels(split))))
 
 
-def _renew_head(network: PreTrainedModel, outputs: int, context: RunContext) -> nn.Linear:
-    """Draw the last layer anew, for so many classes."""
+def _output_of(network: PreTrainedModel, context: RunContext) -> str:
     assert isinstance(context.card, EncoderCard)
-    name = ANATOMIES[context.card.architecture].head_of(network).output
-    head = nn.Linear(linear(network, name).in_features, outputs).to(context.device)
-    nn.init.normal_(head.weight, std=network.config.initializer_range)
-    nn.init.zeros_(head.bias)
-    network.set_submodule(name, head)
-    return head
+    return ANATOMIES[context.card.architecture].head_of(network).output
+
+
+def _judging_head(head: nn.Linear, *, spread: float) -> nn.Linear:
+    """In the place of another: drawn at random, to tell how the teacher does."""
+    judging = nn.Linear(head.in_features, CLASSES).to(head.weight.device)
+    nn.init.normal_(judging.weight, std=spread)
+    nn.init.zeros_(judging.bias)
+    return judging
