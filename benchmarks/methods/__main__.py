@@ -73,6 +73,8 @@ def _latency_row(workbench: Workbench, place: Place, entry: Entry) -> dict[str, 
     """Milliseconds of one text and of 32, the student's and, right after, the teacher's."""
     teacher, data = workbench.teacher(place)
     _, own_data = trimmed(teacher, data, _target(entry), partial(workbench.read, place))
+    if not place.exports.exists():
+        make_exports(teacher.network, ["fp32", "int8"], place.exports)
     row: dict[str, Value] = {}
     for precision in ("fp32", "int8"):
         for whose, folder, read in (("", _exports(entry), own_data), ("teacher_", place.exports, data)):
