@@ -150,8 +150,26 @@ def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
     assert selected["parameters"] < teacher["parameters"], "however much time there is"
 
 
+def punctuated(rows: int, *, seed: int) -> list[Json]:
+    """Tagged words, in half of the rows a comma behind each thing."""
+
+    def with_commas(example: Json) -> Json:
+        tokens, tags = [], []
+        following = [*example["tags"][1:], "O"]
+        for token, tag, after in zip(example["tokens"], example["tags"], following, strict=True):
+            tokens.append(token)
+            tags.append(tag)
+            if tag != "O" and after != "I-thing":
+                tokens.append(",")
+                tags.append("O")
+        return example | {"tokens": tokens, "tags": tags}
+
+    examples = tiny_tagged_examples(rows, seed=seed)
+    return [with_commas(example) if i % 4 < 2 else example for i, example in enumerate(examples)]
+
+
 def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Path) -> None:
-    dataset = register(stack, "token_classification", tiny_tagged_examples, unlabeled=256, hidden=["tags"])
+    dataset = register(stack, "token_classification", punctuated, unlabeled=256, hidden=["tags"])
     assert dataset["splits"]["unlabeled"]["languages"] == {"en": 128, "ne": 128}
     [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset))
     assert teacher["labels"] == ["O", "B-thing", "I-thing"]
