@@ -183,7 +183,7 @@ def encode_columns(
 
 
 def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
-    """The same rows, asked of the same words: shorter pieces fill ``max_length`` sooner, later words miss."""
+    """The same rows, asked of the same words: shorter pieces fill it up, and cut later words off."""
     positions = whole.positions
     if positions is not None:
         before = np.repeat(whole.position_offsets[:-1], whole.lengths)
