@@ -1,11 +1,10 @@
-"""What endpoints ask for: a transaction, the stores, a page."""
+"""What endpoints ask for: the database, the stores, a page."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Generic, Literal, Protocol, TypeVar
 
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
-from sqlalchemy.orm import Session
 
 from app.core.db import Database
 from app.core.errors import InvalidRequest
@@ -32,30 +31,30 @@ Name = Annotated[
 """A name that people give to a thing; no control characters, which Postgres would refuse."""
 
 
-def get_session(request: Request) -> Iterator[Session]:
-    """One request is one transaction."""
+# Coroutines, for FastAPI gives any other function a thread.
+async def get_database(request: Request) -> Database:
     database: Database = request.app.state.database
-    with database.transaction() as session:
-        yield session
+    return database
 
 
-def get_storage(request: Request) -> Storage:
+async def get_storage(request: Request) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
 
 
-def get_queue(request: Request) -> Queue:
+async def get_queue(request: Request) -> Queue:
     queue: Queue = request.app.state.queue
     return queue
 
 
-def get_app_settings(request: Request) -> Settings:
+async def get_app_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-# "function": the commit comes before the response, so that a commit that fails is never answered with 2xx.
-SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+# Endpoints open and close a session themselves, in the thread they run in: one that stayed open until the
+# answer is validated would wait for a second thread while others wait for its connection.
+DatabaseDep = Annotated[Database, Depends(get_database)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 QueueDep = Annotated[Queue, Depends(get_queue)]
 SettingsDep = Annotated[Settings, Depends(get_app_settings)]
@@ -96,7 +95,7 @@ class PageQuery(BaseModel):
     after: str | None
 
 
-def get_page(limit: Limit = 20, after: After = None) -> PageQuery:
+async def get_page(limit: Limit = 20, after: After = None) -> PageQuery:
     return PageQuery(limit=limit, after=after)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -107,6 +109,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SqueezeError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(PoolTimeout, _database_error)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -145,6 +149,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
     response = problem_response(request, error.status_code, code=code, detail=error.detail)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    """A database that is away, or that did not answer in time; what it refuses is a fault of ours."""
+    is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
+    if not (is_away or (isinstance(error, DBAPIError) and error.connection_invalidated)):
+        return await _unexpected_error(request, error)
+    logger.error("the database did not answer: %s", str(error).partition("\n")[0])
+    return problem_response(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        code="database_unavailable",
+        detail="The database did not answer in time. Send the request again in a few seconds.",
+    )
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

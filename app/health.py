@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from app.core.db.jobs import count_by_status
 from app.core.errors import Unavailable
 from app.core.states import JobStatus
-from app.dependencies import QueueDep, SessionDep, StorageDep
+from app.dependencies import DatabaseDep, QueueDep, StorageDep
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-def readyz(request: Request, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
+def readyz(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
     """Database, broker and store answer; else 503, which names those that do not."""
 
     def ask_database() -> None:
-        with request.app.state.database.engine.connect() as connection:
-            connection.execute(text("select 1"))
+        with database.reading() as session:
+            session.execute(text("select 1"))
 
     failing = []
     for name, ask in (("database", ask_database), ("broker", queue.check), ("store", storage.check)):
@@ -47,9 +47,10 @@ def readyz(request: Request, queue: QueueDep, storage: StorageDep) -> dict[str, 
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(session: SessionDep) -> Response:
+def metrics(database: DatabaseDep) -> Response:
     """Counters of this process, and jobs by status from the table, in Prometheus's text format."""
-    counts = count_by_status(session)
+    with database.reading() as session:
+        counts = count_by_status(session)
 
     class Jobs(Collector):
         def collect(self) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from app import health
@@ -14,10 +15,14 @@ from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.jobs import endpoints as jobs
+from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import PROBLEM_RESPONSES, describe
 from app.registry import endpoints as registry
 from app.shutdown import heard_shutdown
+
+_OTHER_THREADS = 8
+"""That may ask the database beside those of requests: the one that polls, and look-ups of models."""
 
 ROUTERS = (registry.router, datasets.router, jobs.router, health.router)
 
@@ -28,7 +33,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(settings.resolved_database_url)
+        current_default_thread_limiter().total_tokens = settings.request_threads
+        app.state.database = Database(
+            settings.resolved_database_url, connections=settings.request_threads + _OTHER_THREADS
+        )
+        app.state.polling = JobPolling(app.state.database)
         app.state.queue = Queue(settings.broker_url)
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)

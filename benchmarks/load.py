@@ -86,15 +86,25 @@ class _Client(asyncio.Protocol):
 def measure_load(
     host: str,
     port: int,
-    path: str,
-    bodies: Sequence[bytes],
+    requests: Sequence[bytes],
     *,
     clients: int,
     seconds: float,
     warm_up_s: float,
 ) -> Load:
-    """Keep ``clients`` requests under way; those answered after the warm-up count."""
-    requests = [_request(host, path, body) for body in bodies]
+    """Keep ``clients`` requests under way; those answered after the warm-up count.
+
+    Args:
+        host: of the server.
+        port: of the server.
+        requests: whole HTTP requests, sent in turn; see ``get`` and ``post``.
+        clients: how many send at once.
+        seconds: how long answers count.
+        warm_up_s: how long they do not.
+
+    Raises:
+        RuntimeError: an answer was not 200, or a connection was closed.
+    """
     return uvloop.run(_measure(host, port, requests, clients, seconds, warm_up_s))
 
 
@@ -112,7 +122,11 @@ async def _measure(
     return Load(len(course.latencies_s) / seconds, course.latencies_s)
 
 
-def _request(host: str, path: str, body: bytes) -> bytes:
+def get(host: str, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: {host}".encode() + _HEADER_END
+
+
+def post(host: str, path: str, body: bytes) -> bytes:
     lines = [
         f"POST {path} HTTP/1.1",
         f"host: {host}",

@@ -39,7 +39,7 @@ from app.core.specs import Precision
 from app.core.storage import Storage
 from app.core.tasks import Head
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
-from benchmarks.load import Load, measure_load
+from benchmarks.load import Load, measure_load, post
 
 WORK = Path(__file__).parent / "work" / "predict"
 SHAPES = {
@@ -250,8 +250,7 @@ def _serve(
         measure_load,
         "127.0.0.1",
         port,
-        f"/v1/models/{model_id}/predict",
-        bodies,
+        [post("127.0.0.1", f"/v1/models/{model_id}/predict", body) for body in bodies],
         clients=clients,
         seconds=seconds,
         warm_up_s=1.0,

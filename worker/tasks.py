@@ -11,9 +11,8 @@ from pathlib import Path
 
 from obstore.exceptions import BaseError as StoreError
 from pydantic import ValidationError
-from sqlalchemy.orm import Session
 
-from app.core.db import Database, after_commit
+from app.core.db import Database, WriteSession, after_commit
 from app.core.db.base import utc_now
 from app.core.db.datasets import get_dataset
 from app.core.db.jobs import (
@@ -28,7 +27,7 @@ from app.core.db.jobs import (
     next_queued_job,
     unannounced_jobs,
 )
-from app.core.db.models import Model, get_model
+from app.core.db.models import Model, get_model, lock_model
 from app.core.errors import NotFound, SqueezeError
 from app.core.ids import new_id
 from app.core.queue import Queue
@@ -144,7 +143,7 @@ def _attempt(worker: Worker, job: Job) -> Ending:
     return ending
 
 
-def _build_request(worker: Worker, session: Session, job: Job) -> JobRequest:
+def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobRequest:
     spec = JobSpec.model_validate(job.spec)
     teacher = None if spec.teacher is None else _model_ref(session, spec.teacher)
     dataset = get_dataset(session, spec.dataset)
@@ -169,12 +168,12 @@ def _build_request(worker: Worker, session: Session, job: Job) -> JobRequest:
     )
 
 
-def _model_ref(session: Session, model_id: str) -> ModelRef:
+def _model_ref(session: WriteSession, model_id: str) -> ModelRef:
     return ModelRef(id=model_id, manifest=get_model(session, model_id).manifest)
 
 
 def _conclude(
-    worker: Worker, session: Session, claimed: Job, ending: Ending, student_id: str | None
+    worker: Worker, session: WriteSession, claimed: Job, ending: Ending, student_id: str | None
 ) -> JobStatus | None:
     """Write how an attempt ended; None where the job is no longer its own."""
     job = hold_lease(session, claimed.id, attempt=claimed.attempt, lease=worker.settings.lease)
@@ -199,8 +198,8 @@ def _conclude(
     return job.status
 
 
-def _register(session: Session, job: Job, outcome: Succeeded, student_id: str) -> None:
-    teacher = None if job.teacher_id is None else get_model(session, job.teacher_id, lock="update")
+def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:
+    teacher = None if job.teacher_id is None else lock_model(session, job.teacher_id, "update")
     origin = teacher or get_dataset(session, job.dataset_id)
     session.add(
         Model(
@@ -233,18 +232,18 @@ def _attach_exports(teacher: Model, outcome: Succeeded) -> None:
         teacher.manifest_json = manifest.model_dump(mode="json")
 
 
-def _fail(session: Session, job: Job, code: str, message: str) -> None:
+def _fail(session: WriteSession, job: Job, code: str, message: str) -> None:
     job.error_code = code
     job.error_message = message
     move(session, job, JobStatus.FAILED, error={"code": code, "message": message})
 
 
-def _setbacks(session: Session, job: Job) -> int:
+def _setbacks(session: WriteSession, job: Job) -> int:
     """How many attempts came to nothing by nobody's wish, the present one among them."""
     return 1 + count_requeues(session, job.id, except_for=SHUTDOWN)
 
 
-def _put_back(worker: Worker, session: Session, job: Job, *, reason: str, **data: str) -> None:
+def _put_back(worker: Worker, session: WriteSession, job: Job, *, reason: str, **data: str) -> None:
     """Queue a running job again, unless its client wants it no more."""
     if job.cancel_requested_at is not None:
         move(session, job, JobStatus.CANCELLED)
@@ -253,12 +252,12 @@ def _put_back(worker: Worker, session: Session, job: Job, *, reason: str, **data
     _announce(worker, session, job)
 
 
-def _announce(worker: Worker, session: Session, job: Job) -> None:
+def _announce(worker: Worker, session: WriteSession, job: Job) -> None:
     job.announced_at = utc_now()
     after_commit(session, lambda: worker.queue.announce(job.id))
 
 
-def _release_expired(worker: Worker, session: Session, job_id: str) -> None:
+def _release_expired(worker: Worker, session: WriteSession, job_id: str) -> None:
     job = lock_job(session, job_id)
     if job.lease_expires_at is None or job.lease_expires_at >= utc_now():
         return  # another worker's sweep was first, or its own worker is back
@@ -281,7 +280,7 @@ def _clear(worker: Worker, job_id: str, attempt: int) -> None:
         logger.warning("could not delete %s", prefix, exc_info=True)
 
 
-def _retrying(worker: Worker, write: Callable[[Session], JobStatus | None]) -> JobStatus | None:
+def _retrying(worker: Worker, write: Callable[[WriteSession], JobStatus | None]) -> JobStatus | None:
     """Write an attempt's end, waiting for a database that is away for up to a lease: hours may hang on it."""
     deadline = time.monotonic() + worker.settings.lease.total_seconds()
     while True:

@@ -30,6 +30,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    request_threads: int = Field(
+        default=32, ge=1, description="Requests worked on at once; each may hold a database connection."
+    )
 
     max_body_bytes: int = Field(default=8 * 2**20, gt=0, description="Of a request that uploads no file.")
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0)

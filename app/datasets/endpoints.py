@@ -15,10 +15,10 @@ from app.datasets.columns import Columns
 from app.datasets.intake import Table
 from app.datasets.schemas import DatasetRead, LabelNames
 from app.dependencies import (
+    DatabaseDep,
     Name,
     Page,
     PageDep,
-    SessionDep,
     SettingsDep,
     StorageDep,
     page_of,
@@ -40,7 +40,7 @@ async def read_fields(request: Request) -> None:
 
 @router.post("", status_code=201, dependencies=[Depends(read_fields)])
 def create(
-    session: SessionDep,
+    database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
     response: Response,
@@ -91,37 +91,44 @@ def create(
         "test": test,
         "unlabeled": unlabeled,
     }
-    dataset = service.register(
-        session,
-        storage,
-        {split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None},
-        name=name,
-        task=task,
-        columns=_parse("columns", TypeAdapter(Columns), columns) if columns else Columns(),
-        labels=_parse("labels", LabelNames, labels) if labels else None,
-        settings=settings,
-    )
+    tables = {
+        split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None
+    }
+    with database.transaction() as session:
+        dataset = service.register(
+            session,
+            storage,
+            tables,
+            name=name,
+            task=task,
+            columns=_parse("columns", TypeAdapter(Columns), columns) if columns else Columns(),
+            labels=_parse("labels", LabelNames, labels) if labels else None,
+            settings=settings,
+        )
     response.headers["location"] = f"/v1/datasets/{dataset.id}"
     return DatasetRead.of(dataset)
 
 
 @router.get("")
-def list_page(page: PageDep, session: SessionDep) -> Page[DatasetRead]:
+def list_page(page: PageDep, database: DatabaseDep) -> Page[DatasetRead]:
     """All data sets, newest first."""
-    rows = list_datasets(session, limit=page.limit + 1, after=page.after)
+    with database.reading() as session:
+        rows = list_datasets(session, limit=page.limit + 1, after=page.after)
     return page_of(DatasetRead.of, rows, limit=page.limit)
 
 
 @router.get("/{dataset_id}")
-def get(dataset_id: str, session: SessionDep) -> DatasetRead:
+def get(dataset_id: str, database: DatabaseDep) -> DatasetRead:
     """One data set."""
-    return DatasetRead.of(get_dataset(session, dataset_id))
+    with database.reading() as session:
+        return DatasetRead.of(get_dataset(session, dataset_id))
 
 
 @router.delete("/{dataset_id}", status_code=204)
-def delete(dataset_id: str, session: SessionDep, storage: StorageDep) -> None:
+def delete(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Remove a data set and its files. One that an unfinished job needs stays."""
-    service.delete_dataset(session, storage, dataset_id)
+    with database.transaction() as session:
+        service.delete_dataset(session, storage, dataset_id)
 
 
 def _parse(field: str, adapter: TypeAdapter[T], text: str) -> T:

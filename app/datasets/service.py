@@ -4,10 +4,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
-from app.core.db import after_commit, after_rollback
-from app.core.db.datasets import Dataset, get_dataset
+from app.core.db import WriteSession, after_commit, after_rollback
+from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
 from app.core.errors import Conflict
 from app.core.ids import new_id
@@ -20,7 +18,7 @@ from app.datasets.intake import Table, prepare
 
 
 def register(
-    session: Session,
+    session: WriteSession,
     storage: Storage,
     tables: Mapping[Split, Table],
     *,
@@ -59,14 +57,14 @@ def register(
     return dataset
 
 
-def delete_dataset(session: Session, storage: Storage, dataset_id: str) -> None:
+def delete_dataset(session: WriteSession, storage: Storage, dataset_id: str) -> None:
     """Remove a data set, then its files.
 
     Raises:
         NotFound: there is no such data set.
         Conflict: an unfinished job needs it.
     """
-    dataset = get_dataset(session, dataset_id, lock="update")
+    dataset = lock_dataset(session, dataset_id, "update")
     job = uses_dataset(session, dataset_id)
     if job is not None:
         raise Conflict(

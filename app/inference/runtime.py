@@ -139,7 +139,7 @@ class InferenceRuntime:
         self._known[model_id] = _Known(manifest, now + _TRUSTED_S)
 
     def _read(self, model_id: str) -> ModelManifest:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return get_model(session, model_id).manifest
 
     def _forget(self, model_id: str) -> None:

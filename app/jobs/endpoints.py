@@ -10,10 +10,11 @@ from app.core.db.jobs import get_job, list_events, list_jobs
 from app.core.errors import InvalidRequest
 from app.core.specs import METHOD_CARDS, JobSpec
 from app.core.states import JobStatus
-from app.dependencies import Limit, Page, PageDep, QueueDep, SessionDep, page_of
+from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
 from app.jobs import service
 from app.jobs.events import stream_events
 from app.jobs.planning import JobPlan, plan_job
+from app.jobs.polling import JobPolling
 from app.jobs.schemas import EventRead, JobRead, MethodRead, PlannedTeacher, PlanRead
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -30,15 +31,16 @@ def list_methods() -> Page[MethodRead]:
 
 
 @router.post("/plans")
-def plan(spec: JobSpec, session: SessionDep) -> PlanRead:
+def plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
     """What a job would do: the student's shape and size, and roughly its steps, time and memory."""
-    return _read_plan(plan_job(session, spec))
+    with database.reading() as session:
+        return _read_plan(plan_job(session, spec))
 
 
 @router.post("/jobs", status_code=202, responses={200: {"model": PlanRead, "description": "Validated only."}})
 def create(
     spec: JobSpec,
-    session: SessionDep,
+    database: DatabaseDep,
     queue: QueueDep,
     response: Response,
     idempotency_key: Annotated[
@@ -49,9 +51,10 @@ def create(
     """Queue a job. Poll it, or follow its events."""
     if validate_only:
         response.status_code = 200
-        return _read_plan(plan_job(session, spec))
+        return plan(spec, database)
     key = _bare(idempotency_key) if idempotency_key is not None else None
-    job, is_replay = service.create_job(session, queue, spec, idempotency_key=key)
+    with database.transaction() as session:
+        job, is_replay = service.create_job(session, queue, spec, idempotency_key=key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     if is_replay:
         response.headers["idempotency-replayed"] = "true"
@@ -59,22 +62,26 @@ def create(
 
 
 @router.get("/jobs")
-def list_page(page: PageDep, session: SessionDep, status: JobStatus | None = None) -> Page[JobRead]:
+def list_page(page: PageDep, database: DatabaseDep, status: JobStatus | None = None) -> Page[JobRead]:
     """All jobs, newest first."""
-    rows = list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
+    with database.reading() as session:
+        rows = list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
     return page_of(JobRead.of, rows, limit=page.limit)
 
 
-@router.get("/jobs/{job_id}")
-def get(job_id: str, session: SessionDep) -> JobRead:
+@router.get("/jobs/{job_id}", response_model=JobRead)
+async def get(job_id: str, request: Request) -> Response:
     """One job: its status, its progress, what was measured, and the student or the error."""
-    return JobRead.of(get_job(session, job_id))
+    polling: JobPolling = request.app.state.polling
+    return Response(await polling.read(job_id), media_type="application/json")
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel(job_id: str, session: SessionDep) -> JobRead:
+def cancel(job_id: str, database: DatabaseDep) -> JobRead:
     """Cancel a job: a queued one at once, a running one as soon as its worker hears of it."""
-    return JobRead.of(service.cancel_job(session, job_id))
+    with database.transaction() as session:
+        job = service.cancel_job(session, job_id)
+    return JobRead.of(job)
 
 
 @router.get(
@@ -85,7 +92,7 @@ def cancel(job_id: str, session: SessionDep) -> JobRead:
 def list_history(
     job_id: str,
     request: Request,
-    session: SessionDep,
+    database: DatabaseDep,
     after: Annotated[
         int, Query(ge=0, le=_MAX_EVENT, description="The id of the last event that is known already.")
     ] = 0,
@@ -96,7 +103,9 @@ def list_history(
 
     The stream carries each event under its id and ends with `done` once the job has ended.
     """
-    job = get_job(session, job_id)
+    with database.reading() as session:
+        job = get_job(session, job_id)
+        rows = list_events(session, job_id, after=after, limit=limit + 1)
     if "text/event-stream" in request.headers.get("accept", ""):
         if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id):
             after = int(last_event_id)
@@ -105,10 +114,9 @@ def list_history(
         async def is_over() -> bool:
             return state.stopping.is_set() or await request.is_disconnected()
 
-        stream = stream_events(state.database, job.id, after=after, is_over=is_over)
+        stream = stream_events(database, job.id, after=after, is_over=is_over)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         return EventSourceResponse(stream, headers=headers)
-    rows = list_events(session, job_id, after=after, limit=limit + 1)
     has_more = len(rows) > limit
     events = [EventRead.of(row) for row in rows[:limit]]
     return Page(data=events, has_more=has_more, next=str(events[-1].id) if has_more else None)

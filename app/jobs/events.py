@@ -48,5 +48,5 @@ async def stream_events(
 
 def _read(database: Database, job_id: str, after: int) -> tuple[JobStatus, Sequence[JobEvent]]:
     """The status first: events of an ended job are then all in the table."""
-    with database.transaction() as session:
+    with database.reading() as session:
         return get_job(session, job_id).status, list_events(session, job_id, after=after, limit=_BATCH)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
+from app.core.db import ReadSession
 from app.core.db.datasets import get_dataset
 from app.core.db.models import Model, get_model
 from app.core.errors import InvalidRequest
@@ -41,17 +40,17 @@ class JobPlan:
     estimate: Estimate
 
 
-def plan_job(session: Session, spec: JobSpec) -> JobPlan:
-    """Check a job against what is registered, and keep that from being deleted until the transaction ends.
+def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
+    """Check a job against what is registered.
 
     Raises:
         NotFound: the teacher, the data set or the small model does not exist.
         InvalidRequest: they do not fit one another, or the target cannot be reached.
         Conflict: the teacher has no head for the task.
     """
-    teacher = None if spec.teacher is None else get_model(session, spec.teacher, lock="share")
+    teacher = None if spec.teacher is None else get_model(session, spec.teacher)
     model = None if teacher is None else teacher.manifest
-    data = get_dataset(session, spec.dataset, lock="share").manifest
+    data = get_dataset(session, spec.dataset).manifest
     require_method(spec, data)
     require_splits(data)
     require_metric(spec, data)
@@ -98,7 +97,7 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
 
 
 def _target(
-    session: Session, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
+    session: ReadSession, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
 ) -> Target | None:
     gate = spec.method.gate if isinstance(spec.method, WeightSqueezingSpec) else None
     if gate is not None and teacher is not None:
@@ -114,10 +113,10 @@ def _target(
 
 
 def _gate_target(
-    session: Session, spec: JobSpec, small_id: str, teacher: ModelManifest, data: DatasetManifest
+    session: ReadSession, spec: JobSpec, small_id: str, teacher: ModelManifest, data: DatasetManifest
 ) -> Target:
     """A gate mixes two models weight by weight: the small one is the student's shape."""
-    small = get_model(session, small_id, lock="share").manifest
+    small = get_model(session, small_id).manifest
     require_gate(small, teacher, data)
     target = Target(shape=small.card.shape)
     if spec.target is not None and spec.target != target:

@@ -3,20 +3,21 @@
 import hashlib
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
-from app.core.db import after_commit
+from app.core.db import WriteSession, after_commit
 from app.core.db.base import utc_now
+from app.core.db.datasets import lock_dataset
 from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
+from app.core.db.models import lock_model
 from app.core.errors import Conflict, InvalidRequest
 from app.core.queue import Queue
-from app.core.specs import JobSpec
+from app.core.specs import JobSpec, WeightSqueezingSpec
 from app.core.states import JobStatus
 from app.jobs.planning import plan_job
 
 
 def create_job(
-    session: Session, queue: Queue, spec: JobSpec, *, idempotency_key: str | None
+    session: WriteSession, queue: Queue, spec: JobSpec, *, idempotency_key: str | None
 ) -> tuple[Job, bool]:
     """Queue a job, or find the one that the same key created; whether it was found.
 
@@ -28,6 +29,7 @@ def create_job(
     fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
     if idempotency_key and (earlier := find_by_idempotency_key(session, idempotency_key)):
         return _replay(earlier, fingerprint), True
+    _keep_inputs(session, spec)
     plan = plan_job(session, spec)
     job = Job(
         spec=plan.spec.model_dump(mode="json"),
@@ -51,7 +53,7 @@ def create_job(
     return job, False
 
 
-def cancel_job(session: Session, job_id: str) -> Job:
+def cancel_job(session: WriteSession, job_id: str) -> Job:
     """End a queued job, or ask the worker of a running one to stop.
 
     Raises:
@@ -70,6 +72,15 @@ def cancel_job(session: Session, job_id: str) -> Job:
     if job.status is JobStatus.QUEUED:
         move(session, job, JobStatus.CANCELLED)
     return job
+
+
+def _keep_inputs(session: WriteSession, spec: JobSpec) -> None:
+    """Keep what the job needs from being deleted until its row is there to protect it."""
+    if spec.teacher is not None:
+        lock_model(session, spec.teacher, "share")
+    lock_dataset(session, spec.dataset, "share")
+    if isinstance(spec.method, WeightSqueezingSpec) and spec.method.gate is not None:
+        lock_model(session, spec.method.gate.small_model, "share")
 
 
 def _replay(earlier: Job, fingerprint: str) -> Job:

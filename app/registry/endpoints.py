@@ -12,10 +12,10 @@ from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from app.core.db.models import get_model, list_models
 from app.dependencies import (
+    DatabaseDep,
     Name,
     Page,
     PageDep,
-    SessionDep,
     SettingsDep,
     StorageDep,
     page_of,
@@ -94,7 +94,7 @@ def _validated(read: Callable[[], T]) -> T:
 @router.post("", status_code=201, openapi_extra={"requestBody": _REQUEST_BODY})
 def create(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
-    session: SessionDep,
+    database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
     response: Response,
@@ -106,43 +106,48 @@ def create(
     entities or masked words. Or it holds a Marian translation model, whose tokenizer may be `source.spm`,
     `target.spm` and `vocab.json`. Students of this service can be taken away and registered again.
     """
-    if isinstance(source, ModelUpload):
-        model = service.register_upload(
-            session, storage, source.file.file, name=source.name, settings=settings
-        )
-    else:
-        model = service.register_from_hub(
-            session, storage, source.source, name=source.name, settings=settings
-        )
+    with database.transaction() as session:
+        if isinstance(source, ModelUpload):
+            model = service.register_upload(
+                session, storage, source.file.file, name=source.name, settings=settings
+            )
+        else:
+            model = service.register_from_hub(
+                session, storage, source.source, name=source.name, settings=settings
+            )
     response.headers["location"] = f"/v1/models/{model.id}"
     return ModelRead.of(model)
 
 
 @router.get("")
-def list_page(page: PageDep, session: SessionDep) -> Page[ModelRead]:
+def list_page(page: PageDep, database: DatabaseDep) -> Page[ModelRead]:
     """All models, newest first."""
-    rows = list_models(session, limit=page.limit + 1, after=page.after)
+    with database.reading() as session:
+        rows = list_models(session, limit=page.limit + 1, after=page.after)
     return page_of(ModelRead.of, rows, limit=page.limit)
 
 
 @router.get("/{model_id}")
-def get(model_id: str, session: SessionDep) -> ModelRead:
+def get(model_id: str, database: DatabaseDep) -> ModelRead:
     """One model: its lineage, its metrics, and its manifest with the sha256 of each file."""
-    return ModelRead.of(get_model(session, model_id))
+    with database.reading() as session:
+        return ModelRead.of(get_model(session, model_id))
 
 
 @router.delete("/{model_id}", status_code=204)
-def delete(model_id: str, session: SessionDep, storage: StorageDep) -> None:
+def delete(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Remove a model and its files. A model that an unfinished job needs stays."""
-    service.delete_model(session, storage, model_id)
+    with database.transaction() as session:
+        service.delete_model(session, storage, model_id)
 
 
 @router.get("/{model_id}/artifacts/{name}", response_class=StreamingResponse)
 def download_artifact(
-    model_id: str, name: str, request: Request, session: SessionDep, storage: StorageDep
+    model_id: str, name: str, request: Request, database: DatabaseDep, storage: StorageDep
 ) -> Response:
     """Download one file of a model. The ETag is its sha256."""
-    entry, stream = service.open_artifact(get_model(session, model_id), storage, name)
+    with database.reading() as session:
+        entry, stream = service.open_artifact(get_model(session, model_id), storage, name)
     headers = {"etag": f'"{entry.sha256}"', "cache-control": "private, immutable, max-age=31536000"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)

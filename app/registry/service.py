@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy.orm import Session
-
-from app.core.db import after_commit, after_rollback
+from app.core.db import WriteSession, after_commit, after_rollback
 from app.core.db.jobs import uses_model
-from app.core.db.models import Model, Origin, get_model
+from app.core.db.models import Model, Origin, lock_model
 from app.core.errors import Conflict, NotFound
 from app.core.ids import new_id
 from app.core.manifest import FileEntry, HubSource
@@ -21,7 +19,7 @@ from app.registry.intake import MODEL_FILES, prepare
 
 
 def register_upload(
-    session: Session, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
+    session: WriteSession, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
 ) -> Model:
     """Register the model in an archive.
 
@@ -35,7 +33,7 @@ def register_upload(
 
 
 def register_from_hub(
-    session: Session, storage: Storage, reference: HubReference, *, name: str, settings: Settings
+    session: WriteSession, storage: Storage, reference: HubReference, *, name: str, settings: Settings
 ) -> Model:
     """Register a model of the hub, at the commit that its revision names now.
 
@@ -51,14 +49,14 @@ def register_from_hub(
         return _register(session, storage, Unpacked(Path(folder)), name=name, origin="hub", source=source)
 
 
-def delete_model(session: Session, storage: Storage, model_id: str) -> None:
+def delete_model(session: WriteSession, storage: Storage, model_id: str) -> None:
     """Remove a model, then its files.
 
     Raises:
         NotFound: there is no such model.
         Conflict: an unfinished job needs it.
     """
-    model = get_model(session, model_id, lock="update")
+    model = lock_model(session, model_id, "update")
     job = uses_model(session, model_id)
     if job is not None:
         raise Conflict(
@@ -86,7 +84,7 @@ def open_artifact(
 
 
 def _register(
-    session: Session,
+    session: WriteSession,
     storage: Storage,
     unpacked: Unpacked,
     *,

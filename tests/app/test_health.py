@@ -49,3 +49,13 @@ def test_metrics(api):
     assert 'squeeze_jobs{status="queued"} 1.0' in text
     assert 'squeeze_http_requests_total{method="GET",route="/v1/models/{model_id}",status="404"}' in text
     assert "mdl_x" not in text
+
+
+def test_requests_while_the_database_is_away(tmp_path, sqlite_url):
+    for api in run_api(make_settings(tmp_path, database_url=sqlite_url)):
+        api.app.state.database.dispose()
+        api.app.state.database = Database("postgresql+psycopg://127.0.0.1:1/none")
+        response = api.http.get("/v1/jobs")
+        assert response.status_code == 503
+        assert response.json()["type"] == "urn:squeeze:problem:database_unavailable"
+        assert int(response.headers["retry-after"]) > 0

@@ -2,6 +2,16 @@
 
 from app.core.db import datasets, jobs, models
 from app.core.db.base import Base
-from app.core.db.session import Database, after_commit, after_rollback
+from app.core.db.session import Database, ReadSession, WriteSession, after_commit, after_rollback
 
-__all__ = ["Base", "Database", "after_commit", "after_rollback", "datasets", "jobs", "models"]
+__all__ = [
+    "Base",
+    "Database",
+    "ReadSession",
+    "WriteSession",
+    "after_commit",
+    "after_rollback",
+    "datasets",
+    "jobs",
+    "models",
+]

@@ -29,9 +29,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 Lock = Literal["share", "update"]
 
 
-def row_lock(lock: Lock | None) -> ForUpdateParameter:
+def row_lock(lock: Lock) -> ForUpdateParameter:
     """SQLAlchemy's words for a lock. Shared locks go together, and SQLite, with one writer, needs none."""
-    return {"read": True, "key_share": True} if lock == "share" else lock == "update"
+    return {"read": True, "key_share": True} if lock == "share" else True
 
 
 JsonColumn = JSON().with_variant(JSONB(), "postgresql")

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import String, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, Lock, row_lock, utc_now
+from app.core.db.session import ReadSession, WriteSession
 from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
 from app.core.manifest import DatasetManifest
@@ -26,22 +27,38 @@ class Dataset(Base):
         return DatasetManifest.model_validate(self.manifest_json)
 
 
-def get_dataset(session: Session, dataset_id: str, *, lock: Lock | None = None) -> Dataset:
-    """The data set's row, locked as ``get_model`` does.
+def get_dataset(session: ReadSession, dataset_id: str) -> Dataset:
+    """The data set's row.
 
     Raises:
         NotFound: there is no such data set.
     """
-    known = is_id("dst", dataset_id)
-    dataset = session.get(Dataset, dataset_id, with_for_update=row_lock(lock)) if known else None
-    if dataset is None:
-        raise NotFound("dataset", dataset_id)
-    return dataset
+    return _found(session.get(Dataset, dataset_id) if is_id("dst", dataset_id) else None, dataset_id)
 
 
-def list_datasets(session: Session, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
+def lock_dataset(session: WriteSession, dataset_id: str, lock: Lock) -> Dataset:
+    """The data set's row, held until the transaction ends.
+
+    The lock "share" keeps the row from being deleted; "update" is for those who change or delete it.
+
+    Raises:
+        NotFound: there is no such data set.
+    """
+    row = (
+        session.get(Dataset, dataset_id, with_for_update=row_lock(lock)) if is_id("dst", dataset_id) else None
+    )
+    return _found(row, dataset_id)
+
+
+def list_datasets(session: ReadSession, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit)
     if after is not None:
         query = query.where(Dataset.id < after)
     return session.scalars(query).all()
+
+
+def _found(row: Dataset | None, dataset_id: str) -> Dataset:
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return row

@@ -1,13 +1,14 @@
 """Jobs: the table, its events, and every query on them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, utc_now
+from app.core.db.session import ReadSession, WriteSession
 from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
 from app.core.states import JobStatus, transition
@@ -60,14 +61,20 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]]
 
 
-def get_job(session: Session, job_id: str) -> Job:
+def get_job(session: ReadSession, job_id: str) -> Job:
     job = session.get(Job, job_id) if is_id("job", job_id) else None
     if job is None:
         raise NotFound("job", job_id)
     return job
 
 
-def lock_job(session: Session, job_id: str) -> Job:
+def find_jobs(session: ReadSession, job_ids: Collection[str]) -> Sequence[Job]:
+    """Those of the ids that are jobs, in any order."""
+    known = [job_id for job_id in job_ids if is_id("job", job_id)]
+    return session.scalars(select(Job).where(Job.id.in_(known))).all() if known else []
+
+
+def lock_job(session: WriteSession, job_id: str) -> Job:
     """The row, fresh, held until the transaction ends: every change of status starts here."""
     job = session.scalar(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
@@ -77,12 +84,12 @@ def lock_job(session: Session, job_id: str) -> Job:
     return job
 
 
-def find_by_idempotency_key(session: Session, key: str) -> Job | None:
+def find_by_idempotency_key(session: ReadSession, key: str) -> Job | None:
     return session.scalar(select(Job).where(Job.idempotency_key == key))
 
 
 def list_jobs(
-    session: Session, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    session: ReadSession, *, limit: int, after: str | None = None, status: JobStatus | None = None
 ) -> Sequence[Job]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Job).order_by(Job.id.desc()).limit(limit)
@@ -93,12 +100,12 @@ def list_jobs(
     return session.scalars(query).all()
 
 
-def count_by_status(session: Session) -> dict[JobStatus, int]:
+def count_by_status(session: ReadSession) -> dict[JobStatus, int]:
     rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
     return dict(rows.all())
 
 
-def uses_model(session: Session, model_id: str) -> Job | None:
+def uses_model(session: ReadSession, model_id: str) -> Job | None:
     """An unfinished job that needs the model, if there is one."""
     return session.scalar(
         select(Job)
@@ -110,7 +117,7 @@ def uses_model(session: Session, model_id: str) -> Job | None:
     )
 
 
-def uses_dataset(session: Session, dataset_id: str) -> Job | None:
+def uses_dataset(session: ReadSession, dataset_id: str) -> Job | None:
     """An unfinished job that needs the data set, if there is one."""
     return session.scalar(
         select(Job)
@@ -119,7 +126,7 @@ def uses_dataset(session: Session, dataset_id: str) -> Job | None:
     )
 
 
-def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
+def append_event(session: WriteSession, job_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
     """Add to the job's history; callers hold the job's row, so that numbers are never given twice."""
     last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
     event = JobEvent(job_id=job_id, seq=last + 1, kind=kind, data=data)
@@ -128,7 +135,7 @@ def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any])
     return event
 
 
-def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
+def list_events(session: ReadSession, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
     return session.scalars(
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.seq > after)
@@ -137,7 +144,7 @@ def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Seq
     ).all()
 
 
-def move(session: Session, job: Job, to: JobStatus, **data: Any) -> None:
+def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     """Change a locked job's status and write it into its history."""
     transition(job, to)
     if to is JobStatus.RUNNING:
@@ -149,7 +156,7 @@ def move(session: Session, job: Job, to: JobStatus, **data: Any) -> None:
     append_event(session, job.id, "status", {"status": to.value, "attempt": job.attempt, **data})
 
 
-def claim_job(session: Session, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
+def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
     """Take a queued job for ``owner``; None when somebody else has it or it has ended."""
     job = lock_job(session, job_id)
     if job.status is not JobStatus.QUEUED:
@@ -161,7 +168,7 @@ def claim_job(session: Session, job_id: str, *, owner: str, lease: timedelta) ->
     return job
 
 
-def hold_lease(session: Session, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
+def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
     """Renew the lease of an attempt and return its locked row; None once the attempt has lost the job."""
     job = lock_job(session, job_id)
     if job.status is not JobStatus.RUNNING or job.attempt != attempt:
@@ -170,14 +177,14 @@ def hold_lease(session: Session, job_id: str, *, attempt: int, lease: timedelta)
     return job
 
 
-def expired_jobs(session: Session) -> Sequence[str]:
+def expired_jobs(session: ReadSession) -> Sequence[str]:
     """Running jobs whose worker has not been heard of for a lease."""
     return session.scalars(
         select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < utc_now())
     ).all()
 
 
-def count_requeues(session: Session, job_id: str, *, except_for: str) -> int:
+def count_requeues(session: ReadSession, job_id: str, *, except_for: str) -> int:
     """How often a job went back to the queue for a reason other than the one given."""
     reason = JobEvent.data["reason"].as_string()
     query = select(func.count()).where(
@@ -186,7 +193,7 @@ def count_requeues(session: Session, job_id: str, *, except_for: str) -> int:
     return session.scalar(query) or 0
 
 
-def unannounced_jobs(session: Session, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
+def unannounced_jobs(session: ReadSession, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
     """Queued jobs whose announcement, if there was one, seems to be lost; oldest first."""
     heard = func.coalesce(Job.announced_at, Job.created_at)
     return session.scalars(
@@ -197,5 +204,5 @@ def unannounced_jobs(session: Session, *, older_than: timedelta, limit: int = 10
     ).all()
 
 
-def next_queued_job(session: Session) -> str | None:
+def next_queued_job(session: ReadSession) -> str | None:
     return session.scalar(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1))

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import String, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, Lock, row_lock, utc_now
+from app.core.db.session import ReadSession, WriteSession
 from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
 from app.core.manifest import ModelManifest
@@ -34,21 +35,36 @@ class Model(Base):
         return ModelManifest.model_validate(self.manifest_json)
 
 
-def get_model(session: Session, model_id: str, *, lock: Lock | None = None) -> Model:
-    """The model's row; ``lock`` "share" keeps it from being deleted, "update" is for who deletes it.
+def get_model(session: ReadSession, model_id: str) -> Model:
+    """The model's row.
 
     Raises:
         NotFound: there is no such model.
     """
-    model = session.get(Model, model_id, with_for_update=row_lock(lock)) if is_id("mdl", model_id) else None
-    if model is None:
-        raise NotFound("model", model_id)
-    return model
+    return _found(session.get(Model, model_id) if is_id("mdl", model_id) else None, model_id)
 
 
-def list_models(session: Session, *, limit: int, after: str | None = None) -> Sequence[Model]:
+def lock_model(session: WriteSession, model_id: str, lock: Lock) -> Model:
+    """The model's row, held until the transaction ends.
+
+    The lock "share" keeps the row from being deleted; "update" is for those who change or delete it.
+
+    Raises:
+        NotFound: there is no such model.
+    """
+    row = session.get(Model, model_id, with_for_update=row_lock(lock)) if is_id("mdl", model_id) else None
+    return _found(row, model_id)
+
+
+def list_models(session: ReadSession, *, limit: int, after: str | None = None) -> Sequence[Model]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Model).order_by(Model.id.desc()).limit(limit)
     if after is not None:
         query = query.where(Model.id < after)
     return session.scalars(query).all()
+
+
+def _found(row: Model | None, model_id: str) -> Model:
+    if row is None:
+        raise NotFound("model", model_id)
+    return row

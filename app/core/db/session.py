@@ -1,4 +1,8 @@
-"""Where a transaction begins and ends. Nothing else calls ``commit()``."""
+"""Where a transaction begins and ends. Nothing else calls ``commit()``.
+
+Reading and writing are two kinds of session, also in the type: a function that takes a ``ReadSession``
+changes nothing and may be given either.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,28 +10,61 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 _CONNECT_TIMEOUT_S = 5
+_SQLITE_READS = "squeeze_reads"
 _AFTER_COMMIT = "after_commit"
 _AFTER_ROLLBACK = "after_rollback"
 
 
-class Database:
-    """An engine and the one way to a session on it."""
+class ReadSession(Session):
+    """A session for queries: it takes no lock, each query sees what was committed before it."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgres_engine(url)
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+class WriteSession(ReadSession):
+    """A session in a transaction."""
+
+
+class Database:
+    """An engine and the two ways to a session on it.
+
+    Args:
+        url: SQLAlchemy's.
+        connections: how many may be open at once. Give as many as there are threads that ask for one: a
+            thread that waits for a connection may keep others from giving theirs back.
+        wait_s: how long one waits for a free connection, before SQLAlchemy's ``TimeoutError``.
+    """
+
+    def __init__(self, url: str, *, connections: int = 5, wait_s: float = 5) -> None:
+        is_sqlite = url.startswith("sqlite")
+        pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
+        self.engine = _sqlite_engine(url, pool) if is_sqlite else _postgres_engine(url, pool)
+        reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
+        self._reads = sessionmaker(
+            self.engine.execution_options(**reading_options),
+            class_=ReadSession,
+            expire_on_commit=False,
+            autoflush=False,
+        )
+        event.listen(self._reads, "before_flush", _refuse_to_flush)
+        event.listen(self._reads, "do_orm_execute", _refuse_to_change)
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def reading(self) -> Iterator[ReadSession]:
+        """A session for the queries of the block. There is no transaction: fewer round trips, and no lock."""
+        with self._reads() as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[WriteSession]:
         """A session that commits at the end of the block, then does what was promised for that case.
 
         An exception rolls back and does what was promised for this one. The database hears of the
         transaction with its first query: what comes before holds no lock.
         """
-        with self._sessions() as session:
+        with self._transactions() as session:
             try:
                 with session.begin():
                     yield session
@@ -40,29 +77,40 @@ class Database:
         self.engine.dispose()
 
 
-def after_commit(session: Session, callback: Callable[[], object]) -> None:
+def after_commit(session: WriteSession, callback: Callable[[], object]) -> None:
     """Promise something for the moment the session's transaction is durable."""
     session.info.setdefault(_AFTER_COMMIT, []).append(callback)
 
 
-def after_rollback(session: Session, callback: Callable[[], object]) -> None:
+def after_rollback(session: WriteSession, callback: Callable[[], object]) -> None:
     """Promise to undo something outside the database if the session's transaction fails."""
     session.info.setdefault(_AFTER_ROLLBACK, []).append(callback)
 
 
-def _keep_promises(session: Session, case: str) -> None:
+def _keep_promises(session: WriteSession, case: str) -> None:
     for callback in session.info.pop(case, ()):
         callback()
 
 
-def _postgres_engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S})
+def _refuse_to_flush(session: Session, *_: object) -> None:
+    if session.new or session.dirty or session.deleted:
+        raise TypeError("a ReadSession changes nothing: use Database.transaction()")
 
 
-def _sqlite_engine(url: str) -> Engine:
+def _refuse_to_change(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        raise TypeError("a ReadSession only selects: use Database.transaction()")
+
+
+def _postgres_engine(url: str, pool: dict[str, Any]) -> Engine:
+    connect = {"connect_timeout": _CONNECT_TIMEOUT_S}
+    return create_engine(url, pool_pre_ping=True, connect_args=connect, **pool)
+
+
+def _sqlite_engine(url: str, pool: dict[str, Any]) -> Engine:
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
@@ -72,7 +120,8 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        # A deferred transaction that reads and then writes fails with SQLITE_BUSY instead of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not connection.get_execution_options().get(_SQLITE_READS):
+            # A deferred transaction that reads and then writes fails with SQLITE_BUSY instead of waiting.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
