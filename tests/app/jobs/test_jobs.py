@@ -413,11 +413,11 @@ class TestCancel:
 
 def test_a_model_deleted_while_a_job_is_created(api, body):
     """The job holds the teacher's row, so that one of the two loses."""
-    from app.core.db.models import get_model
+    from app.core.db.models import lock_model
 
     with ThreadPoolExecutor(1) as pool:
         with api.database.transaction() as session:
-            get_model(session, body["teacher"], lock="share")
+            lock_model(session, body["teacher"], "share")
             deletion = pool.submit(api.http.delete, f"/v1/models/{body['teacher']}")
             session.add(
                 Job(spec={}, teacher_id=body["teacher"], dataset_id=body["dataset"], method="scratch")
