@@ -85,9 +85,9 @@ def refuse_code(value: Any, file: str) -> None:
         if key in _CODE_KEYS or (key.startswith("_attn_implementation") and isinstance(inner, str)):
             raise InvalidRequest(
                 "remote_code",
-                f"{file} asks for code through {key!r}, which this service never loads. Remove the key if "
+                f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key if "
                 f"the model is a plain {' or '.join(_FAMILIES)}.",
-                key=key,
+                key=key[:100],
             )
         if key == "quantization_config":
             raise InvalidRequest(
@@ -97,13 +97,15 @@ def refuse_code(value: Any, file: str) -> None:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield key, inner
-            yield from _items(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _items(inner)
+    """All keys in a value. Not recursive: it would cost each key as much as it lies deep."""
+    pending = [value]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, dict):
+            yield from inner.items()
+            pending += inner.values()
+        elif isinstance(inner, list):
+            pending += inner
 
 
 def _network(architectures: Any) -> str:

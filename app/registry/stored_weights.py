@@ -1,7 +1,6 @@
 """Reading ``model.safetensors``: its header, and of its tensors those few whose values matter here."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,12 @@ _FLOATS: dict[str, "np.dtype[Any]"] = {
     "F64": np.dtype("<f8"),
     "BF16": np.dtype("<u2"),
 }
-_LEARNT = re.compile(r".*(weight|bias)[^.]*")
+_LEARNT = ("weight", "bias")
+_MAX_TENSORS = 10_000
+"""The deepest model that a config may describe has some 2,000."""
+
+_MAX_NAME = 256
+_MAX_DIMENSIONS = 8
 _LEGACY_NORM = {"gamma": "weight", "beta": "bias"}  # as BERT's first checkpoints name them
 _CHUNK_BYTES = 2**20
 
@@ -91,14 +95,30 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
         with safe_open(path, "np"):  # compares header and file with one another
             pass
     except SafetensorError as error:
-        raise _invalid(f"cannot be read ({error})") from None
-    for name, entry in json.loads(header).items():
-        if name == "__metadata__":
-            continue
-        if _LEARNT.fullmatch(name) and entry["dtype"] not in _FLOATS:
+        raise _invalid(f"cannot be read ({str(error)[:200]})") from None
+    entries = json.loads(header)
+    entries.pop("__metadata__", None)
+    if len(entries) > _MAX_TENSORS:
+        raise _invalid(
+            f"holds {len(entries):,} tensors, more than the {_MAX_TENSORS:,} that a model may have"
+        )
+    for name, entry in entries.items():
+        if len(name) > _MAX_NAME:
+            raise _invalid(
+                f"holds a tensor whose name is longer than {_MAX_NAME} characters: {name[:50]!r}..."
+            )
+        if len(entry["shape"]) > _MAX_DIMENSIONS:
+            raise _invalid(f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")
+        if _is_learnt(name) and entry["dtype"] not in _FLOATS:
             raise _invalid(f"holds {name} as {entry['dtype']}, not as floating-point numbers")
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
         yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)
+
+
+def _is_learnt(name: str) -> bool:
+    """By the last part of a dotted name, such as ``bias`` or ``weight_ih_l0``."""
+    leaf = name.rpartition(".")[2]
+    return any(word in leaf for word in _LEARNT)
 
 
 def _modern(name: str) -> str:

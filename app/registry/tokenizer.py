@@ -1,6 +1,7 @@
 """Reading tokenizers as data: ``tokenizer.json``, a BERT's word list, or a Marian's SentencePiece files."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from app.core.errors import InvalidRequest, TooLarge
 from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
 from app.core.tasks import Task
+from app.registry.limited_process import LimitExceededError, Limits, run_limited
 from app.registry.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
 from app.registry.model_config import ModelConfig
 from app.registry.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
-from app.registry.tokenizer_bounds import unbounded_part
+from app.registry.tokenizer_bounds import costly_tokens, patterns, unbounded_part
 
 TOKENIZER_FILES = frozenset(
     {"tokenizer.json", "target_tokenizer.json", "vocab.txt", "vocab.json", "source.spm", "target.spm"}
@@ -28,8 +30,11 @@ _PROBE = "a \u03a9\u6f22\U0001f600 1!"
 """Letters, signs and scripts; few tokenizers know all of them, and none may fail on one."""
 
 _MAX_SPECIAL_TOKENS = 8
+_SHOWN = 200  # characters of an error of a library
 _SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
 _MASKS = ("[MASK]", "<mask>")
+_PROBE_LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
+"""XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.4 GiB and under two seconds."""
 
 
 def read_tokenizers(
@@ -49,7 +54,10 @@ def read_tokenizers(
     """
     for name in TOKENIZER_FILES:
         require_short(folder / name, _MAX_BYTES)
-    loaded = _load(folder, config, lowercase=lowercase)
+    files = _load(folder, config, lowercase=lowercase)
+    _refuse_expensive(files)
+    with _library_errors("read"):
+        loaded = {name: Tokenizer.from_str(json.dumps(raw)) for name, raw in files.items()}
     for tokenizer in loaded.values():
         _check(tokenizer, config.card)
         if task == "translation":
@@ -74,7 +82,8 @@ def require_short(path: Path, limit: int) -> None:
         )
 
 
-def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, Any]:
+def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, dict[str, Any]]:
+    """What is to be each ``tokenizer.json``, its parts within bounds."""
     card = config.card
     if isinstance(card, EncoderDecoderCard) and all((folder / name).is_file() for name in _SENTENCEPIECE):
         return _load_sentencepiece(folder, card)
@@ -82,9 +91,10 @@ def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, An
         names = ["tokenizer.json"]
         if isinstance(card, EncoderDecoderCard) and (folder / "target_tokenizer.json").is_file():
             names.append("target_tokenizer.json")
-        return {name: _build(_read_json(folder / name), card) for name in names}
+        return {name: _bounded(_read_json(folder / name), card) for name in names}
     if (folder / "vocab.txt").is_file() and card.architecture in {"bert", "distilbert"}:
-        return {"tokenizer.json": _word_piece(folder / "vocab.txt", lowercase=lowercase)}
+        raw = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=card.vocabulary)
+        return {"tokenizer.json": _bounded(raw, card)}
     kinds = f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(card, EncoderDecoderCard) else ""
     raise InvalidRequest(
         "missing_tokenizer",
@@ -93,15 +103,15 @@ def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, An
     )
 
 
-def _load_sentencepiece(folder: Path, card: EncoderDecoderCard) -> dict[str, Any]:
+def _load_sentencepiece(folder: Path, card: EncoderDecoderCard) -> dict[str, dict[str, Any]]:
     vocabulary = _read_vocabulary(folder / "vocab.json")
     source, target = (
         build_tokenizer(_read_sentencepiece(folder / name, vocabulary), vocabulary)
         for name in ("source.spm", "target.spm")
     )
-    loaded = {"tokenizer.json": _build(source, card)}
+    loaded = {"tokenizer.json": _bounded(source, card)}
     if target != source:
-        loaded["target_tokenizer.json"] = _build(target, card)
+        loaded["target_tokenizer.json"] = _bounded(target, card)
     return loaded
 
 
@@ -147,15 +157,30 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _build(raw: dict[str, Any], card: ModelCard) -> Any:
+def _bounded(raw: dict[str, Any], card: ModelCard) -> dict[str, Any]:
     try:
         unbounded = unbounded_part(raw, vocabulary=card.vocabulary)
-    except (RecursionError, AttributeError, TypeError) as error:
-        raise _invalid(f"cannot be read ({error})") from None
+    except (RecursionError, AttributeError, TypeError, LookupError, ValueError) as error:
+        raise _invalid(f"cannot be read ({str(error)[:_SHOWN]})") from None
     if unbounded is not None:
         raise _invalid(unbounded)
-    with _library_errors("read"):
-        return Tokenizer.from_str(json.dumps(raw | {"truncation": None, "padding": None}))
+    return raw | {"truncation": None, "padding": None}
+
+
+def _refuse_expensive(files: dict[str, dict[str, Any]]) -> None:
+    """Load and run each tokenizer in a process of its own first, where it can do no harm."""
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        tasks = []
+        for name, raw in files.items():
+            path = Path(folder) / name
+            path.write_text(json.dumps(raw), "ascii")
+            tasks.append({"path": str(path), "repeated": [*patterns(raw), *costly_tokens(raw)]})
+        try:
+            expensive = run_limited("app.registry.tokenizer_probe:probe", tasks, _PROBE_LIMITS)
+        except LimitExceededError as error:
+            raise _invalid(f"is too expensive to load or to use ({error.reason})") from None
+    if expensive is not None:
+        raise _invalid(expensive)
 
 
 def _check(tokenizer: Any, card: ModelCard) -> None:
@@ -216,16 +241,18 @@ def _library_errors(what: str) -> Iterator[None]:
     except BaseException as error:
         # The library raises nothing narrower than Exception, and its panics are not even that.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise _invalid(f"cannot be {what} ({error})") from None
+            raise _invalid(f"cannot be {what} ({str(error)[:_SHOWN]})") from None
         raise
 
 
-def _word_piece(path: Path, *, lowercase: bool) -> Any:
-    """BERT's own tokenizer, from its word list."""
+def _word_piece(path: Path, *, lowercase: bool, rows: int) -> dict[str, Any]:
+    """BERT's own tokenizer, from its word list, which has at most as many words as the embeddings rows."""
     try:
         tokens = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise _invalid(f"cannot be built: vocab.txt is not UTF-8 (byte {error.start})") from None
+    if len(tokens) > rows:
+        raise _does_not_fit("ids", len(tokens) - 1, rows)
     vocabulary = {token: index for index, token in enumerate(tokens)}
     absent = [token for token in _SPECIAL if token not in vocabulary]
     if absent:
@@ -238,7 +265,8 @@ def _word_piece(path: Path, *, lowercase: bool) -> Any:
         ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
     )
     tokenizer.add_special_tokens([token for token in (*_SPECIAL, "[MASK]") if token in vocabulary])
-    return tokenizer
+    raw: dict[str, Any] = json.loads(tokenizer.to_str())
+    return raw
 
 
 def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:

@@ -20,8 +20,20 @@ _MAX_GROWTH = 64
 
 _MAX_CHARSMAP_ENTRY = 256
 _MAX_WORD = 256
-_MAX_PREFIX = 16
+_MAX_AFFIX = 16
 _MAX_TOKEN = 512
+_MAX_STEPS = 32
+"""On one side: of what is done to a text, and of what is done to tokens. Real tokenizers have under ten."""
+
+_MAX_NODES = 10_000
+"""Objects that describe the steps of one side."""
+
+_MAX_ADDED_TOKENS = 10_000
+_MAX_ADDED_BYTES = 512 * 2**10
+"""Of all added tokens together: the automaton that finds them takes 73 times as much memory."""
+
+_MAX_MERGES_PER_ROW = 8
+_MAX_TEMPLATE = 16
 
 
 def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
@@ -30,20 +42,79 @@ def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
     for side in sides:
         if (unbounded := _unbounded_steps(list(_parts(side)))) is not None:
             return unbounded
-    model = tokenizer.get("model") or {}
+    return (
+        _unbounded_post_processor(list(_parts(tokenizer.get("post_processor"))))
+        or _unbounded_model(tokenizer.get("model") or {}, vocabulary)
+        or _unbounded_added_tokens(tokenizer.get("added_tokens") or [], vocabulary)
+    )
+
+
+def patterns(tokenizer: dict[str, Any]) -> list[str]:
+    """Strings that the steps of a tokenizer look for: texts full of them are what costs it most."""
+    parts = _parts([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")])
+    return [text for part in parts if isinstance(text := part.get("String"), str)]
+
+
+def costly_tokens(tokenizer: dict[str, Any]) -> list[str]:
+    """The longest token and the longest added one; and the former all but its end, which is nearly found."""
+    longest = max(_tokens(tokenizer.get("model") or {}), key=len, default="")
+    added = max((token["content"] for token in tokenizer.get("added_tokens") or ()), key=len, default="")
+    return [longest, longest[:-1], added]
+
+
+def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
     if _exceeds(model.get("max_input_chars_per_word"), _MAX_WORD):
         return f"takes words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
-    if len(str(model.get("continuing_subword_prefix") or "")) > _MAX_PREFIX:
-        return f"has a continuing_subword_prefix longer than {_MAX_PREFIX} characters"
-    if len(tokenizer.get("added_tokens") or ()) > vocabulary:
-        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
+    for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if len(str(model.get(affix) or "")) > _MAX_AFFIX:
+            return f"has a {affix} longer than {_MAX_AFFIX} characters"
     if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
         return f"has a token longer than {_MAX_TOKEN} characters"
+    if len(model.get("merges") or ()) > _MAX_MERGES_PER_ROW * vocabulary:
+        return f"has more than {_MAX_MERGES_PER_ROW} merges for each of the {vocabulary:,} rows of the embeddings"
+    return None
+
+
+def _unbounded_added_tokens(added: list[dict[str, Any]], vocabulary: int) -> str | None:
+    if len(added) > vocabulary:
+        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
+    if len(added) > _MAX_ADDED_TOKENS:
+        return f"adds {len(added):,} tokens; at most {_MAX_ADDED_TOKENS:,} are supported (added_tokens)"
+    contents = [token["content"] for token in added if isinstance(token["content"], str)]
+    if any(len(content) > _MAX_TOKEN for content in contents):
+        return f"adds a token longer than {_MAX_TOKEN} characters (added_tokens)"
+    if sum(len(content.encode(errors="surrogatepass")) for content in contents) > _MAX_ADDED_BYTES:
+        return f"adds tokens of more than {_MAX_ADDED_BYTES:,} bytes together (added_tokens)"
+    return None
+
+
+def _unbounded_post_processor(parts: list[dict[str, Any]]) -> str | None:
+    if (unbounded := _too_many(parts)) is not None:
+        return unbounded
+    for part in parts:
+        for key, texts in (("single", {"A"}), ("pair", {"A", "B"})):
+            pieces = part.get(key)
+            if not isinstance(pieces, list):
+                continue
+            if len(pieces) > _MAX_TEMPLATE:
+                return f"has a post_processor template of more than {_MAX_TEMPLATE} pieces"
+            found = [piece["Sequence"]["id"] for piece in pieces if "Sequence" in piece]
+            if sorted(found) != sorted(texts):
+                return f"has a post_processor template {key!r} that does not hold each text exactly once"
+    return None
+
+
+def _too_many(parts: list[dict[str, Any]]) -> str | None:
+    steps = sum("type" in part for part in parts)
+    if steps > _MAX_STEPS or len(parts) > _MAX_NODES:
+        return f"has more than {_MAX_STEPS} steps (normalizer, pre_tokenizer, post_processor or decoder)"
     return None
 
 
 def _unbounded_steps(parts: list[dict[str, Any]]) -> str | None:
     """What of all that is done to a text, or to what is written, one step after another."""
+    if (unbounded := _too_many(parts)) is not None:
+        return unbounded
     for part in parts:
         expression = part.get("Regex")
         if expression is not None and expression not in _EXPRESSIONS:
@@ -59,12 +130,16 @@ def _unbounded_steps(parts: list[dict[str, Any]]) -> str | None:
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for inner in value:
-            yield from _parts(inner)
+    """All objects in a value, at most one more than may be. Not recursive: strangers choose the depth."""
+    pending, left = [value], _MAX_NODES + 1
+    while pending and left:
+        inner = pending.pop()
+        if isinstance(inner, dict):
+            left -= 1
+            yield inner
+            pending += inner.values()
+        elif isinstance(inner, list):
+            pending += inner
 
 
 def _is_sound_charsmap(encoded: Any) -> bool:
