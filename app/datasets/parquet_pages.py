@@ -15,6 +15,8 @@ _VALUES = 1
 _MAX_INT32 = 2**31 - 1
 _MAX_DEPTH = 8
 _MAX_VARINT_BYTES = 10
+_MAX_HEADER_BYTES = 64 * 2**10
+"""That are read one by one, besides texts that are skipped. One header may stand for any number of pages."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class _Compact:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._left = _MAX_HEADER_BYTES
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _MAX_DEPTH:
@@ -120,6 +123,9 @@ class _Compact:
         raise ValueError("a page header with a number of no end")
 
     def _byte(self) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("a page header that is too long")
         byte = self._file.read(1)
         if not byte:
             raise ValueError("pages that end too early")

@@ -144,8 +144,30 @@ def _json_rows(content: _Bounded, place: Place) -> Iterator[Row]:
         yield row
 
 
+class _Cells:
+    """The lines of a delimited file. Quoted cells hold newlines, so that a row may be many lines."""
+
+    def __init__(self, content: _Bounded, place: Place) -> None:
+        self._lines = _lines(content, place)
+        self._place = place
+        self._characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._characters += len(line)
+            if self._characters > MAX_ROW_BYTES:
+                raise self._place.fault(
+                    "line_too_long",
+                    f"the row is longer than {MAX_ROW_BYTES:,} characters. Cut the text, or close a quote.",
+                )
+            yield line
+
+    def end_row(self) -> None:
+        self._characters = 0
+
+
 def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterator[Row]:
-    lines = _lines(content, place)
+    lines = _Cells(content, place)
     # Tab-separated text, as GLUE's, means a quote by a quote; comma-separated text quotes with it.
     reader = (
         csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -155,6 +177,7 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
     header: list[str] | None = None
     try:
         for cells in reader:
+            lines.end_row()
             if not cells:
                 continue
             if header is None:

@@ -23,8 +23,11 @@ MAX_RATIO = 200
 
 _RATIO_FLOOR_BYTES = 16 * 2**20
 _MAX_READ_BYTES = 2**20
+_MAX_HEADER_BYTES = 8 * 2**20  # of a tar, all its headers and what fills its blocks
 _MAX_DEPTH = 2  # folder/file
 _MAX_NAME = 255
+_MAX_PATH = 1024
+_SHOWN = 200
 _UNREADABLE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
     *(EOFError, ValueError, NotImplementedError, RecursionError),  # as the libraries meet hostile headers
@@ -73,7 +76,7 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
     except _UNREADABLE as error:
         raise InvalidRequest(
             "invalid_archive",
-            f"The file cannot be read as a .zip, .tar or .tar.gz ({error}). "
+            f"The file cannot be read as a .zip, .tar or .tar.gz ({str(error)[:_SHOWN]}). "
             "Pack the model's folder into one of these.",
             pointer="#/file",
         ) from None
@@ -94,6 +97,10 @@ class _Budget:
         self._ratio_bytes = max(_RATIO_FLOOR_BYTES, packed_bytes * MAX_RATIO)
         self._bytes = 0
         self._members = 0
+
+    @property
+    def spent_bytes(self) -> int:
+        return self._bytes
 
     def spend(self, size: int) -> None:
         if size < 0:
@@ -121,7 +128,8 @@ class _Budget:
 
 
 def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[bytes]]]:
-    with zipfile.ZipFile(archive) as file:
+    # The directory of all members is read at once, before the first of them is counted.
+    with zipfile.ZipFile(_ShortReads(archive)) as file:
         for info in file.infolist():
             budget.spend(info.file_size)
             if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
@@ -134,7 +142,10 @@ def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[b
 
 
 def _tar_members(archive: BinaryIO, budget: _Budget, is_gzip: bool) -> Iterator[tuple[str, IO[bytes]]]:
-    with _plain(archive, is_gzip=is_gzip) as stream, tarfile.open(fileobj=stream, mode="r:") as file:
+    with (
+        _plain(archive, is_gzip=is_gzip) as plain,
+        tarfile.open(fileobj=_FewHeaders(plain, budget), mode="r:") as file,
+    ):
         for member in file:
             budget.spend(member.size)
             if member.isdir():
@@ -146,34 +157,57 @@ def _tar_members(archive: BinaryIO, budget: _Budget, is_gzip: bool) -> Iterator[
 
 
 @contextmanager
-def _plain(archive: BinaryIO, *, is_gzip: bool) -> Iterator["_ShortReads"]:
+def _plain(archive: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
     if not is_gzip:
-        yield _ShortReads(archive)
+        yield archive
         return
     with gzip.GzipFile(fileobj=archive, mode="rb") as stream:
-        yield _ShortReads(stream)
+        yield stream
 
 
 class _ShortReads(io.RawIOBase):
-    """A stream that refuses long reads: tarfile reads extended headers, of any size, at once."""
+    """A stream that refuses long reads: the libraries read headers, of any size, at once."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         self._stream = stream
 
     def read(self, size: int = -1, /) -> bytes:
-        if not 0 <= size <= _MAX_READ_BYTES:
-            raise tarfile.ReadError("a header is too long")
-        return self._stream.read(size)
+        """Read up to ``size`` bytes, or the rest."""
+        content = self._stream.read(min(size, _MAX_READ_BYTES + 1) if size >= 0 else _MAX_READ_BYTES + 1)
+        if len(content) > _MAX_READ_BYTES:
+            raise ValueError("a header is too long")
+        return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         return self._stream.seek(offset, whence)
+
+    def seekable(self) -> bool:
+        return True
 
     def tell(self) -> int:
         return self._stream.tell()
 
 
+class _FewHeaders(_ShortReads):
+    """A tar, in which any number of headers may stand before a member."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, budget: _Budget) -> None:
+        super().__init__(stream)
+        self._budget = budget
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            raise tarfile.ReadError("a header of negative size")
+        content = super().read(size)
+        if self.tell() - self._budget.spent_bytes > _MAX_HEADER_BYTES:
+            raise ValueError("its headers are too long")
+        return content
+
+
 def _target(name: str, folder: Path, names: Collection[str]) -> Path | None:
     """Where a member goes; None for one that is not kept."""
+    if len(name) > _MAX_PATH:
+        raise _unsafe(name, "has a name that is too long")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name[:2]:
         raise _unsafe(name, "leads out of the folder")
@@ -210,7 +244,7 @@ def _root(folder: Path) -> Path:
 def _unsafe(name: str, what: str) -> InvalidRequest:
     return InvalidRequest(
         "unsafe_archive",
-        f"The archive's member {name[:200]!r} {what}. Pack plain files with relative names.",
+        f"The archive's member {name[:_SHOWN]!r} {what}. Pack plain files with relative names.",
         pointer="#/file",
-        member=name[:200],
+        member=name[:_SHOWN],
     )

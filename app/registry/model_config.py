@@ -85,8 +85,8 @@ def refuse_code(value: Any, file: str) -> None:
         if key in _CODE_KEYS or (key.startswith("_attn_implementation") and isinstance(inner, str)):
             raise InvalidRequest(
                 "remote_code",
-                f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key if "
-                f"the model is a plain {' or '.join(_FAMILIES)}.",
+                f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key "
+                f"if the model is a plain {' or '.join(_FAMILIES)}.",
                 key=key[:100],
             )
         if key == "quantization_config":

@@ -71,7 +71,7 @@ def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
     if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
         return f"has a token longer than {_MAX_TOKEN} characters"
     if len(model.get("merges") or ()) > _MAX_MERGES_PER_ROW * vocabulary:
-        return f"has more than {_MAX_MERGES_PER_ROW} merges for each of the {vocabulary:,} rows of the embeddings"
+        return f"has more than {_MAX_MERGES_PER_ROW} merges for each row of the embeddings"
     return None
 
 
