@@ -23,6 +23,7 @@ _PROCESSES = BoundedSemaphore(4)
 """Limits how much memory all such processes of this server take together."""
 
 _MAX_RESULT_BYTES = 2**20
+_MAX_FILE_BYTES = 2**30
 _OUT_OF_MEMORY = 77  # exit status
 _ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
@@ -30,6 +31,7 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "MALLOC_ARENA_MAX": "1",  # each arena reserves address space, which is what is limited
     "RAYON_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
@@ -109,7 +111,7 @@ def _main() -> None:
     request = json.load(sys.stdin)
     limits = Limits(**request["limits"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_RESULT_BYTES, _MAX_RESULT_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     # Only the result goes to the standard output, whatever libraries print.

@@ -16,7 +16,7 @@ from app.registry.limited_process import LimitExceededError, Limits, run_limited
 from app.registry.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
 from app.registry.model_config import ModelConfig
 from app.registry.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
-from app.registry.tokenizer_bounds import costly_tokens, patterns, unbounded_part
+from app.registry.tokenizer_probe import LibraryError, Probe, library_errors
 
 TOKENIZER_FILES = frozenset(
     {"tokenizer.json", "target_tokenizer.json", "vocab.txt", "vocab.json", "source.spm", "target.spm"}
@@ -30,10 +30,9 @@ _PROBE = "a \u03a9\u6f22\U0001f600 1!"
 """Letters, signs and scripts; few tokenizers know all of them, and none may fail on one."""
 
 _MAX_SPECIAL_TOKENS = 8
-_SHOWN = 200  # characters of an error of a library
 _SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
 _MASKS = ("[MASK]", "<mask>")
-_PROBE_LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
+_LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
 """XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.4 GiB and under two seconds."""
 
 
@@ -54,10 +53,9 @@ def read_tokenizers(
     """
     for name in TOKENIZER_FILES:
         require_short(folder / name, _MAX_BYTES)
-    files = _load(folder, config, lowercase=lowercase)
-    _refuse_expensive(files)
-    with _library_errors("read"):
-        loaded = {name: Tokenizer.from_str(json.dumps(raw)) for name, raw in files.items()}
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
+        sources = _sources(folder, config, Path(made), lowercase=lowercase)
+        loaded = _load(sources, Path(made), config.card)
     for tokenizer in loaded.values():
         _check(tokenizer, config.card)
         if task == "translation":
@@ -82,19 +80,19 @@ def require_short(path: Path, limit: int) -> None:
         )
 
 
-def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, dict[str, Any]]:
-    """What is to be each ``tokenizer.json``, its parts within bounds."""
+def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) -> dict[str, Path]:
+    """The file of each ``tokenizer.json`` that the model is to have; ``made`` receives those it has not."""
     card = config.card
     if isinstance(card, EncoderDecoderCard) and all((folder / name).is_file() for name in _SENTENCEPIECE):
-        return _load_sentencepiece(folder, card)
+        return _write(made, _from_sentencepiece(folder, card.vocabulary))
     if (folder / "tokenizer.json").is_file():
-        names = ["tokenizer.json"]
+        sources = {"tokenizer.json": folder / "tokenizer.json"}
         if isinstance(card, EncoderDecoderCard) and (folder / "target_tokenizer.json").is_file():
-            names.append("target_tokenizer.json")
-        return {name: _bounded(_read_json(folder / name), card) for name in names}
+            sources["target_tokenizer.json"] = folder / "target_tokenizer.json"
+        return sources
     if (folder / "vocab.txt").is_file() and card.architecture in {"bert", "distilbert"}:
-        raw = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=card.vocabulary)
-        return {"tokenizer.json": _bounded(raw, card)}
+        made_of_words = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=card.vocabulary)
+        return _write(made, {"tokenizer.json": made_of_words})
     kinds = f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(card, EncoderDecoderCard) else ""
     raise InvalidRequest(
         "missing_tokenizer",
@@ -103,16 +101,39 @@ def _load(folder: Path, config: ModelConfig, *, lowercase: bool) -> dict[str, di
     )
 
 
-def _load_sentencepiece(folder: Path, card: EncoderDecoderCard) -> dict[str, dict[str, Any]]:
-    vocabulary = _read_vocabulary(folder / "vocab.json")
+def _write(folder: Path, contents: dict[str, str]) -> dict[str, Path]:
+    for name, content in contents.items():
+        (folder / name).write_text(content, "utf-8")
+    return {name: folder / name for name in contents}
+
+
+def _load(sources: dict[str, Path], made: Path, card: ModelCard) -> dict[str, Any]:
+    """Each tokenizer, once a process of its own has found it bounded and copied it to ``made``."""
+    checked = {name: made / f"checked-{name}" for name in sources}
+    probes = [
+        Probe(source=str(path), target=str(checked[name]), vocabulary=card.vocabulary)
+        for name, path in sources.items()
+    ]
+    try:
+        fault = run_limited("app.registry.tokenizer_probe:check_tokenizers", probes, _LIMITS)
+    except LimitExceededError as error:
+        raise _invalid(f"is too expensive to load or to use ({error.reason})") from None
+    if fault is not None:
+        raise _invalid(fault)
+    with _library_errors("read"):
+        return {name: Tokenizer.from_file(str(path)) for name, path in checked.items()}
+
+
+def _from_sentencepiece(folder: Path, rows: int) -> dict[str, str]:
+    vocabulary = _read_vocabulary(folder / "vocab.json", rows)
     source, target = (
         build_tokenizer(_read_sentencepiece(folder / name, vocabulary), vocabulary)
         for name in ("source.spm", "target.spm")
     )
-    loaded = {"tokenizer.json": _bounded(source, card)}
+    made = {"tokenizer.json": json.dumps(source)}
     if target != source:
-        loaded["target_tokenizer.json"] = _bounded(target, card)
-    return loaded
+        made["target_tokenizer.json"] = json.dumps(target)
+    return made
 
 
 def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePieceModel:
@@ -135,8 +156,11 @@ def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePiece
     return model
 
 
-def _read_vocabulary(path: Path) -> dict[str, int]:
+def _read_vocabulary(path: Path, rows: int) -> dict[str, int]:
+    require_short(path, _MAX_SENTENCEPIECE_BYTES)
     vocabulary = _read_json(path)
+    if len(vocabulary) > rows:
+        raise _does_not_fit("ids", len(vocabulary) - 1, rows)
     if not all(type(index) is int for index in vocabulary.values()):
         raise _invalid("cannot be built: vocab.json must map pieces to whole numbers")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
@@ -155,32 +179,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _invalid(f"cannot be read ({path.name} is no JSON object)")
     return value
-
-
-def _bounded(raw: dict[str, Any], card: ModelCard) -> dict[str, Any]:
-    try:
-        unbounded = unbounded_part(raw, vocabulary=card.vocabulary)
-    except (RecursionError, AttributeError, TypeError, LookupError, ValueError) as error:
-        raise _invalid(f"cannot be read ({str(error)[:_SHOWN]})") from None
-    if unbounded is not None:
-        raise _invalid(unbounded)
-    return raw | {"truncation": None, "padding": None}
-
-
-def _refuse_expensive(files: dict[str, dict[str, Any]]) -> None:
-    """Load and run each tokenizer in a process of its own first, where it can do no harm."""
-    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        tasks = []
-        for name, raw in files.items():
-            path = Path(folder) / name
-            path.write_text(json.dumps(raw), "ascii")
-            tasks.append({"path": str(path), "repeated": [*patterns(raw), *costly_tokens(raw)]})
-        try:
-            expensive = run_limited("app.registry.tokenizer_probe:probe", tasks, _PROBE_LIMITS)
-        except LimitExceededError as error:
-            raise _invalid(f"is too expensive to load or to use ({error.reason})") from None
-    if expensive is not None:
-        raise _invalid(expensive)
 
 
 def _check(tokenizer: Any, card: ModelCard) -> None:
@@ -237,15 +235,13 @@ def _require_mask(tokenizer: Any) -> None:
 @contextmanager
 def _library_errors(what: str) -> Iterator[None]:
     try:
-        yield
-    except BaseException as error:
-        # The library raises nothing narrower than Exception, and its panics are not even that.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise _invalid(f"cannot be {what} ({str(error)[:_SHOWN]})") from None
-        raise
+        with library_errors():
+            yield
+    except LibraryError as error:
+        raise _invalid(f"cannot be {what} ({error})") from None
 
 
-def _word_piece(path: Path, *, lowercase: bool, rows: int) -> dict[str, Any]:
+def _word_piece(path: Path, *, lowercase: bool, rows: int) -> str:
     """BERT's own tokenizer, from its word list, which has at most as many words as the embeddings rows."""
     try:
         tokens = path.read_text("utf-8").splitlines()
@@ -265,8 +261,8 @@ def _word_piece(path: Path, *, lowercase: bool, rows: int) -> dict[str, Any]:
         ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
     )
     tokenizer.add_special_tokens([token for token in (*_SPECIAL, "[MASK]") if token in vocabulary])
-    raw: dict[str, Any] = json.loads(tokenizer.to_str())
-    return raw
+    made: str = tokenizer.to_str()
+    return made
 
 
 def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:

@@ -9,9 +9,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 _EXPRESSIONS = {" {2,}", r"\A | \z"}
 """The regular expressions that tokenizers of the known families have; none of them backtracks."""
 
@@ -68,6 +65,9 @@ def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
     for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
         if len(str(model.get(affix) or "")) > _MAX_AFFIX:
             return f"has a {affix} longer than {_MAX_AFFIX} characters"
+    vocab = model.get("vocab")
+    if isinstance(vocab, dict) and len(set(vocab.values())) < len(vocab):
+        return "gives two tokens the same id"
     if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
         return f"has a token longer than {_MAX_TOKEN} characters"
     if len(model.get("merges") or ()) > _MAX_MERGES_PER_ROW * vocabulary:
@@ -154,13 +154,16 @@ def _is_sound_charsmap(encoded: Any) -> bool:
     replacements = blob[4 + trie_bytes :]
     if trie_bytes % 4 or not replacements:
         return False
-    trie = np.frombuffer(blob, "<u4", count=trie_bytes // 4, offset=4)
     longest = max(map(len, replacements.split(b"\0")))
-    return longest <= _MAX_CHARSMAP_ENTRY and _stays_within(trie, replacements)
+    return longest <= _MAX_CHARSMAP_ENTRY and _stays_within(blob[4 : 4 + trie_bytes], replacements)
 
 
-def _stays_within(trie: npt.NDArray[np.uint32], replacements: bytes) -> bool:
+def _stays_within(content: bytes, replacements: bytes) -> bool:
     """Whether no text leads out of a trie of the Darts kind: the library would panic, texts later."""
+    # Imported late: few tokenizers have such a trie, and each is checked in a new process.
+    import numpy as np
+
+    trie = np.frombuffer(content, "<u4")
     nodes = np.flatnonzero(trie >> 31 == 0)  # the others hold places in the replacements
     units = trie[nodes]
     children = nodes ^ ((units >> 10) << ((units >> 6) & 8))

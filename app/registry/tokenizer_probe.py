@@ -1,12 +1,18 @@
-"""What a tokenizer costs to load and to run, tried out. Runs in a process of its own, with limits."""
+"""Opening a stranger's ``tokenizer.json``: as JSON, then as a tokenizer, then with texts, timed.
 
+Runs in a process of its own, with limits: each of the three can take any amount of time and memory.
+"""
+
+import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from tokenizers import Tokenizer
+
+from app.registry.tokenizer_bounds import costly_tokens, patterns, unbounded_part
 
 _CHARACTERS = (100, 1_000, 10_000)
 """Short texts first: they tell soon enough what is far too slow."""
@@ -18,6 +24,8 @@ _S_PER_CHARACTER = 5e-5
 _FIXED_TOKENS = 64
 _TOKENS_PER_CHARACTER = 8
 """Bytes of a character, of which there are at most four, are tokens of some tokenizers."""
+
+_SHOWN = 200  # characters of an error
 
 _REPEATED = (
     "abcdefghij",
@@ -33,27 +41,48 @@ _REPEATED = (
 )
 
 
-class Task(TypedDict):
-    path: str
-    """Of a ``tokenizer.json``."""
-    repeated: list[str]
-    """Strings of this tokenizer's own, of which texts are made besides those of every tokenizer."""
+class Probe(TypedDict):
+    source: str
+    """Path of a ``tokenizer.json``."""
+    target: str
+    """Path for a copy without truncation and padding, written where nothing is wrong."""
+    vocabulary: int
+    """Rows of the embeddings."""
 
 
-def probe(tasks: list[Task]) -> str | None:
-    """What is too expensive in one of the tokenizers, as the end of a sentence; None where all is well.
+def check_tokenizers(probes: list[Probe]) -> str | None:
+    """What is wrong with one of the tokenizers, as the end of a sentence; None where nothing is."""
+    for probe in probes:
+        try:
+            raw = json.loads(Path(probe["source"]).read_bytes())
+        except (ValueError, RecursionError) as error:
+            return f"cannot be read (tokenizer.json: {str(error)[:_SHOWN]})"
+        if not isinstance(raw, dict):
+            return "cannot be read (tokenizer.json is no JSON object)"
+        if (found := _check(raw, probe)) is not None:
+            return found
+    return None
 
-    What cannot be loaded or used at all is left to whoever loads it next, and reports it.
-    """
-    for task in tasks:
-        tokenizer = None
-        with _library_errors_ignored():
-            tokenizer = Tokenizer.from_str(Path(task["path"]).read_text("utf-8"))
-        if tokenizer is None:
-            continue
-        for repeated in (*_REPEATED, *filter(None, task["repeated"])):
-            if (found := _expensive(tokenizer, repeated)) is not None:
-                return found
+
+def _check(raw: dict[str, Any], probe: Probe) -> str | None:
+    try:
+        unbounded = unbounded_part(raw, vocabulary=probe["vocabulary"])
+        texts = [*_REPEATED, *filter(None, [*patterns(raw), *costly_tokens(raw)])]
+    except (RecursionError, AttributeError, TypeError, LookupError, ValueError) as error:
+        return f"cannot be read ({str(error)[:_SHOWN]})"
+    if unbounded is not None:
+        return unbounded
+    content = json.dumps(raw | {"truncation": None, "padding": None})
+    raw.clear()  # the library needs as much memory again
+    try:
+        with library_errors():
+            tokenizer = Tokenizer.from_str(content)
+    except LibraryError as error:
+        return f"cannot be read ({error})"
+    for text in texts:
+        if (found := _expensive(tokenizer, text)) is not None:
+            return found
+    Path(probe["target"]).write_text(tokenizer.to_str(), "utf-8")
     return None
 
 
@@ -72,21 +101,31 @@ def _expensive(tokenizer: Tokenizer, repeated: str) -> str | None:
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> int:
-    """Encode and decode a text."""
+    """Encode and decode a text. What cannot be used at all is reported by whoever uses it next."""
     ids: list[int] = []
-    with _library_errors_ignored():
+    with suppress(LibraryError), library_errors():
         ids = tokenizer.encode(text).ids
         tokenizer.decode(ids)
     return len(ids)
 
 
+class LibraryError(Exception):
+    """What the library says that is wrong."""
+
+
 @contextmanager
-def _library_errors_ignored() -> Iterator[None]:
+def library_errors() -> Iterator[None]:
+    """Raise what the library raises as one error.
+
+    Raises:
+        LibraryError: in place of all that it raises, but for want of memory.
+    """
     try:
         yield
     except MemoryError:
         raise
     except BaseException as error:
         # The library raises nothing narrower than Exception, and its panics are not even that.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise LibraryError(str(error)[:_SHOWN]) from None
+        raise
