@@ -2,8 +2,16 @@
 
 import re
 import unicodedata
+from itertools import groupby
 
-_MARKS = "".join(chr(i) for i in range(0x300, 0x1E94B) if unicodedata.category(chr(i))[0] == "M")
+
+def _is_mark(code: int) -> bool:
+    return unicodedata.category(chr(code)).startswith("M")
+
+
+_RUNS = [list(run) for is_mark, run in groupby(range(0x300, 0x1E94B), _is_mark) if is_mark]
+# As ranges: beyond U+FFFF an expression compares each item of a set with each character of a text.
+_MARKS = "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in _RUNS)
 _MARKS += "\u200c\u200d"  # joiners within words, of Persian and of the scripts of India
 _WORD = re.compile(rf"\w[\w{_MARKS}]*|[^\w\s][{_MARKS}]*")
 _ASCII_WORD = re.compile(r"\w+|[^\w\s]")

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from app.core.errors import InvalidRequest
 from app.core.tasks import Task
@@ -26,20 +26,23 @@ _OPTIONAL: Final[Mapping[Task, tuple[str, ...]]] = {
 }
 
 
+_ColumnName = Annotated[str, StringConstraints(max_length=200)]
+
+
 class Columns(BaseModel):
     """The name of the column that holds each field; one left out is looked for under the field's own name."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
-    score: str | None = None
-    tokens: str | None = None
-    tags: str | None = None
-    source: str | None = None
-    target: str | None = None
-    language: str | None = None
+    text: _ColumnName | None = None
+    text_pair: _ColumnName | None = None
+    label: _ColumnName | None = None
+    score: _ColumnName | None = None
+    tokens: _ColumnName | None = None
+    tags: _ColumnName | None = None
+    source: _ColumnName | None = None
+    target: _ColumnName | None = None
+    language: _ColumnName | None = None
 
     def of(self, task: Task) -> "TaskColumns":
         """The columns that a task reads.

@@ -4,6 +4,7 @@ The process is a fresh interpreter, never a fork of the server, whose threads ma
 settings and no credentials: of the environment it gets what is named here.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -117,6 +118,7 @@ def _main() -> None:
     # Only the result goes to the standard output, whatever libraries print.
     result_file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    gc.disable()  # it searches millions of objects of large JSON again and again, and the process ends soon
     module, _, name = request["function"].partition(":")
     try:
         result = getattr(importlib.import_module(module), name)(request["argument"])

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from app.core.errors import InvalidRequest
 from app.registry.expected_tensors import Shapes
 
-_MAX_HEADER_BYTES = 16 * 2**20
+_MAX_HEADER_BYTES = 4 * 2**20  # of JSON, which is parsed while all other threads wait
 _FLOATS: dict[str, "np.dtype[Any]"] = {
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
@@ -83,12 +83,16 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     with path.open("rb") as file:
         start = file.read(9)
         header_bytes = int.from_bytes(start[:8], "little")
-        if start[8:] != b"{" or header_bytes > _MAX_HEADER_BYTES:
+        if start[8:] != b"{" or 8 + header_bytes > path.stat().st_size:
             # Only now: the length of a sound header can read like the start of a pickle.
             raise (
                 pickled_weights(path.name)
                 if is_pickle(start)
                 else _invalid("is not in the safetensors format")
+            )
+        if header_bytes > _MAX_HEADER_BYTES:
+            raise _invalid(
+                f"has a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are supported"
             )
         header = start[8:] + file.read(header_bytes - 1)
     try:

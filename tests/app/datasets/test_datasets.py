@@ -272,6 +272,12 @@ class TestTables:
         detail = refused(api, post_train(api, name, content), "line_too_long")
         assert detail.startswith(f"train, line {4 if name == 't.jsonl' else 5}: longer than 1,048,576 bytes")
 
+    def test_a_row_of_more_lines_than_any_text(self, api):
+        """Each cell of it is short, and holds a newline."""
+        content = b'text,label\n"' + b'\n","' * 300_000 + b'"\n'
+        detail = refused(api, post_train(api, "t.csv", content), "line_too_long")
+        assert "the row is longer than 1,048,576 characters" in detail
+
     @pytest.mark.parametrize("name", FORMATS)
     def test_line_as_long_as_any_text(self, api, tmp_path, name):
         text = "x" * (2**20 - 100)

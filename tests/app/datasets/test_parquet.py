@@ -153,3 +153,15 @@ class TestPages:
     def test_what_is_no_page(self, content):
         with pytest.raises(ValueError, match="page"):
             list(pages(io.BytesIO(content), start=0, values=1))
+
+
+def test_a_page_header_that_is_long_to_read():
+    """A file may have any number of row groups that begin at the same one."""
+    items = 2**20
+    header = (
+        b"\x19\xf1"
+        + bytes([items >> shift & 127 | 128 for shift in (0, 7)] + [items >> 14])
+        + bytes(items + 1)
+    )
+    with pytest.raises(ValueError, match="too long"):
+        list(pages(io.BytesIO(header), start=0, values=1))

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from app.datasets.rows import Place
+from app.datasets.tags import Tags
 from tests.app.conftest import Api
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 
@@ -299,6 +301,16 @@ class TestLabels:
 
 
 class TestRows:
+    def test_spellings_of_a_tag_are_not_kept(self):
+        """Spaces around a tag count for nothing, and there is no end of them."""
+        tags = Tags("tags", None)
+        codes = [
+            tags.read({"tags": ["O" + "\u2003" * i]}, Place("train", "line"), {"tokens": ["a"]})
+            for i in range(1000)
+        ]
+        assert codes == [[0]] * 1000
+        assert len(tags._codes) == 1
+
     @pytest.mark.parametrize("filename", FORMATS)
     def test_misaligned(self, api, filename):
         content = FORMATS[filename]([*ROWS, {"tokens": ["a", "b", "c"], "tags": ["O", "O"]}])

@@ -1,15 +1,21 @@
 """Whatever is wrong with an upload: a 4xx that says what to do, and nothing left behind."""
 
 import io
+import json
 import pickle
 import struct
 import tarfile
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from app.registry import stored_weights
+from app.registry.model_config import refuse_code
+from app.registry.stored_weights import StoredWeights
 from tests.app.conftest import make_settings, run_api
 from tests.app.registry.conftest import edit_config, refused
 from tests.tiny import tarred, tiny_tokenizer, zipped
@@ -28,6 +34,22 @@ def write_tar(path: Path, *members: tarfile.TarInfo, content: bytes = b"") -> Pa
             member.size = len(content) if member.isreg() else 0
             file.addfile(member, io.BytesIO(content))
     return path
+
+
+def write_header(path: Path, names: list[str], shape: list[int]) -> None:
+    """Weights of no bytes."""
+    header = json.dumps({name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name in names})
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode())
+
+
+def cost(action: Callable[[], object]) -> float:
+    """CPU seconds, at best."""
+    spent = []
+    for _ in range(3):
+        before = time.process_time()
+        action()
+        spent.append(time.process_time() - before)
+    return min(spent)
 
 
 class TestArchive:
@@ -132,6 +154,31 @@ class TestArchive:
             file.fileobj.write(bytes(header.size))
         refused(api, tmp_path / "m.tar.gz", "invalid_archive")
 
+    def test_many_headers_before_one_member(self, api, tmp_path):
+        """None of them is a member, to be counted."""
+        header = tarfile.TarInfo("pax")
+        header.type, header.size = tarfile.XHDTYPE, 2**20 - 512
+        content = b"%d comment=" % header.size
+        with tarfile.open(tmp_path / "m.tar.gz", "w:gz") as file:
+            for _ in range(20):
+                file.fileobj.write(header.tobuf(tarfile.USTAR_FORMAT))
+                file.fileobj.write(content.ljust(header.size - 1) + b"\n")
+            file.addfile(tarfile.TarInfo("config.json"))
+        assert "headers are too long" in refused(api, tmp_path / "m.tar.gz", "invalid_archive")
+
+    def test_a_name_of_many_folders(self, api, tmp_path):
+        path = write_zip(tmp_path / "model.zip", {"a/" * 30_000 + "config.json": b"{}"})
+        assert "too long" in refused(api, path, "unsafe_archive")
+
+    def test_a_directory_of_too_many_members_is_not_read(self, api, tmp_path, monkeypatch):
+        """It is a list of objects in memory before the first of them is counted."""
+        path = write_zip(tmp_path / "model.zip", {f"{i}.txt": b"" for i in range(25_000)})
+        read = []
+        decode = zipfile.ZipInfo._decodeExtra
+        monkeypatch.setattr(zipfile.ZipInfo, "_decodeExtra", lambda *args: (read.append(1), decode(*args))[1])
+        refused(api, path, "invalid_archive")
+        assert read == []
+
     def test_too_many_members(self, api, tmp_path):
         path = write_zip(tmp_path / "model.zip", {f"{i}.txt": b"x" for i in range(1001)})
         assert "1000 members" in refused(api, path, "archive_too_large", status=413)
@@ -218,6 +265,32 @@ class TestWeights:
         edit_config(folder, id2label={"0": "a", "1": "b", "2": "c"})
         assert "3 labels" in refused(api, zipped(folder), "weights_do_not_fit_config")
 
+    @pytest.mark.parametrize(
+        ("names", "shape", "message"),
+        [
+            (["weight" * 10_000 + ".x"], [0], "longer than 256 characters"),
+            ([f"t{i}" for i in range(10_001)], [0], "10,001 tensors"),
+            ([f"t{i}" for i in range(100_000)], [0], "header of"),
+            (["a"], [0] * 100_000, "8 dimensions"),
+        ],
+        ids=["name", "tensors", "header", "shape"],
+    )
+    def test_a_header_that_no_model_has(self, api, folder, names, shape, message):
+        write_header(folder / "model.safetensors", names, shape)
+        refusal = refused(api, zipped(folder), "invalid_weights")
+        assert message in refusal
+        assert len(refusal) < 500
+
+    def test_names_are_checked_in_linear_time(self, tmp_path, monkeypatch):
+        """What a backtracking expression takes over a name grows with its square."""
+        monkeypatch.setattr(stored_weights, "_MAX_NAME", 10**6)
+
+        def read(repeats):
+            write_header(tmp_path / "model.safetensors", ["weight" * repeats + ".x"], [0])
+            return cost(lambda: StoredWeights(tmp_path / "model.safetensors"))
+
+        assert read(20_000) < 8 * read(5_000) + 0.01
+
     def test_quantised(self, api, folder):
         tensors = load_file(folder / "model.safetensors")
         name = "bert.encoder.layer.0.output.dense.weight"
@@ -289,6 +362,15 @@ class TestConfig:
     def test_quantised(self, api, folder):
         edit_config(folder, quantization_config={"quant_method": "bitsandbytes"})
         refused(api, zipped(folder), "quantized_weights")
+
+    def test_the_search_for_code_takes_no_longer_for_deep_values(self):
+        def search(depth):
+            value = [{"key": 0}] * 20_000
+            for _ in range(depth):
+                value = {"key": value}
+            return cost(lambda: refuse_code(value, "config.json"))
+
+        assert search(400) < 3 * search(1) + 0.01
 
 
 class TestTokenizer:

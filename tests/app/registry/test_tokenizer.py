@@ -1,10 +1,12 @@
 """A tokenizer is a program of sorts: one that could run away or does not fit the model is refused."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from app.registry.tokenizer_bounds import unbounded_part
 from tests.app.registry.conftest import refused
 from tests.tiny import zipped
 
@@ -29,6 +31,18 @@ def template(*special: str, ids: int = 2, type_id: int = 0) -> dict:
 
 def replace(content: str, **pattern: str) -> dict:
     return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def nested(step: dict, *, depth: int) -> dict:
+    for _ in range(depth):
+        step = {"type": "Sequence", "normalizers": [step]}
+    return step
+
+
+def slow_unigram() -> dict:
+    """At every place in a text of one letter, 512 pieces fit."""
+    pieces = [["[UNK]", 0.0], *(["a" * length, -float(length)] for length in range(1, 513))]
+    return {"type": "Unigram", "unk_id": 0, "vocab": pieces}
 
 
 class TestTokenizerThatRunsAway:
@@ -60,7 +74,15 @@ class TestTokenizerThatRunsAway:
         assert "(a|aa)+$" in refused(api, zipped(folder), "invalid_tokenizer")
 
     @pytest.mark.parametrize(
-        "changes", [{"max_input_chars_per_word": 10**9}, {"continuing_subword_prefix": "#" * 1000}], ids=str
+        "changes",
+        [
+            {"max_input_chars_per_word": 10**9},
+            {"continuing_subword_prefix": "#" * 1000},
+            {"end_of_word_suffix": "#" * 1000},
+            {"merges": [["a", "b"]] * 10_000},
+            {"vocab": {"a": 0, "b": 0}},
+        ],
+        ids=lambda changes: str(changes)[:60],
     )
     def test_model(self, api, folder, changes):
         model = json.loads((folder / "tokenizer.json").read_text())["model"]
@@ -71,6 +93,75 @@ class TestTokenizerThatRunsAway:
         token = json.loads((folder / "tokenizer.json").read_text())["added_tokens"][0]
         edit_tokenizer(folder, added_tokens=[token | {"id": i, "content": f"t{i}"} for i in range(1000)])
         refused(api, zipped(folder), "invalid_tokenizer")
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            {"normalizer": {"type": "Sequence", "normalizers": [replace("a", String="a")] * 20_000}},
+            {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Whitespace"}] * 33}},
+            {"decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}] * 33}},
+            {"post_processor": {"type": "Sequence", "processors": [template("[CLS]")] * 33}},
+            {"normalizer": nested({"type": "Lowercase"}, depth=100)},
+        ],
+        ids=lambda steps: next(iter(steps)),
+    )
+    def test_too_many_steps(self, api, folder, steps):
+        edit_tokenizer(folder, **steps)
+        assert "32 steps" in refused(api, zipped(folder), "invalid_tokenizer")
+
+    @pytest.mark.parametrize("steps", ["normalizer", "model"])
+    def test_steps_that_are_few_and_slow(self, api, folder, steps):
+        """Each of which rewrites a text of Chinese, or tries all pieces at each letter."""
+        normalizer = {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": True,
+            "lowercase": True,
+        }
+        if steps == "normalizer":
+            edit_tokenizer(folder, normalizer={"type": "Sequence", "normalizers": [normalizer] * 30})
+        else:
+            edit_tokenizer(folder, model=slow_unigram(), pre_tokenizer=None, added_tokens=[])
+        message = refused(api, zipped(folder), "invalid_tokenizer")
+        assert "too slow" in message
+        assert "CPU time" in message
+
+    def test_a_long_added_token(self, api, folder):
+        tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+        edit_tokenizer(folder, added_tokens=[tokens[0] | {"content": "a" * 513}, *tokens[1:]])
+        assert "longer than 512" in refused(api, zipped(folder), "invalid_tokenizer")
+
+    @pytest.mark.parametrize(("number", "length"), [(10_001, 1), (2_000, 500)])
+    def test_added_tokens_together(self, number, length):
+        tokenizer = {"added_tokens": [{"content": "a" * length}] * number}
+        assert "added_tokens" in (unbounded_part(tokenizer, vocabulary=100_000) or "")
+
+    def test_deep_json(self, api, folder):
+        (folder / "tokenizer.json").write_text('{"a": ' * 100_000)
+        refused(api, zipped(folder), "invalid_tokenizer")
+
+    def test_long_json_is_not_read_by_the_server(self, api, folder):
+        """All its threads would wait."""
+        text = '{"model": [' + "[]," * 5_000_000 + "[]]}"
+        before = time.process_time()
+        json.loads(text)
+        reading_s = time.process_time() - before
+        (folder / "tokenizer.json").write_text(text)
+        archive = zipped(folder)
+        before = time.process_time()
+        refused(api, archive, "invalid_tokenizer")
+        assert time.process_time() - before < reading_s
+
+    @pytest.mark.parametrize(
+        ("name", "pieces"), [("single", "AA"), ("pair", "AAB"), ("single", "B"), ("single", "A" * 17)]
+    )
+    def test_a_template_that_repeats_a_text(self, api, folder, name, pieces):
+        """Its texts would be longer than they were cut to be."""
+        processor = template("[CLS]")
+        sequences = [{"Sequence": {"id": piece, "type_id": 0}} for piece in pieces]
+        edit_tokenizer(folder, post_processor=processor | {name: [processor["single"][0], *sequences]})
+        assert "template" in refused(api, zipped(folder), "invalid_tokenizer")
 
     def test_padding_and_truncation_are_for_the_caller_to_set(self, api, folder):
         padding = {"strategy": {"Fixed": 10**9}, "direction": "Right", "pad_to_multiple_of": None}
