@@ -164,12 +164,12 @@ class Tags:
         }
 
     def _code(self, tag: Any, place: Place) -> int:
-        if isinstance(tag, str):
-            tag = tag.strip()  # each of its spellings would be kept
         if isinstance(tag, bool) or not isinstance(tag, int | str) or tag == "":
             raise place.fault(
                 "invalid_tag", f"a tag is {kind(tag)}. Tags are names such as B-PER, or whole numbers."
             )
+        if isinstance(tag, str):
+            tag = tag.strip()  # or every spelling of it would be kept
         code = self._codes.get(tag)
         if code is None:
             name = self._name_of(tag, place)

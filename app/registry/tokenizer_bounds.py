@@ -66,6 +66,8 @@ def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
         if len(str(model.get(affix) or "")) > _MAX_AFFIX:
             return f"has a {affix} longer than {_MAX_AFFIX} characters"
     vocab = model.get("vocab")
+    if isinstance(vocab, dict | list) and len(vocab) > vocabulary:
+        return f"has {len(vocab):,} tokens, more than the {vocabulary:,} rows of the embeddings"
     if isinstance(vocab, dict) and len(set(vocab.values())) < len(vocab):
         return "gives two tokens the same id"
     if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
