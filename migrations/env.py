@@ -45,7 +45,7 @@ def _migrate(connection: Connection) -> None:
 def _run() -> None:
     if context.is_offline_mode():
         raise SystemExit("migrations run against a database; there is no offline mode")
-    database = Database(_url())
+    database = Database(_url(), limits=None)
     try:
         with database.engine.connect() as connection:
             if connection.dialect.name == "sqlite":

@@ -45,16 +45,27 @@ it, with libgomp's own and where threads sleep at once, a small distillation bes
 class Child:
     """A process in a group of its own for the length of a ``with`` block: none of the group outlives it."""
 
-    def __init__(self, command: Sequence[str], workdir: Path, *, shutdown: Shutdown) -> None:
+    def __init__(
+        self, command: Sequence[str], workdir: Path, *, shutdown: Shutdown, lease_until: float
+    ) -> None:
         self._memory_kills = count_memory_kills()
-        self._process = subprocess.Popen(
-            [*command, str(workdir)],
-            stdin=subprocess.PIPE,  # held open: its end tells the child that this process is gone
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=child_environment(os.environ),
-        )
+        input_fd, self._lease_fd = os.pipe()  # held open: its end tells the child that this process is gone
+        os.set_blocking(self._lease_fd, False)
+        self.tell_lease(lease_until)  # before it starts: this process may be frozen at any line
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(workdir)],
+                stdin=input_fd,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=child_environment(os.environ),
+            )
+        except BaseException:
+            os.close(self._lease_fd)
+            raise
+        finally:
+            os.close(input_fd)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._events_fd = self._process.stdout.fileno()
@@ -81,7 +92,8 @@ class Child:
         self._reap()
         self._selector.close()
         os.close(self._exit_fd)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        os.close(self._lease_fd)
+        for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
 
@@ -102,6 +114,11 @@ class Child:
             events += self._read_events()
             self._relay_stderr()
         return events
+
+    def tell_lease(self, until: float) -> None:
+        """Let the child work until a time of the monotonic clock; one that reads nothing ends before it."""
+        with suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._lease_fd, b"%.3f\n" % until)
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

@@ -43,7 +43,9 @@ _METRICS_INTERVAL_S = 1.0
 class Cancellation:
     """SIGTERM as a question: the process ends where it next asks, not where it stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, check_lease: Callable[[], None] = lambda: None) -> None:
+        """Let whoever asks whether to go on hear of the lease too; ``check_lease`` ends the process."""
+        self._check_lease = check_lease
         self.requested = False
 
     def listen(self) -> None:
@@ -54,6 +56,7 @@ class Cancellation:
 
     def check(self) -> None:
         """Raise ``JobCancelled`` once the client has asked to stop."""
+        self._check_lease()
         if self.requested:
             raise JobCancelled
 

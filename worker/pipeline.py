@@ -1,4 +1,4 @@
-"""One attempt at a job, in a process of its own: ``python -m worker.pipeline <workdir>``.
+"""One attempt at a job, in the process that ``worker.child_main`` is.
 
 Reads the request in the work folder, reports on standard output, leaves an outcome beside the request.
 """
@@ -35,16 +35,18 @@ from worker.modeling.new_translator import untrained_translator
 from worker.modeling.scores import ScoreScale
 from worker.modeling.vocabulary import config_within, count_pieces, trim_vocabulary
 from worker.protocol import (
+    CHECKPOINT,
+    LATENCIES,
     Cancelled,
     EventPipe,
     Failed,
     JobRequest,
     ModelRef,
     Succeeded,
-    die_with_supervisor,
     read_request,
     write_outcome,
 )
+from worker.supervisor_watch import SupervisorWatch
 from worker.text_warnings import text_warnings
 from worker.tokenization import load_task_data
 from worker.training.determinism import make_deterministic
@@ -57,17 +59,19 @@ _MEMORY_ADVICE = (
 )
 
 
-def main() -> None:
+def main(watch: SupervisorWatch) -> None:
     """The child's life, from the request to the outcome."""
-    die_with_supervisor()
-    cancellation = Cancellation()
+    cancellation = Cancellation(check_lease=watch.check)
     cancellation.listen()
     reporter = Reporter(EventPipe().send)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     workdir = Path(sys.argv[1])
-    write_outcome(workdir, run(read_request(workdir), workdir, reporter=reporter, cancellation=cancellation))
+    request = read_request(workdir)
+    outcome = run(request, workdir, reporter=reporter, cancellation=cancellation)
+    watch.check()
+    write_outcome(workdir, request, outcome)
 
 
 def run(
@@ -132,7 +136,7 @@ def compress(
             training=spec.training,
             card=card,
             cache_dir=request.cache_dir,
-            checkpoint=workdir / "checkpoint.safetensors",
+            checkpoint=workdir / CHECKPOINT,
             checkpoint_interval_s=request.checkpoint_interval_s,
             reporter=reporter,
             cancellation=cancellation,
@@ -212,7 +216,7 @@ def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) 
 
     if request.teacher is None:
         return teacher.card
-    latency = LatencyProbe(build, data, known=workdir / "latency.json")
+    latency = LatencyProbe(build, data, known=workdir / LATENCIES)
     spec = request.spec
     return plan_student(teacher.card, spec.method, spec.target, head=data.head, latency=latency).card
 
@@ -359,7 +363,3 @@ def _failure(error: Exception) -> Failed:
                 code="internal_error",
                 message="The job met an error of this service; the worker's log says more.",
             )
-
-
-if __name__ == "__main__":
-    main()

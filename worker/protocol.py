@@ -2,13 +2,11 @@
 
 The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes
 events as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits
-with 0. Without an outcome it has died. SIGTERM asks it to stop at its next step; the end of its standard
-input tells it that its supervisor is gone.
+with 0. Without an outcome it has died. SIGTERM asks it to stop at its next step; its standard input tells
+it how long it may work (``worker.supervisor_watch``).
 """
 
-import ctypes
 import os
-import signal
 import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,8 +18,11 @@ from app.core.specs import JobSpec
 
 REQUEST = "request.json"
 OUTCOME = "outcome.json"
-
-_PR_SET_PDEATHSIG = 1
+CHECKPOINT = "checkpoint.safetensors"
+LATENCIES = "latency.json"
+INPUTS = ("teacher", "dataset", "small_model")
+KEPT = (CHECKPOINT, LATENCIES, *INPUTS)
+"""What an attempt leaves to the next one. These files are renamed into place and never changed."""
 
 
 class ModelRef(BaseModel):
@@ -124,8 +125,12 @@ class Cancelled(BaseModel):
     kind: Literal["cancelled"] = "cancelled"
 
 
-Outcome = Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
-_OUTCOME: TypeAdapter[Succeeded | Failed | Cancelled] = TypeAdapter(Outcome)
+class _Outcome(BaseModel):
+    """An outcome and whose it is."""
+
+    job_id: str
+    attempt: int
+    outcome: Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
 
 
 def write_request(workdir: Path, request: JobRequest) -> None:
@@ -136,16 +141,24 @@ def read_request(workdir: Path) -> JobRequest:
     return JobRequest.model_validate_json((workdir / REQUEST).read_bytes())
 
 
-def write_outcome(workdir: Path, outcome: Succeeded | Failed | Cancelled) -> None:
-    _write_atomically(workdir / OUTCOME, outcome)
+def write_outcome(workdir: Path, request: JobRequest, outcome: Succeeded | Failed | Cancelled) -> None:
+    named = _Outcome(job_id=request.job_id, attempt=request.attempt, outcome=outcome)
+    _write_atomically(workdir / OUTCOME, named)
 
 
-def read_outcome(workdir: Path) -> Succeeded | Failed | Cancelled | None:
-    """What the child handed over; None when it never came so far."""
+def read_outcome(workdir: Path, request: JobRequest) -> Succeeded | Failed | Cancelled | None:
+    """What the child handed over; None when it never came so far.
+
+    Raises:
+        ValueError: the file is no outcome, or that of another attempt.
+    """
     try:
-        return _OUTCOME.validate_json((workdir / OUTCOME).read_bytes())
+        found = _Outcome.model_validate_json((workdir / OUTCOME).read_bytes())
     except FileNotFoundError:
         return None
+    if (found.job_id, found.attempt) != (request.job_id, request.attempt):
+        raise ValueError(f"the outcome is that of job {found.job_id}, attempt {found.attempt}")
+    return found.outcome
 
 
 class EventPipe:
@@ -164,24 +177,6 @@ class EventPipe:
         with self._lock:
             while line:
                 line = line[os.write(self._fd, line) :]
-
-
-def die_with_supervisor() -> None:
-    """Make the kernel kill this process when its supervisor ends, however it ends. Call this first.
-
-    The signal follows the supervisor's thread that started this process. Standard input covers what it
-    misses: a supervisor that was gone before the call.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    threading.Thread(target=_die_at_end_of_input, name="supervisor-watch", daemon=True).start()
-
-
-def _die_at_end_of_input() -> None:
-    while os.read(0, 4096):
-        pass
-    os.killpg(0, signal.SIGKILL)
 
 
 def _write_atomically(path: Path, content: BaseModel) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,7 +18,6 @@ from app.core.errors import NotFound
 from app.core.settings import Settings
 from worker.child import Child
 from worker.protocol import (
-    OUTCOME,
     Cancelled,
     Failed,
     JobRequest,
@@ -34,8 +32,9 @@ from worker.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
-PIPELINE = (sys.executable, "-P", "-m", "worker.pipeline")
+PIPELINE = (sys.executable, "-P", "-m", "worker.child_main")
 DATABASE_AWAY = (DBAPIError, PoolTimeout)
+"""Among the first: a lock not granted in time, a query cut off, a transaction ended while it was idle."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +60,33 @@ def supervise(
     request: JobRequest,
     *,
     workdir: Path,
+    claimed_at: float,
     database: Database,
     settings: Settings,
     shutdown: Shutdown,
     command: Sequence[str] = PIPELINE,
 ) -> Ending:
-    """Run one claimed attempt to its end. Whatever happens, no process of it is left."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / OUTCOME).unlink(missing_ok=True)
+    """Run one claimed attempt to its end. Whatever happens, no process of it is left.
+
+    ``workdir`` is the attempt's own; ``claimed_at``, of the monotonic clock, no later than its claim.
+    """
     write_request(workdir, request)
-    with Child(command, workdir, shutdown=shutdown) as child:
-        watch = _Watch(request, child, database=database, settings=settings, shutdown=shutdown)
+    lease_until = _child_may_work_until(settings, claimed_at)
+    with Child(command, workdir, shutdown=shutdown, lease_until=lease_until) as child:
+        watch = _Watch(
+            request, child, claimed_at=claimed_at, database=database, settings=settings, shutdown=shutdown
+        )
         stop = watch.until_exit()
-    return _ending(child, workdir, stop)
+    return _ending(child, request, workdir, stop)
 
 
-def _ending(child: Child, workdir: Path, stop: _Stop | None) -> Ending:
+def _ending(child: Child, request: JobRequest, workdir: Path, stop: _Stop | None) -> Ending:
     if stop is _Stop.LOST:
         return Lost()
     try:
-        outcome = read_outcome(workdir)
-    except ValidationError:
-        logger.exception("the child's outcome is not one")
+        outcome = read_outcome(workdir, request)
+    except ValueError:
+        logger.exception("the child's outcome is not one of its own")
         outcome = None
     if isinstance(outcome, Succeeded):  # it was done before it heard
         return outcome
@@ -100,7 +104,14 @@ class _Watch:
     """The loop beside a running child: one transaction a heartbeat."""
 
     def __init__(
-        self, request: JobRequest, child: Child, *, database: Database, settings: Settings, shutdown: Shutdown
+        self,
+        request: JobRequest,
+        child: Child,
+        *,
+        claimed_at: float,
+        database: Database,
+        settings: Settings,
+        shutdown: Shutdown,
     ) -> None:
         self._job_id = request.job_id
         self._attempt = request.attempt
@@ -112,8 +123,7 @@ class _Watch:
         self._pending: list[Metrics | Message] = []
         self._stop: _Stop | None = None
         self._kill_at = float("inf")
-        # A heartbeat before the lease ends, so that the child is gone when another worker may begin.
-        self._deadline = _Deadline((settings.lease - settings.heartbeat).total_seconds(), child)
+        self._deadline = _Deadline(settings, child, held_since=claimed_at)
 
     def until_exit(self) -> _Stop | None:
         """Watch the child until it has ended; why it was stopped, if it was."""
@@ -163,6 +173,7 @@ class _Watch:
             if self._deadline.has_passed:
                 self._stop_child(_Stop.LOST)
             return False
+        # Passed all the same where this process was frozen: the child must not hear of the renewal.
         if job is None or self._deadline.has_passed:
             self._stop_child(_Stop.LOST)
             return False
@@ -185,16 +196,17 @@ class _Watch:
 
 
 class _Deadline:
-    """Kills the child when its lease was not renewed in time.
+    """Kills the child a heartbeat before its lease ends: it is gone when another worker may begin.
 
-    A thread of its own, because the loop may hang in a call to the very database that is away.
+    A thread of its own, because the loop may hang in a call to the very database that is away. Where this
+    whole process is frozen, the child ends itself.
     """
 
-    def __init__(self, length_s: float, child: Child) -> None:
-        self._length_s = length_s
-        self._at = time.monotonic() + length_s
+    def __init__(self, settings: Settings, child: Child, *, held_since: float) -> None:
+        self._settings = settings
         self._child = child
-        self.has_passed = False
+        self._at = self._end_of(held_since)
+        self._is_over = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease-deadline", daemon=True)
 
@@ -205,12 +217,26 @@ class _Deadline:
         self._done.set()
         self._thread.join()
 
+    @property
+    def has_passed(self) -> bool:
+        """By the clock too: after a freeze this may be asked before the thread has woken."""
+        return self._is_over or time.monotonic() >= self._at
+
     def move(self, renewed_at: float) -> None:
-        self._at = renewed_at + self._length_s
+        self._at = self._end_of(renewed_at)
+        self._child.tell_lease(_child_may_work_until(self._settings, renewed_at))
+
+    def _end_of(self, renewed_at: float) -> float:
+        return renewed_at + (self._settings.lease - self._settings.heartbeat).total_seconds()
 
     def _watch(self) -> None:
         while not self._done.wait(self._at - time.monotonic()):
             if time.monotonic() >= self._at:
-                self.has_passed = True
+                self._is_over = True
                 self._child.kill()
                 return
+
+
+def _child_may_work_until(settings: Settings, renewed_at: float) -> float:
+    """Before the lease ends, and after the deadline that its supervisor, unless it is frozen, keeps."""
+    return renewed_at + (settings.lease - settings.heartbeat / 2).total_seconds()

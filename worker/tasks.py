@@ -4,8 +4,8 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError as StoreError
 from pydantic import ValidationError
 
 from app.core.db import Database, WriteSession, after_commit
-from app.core.db.base import utc_now
+from app.core.db.base import database_time
 from app.core.db.datasets import get_dataset
 from app.core.db.jobs import (
     Job,
@@ -22,7 +22,8 @@ from app.core.db.jobs import (
     expired_jobs,
     get_job,
     hold_lease,
-    lock_job,
+    lock_expired_job,
+    lock_unannounced_job,
     move,
     next_queued_job,
     unannounced_jobs,
@@ -38,6 +39,7 @@ from app.core.storage import Storage
 from worker.protocol import Cancelled, DatasetRef, Failed, JobRequest, ModelRef, Succeeded
 from worker.shutdown import Shutdown
 from worker.supervisor import DATABASE_AWAY, PIPELINE, Ending, Interrupted, Lost, supervise
+from worker.workdir import job_folder, open_workdir
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +70,13 @@ def run_job(worker: Worker, job_id: str) -> None:
     with worker.slot:
         if worker.shutdown.requested:
             return
-        try:
-            with worker.database.transaction() as session:
-                job = claim_job(session, job_id, owner=worker.name, lease=worker.settings.lease)
-        except NotFound:
-            return
+        claimed_at = time.monotonic()
+        with worker.database.transaction() as session:
+            job = claim_job(session, job_id, owner=worker.name, lease=worker.settings.lease)
         if job is None:
             return
         logger.info("job %s: attempt %d", job.id, job.attempt)
-        ending = _attempt(worker, job)
+        ending = _attempt(worker, job, claimed_at)
         logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
 
 
@@ -97,11 +97,13 @@ def sweep(worker: Worker) -> None:
     with worker.database.transaction() as session:
         expired = expired_jobs(session)
     for job_id in expired:
-        with worker.database.transaction() as session:
+        with _going_on("job %s could not be put back", job_id), worker.database.transaction() as session:
             _release_expired(worker, session, job_id)
     with worker.database.transaction() as session:
-        for job_id in unannounced_jobs(session, older_than=worker.settings.announce_again):
-            _announce(worker, session, lock_job(session, job_id))
+        unannounced = unannounced_jobs(session, older_than=worker.settings.announce_again)
+    for job_id in unannounced:
+        with _going_on("job %s could not be announced", job_id), worker.database.transaction() as session:
+            _announce_again(worker, session, job_id)
     _remove_old_workdirs(worker)
     _remove_abandoned(worker.settings.cache_dir)
 
@@ -111,8 +113,16 @@ def output_prefix(job_id: str, attempt: int) -> str:
     return f"models/{job_id}-{attempt}"
 
 
-def _attempt(worker: Worker, job: Job) -> Ending:
-    workdir = worker.settings.work_dir.resolve() / job.id
+@contextmanager
+def _going_on(message: str, *arguments: object) -> Iterator[None]:
+    """What fails for one job is logged, and the others have their turn."""
+    try:
+        yield
+    except Exception:
+        logger.exception(message, *arguments)
+
+
+def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
     try:
         with worker.database.transaction() as session:
             request = _build_request(worker, session, job)
@@ -125,7 +135,8 @@ def _attempt(worker: Worker, job: Job) -> Ending:
         student_id = request.student_id
         ending = supervise(
             request,
-            workdir=workdir,
+            workdir=open_workdir(worker.settings.work_dir, job.id, job.attempt),
+            claimed_at=claimed_at,
             database=worker.database,
             settings=worker.settings,
             shutdown=worker.shutdown,
@@ -133,13 +144,19 @@ def _attempt(worker: Worker, job: Job) -> Ending:
         )
     if not isinstance(ending, Succeeded):
         _clear(worker, job.id, job.attempt)
-    if not isinstance(ending, Lost):
+    if isinstance(ending, Lost):
+        return ending
+    try:
         status = _retrying(worker, lambda session: _conclude(worker, session, job, ending, student_id))
-        if status is None:
-            _clear(worker, job.id, job.attempt)
-            return Lost()
-        if status.is_terminal:
-            shutil.rmtree(workdir, ignore_errors=True)
+    except DATABASE_AWAY:
+        # Whether it was written nobody knows. If not, whoever finds the lease run out clears the files.
+        logger.exception("job %s: the database did not take its end", job.id)
+        return Lost()
+    if status is None:
+        _clear(worker, job.id, job.attempt)
+        return Lost()
+    if status.is_terminal:  # this attempt ended the job: there is none that could still use the folder
+        shutil.rmtree(job_folder(worker.settings.work_dir, job.id), ignore_errors=True)
     return ending
 
 
@@ -253,14 +270,20 @@ def _put_back(worker: Worker, session: WriteSession, job: Job, *, reason: str, *
 
 
 def _announce(worker: Worker, session: WriteSession, job: Job) -> None:
-    job.announced_at = utc_now()
+    job.announced_at = database_time(session)
     after_commit(session, lambda: worker.queue.announce(job.id))
 
 
+def _announce_again(worker: Worker, session: WriteSession, job_id: str) -> None:
+    job = lock_unannounced_job(session, job_id, older_than=worker.settings.announce_again)
+    if job is not None:
+        _announce(worker, session, job)
+
+
 def _release_expired(worker: Worker, session: WriteSession, job_id: str) -> None:
-    job = lock_job(session, job_id)
-    if job.lease_expires_at is None or job.lease_expires_at >= utc_now():
-        return  # another worker's sweep was first, or its own worker is back
+    job = lock_expired_job(session, job_id)
+    if job is None:
+        return
     logger.warning("job %s: attempt %d was lost with %s", job.id, job.attempt, job.lease_owner)
     attempt = job.attempt
     setbacks = _setbacks(session, job)

@@ -57,15 +57,17 @@ class Storage:
         return Files(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
 
     def fetch(self, key: str, path: Path) -> None:
-        """Write an object to a local file, streaming.
+        """Write an object to a local file, streaming; it is whole or it is not there.
 
         Raises:
             NotFound: no such object.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("wb") as file:
             for chunk in self.stream(key):
                 file.write(chunk)
+        partial.replace(path)
 
     def stream(self, key: str) -> Iterator[bytes]:
         """The object in chunks; it is looked up before the first one.

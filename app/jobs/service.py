@@ -5,7 +5,7 @@ import hashlib
 from sqlalchemy.exc import IntegrityError
 
 from app.core.db import WriteSession, after_commit
-from app.core.db.base import utc_now
+from app.core.db.base import database_time
 from app.core.db.datasets import lock_dataset
 from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
 from app.core.db.models import lock_model
@@ -68,7 +68,7 @@ def cancel_job(session: WriteSession, job_id: str) -> Job:
             status=job.status.value,
         )
     if job.cancel_requested_at is None:
-        job.cancel_requested_at = utc_now()
+        job.cancel_requested_at = database_time(session)
     if job.status is JobStatus.QUEUED:
         move(session, job, JobStatus.CANCELLED)
     return job

@@ -1,11 +1,16 @@
 """The life of a job, and its queries on both databases."""
 
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta, tzinfo
 from itertools import product
 
 import pytest
+from sqlalchemy import func, select
 
-from app.core.db.base import utc_now
+from app.core.db import Database, base
+from app.core.db.base import database_time
 from app.core.db.jobs import (
     Job,
     claim_job,
@@ -13,6 +18,7 @@ from app.core.db.jobs import (
     expired_jobs,
     hold_lease,
     list_events,
+    lock_expired_job,
     lock_job,
     move,
     next_queued_job,
@@ -87,6 +93,70 @@ class TestClaim:
             assert count_by_status(session) == {JobStatus.FAILED: 1}
 
 
+class TestClocks:
+    """A host whose clock is wrong neither takes others' jobs nor loses its own."""
+
+    @pytest.fixture(params=[-40, 40])
+    def wrong_clock(self, request) -> Callable[[], AbstractContextManager[None]]:
+        return lambda: clock_off_by(timedelta(seconds=request.param))
+
+    def test_of_the_host_that_looks_for_lost_jobs(self, database, wrong_clock):
+        held, lost = [add_job(database) for _ in range(2)]
+        with database.transaction() as session:
+            claim_job(session, held, owner="a", lease=LEASE)
+            claim_job(session, lost, owner="a", lease=-LEASE)
+        with wrong_clock(), database.transaction() as session:
+            assert expired_jobs(session) == [lost]
+            assert lock_expired_job(session, held) is None
+            assert lock_expired_job(session, lost) is not None
+
+    @pytest.mark.parametrize("renewed", [False, True])
+    def test_of_the_host_that_holds_the_job(self, database, wrong_clock, renewed):
+        held, lost = [add_job(database) for _ in range(2)]
+        with wrong_clock():
+            for job_id, lease in ((held, LEASE), (lost, -LEASE)):
+                with database.transaction() as session:
+                    claim_job(session, job_id, owner="a", lease=-lease if renewed else lease)
+                if renewed:
+                    with database.transaction() as session:
+                        hold_lease(session, job_id, attempt=1, lease=lease)
+        with database.transaction() as session:
+            assert expired_jobs(session) == [lost]
+
+    def test_of_the_host_that_created_the_job(self, database, wrong_clock):
+        with wrong_clock():
+            job_id = add_job(database)
+        with database.transaction() as session:
+            assert unannounced_jobs(session, older_than=LEASE) == []
+            assert unannounced_jobs(session, older_than=-LEASE) == [job_id]
+
+
+@contextmanager
+def clock_off_by(offset: timedelta) -> Iterator[None]:
+    """Whatever this process asks Python for the time, in the module where the tables' times come from."""
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + offset
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "datetime", Off)
+        true_time = time.time
+        patch.setattr("time.time", lambda: true_time() + offset.total_seconds())
+        yield
+
+
+def test_a_lease_begins_when_the_lock_is_granted(postgres_url):
+    """Not when the transaction began, which may have waited for it."""
+    database = Database(postgres_url)
+    job_id = add_job(database)
+    with database.transaction() as session:
+        job = claim_job(session, job_id, owner="a", lease=LEASE)
+        assert job.lease_expires_at - LEASE > session.scalar(select(func.now()))
+    database.dispose()
+
+
 def test_the_oldest_queued_job_is_next(database):
     jobs = [add_job(database) for _ in range(3)]
     with database.transaction() as session:
@@ -94,9 +164,11 @@ def test_the_oldest_queued_job_is_next(database):
 
 
 def test_jobs_that_nobody_heard_of(database):
-    old = utc_now() - timedelta(minutes=1)
+    with database.transaction() as session:
+        now = database_time(session)
+    old = now - timedelta(minutes=1)
     lost = add_job(database, created_at=old)
-    add_job(database, created_at=old, announced_at=utc_now())
+    add_job(database, created_at=old, announced_at=now)
     add_job(database)
     with database.transaction() as session:
         assert unannounced_jobs(session, older_than=LEASE) == [lost]
@@ -105,9 +177,9 @@ def test_jobs_that_nobody_heard_of(database):
 def test_times_come_back_in_utc(database):
     job_id = add_job(database)
     with database.transaction() as session:
-        created_at = lock_job(session, job_id).created_at
-    assert created_at.utcoffset() == timedelta(0)
-    assert abs(utc_now() - created_at) < timedelta(minutes=1)
+        created_at, now = lock_job(session, job_id).created_at, database_time(session)
+    assert created_at.utcoffset() == now.utcoffset() == timedelta(0)
+    assert timedelta(0) <= now - created_at < timedelta(minutes=1)
 
 
 def test_ids_sort_by_time_and_are_recognised():

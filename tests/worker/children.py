@@ -17,8 +17,10 @@ from worker.tasks import Worker, run_job
 
 _PRELUDE = """
 import os, pathlib, signal, subprocess, sys, time
+from worker.supervisor_watch import SupervisorWatch
+watch = SupervisorWatch()
+watch.start()
 from worker.protocol import *
-die_with_supervisor()
 workdir = pathlib.Path(sys.argv[1])
 request = read_request(workdir)
 events = EventPipe()
@@ -32,7 +34,7 @@ def succeed(manifest=None):
         update={"files": {"prefix": request.output_prefix, "entries": {}}}
     )
     report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
-    write_outcome(workdir, Succeeded(manifest=manifest, metrics={"accuracy": 0.8}, report=report))
+    write_outcome(workdir, request, Succeeded(manifest=manifest, metrics={"accuracy": 0.8}, report=report))
 """
 
 _SHAPE = Shape(layers=2, hidden=32, heads=2, ffn=64)
@@ -94,8 +96,8 @@ def history(database: Database, job_id: str, kind: str) -> list[dict[str, object
 def running(worker: Worker, job_id: str, data_dir: Path) -> Iterator[int]:
     """A job's child during the block, by its process id; the job ends before the block is left."""
     thread = threading.Thread(target=run_job, args=(worker, job_id))
+    pid_file = workdir(data_dir, job_id, read_job(worker.database, job_id).attempt + 1) / "pid"
     thread.start()
-    pid_file = data_dir / "work" / job_id / "pid"
     try:
         wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
         yield int(pid_file.read_text())
@@ -104,6 +106,11 @@ def running(worker: Worker, job_id: str, data_dir: Path) -> Iterator[int]:
     finally:
         worker.shutdown.request()
         thread.join()
+
+
+def workdir(data_dir: Path, job_id: str, attempt: int = 1) -> Path:
+    """The work folder of an attempt."""
+    return data_dir / "work" / job_id / str(attempt)
 
 
 def stored_files(data_dir: Path) -> list[Path]:

@@ -136,11 +136,12 @@ class RunningPipeline:
     def __init__(self, request: JobRequest, workdir: Path) -> None:
         workdir.mkdir(exist_ok=True)
         self.workdir = workdir
+        self.request = request
         write_request(workdir, request)
         self._log = (workdir / "stderr").open("w+")
         environment = child_environment(os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker.pipeline", str(workdir)],
+            [sys.executable, "-m", "worker.child_main", str(workdir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -156,7 +157,7 @@ class RunningPipeline:
 
     def outcome(self) -> Succeeded | Failed | Cancelled | None:
         self.process.wait(timeout=120)
-        return read_outcome(self.workdir)
+        return read_outcome(self.workdir, self.request)
 
     @property
     def stderr(self) -> str:

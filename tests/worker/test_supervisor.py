@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import select, text
 
 from app.core.db import Database
-from app.core.db.base import utc_now
+from app.core.db.base import database_time
 from app.core.db.jobs import Job, lock_job
 from app.core.states import JobStatus
 from tests.processes import is_alive, wait_until
-from tests.worker.children import child, history, queue_job, read_job, running, stored_files
+from tests.worker.children import child, history, queue_job, read_job, running, stored_files, workdir
 from tests.worker.conftest import MakeWorker
 from worker.child import child_environment
 from worker.memory import count_memory_kills, died_of_memory, memory_limit
+from worker.protocol import CHECKPOINT
 from worker.tasks import run_job
 
 HANGS = """
@@ -54,7 +55,7 @@ def with_job_locked(database: Database) -> Iterator[None]:
 
 def request_cancel(database: Database, job_id: str) -> None:
     with database.transaction() as session:
-        lock_job(session, job_id).cancel_requested_at = utc_now()
+        lock_job(session, job_id).cancel_requested_at = database_time(session)
 
 
 class TestReports:
@@ -166,7 +167,7 @@ class TestStopping:
             child("""
 store()
 def stop(*_):
-    write_outcome(workdir, Cancelled())
+    write_outcome(workdir, request, Cancelled())
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 (workdir / "pid").write_text(str(os.getpid()))
@@ -196,19 +197,19 @@ while True:
     def test_shutdown_puts_the_job_back_and_keeps_its_checkpoint(
         self, make_worker: MakeWorker, database: Database, tmp_path: Path
     ):
-        worker = make_worker(child("(workdir / 'checkpoint').write_text('half')" + HANGS))
+        worker = make_worker(child("(workdir / CHECKPOINT).write_text('half')" + HANGS))
         job_id = queue_job(database)
         with running(worker, job_id, tmp_path):
             worker.shutdown.request()
         job = read_job(database, job_id)
         assert (job.status, job.lease_owner, job.attempt) == (JobStatus.QUEUED, None, 1)
-        assert (tmp_path / "work" / job_id / "checkpoint").read_text() == "half"
+        assert (workdir(tmp_path, job_id) / CHECKPOINT).read_text() == "half"
         assert stored_files(tmp_path) == []
 
         run_job(worker, job_id)
         assert read_job(database, job_id).status is JobStatus.QUEUED, "a worker that is going takes no more"
 
-        run_job(make_worker(child("assert (workdir / 'checkpoint').exists(); succeed()")), job_id)
+        run_job(make_worker(child("assert (workdir / CHECKPOINT).exists(); succeed()")), job_id)
         job = read_job(database, job_id)
         assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 2)
         assert not (tmp_path / "work" / job_id).exists()

@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from app.core.db import Database
-from app.core.db.base import utc_now
-from app.core.db.jobs import claim_job, lock_job
+from app.core.db.base import database_time
+from app.core.db.jobs import JobEvent, claim_job, lock_job
 from app.core.db.models import get_model, list_models
 from app.core.ids import new_id
 from app.core.queue import DEFAULT_QUEUE
@@ -25,6 +25,7 @@ from tests.worker.children import (
     read_job,
     running,
     stored_files,
+    workdir,
 )
 from tests.worker.conftest import MakeWorker
 from worker.protocol import Cancelled
@@ -32,9 +33,11 @@ from worker.tasks import WORKER_LOST, _conclude, _release_expired, output_prefix
 
 SUCCEEDS = child("succeed()")
 FAILS = child(
-    "store(); write_outcome(workdir, Failed(code='teacher_not_trained', message='Train it first.'))"
+    "store(); write_outcome(workdir, request, Failed(code='teacher_not_trained', message='Train it first.'))"
 )
-FAILS_FOR_NOW = child("write_outcome(workdir, Failed(code='store_away', message='Later.', retryable=True))")
+FAILS_FOR_NOW = child(
+    "write_outcome(workdir, request, Failed(code='store_away', message='Later.', retryable=True))"
+)
 
 
 def lose(database: Database, job_id: str) -> None:
@@ -159,7 +162,7 @@ succeed()
         with running(worker, job_id, tmp_path):
             with database.transaction() as session:
                 lock_job(session, job_id).attempt += 1
-            (tmp_path / "work" / job_id / "go").touch()
+            (workdir(tmp_path, job_id) / "go").touch()
         assert read_job(database, job_id).status is JobStatus.RUNNING
         assert students(database) == []
         assert stored_files(tmp_path) == []
@@ -255,7 +258,7 @@ class TestSweep:
         job_id = queue_job(database)
         lose(database, job_id)
         with database.transaction() as session:
-            lock_job(session, job_id).cancel_requested_at = utc_now()
+            lock_job(session, job_id).cancel_requested_at = database_time(session)
         sweep(make_worker(SUCCEEDS))
         assert read_job(database, job_id).status is JobStatus.CANCELLED
 
@@ -271,6 +274,19 @@ class TestSweep:
         assert read_job(database, job_id).announced_at is not None
         sweep(worker)
         assert announced(redis_url) == 1
+
+    def test_a_job_that_cannot_be_put_back_does_not_stop_it(
+        self, make_worker: MakeWorker, database: Database
+    ):
+        broken, *others = sorted(queue_job(database) for _ in range(3))
+        for job_id in (broken, *others):
+            lose(database, job_id)
+        largest = 2**31 - 1 if database.engine.dialect.name == "postgresql" else 2**63 - 1
+        with database.transaction() as session:
+            session.add(JobEvent(job_id=broken, seq=largest, kind="message", data={}))
+        sweep(make_worker(SUCCEEDS))
+        statuses = [read_job(database, job_id).status for job_id in (broken, *others)]
+        assert statuses == [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.QUEUED]
 
     def test_a_broker_that_is_away_does_not_stop_it(self, make_worker: MakeWorker, database: Database):
         job_id = queue_job(database)

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, DateTime, MetaData
+from sqlalchemy import JSON, DateTime, MetaData, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import ForUpdateParameter
 from sqlalchemy.types import TypeDecorator
 
@@ -50,5 +52,27 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JsonColumn, list[str]: JsonColumn}  # noqa: RUF012
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+class DatabaseTime(FunctionElement[datetime]):
+    """The time by the database's clock, the only one that all hosts share.
+
+    Whatever is compared between hosts, leases above all, goes by it: their own clocks may be apart.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseTime, "postgresql")
+def _postgres_time(*_: object, **__: object) -> str:
+    return "clock_timestamp()"  # now() is when the transaction began, before any wait for a lock
+
+
+@compiles(DatabaseTime, "sqlite")
+def _sqlite_time(*_: object, **__: object) -> str:
+    # Milliseconds, filled up to the digits in which times are stored: SQLite compares them as text.
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+def database_time(session: Session) -> datetime:
+    """The present time by the database's clock; who holds a lock asks after it was granted."""
+    return session.scalars(select(DatabaseTime())).one()

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint, func, select
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.db.base import Base, utc_now
+from app.core.db.base import Base, DatabaseTime, database_time
 from app.core.db.session import ReadSession, WriteSession
 from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
@@ -22,7 +22,7 @@ class Job(Base):
     )
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("job"))
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     status: Mapped[JobStatus] = mapped_column(
@@ -56,7 +56,7 @@ class JobEvent(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     kind: Mapped[str] = mapped_column(String(16))
     data: Mapped[dict[str, Any]]
 
@@ -148,22 +148,22 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     """Change a locked job's status and write it into its history."""
     transition(job, to)
     if to is JobStatus.RUNNING:
-        job.started_at = job.started_at or utc_now()
+        job.started_at = job.started_at or database_time(session)
     else:
         job.lease_owner = job.lease_expires_at = None
     if to.is_terminal:
-        job.finished_at = utc_now()
+        job.finished_at = database_time(session)
     append_event(session, job.id, "status", {"status": to.value, "attempt": job.attempt, **data})
 
 
 def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
-    """Take a queued job for ``owner``; None when somebody else has it or it has ended."""
-    job = lock_job(session, job_id)
-    if job.status is not JobStatus.QUEUED:
+    """Take a queued job for ``owner``; None when somebody else has it, or its row, or it has ended."""
+    job = _lock_if_free(session, Job.id == job_id, Job.status == JobStatus.QUEUED)
+    if job is None:
         return None
     job.attempt += 1
     job.lease_owner = owner
-    job.lease_expires_at = utc_now() + lease
+    job.lease_expires_at = database_time(session) + lease
     move(session, job, JobStatus.RUNNING)
     return job
 
@@ -173,15 +173,29 @@ def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timed
     job = lock_job(session, job_id)
     if job.status is not JobStatus.RUNNING or job.attempt != attempt:
         return None
-    job.lease_expires_at = utc_now() + lease
+    job.lease_expires_at = database_time(session) + lease
     return job
 
 
 def expired_jobs(session: ReadSession) -> Sequence[str]:
     """Running jobs whose worker has not been heard of for a lease."""
     return session.scalars(
-        select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < utc_now())
+        select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < database_time(session))
     ).all()
+
+
+def lock_expired_job(session: WriteSession, job_id: str) -> Job | None:
+    """The locked row of a job whose lease has run out.
+
+    None when it has not: another sweep was first, or the job's worker is back. None, too, when another
+    transaction holds the row: it may be that of a process which is frozen, and nobody waits for that.
+    """
+    return _lock_if_free(
+        session,
+        Job.id == job_id,
+        Job.status == JobStatus.RUNNING,
+        Job.lease_expires_at < database_time(session),
+    )
 
 
 def count_requeues(session: ReadSession, job_id: str, *, except_for: str) -> int:
@@ -195,14 +209,28 @@ def count_requeues(session: ReadSession, job_id: str, *, except_for: str) -> int
 
 def unannounced_jobs(session: ReadSession, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
     """Queued jobs whose announcement, if there was one, seems to be lost; oldest first."""
-    heard = func.coalesce(Job.announced_at, Job.created_at)
     return session.scalars(
-        select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, heard < utc_now() - older_than)
-        .order_by(Job.id)
-        .limit(limit)
+        select(Job.id).where(*_is_unannounced(session, older_than)).order_by(Job.id).limit(limit)
     ).all()
 
 
-def next_queued_job(session: ReadSession) -> str | None:
-    return session.scalar(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1))
+def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: timedelta) -> Job | None:
+    """The locked row of such a job; None when it is none any more, or another transaction holds the row."""
+    return _lock_if_free(session, Job.id == job_id, *_is_unannounced(session, older_than))
+
+
+def next_queued_job(session: WriteSession) -> str | None:
+    """The oldest queued job whose row is free: one that another transaction holds cannot be claimed."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1)
+    return session.scalar(query.with_for_update(skip_locked=True))
+
+
+def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[ColumnElement[bool], ...]:
+    heard = func.coalesce(Job.announced_at, Job.created_at)
+    return Job.status == JobStatus.QUEUED, heard < database_time(session) - older_than
+
+
+def _lock_if_free(session: WriteSession, *conditions: ColumnElement[bool]) -> Job | None:
+    """The one row, fresh and locked, of a job that meets conditions, unless another transaction holds it."""
+    query = select(Job).where(*conditions).with_for_update(skip_locked=True)
+    return session.scalar(query.execution_options(populate_existing=True))

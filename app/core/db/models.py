@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.db.base import Base, Lock, row_lock, utc_now
+from app.core.db.base import Base, DatabaseTime, Lock, row_lock
 from app.core.db.session import ReadSession, WriteSession
 from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
@@ -20,7 +20,7 @@ class Model(Base):
     __tablename__ = "models"
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("mdl"))
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     name: Mapped[str] = mapped_column(String(200))
     origin: Mapped[str] = mapped_column(String(16))
     manifest_json: Mapped[dict[str, Any]]

@@ -6,6 +6,7 @@ changes nothing and may be given either.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,26 @@ from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 _CONNECT_TIMEOUT_S = 5
 _SQLITE_READS = "squeeze_reads"
+_SERVER_GONE_S = 15
+"""How long a query waits for a server whose machine does not answer any more."""
+_SQLITE_BUSY_S = 30
+"""SQLite has one writer at a time: who waits for his turn waits for all before him."""
 _AFTER_COMMIT = "after_commit"
 _AFTER_ROLLBACK = "after_rollback"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long PostgreSQL lets a session hold up the others, in seconds.
+
+    A frozen process keeps its locks until the server ends its transaction. All limits are well below a job's
+    lease, and far above what queries here take: files are moved before a transaction's first query or after
+    its end.
+    """
+
+    lock_s: float = 5
+    statement_s: float = 15
+    idle_in_transaction_s: float = 10
 
 
 class ReadSession(Session):
@@ -34,12 +53,15 @@ class Database:
         connections: how many may be open at once. Give as many as there are threads that ask for one: a
             thread that waits for a connection may keep others from giving theirs back.
         wait_s: how long one waits for a free connection, before SQLAlchemy's ``TimeoutError``.
+        limits: None for migrations, which take as long as they take.
     """
 
-    def __init__(self, url: str, *, connections: int = 5, wait_s: float = 5) -> None:
+    def __init__(
+        self, url: str, *, connections: int = 5, wait_s: float = 5, limits: Limits | None = Limits()
+    ) -> None:
         is_sqlite = url.startswith("sqlite")
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
-        self.engine = _sqlite_engine(url, pool) if is_sqlite else _postgres_engine(url, pool)
+        self.engine = _sqlite_engine(url, pool) if is_sqlite else _postgres_engine(url, pool, limits)
         reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
         self._reads = sessionmaker(
@@ -102,15 +124,33 @@ def _refuse_to_change(state: ORMExecuteState) -> None:
         raise TypeError("a ReadSession only selects: use Database.transaction()")
 
 
-def _postgres_engine(url: str, pool: dict[str, Any]) -> Engine:
-    connect = {"connect_timeout": _CONNECT_TIMEOUT_S}
-    return create_engine(url, pool_pre_ping=True, connect_args=connect, **pool)
+def _postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> Engine:
+    connect_args: dict[str, str | int] = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "tcp_user_timeout": _SERVER_GONE_S * 1000,
+        "keepalives_idle": _SERVER_GONE_S // 3,
+        "keepalives_interval": _SERVER_GONE_S // 3,
+        "keepalives_count": 2,
+    }
+    if limits is not None:
+        given = make_url(url).query.get("options", "")  # comes last, so that the operator's word counts
+        connect_args["options"] = f"{_options(limits)} {given}"
+    return create_engine(url, pool_pre_ping=True, connect_args=connect_args, **pool)
+
+
+def _options(limits: Limits) -> str:
+    seconds = {
+        "lock_timeout": limits.lock_s,
+        "statement_timeout": limits.statement_s,
+        "idle_in_transaction_session_timeout": limits.idle_in_transaction_s,
+    }
+    return " ".join(f"-c {name}={round(1000 * value)}" for name, value in seconds.items())
 
 
 def _sqlite_engine(url: str, pool: dict[str, Any]) -> Engine:
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **pool)
+    engine = create_engine(url, connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False}, **pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
