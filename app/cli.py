@@ -97,7 +97,7 @@ def _worker(options: argparse.Namespace) -> int:  # noqa: ARG001
     """Become the worker, which this package does not know: signals reach it as they come."""
     _require_training()
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.main"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.runner.main"])  # noqa: S606
 
 
 def _migrate(options: argparse.Namespace) -> int:  # noqa: ARG001

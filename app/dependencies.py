@@ -7,10 +7,10 @@ from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.db import Database
-from app.core.errors import InvalidRequest
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
+from app.domain.errors import InvalidRequest
 
 _MAX_PAGE = 100
 

@@ -94,7 +94,7 @@ def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[
         environment = settings_environment(
             settings.model_copy(update={"data_dir": data_dir, "broker_url": broker_url, "port": port})
         )
-        commands = {"API": ["app.cli", "api"], "worker": ["worker.main"]}
+        commands = {"API": ["app.cli", "api"], "worker": ["worker.runner.main"]}
         processes = {
             name: stack.enter_context(
                 running(

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import (
+from app.domain.errors import (
     Conflict,
     InvalidRequest,
     NotFound,

@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 
 from app.core.db.jobs import count_by_status
-from app.core.errors import Unavailable
-from app.core.states import JobStatus
 from app.dependencies import DatabaseDep, QueueDep, StorageDep
+from app.domain.errors import Unavailable
+from app.domain.job_states import JobStatus
 
 logger = logging.getLogger(__name__)
 

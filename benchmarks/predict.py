@@ -32,12 +32,12 @@ from tokenizers import Tokenizer
 from app.core.db import Database
 from app.core.db.migrate import upgrade
 from app.core.db.models import Model
-from app.core.manifest import ModelManifest, OnnxExport
 from app.core.settings import Settings
-from app.core.shapes import EncoderCard, Shape
-from app.core.specs import Precision
 from app.core.storage import Storage
-from app.core.tasks import Head
+from app.domain.architectures import EncoderCard, Shape
+from app.domain.documents import Precision
+from app.domain.documents.manifest import ModelManifest, OnnxExport
+from app.domain.tasks import Head
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
 from benchmarks.load import Load, measure_load, post
 

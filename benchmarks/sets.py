@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from app.core.tasks import Task
+from app.domain.tasks import Task
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.tokenization import encode_columns, masked, pad_id, special_id
+from worker.data.tokenization import encode_columns, masked, pad_id, special_id
 
 Row = Mapping[str, Any]
 

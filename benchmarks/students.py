@@ -10,22 +10,23 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedModel
 
-from app.core.planning import plan_student
-from app.core.shapes import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
-from app.core.specs import FineTuningSpec, MethodSpec, ScratchSpec, Target, TrainingSpec
-from app.core.tasks import Head, Task
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.documents import Target, TrainingSpec
+from app.domain.methods import FineTuningSpec, MethodSpec, ScratchSpec
+from app.domain.planning import plan_student
+from app.domain.tasks import Head, Task
 from benchmarks.harness import say
 from benchmarks.sets import SETS, read_rows
 from worker import methods
-from worker.child import TRAINING_DEFAULTS
-from worker.context import Cancellation, JobContext, Reporter
 from worker.contracts import Student, TaskData, Teacher
-from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.loading import build_network, load_tokenizer, save_network, with_labels
-from worker.modeling.marian import fix_positions
-from worker.modeling.new_translator import marian_config, train_tokenizer
-from worker.modeling.vocabulary import count_pieces, trim_vocabulary
-from worker.protocol import Message, Metrics, Progress
+from worker.job.context import Cancellation, JobContext, Reporter
+from worker.networks.anatomy import ANATOMIES
+from worker.networks.loading import build_network, load_tokenizer, save_network, with_labels
+from worker.networks.marian import fix_positions
+from worker.networks.new_translator import marian_config, train_tokenizer
+from worker.runner.child import TRAINING_DEFAULTS
+from worker.runner.protocol import Message, Metrics, Progress
+from worker.vocabulary.trimming import count_pieces, trim_vocabulary
 
 os.environ.update(TRAINING_DEFAULTS | os.environ)  # as in a worker's training process
 

@@ -28,9 +28,10 @@ import torch
 from pydantic import TypeAdapter
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.core.shapes import EncoderCard, Shape
-from app.core.specs import DistillationSpec, DistillationTerms, MethodSpec, Target, TrainingSpec
-from app.core.tasks import Head
+from app.domain.architectures import EncoderCard, Shape
+from app.domain.documents import Target, TrainingSpec
+from app.domain.methods import DistillationSpec, DistillationTerms, MethodSpec
+from app.domain.tasks import Head
 from benchmarks.harness import Benchmark, Goal, Row, Value, median, print_table, ratio
 from benchmarks.methods.entry import KD, TEACHER_TRAINING
 from benchmarks.sets import SETS, read_rows, read_set
@@ -44,7 +45,7 @@ from benchmarks.students import (
 )
 from worker.contracts import Teacher
 from worker.evaluation.quality import measure as measure_quality
-from worker.modeling.loading import build_network
+from worker.networks.loading import build_network
 
 SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
 TARGET = Target(shape=SMALL)

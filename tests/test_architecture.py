@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import app.core.errors as domain
-from app.core.errors import JobError, SqueezeError
-from app.core.specs import METHOD_CARDS, METHOD_SPECS
+import app.domain.errors as domain
+from app.domain.errors import JobError, SqueezeError
+from app.domain.methods import METHOD_CARDS, METHOD_SPECS
 from app.errors import STATUS, status_of
 from worker.methods import PLUGINS
 

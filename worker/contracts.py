@@ -11,9 +11,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from app.core.shapes import AnyShape, ModelCard
-from app.core.specs import MethodSpec, TrainingSpec
-from app.core.tasks import Head, Task
+from app.domain.architectures import AnyShape, ModelCard
+from app.domain.documents import TrainingSpec
+from app.domain.methods import MethodSpec
+from app.domain.tasks import Head, Task
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

@@ -9,8 +9,8 @@ import obstore
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from app.core.errors import NotFound
-from app.core.manifest import FileEntry, Files
+from app.domain.documents.manifest import FileEntry, Files
+from app.domain.errors import NotFound
 
 _RETRY_TIMEOUT = timedelta(seconds=10)
 _CHUNK_BYTES = 4 * 2**20

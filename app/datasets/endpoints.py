@@ -8,11 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from app.core.db.datasets import get_dataset, list_datasets
-from app.core.manifest import Split
-from app.core.tasks import Task
 from app.datasets import service
-from app.datasets.columns import Columns
-from app.datasets.intake import Table
 from app.datasets.schemas import DatasetRead, LabelNames
 from app.dependencies import (
     DatabaseDep,
@@ -24,6 +20,10 @@ from app.dependencies import (
     page_of,
     require_known_fields,
 )
+from app.domain.documents.manifest import Split
+from app.domain.tasks import Task
+from app.intake.datasets.columns import Columns
+from app.intake.datasets.tables import Table
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, TypeAdapter
 
 from app.core.db.datasets import Dataset
-from app.core.manifest import Split, SplitCard
-from app.core.tasks import Task
+from app.domain.documents.manifest import Split, SplitCard
+from app.domain.tasks import Task
 
 
 def _require_distinct(names: list[str]) -> list[str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from app.core.db import WriteSession, after_commit, after_rollback
 from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
-from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.core.manifest import DatasetManifest, Split
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.core.tasks import Task
-from app.datasets.columns import Columns
-from app.datasets.intake import Table, prepare
+from app.domain.documents.manifest import DatasetManifest, Split
+from app.domain.errors import Conflict
+from app.domain.tasks import Task
+from app.intake.datasets.columns import Columns
+from app.intake.datasets.tables import Table, prepare
 
 
 def register(

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from prometheus_client import Gauge, Histogram
 
-from app.core.errors import Overloaded
-from app.inference.predictor import Predictor, Run
-from app.inference.tokenizing import TextInput
+from app.domain.errors import Overloaded
+from app.engine.tokenizing import TextInput
+from app.inference.predictors.predictor import Predictor, Run
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from app.core.errors import InvalidRequest
+from app.domain.errors import InvalidRequest
 from app.inference.runtime import InferenceRuntime
 from app.inference.schemas import Answers, PredictRequest
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from app.core.errors import Unavailable
-from app.core.manifest import FileEntry, Files
 from app.core.storage import Storage
+from app.domain.documents.manifest import FileEntry, Files
+from app.domain.errors import Unavailable
 
 
 class ModelFiles:

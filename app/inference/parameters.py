@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from app.core.errors import InvalidRequest
-from app.core.tasks import Task
+from app.domain.errors import InvalidRequest
+from app.domain.tasks import Task
 
 
 class Parameters(BaseModel):

@@ -13,19 +13,19 @@ from prometheus_client import Gauge
 
 from app.core.db import Database
 from app.core.db.models import get_model
-from app.core.errors import Conflict, InvalidRequest, NotFound
-from app.core.manifest import ModelManifest
 from app.core.settings import Settings
-from app.core.shapes import ModelCard
 from app.core.storage import Storage
-from app.core.tasks import Head, Task
+from app.domain.architectures import ModelCard
+from app.domain.documents.manifest import ModelManifest
+from app.domain.errors import Conflict, InvalidRequest, NotFound
+from app.domain.tasks import Head, Task
+from app.engine.tokenizing import TextInput
 from app.inference.batching import BatchQueue
 from app.inference.model_files import ModelFiles
-from app.inference.opening import open_predictor
 from app.inference.parameters import Parameters, read_parameters
-from app.inference.predictor import Predictor
+from app.inference.predictors.opening import open_predictor
+from app.inference.predictors.predictor import Predictor
 from app.inference.schemas import Answers, Inputs
-from app.inference.tokenizing import TextInput
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.engine.tokenizing import TextInput
 from app.inference.parameters import AnyParameters
-from app.inference.tokenizing import TextInput
 
 MAX_INPUTS = 1024
 MAX_CHARACTERS = 100_000  # far beyond any model's truncation, and cheap to tokenise

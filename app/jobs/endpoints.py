@@ -7,10 +7,11 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
 from app.core.db.jobs import get_job, list_events, list_jobs
-from app.core.errors import InvalidRequest
-from app.core.specs import METHOD_CARDS, JobSpec
-from app.core.states import JobStatus
 from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
+from app.domain.documents import JobSpec
+from app.domain.errors import InvalidRequest
+from app.domain.job_states import JobStatus
+from app.domain.methods import METHOD_CARDS
 from app.jobs import service
 from app.jobs.events import stream_events
 from app.jobs.planning import JobPlan, plan_job

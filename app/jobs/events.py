@@ -9,7 +9,7 @@ from fastapi.sse import format_sse_event
 
 from app.core.db import Database
 from app.core.db.jobs import JobEvent, get_job, list_events
-from app.core.states import JobStatus
+from app.domain.job_states import JobStatus
 from app.jobs.schemas import EventRead
 
 _BATCH = 500

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from app.core.db import ReadSession
 from app.core.db.datasets import get_dataset
 from app.core.db.models import Model, get_model
-from app.core.errors import InvalidRequest
-from app.core.manifest import DatasetManifest, ModelManifest
-from app.core.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
-from app.core.specs import METHOD_CARDS, JobSpec, Target, WeightSqueezingSpec
-from app.core.tasks import Head
-from app.jobs.fitting import (
+from app.domain.documents import JobSpec, Target
+from app.domain.documents.manifest import DatasetManifest, ModelManifest
+from app.domain.errors import InvalidRequest
+from app.domain.methods import METHOD_CARDS, WeightSqueezingSpec
+from app.domain.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
+from app.domain.planning.compatibility import (
     require_gate,
     require_method,
     require_metric,
@@ -18,7 +18,8 @@ from app.jobs.fitting import (
     require_teacher,
     require_terms,
 )
-from app.jobs.latency import TOKENS, estimate_latency_ms
+from app.domain.tasks import Head
+from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
 
 _SUSTAINED_GFLOPS = 200.0
 """Of two current CPU cores that train in bf16; accelerators do a hundred times as much."""

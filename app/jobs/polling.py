@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 
 from app.core.db import Database
 from app.core.db.jobs import find_jobs
-from app.core.errors import NotFound
+from app.domain.errors import NotFound
 from app.jobs.schemas import JobRead
 
 

@@ -7,20 +7,12 @@ from pydantic import BaseModel, Field
 
 from app.core.db.jobs import Job, JobEvent
 from app.core.db.models import Model
-from app.core.planning import Estimate, StudentPlan
-from app.core.shapes import BYTES_PER_PARAMETER, AnyShape, Architecture
-from app.core.specs import (
-    METHOD_CARDS,
-    METHOD_SPECS,
-    JobSpec,
-    MethodCard,
-    MethodSpec,
-    Precision,
-    Target,
-    TrainingSpec,
-)
-from app.core.states import JobStatus
-from app.core.tasks import Head
+from app.domain.architectures import BYTES_PER_PARAMETER, AnyShape, Architecture
+from app.domain.documents import JobSpec, Precision, Target, TrainingSpec
+from app.domain.job_states import JobStatus
+from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
+from app.domain.planning import Estimate, StudentPlan
+from app.domain.tasks import Head
 
 
 class MethodRead(MethodCard):

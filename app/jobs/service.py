@@ -9,10 +9,11 @@ from app.core.db.base import database_time
 from app.core.db.datasets import lock_dataset
 from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
 from app.core.db.models import lock_model
-from app.core.errors import Conflict, InvalidRequest
 from app.core.queue import Queue
-from app.core.specs import JobSpec, WeightSqueezingSpec
-from app.core.states import JobStatus
+from app.domain.documents import JobSpec
+from app.domain.errors import Conflict, InvalidRequest
+from app.domain.job_states import JobStatus
+from app.domain.methods import WeightSqueezingSpec
 from app.jobs.planning import plan_job
 
 

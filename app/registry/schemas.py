@@ -6,11 +6,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.db.models import Model
-from app.core.manifest import ModelManifest
-from app.core.shapes import AnyShape, Architecture
-from app.core.tasks import Task
 from app.dependencies import Name
-from app.registry.hub import HubReference
+from app.domain.architectures import AnyShape, Architecture
+from app.domain.documents.manifest import ModelManifest
+from app.domain.tasks import Task
+from app.intake.models.hub import HubReference
 
 
 class ModelCreate(BaseModel):

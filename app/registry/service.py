@@ -8,14 +8,14 @@ from typing import BinaryIO
 from app.core.db import WriteSession, after_commit, after_rollback
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, lock_model
-from app.core.errors import Conflict, NotFound
 from app.core.ids import new_id
-from app.core.manifest import FileEntry, HubSource
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.registry.archives import Unpacked, unpack
-from app.registry.hub import HubReference, download
-from app.registry.intake import MODEL_FILES, prepare
+from app.domain.documents.manifest import FileEntry, HubSource
+from app.domain.errors import Conflict, NotFound
+from app.intake.models.archives import Unpacked, unpack
+from app.intake.models.folder import MODEL_FILES, prepare
+from app.intake.models.hub import HubReference, download
 
 
 def register_upload(

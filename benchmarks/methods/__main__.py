@@ -14,9 +14,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from transformers import PreTrainedModel
 
-from app.core.planning import plan_student
-from app.core.shapes import ModelCard
-from app.core.specs import MethodSpec, Target, TrainingSpec
+from app.domain.architectures import ModelCard
+from app.domain.documents import Target, TrainingSpec
+from app.domain.methods import MethodSpec
+from app.domain.planning import plan_student
 from benchmarks.harness import Benchmark, Value, select
 from benchmarks.methods.entry import STUDENT_TRAINING, Entry
 from benchmarks.methods.goals import GOALS

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.shapes import AnyShape
+from app.domain.architectures import AnyShape
 
 KD: dict[str, Any] = {"temperature": 2.0, "logits_weight": 0.9}
 PATIENT: dict[str, Any] = {**KD, "patient_weight": 100.0}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.core.shapes import BiLstmShape, EncoderDecoderShape, Shape
+from app.domain.architectures import BiLstmShape, EncoderDecoderShape, Shape
 from benchmarks.methods.entry import KD, PATIENT, RELATIONS, SMALL_MODEL, Entry, shape_target
 
 GLUE = ("sst2", "cola", "rte", "stsb")

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from app.core.shapes import EncoderDecoderShape, Shape
-from app.core.specs import ScratchSpec, Target, TrainingSpec
+from app.domain.architectures import EncoderDecoderShape, Shape
+from app.domain.documents import Target, TrainingSpec
+from app.domain.methods import ScratchSpec
 from benchmarks.methods.entry import TEACHER_TRAINING, TRANSFER_ROWS
 from benchmarks.sets import SETS, labels_of, read_set
 from benchmarks.students import (
@@ -17,7 +18,7 @@ from benchmarks.students import (
     trained_translator,
 )
 from worker.contracts import TaskData, Teacher
-from worker.modeling.loading import save_network
+from worker.networks.loading import save_network
 
 TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=128, heads=4, ffn=256)
 TRANSLATOR_WORDS = 4000

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.core.errors import InvalidRequest, JobError, RetryableJobError, SqueezeError, Unavailable
+from app.domain.errors import InvalidRequest, JobError, RetryableJobError, SqueezeError, Unavailable
 from app.errors import add_error_handlers, status_of
 from app.middleware import BodyLimit, RequestLog
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app.core.errors import NotFound
 from app.core.storage import Storage
+from app.domain.errors import NotFound
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Stack:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         log = self.log_dir / f"worker-{len(self.workers)}.log"
-        command = [sys.executable, "-m", "worker.main"]
+        command = [sys.executable, "-m", "worker.runner.main"]
         process = self.processes.enter_context(running(command, environment=self.environment, log=log))
         self.workers.append(process)
         return process

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from app.core.errors import JobCancelled
-from app.core.manifest import Files, ModelManifest
-from app.core.shapes import AnyShape, EncoderCard, ModelCard, Shape
-from app.core.specs import TrainingSpec
-from app.core.tasks import Head, Task
+from app.domain.architectures import AnyShape, EncoderCard, ModelCard, Shape
+from app.domain.documents import TrainingSpec
+from app.domain.documents.manifest import Files, ModelManifest
+from app.domain.errors import JobCancelled
+from app.domain.tasks import Head, Task
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.modeling.loading import build_network, load_network, save_network, with_labels
-from worker.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
+from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
+from worker.networks.loading import build_network, load_network, save_network, with_labels
 
 TEACHER_SHAPE = Shape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = Shape(layers=2, hidden=16, heads=2, ffn=24)

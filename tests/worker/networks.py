@@ -16,8 +16,8 @@ from tests.tiny import (
     tiny_tokenizer,
 )
 from worker.contracts import TaskData, TokenizedSplit
-from worker.modeling.anatomy import ANATOMIES
-from worker.tokenization import tokenize
+from worker.data.tokenization import tokenize
+from worker.networks.anatomy import ANATOMIES
 
 
 def classifier(folder: Path, architecture: str = "bert", **shape: int) -> PreTrainedModel:

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from app.core.ids import new_id
-from app.core.manifest import DatasetManifest, ModelManifest, Split
-from app.core.specs import JobSpec
 from app.core.storage import Storage
-from app.core.tasks import Task
-from app.datasets.columns import Columns
-from app.datasets.intake import Table
-from app.datasets.intake import prepare as prepare_dataset
-from app.registry.intake import prepare as prepare_model
+from app.domain.documents import JobSpec
+from app.domain.documents.manifest import DatasetManifest, ModelManifest, Split
+from app.domain.tasks import Task
+from app.intake.datasets.columns import Columns
+from app.intake.datasets.tables import Table
+from app.intake.datasets.tables import prepare as prepare_dataset
+from app.intake.models.folder import prepare as prepare_model
 from tests.tiny import tiny_dataset_files
-from worker.child import child_environment
-from worker.context import Cancellation, Reporter
-from worker.pipeline import run
-from worker.protocol import (
+from worker.job.context import Cancellation, Reporter
+from worker.job.pipeline import run
+from worker.runner.child import child_environment
+from worker.runner.protocol import (
     CHILD_EVENT,
     Cancelled,
     DatasetRef,
@@ -141,7 +141,7 @@ class RunningPipeline:
         self._log = (workdir / "stderr").open("w+")
         environment = child_environment(os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker.child_main", str(workdir)],
+            [sys.executable, "-m", "worker.job.main", str(workdir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from app.core.errors import JobError
-from app.core.manifest import OnnxExport
-from app.core.shapes import EncoderCard, Shape
-from app.core.tasks import Head
+from app.domain.architectures import EncoderCard, Shape
+from app.domain.documents.manifest import OnnxExport
+from app.domain.errors import JobError
+from app.domain.tasks import Head
 from tests.tiny import LABELS
 from tests.worker.networks import classifier, dev_split
-from worker.data import collate
+from worker.data.batches import collate
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import (

@@ -8,17 +8,17 @@ import onnxruntime
 import pytest
 import torch
 
-from app.core.errors import JobError
-from app.core.manifest import OnnxExport
+from app.domain.documents.manifest import OnnxExport
+from app.domain.errors import JobError
 from tests.worker.compression import TEACHER_SHAPE, make_data, make_teacher
 from tests.worker.networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
-from worker.data import collate, subset
+from worker.data.batches import collate, subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.exports import check_exports, compare_exports, make_exports
 from worker.export.onnx_export import export_onnx, input_names
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
-from worker.modeling.loading import build_network
+from worker.networks.loading import build_network
 
 ARCHITECTURES = ["bert", "roberta", "xlm-roberta", "distilbert"]
 CPU = torch.device("cpu")

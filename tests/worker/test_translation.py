@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from sacrebleu.metrics import BLEU, CHRF
 from transformers import MarianMTModel
 
-from app.core.errors import JobCancelled, JobError
-from app.core.manifest import Files, ModelManifest
-from app.core.shapes import EncoderDecoderShape
-from app.core.specs import DistillationTerms, MethodSpec
+from app.domain.architectures import EncoderDecoderShape
+from app.domain.documents.manifest import Files, ModelManifest
+from app.domain.errors import JobCancelled, JobError
+from app.domain.methods import DistillationTerms, MethodSpec
 from tests.worker.compression import Interrupted, MemoryContext, same_weights
 from tests.worker.translations import (
     NARROW,
@@ -30,7 +30,9 @@ from tests.worker.translations import (
 )
 from worker import methods
 from worker.contracts import Student, TaskData, Teacher
-from worker.data import collate, subset
+from worker.data.batches import collate, subset
+from worker.data.tokenization import tokenize_translations
+from worker.distillation.teacher_translations import DECODING, bitext_and_translations, translated
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import dev_score, measure
@@ -44,12 +46,10 @@ from worker.evaluation.translation import (
 )
 from worker.export import onnx_export
 from worker.export.exports import check_exports, compare_exports, make_exports, open_export
-from worker.modeling.answering import answer
-from worker.modeling.loading import load_network, save_network
-from worker.modeling.new_translator import train_tokenizer
-from worker.tokenization import tokenize_translations
-from worker.training.initialisation import calibration_batches, subcloned_network
-from worker.training.teacher_translations import DECODING, bitext_and_translations, translated
+from worker.networks.forward import answer
+from worker.networks.loading import load_network, save_network
+from worker.networks.new_translator import train_tokenizer
+from worker.transfer.initialisation import calibration_batches, subcloned_network
 
 CPU = torch.device("cpu")
 SHAPES = [TEACHER, NARROW, SMALL]

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
 from worker.contracts import TaskData, Teacher
-from worker.modeling.loading import build_network
-from worker.modeling.new_translator import marian_config, train_tokenizer
-from worker.tokenization import pad_id, tokenize_translations
+from worker.data.tokenization import pad_id, tokenize_translations
+from worker.networks.loading import build_network
+from worker.networks.new_translator import marian_config, train_tokenizer
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs"}
 

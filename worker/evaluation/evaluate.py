@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from worker.contracts import IntArray, TokenizedSplit
-from worker.data import collate, ordered_rows
+from worker.data.batches import collate, ordered_rows
 from worker.evaluation.metrics import FloatArray
-from worker.modeling.answering import answer
+from worker.networks.forward import answer
 
 _CPU = torch.device("cpu")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from app.core.tasks import Task
+from app.domain.tasks import Task
 from worker.contracts import IntArray, TokenizedSplit
-from worker.evaluation.spans import span_f1
+from worker.evaluation.entity_f1 import span_f1
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from app.core.errors import JobError
-from app.core.tasks import Task
+from app.domain.errors import JobError
+from app.domain.tasks import Task
 from worker.contracts import TaskData, TokenizedSplit
-from worker.data import collate, ordered_rows
+from worker.data.batches import collate, ordered_rows
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.metrics import MAIN_METRIC, METRICS, FloatArray
 from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
-from worker.modeling.answering import answer
+from worker.networks.forward import answer
 
 _BATCH_SIZE = 64
 

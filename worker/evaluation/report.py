@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.core.manifest import OnnxExport
-from app.core.shapes import ModelCard, ParameterCount
-from app.core.specs import Precision
-from app.core.tasks import Head
+from app.domain.architectures import ModelCard, ParameterCount
+from app.domain.documents import Precision
+from app.domain.documents.manifest import OnnxExport
+from app.domain.tasks import Head
 
 Quality = dict[str, dict[str, float]]
 """By split, then by metric."""

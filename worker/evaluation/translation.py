@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from app.core.generation import (
+from app.engine.generation import (
     FloatArray,
     IntArray,
     SpecialTokens,
@@ -28,9 +28,9 @@ from app.core.generation import (
     length_limit,
 )
 from worker.contracts import TokenizedSplit
-from worker.data import collate, ordered_rows
+from worker.data.batches import collate, ordered_rows
 from worker.evaluation.evaluate import by_length
-from worker.modeling.decoding import SourceReader, WritingStep
+from worker.networks.decoding import SourceReader, WritingStep
 
 _BATCH_TOKENS = 4096
 """Rows being written, times the tokens of their longest source."""

@@ -8,18 +8,18 @@ from typing import Final
 import numpy as np
 from transformers import PreTrainedModel
 
-from app.core.manifest import OnnxExport
-from app.core.specs import Precision
-from app.core.tasks import Task
+from app.domain.documents import Precision
+from app.domain.documents.manifest import OnnxExport
+from app.domain.tasks import Task
 from worker.contracts import TaskData, TokenizedSplit
-from worker.data import subset
+from worker.data.batches import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.quality import WORD_TASKS, main_metric, written_quality
 from worker.evaluation.translation import OnnxTranslator, decoder_beside, translate
 from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, check_int8_metric, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
-from worker.modeling.answering import is_translator
+from worker.networks.forward import is_translator
 
 _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.core.errors import JobError
-from app.core.shapes import BYTES_PER_PARAMETER, MAX_ONNX_BYTES
-from worker.modeling.decoding import SourceReader, WritingStep
+from app.domain.architectures import BYTES_PER_PARAMETER, MAX_ONNX_BYTES
+from app.domain.errors import JobError
+from worker.networks.decoding import SourceReader, WritingStep
 
 _OPSET = 17
 

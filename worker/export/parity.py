@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import JobError
+from app.domain.errors import JobError
 from worker.contracts import IntArray, TokenizedSplit
-from worker.data import subset
+from worker.data.batches import subset
 from worker.evaluation.metrics import FloatArray
 
 Predict = Callable[[TokenizedSplit], FloatArray]

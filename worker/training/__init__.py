@@ -1,1 +1,1 @@
-"""Training a network on a data set: what every method shares."""
+"""The training loop that every method shares."""

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.core.planning import step_count
-from app.core.specs import TrainingSpec
+from app.domain.documents import TrainingSpec
+from app.domain.planning import step_count
 from worker.contracts import IntArray, RunContext, TokenizedSplit
-from worker.data import batch_rows, collate
+from worker.data.batches import batch_rows, collate
+from worker.distillation.objectives import Objective
+from worker.distillation.training_objective import Lesson
 from worker.evaluation.quality import diverged
-from worker.training.kernels import training_kernels
-from worker.training.lesson import Lesson
+from worker.numerics.kernels import training_kernels
+from worker.numerics.precision import autocast
+from worker.parameterization.parameterizations import Weights
 from worker.training.micro_batches import with_shares
-from worker.training.objectives import Objective
-from worker.training.precision import autocast
 from worker.training.schedules import warmup_then_linear_decay
-from worker.training.weights import Weights
 
 _REPORT_EVERY = 10
 """Steps between looks at the loss: reading it waits for the device."""

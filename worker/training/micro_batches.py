@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from worker.contracts import UNKNOWN
-from worker.data import Batch
+from worker.data.batches import Batch
 
 
 def with_shares(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:

@@ -6,11 +6,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from worker.contracts import RunContext, Student, TaskData
+from worker.distillation.training_objective import Lesson
 from worker.evaluation.quality import dev_score
+from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.dropout import set_dropout
-from worker.training.lesson import Lesson
 from worker.training.loop import Phase, total_steps, train
-from worker.training.weights import DenseWeights, Rates
 
 LEARNING_RATE = 5e-4
 """The default peak rate of a small student; large networks want less."""

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime, database_time
 from app.core.db.session import ReadSession, WriteSession
-from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
-from app.core.states import JobStatus, transition
+from app.domain.errors import NotFound
+from app.domain.job_states import JobStatus, transition
 
 
 class Job(Base):

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime, Lock, row_lock
 from app.core.db.session import ReadSession, WriteSession
-from app.core.errors import NotFound
 from app.core.ids import is_id, new_id
-from app.core.manifest import ModelManifest
+from app.domain.documents.manifest import ModelManifest
+from app.domain.errors import NotFound
 
 Origin = Literal["upload", "hub", "job"]
 

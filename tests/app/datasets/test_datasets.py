@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.db.jobs import Job, lock_job, move
-from app.core.states import JobStatus
+from app.domain.job_states import JobStatus
 from tests.app.conftest import Api, make_settings, run_api
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 from tests.tiny import tiny_dataset_files

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.core.errors import InvalidRequest, TooLarge
-from app.datasets.parquet import parquet_rows
-from app.datasets.parquet_pages import pages
-from app.datasets.rows import Place
-from app.datasets.tables import open_table
+from app.domain.errors import InvalidRequest, TooLarge
+from app.intake.datasets.parquet import parquet_rows
+from app.intake.datasets.parquet_pages import pages
+from app.intake.datasets.readers import open_table
+from app.intake.datasets.rows import Place
 
 MiB = 2**20
 TEXTS = pa.list_(pa.string())

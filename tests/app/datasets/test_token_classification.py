@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from app.datasets.rows import Place
-from app.datasets.tags import Tags
+from app.intake.datasets.rows import Place
+from app.intake.datasets.tags import Tags
 from tests.app.conftest import Api
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 
 from app.core.db import Database
 from app.core.db.models import Model
-from app.core.manifest import ModelManifest
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.core.tasks import Task
+from app.domain.documents.manifest import ModelManifest
+from app.domain.tasks import Task
 from app.main import create_app
 from tests.app.inference.models import MAX_LENGTH, NAMES, Folders, card_of, export_of, make_folder
 from tests.processes import wait_until

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from app.core.manifest import OnnxExport
-from app.core.shapes import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard, Shape
-from app.core.tasks import Task
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard, Shape
+from app.domain.documents.manifest import OnnxExport
+from app.domain.tasks import Task
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 from worker.export.exports import make_exports
 

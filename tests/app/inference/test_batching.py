@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.engine.network import OnnxNetwork
+from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.batching import BatchQueue, cut_runs
-from app.inference.classifier import Classifier
-from app.inference.network import OnnxNetwork
-from app.inference.predictor import Run
-from app.inference.tokenizing import TextTokenizer, TokenizedText
+from app.inference.predictors.classifier import Classifier
+from app.inference.predictors.predictor import Run
 from tests.app.inference.models import LABELS, Folders
 from tests.tiny import tiny_examples
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.core.tasks import Task
+from app.domain.tasks import Task
 from app.inference.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
 

@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 
 from app.core.db import Database
 from app.core.db.models import Model
-from app.core.errors import NotFound, Overloaded
 from app.core.settings import Settings
-from app.core.shapes import (
+from app.core.storage import Storage
+from app.domain.architectures import (
     BiLstmCard,
     BiLstmShape,
     EncoderCard,
@@ -22,8 +22,8 @@ from app.core.shapes import (
     ModelCard,
     Shape,
 )
-from app.core.storage import Storage
-from app.core.tasks import Head
+from app.domain.errors import NotFound, Overloaded
+from app.domain.tasks import Head
 from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
 from app.inference.runtime import share_threads

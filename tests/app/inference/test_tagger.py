@@ -10,8 +10,8 @@ import torch
 from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
-from app.core.entities import spans
-from app.inference.words import word_places
+from app.domain.entity_spans import spans
+from app.inference.predictors.words import word_places
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import MAX_LENGTH, TAGS, Folders, load
 

@@ -11,10 +11,10 @@ from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
 from app.core.settings import Settings
+from app.engine.tokenizing import TextTokenizer
 from app.inference.parameters import TranslationParameters
-from app.inference.predictor import Run
-from app.inference.tokenizing import TextTokenizer
-from app.inference.translator import Translator
+from app.inference.predictors.predictor import Run
+from app.inference.predictors.translator import Translator
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import END, MAX_LENGTH, PAD, Folders, load
 from tests.tiny import tiny_examples

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from app.core.db.datasets import Dataset
 from app.core.db.models import Model
-from app.core.manifest import DatasetManifest, Files, ModelManifest, Split, SplitCard
-from app.core.shapes import (
+from app.domain.architectures import (
     BiLstmCard,
     BiLstmShape,
     EncoderCard,
@@ -14,7 +13,8 @@ from app.core.shapes import (
     ModelCard,
     Shape,
 )
-from app.core.tasks import Task
+from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, Split, SplitCard
+from app.domain.tasks import Task
 from tests.app.conftest import Api
 
 ENCODER = EncoderCard(

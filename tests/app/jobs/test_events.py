@@ -17,7 +17,7 @@ import pytest
 
 from app.core.db import Database
 from app.core.db.jobs import Job, append_event, claim_job, lock_job, move
-from app.core.states import JobStatus
+from app.domain.job_states import JobStatus
 from tests.app.conftest import make_settings
 from tests.conftest import empty_tables
 

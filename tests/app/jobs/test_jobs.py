@@ -11,8 +11,8 @@ import redis
 
 from app.core.db.jobs import Job, claim_job, lock_job, move
 from app.core.queue import DEFAULT_QUEUE
-from app.core.specs import METHOD_CARDS, METHOD_SPECS
-from app.core.states import JobStatus
+from app.domain.job_states import JobStatus
+from app.domain.methods import METHOD_CARDS, METHOD_SPECS
 from tests.app.conftest import Api
 from tests.tiny import LABELS, PAIR_LABELS, tiny_dataset_files, tiny_model_folder, zipped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from app.core.manifest import ModelManifest
+from app.domain.documents.manifest import ModelManifest
 from tests.app.conftest import Api
 from tests.tiny import LABELS, tiny_model_folder, zipped
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from app.core.db.jobs import Job, lock_job, move
-from app.core.states import JobStatus
+from app.domain.job_states import JobStatus
 from tests.tiny import LABELS, tarred, tiny_model_folder, tiny_tokenizer, zipped
 
 

@@ -10,9 +10,9 @@ import pytest
 import sentencepiece
 from tokenizers import Tokenizer, normalizers
 
-from app.registry.marian_tokenizer import build_tokenizer
-from app.registry.sentencepiece import UnreadableModelError, parse_sentencepiece
-from app.registry.tokenizer_bounds import unbounded_part
+from app.intake.models.marian_tokenizer import build_tokenizer
+from app.intake.models.sentencepiece import UnreadableModelError, parse_sentencepiece
+from app.intake.models.tokenizer_bounds import unbounded_part
 from tests.app.registry.translation import ENGLISH, GERMAN, save_tokenizer, train_sentencepiece
 
 ODD = [

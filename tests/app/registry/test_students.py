@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.core.planning import layer_schedule
-from app.core.shapes import BiLstmCard, BiLstmShape, EncoderCard, Shape
-from app.core.tasks import Head
+from app.domain.architectures import BiLstmCard, BiLstmShape, EncoderCard, Shape
+from app.domain.planning import layer_schedule
+from app.domain.tasks import Head
 from tests.app.registry.conftest import (
     accepted,
     downloaded,
@@ -26,7 +26,7 @@ def student_folder(path: Path, task: str, *, architecture: str = "bert", sharing
     """A student as the worker saves it."""
     from transformers import AutoConfig
 
-    from worker.modeling.loading import build_network, save_network
+    from worker.networks.loading import build_network, save_network
 
     tiny_model_folder(path, architecture=architecture)
     config = AutoConfig.from_pretrained(path)
@@ -48,7 +48,7 @@ def student_folder(path: Path, task: str, *, architecture: str = "bert", sharing
 def bilstm_folder(path: Path, task: str) -> Path:
     from transformers import AutoConfig
 
-    from worker.modeling.loading import build_network, save_network
+    from worker.networks.loading import build_network, save_network
 
     tiny_model_folder(path)
     config = AutoConfig.from_pretrained(path)
@@ -98,8 +98,8 @@ class TestEncoders:
     def test_what_is_stored_answers_as_before(self, api, tmp_path, architecture):
         import torch
 
-        from app.core.manifest import ModelManifest
-        from worker.modeling.loading import load_network
+        from app.domain.documents.manifest import ModelManifest
+        from worker.networks.loading import load_network
 
         task = "text_classification"
         folder = student_folder(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.tokenizer_bounds import unbounded_part
-from app.registry.tokenizer_probe import Probe, check_tokenizers
+from app.intake.models.tokenizer_bounds import unbounded_part
+from app.intake.models.tokenizer_probe import Probe, check_tokenizers
 from tests.app.registry.conftest import refused
 from tests.tiny import zipped
 

@@ -40,9 +40,9 @@ def narrow(folder) -> Path:
     """A student whose decoder is half as wide."""
     from transformers import MarianConfig
 
-    from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
-    from app.core.tasks import Head
-    from worker.modeling.loading import build_network
+    from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+    from app.domain.tasks import Head
+    from worker.networks.loading import build_network
 
     config = MarianConfig.from_pretrained(folder)
     shape = EncoderDecoderShape(
@@ -134,10 +134,10 @@ class TestTaken:
 
     def test_one_that_was_trained_from_scratch(self, api, tmp_path):
         """Its vocabulary is of bytes, and ids of special pieces are others than Marian's."""
-        from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
-        from app.core.tasks import Head
-        from worker.modeling.loading import build_network, save_network
-        from worker.modeling.new_translator import marian_config, train_tokenizer
+        from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+        from app.domain.tasks import Head
+        from worker.networks.loading import build_network, save_network
+        from worker.networks.new_translator import marian_config, train_tokenizer
 
         tokenizer = train_tokenizer([" ".join(ENGLISH), " ".join(GERMAN)], vocabulary=300)
         config = marian_config(tokenizer, positions=32)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.specs import FineTuningSpec
+from app.domain.methods import FineTuningSpec
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker import methods
 from worker.contracts import TaskData, Teacher

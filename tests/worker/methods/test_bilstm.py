@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from app.core.shapes import BiLstmCard, BiLstmShape
-from app.core.specs import BiLstmSpec, FineTuningSpec
+from app.domain.architectures import BiLstmCard, BiLstmShape
+from app.domain.methods import BiLstmSpec, FineTuningSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, make_data, make_teacher
 from worker import methods
 from worker.contracts import TaskData, Teacher
-from worker.data import collate, subset
+from worker.data.batches import collate, subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.quality import measure
 from worker.methods.bilstm.lessons import Lessons, teacher_state

@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from app.core.errors import JobCancelled
-from app.core.planning.families import student_card
-from app.core.shapes import BiLstmShape
-from app.core.specs import MethodSpec
+from app.domain.architectures import BiLstmShape
+from app.domain.errors import JobCancelled
+from app.domain.methods import MethodSpec
+from app.domain.planning.search_space import student_card
 from tests.worker.compression import (
     STUDENT_SHAPE,
     TEACHER_SHAPE,
@@ -27,7 +27,7 @@ from worker import methods
 from worker.contracts import Student, TaskData, Teacher
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.onnx_export import export_onnx
-from worker.modeling.anatomy import network_class
+from worker.networks.anatomy import network_class
 
 SETTINGS = {
     "fine_tuning": {},

@@ -7,8 +7,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from app.core.specs import METHOD_CARDS, MethodSpec
-from app.core.tasks import Task
+from app.domain.methods import METHOD_CARDS, MethodSpec
+from app.domain.tasks import Task
 from tests.worker.compression import (
     STUDENT_SHAPE,
     MemoryContext,
@@ -20,7 +20,7 @@ from tests.worker.compression import (
 )
 from tests.worker.methods.test_contract import SETTINGS, context_of
 from worker import methods
-from worker.data import subset
+from worker.data.batches import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.metrics import MAIN_METRIC
 from worker.evaluation.quality import dev_score, measure

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.specs import FineTuningSpec
-from app.core.tasks import Task
+from app.domain.methods import FineTuningSpec
+from app.domain.tasks import Task
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, make_data, make_teacher
 from worker.contracts import Teacher
 from worker.methods.fine_tuning.method import FineTuning

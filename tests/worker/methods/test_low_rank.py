@@ -1,13 +1,13 @@
 import numpy as np
 import torch
 
-from app.core.specs import LowRankSpec
+from app.domain.methods import LowRankSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
-from worker.data import collate
+from worker.data.batches import collate
+from worker.distillation.training_objective import labels_lesson
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.low_rank.factorisation import factorise, row_fisher
-from worker.training.lesson import labels_lesson
 
 CPU = torch.device("cpu")
 

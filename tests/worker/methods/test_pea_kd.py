@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from app.core.planning.families import student_card
-from app.core.specs import DistillationTerms, PeaKdSpec
+from app.domain.methods import DistillationTerms, PeaKdSpec
+from app.domain.planning.search_space import student_card
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
 from worker.methods.pea_kd.predictions import Thresholds, judge
-from worker.training.initialisation import first_layers_network
+from worker.transfer.initialisation import first_layers_network
 
 LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.05, 0.95], [0.8, 0.2]], dtype=np.float32))
 LABELS = np.array([0, 0, 1, 0, 1])

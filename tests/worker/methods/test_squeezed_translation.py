@@ -5,20 +5,20 @@ import pytest
 import torch
 from transformers import MarianConfig
 
-from app.core.shapes import EncoderDecoderCard, EncoderDecoderShape
-from app.core.specs import WeightSqueezingSpec
-from app.core.tasks import Head
+from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.methods import WeightSqueezingSpec
+from app.domain.tasks import Head
 from tests.tiny import tiny_examples, tiny_tokenizer
 from tests.worker.compression import MemoryContext
 from worker import methods
 from worker.contracts import TaskData, Teacher
+from worker.data.tokenization import tokenize_translations
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.method import initial_maps
-from worker.modeling.loading import build_network
-from worker.tokenization import tokenize_translations
-from worker.training.initialisation import subcloned_network
-from worker.training.weights import GeneratedWeights, Rates
+from worker.networks.loading import build_network
+from worker.parameterization.parameterizations import GeneratedWeights, Rates
+from worker.transfer.initialisation import subcloned_network
 
 WHOLE = EncoderDecoderShape(encoder_layers=2, decoder_layers=4, hidden=32, heads=4, ffn=64)
 SHALLOW = WHOLE.model_copy(update={"decoder_layers": 2})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.core.specs import WeightDistillationSpec
+from app.domain.methods import WeightDistillationSpec
 from tests.worker.compression import STUDENT_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from tests.worker.translations import (
     NARROW,
@@ -18,7 +18,7 @@ from tests.worker.translations import (
 )
 from worker import methods
 from worker.contracts import RunContext, TaskData, Teacher
-from worker.data import collate
+from worker.data.batches import collate
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
 from worker.methods.weight_distillation.grouping import StackPair, random_generator
 from worker.methods.weight_distillation.method import (
@@ -26,11 +26,11 @@ from worker.methods.weight_distillation.method import (
     random_generators,
     selecting_generators,
 )
-from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.answering import answer
-from worker.training.initialisation import random_network
-from worker.training.maps import map_columns, map_rows
-from worker.training.weights import GeneratedWeights, Rates
+from worker.networks.anatomy import ANATOMIES
+from worker.networks.forward import answer
+from worker.parameterization.maps import map_columns, map_rows
+from worker.parameterization.parameterizations import GeneratedWeights, Rates
+from worker.transfer.initialisation import random_network
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from app.core.errors import JobCancelled
-from app.core.shapes import Shape
-from app.core.specs import WeightInheritedSpec
+from app.domain.architectures import Shape
+from app.domain.errors import JobCancelled
+from app.domain.methods import WeightInheritedSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
-from worker.data import collate
+from worker.data.batches import collate
+from worker.distillation.objectives import LabelLoss, Masking
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_inherited import compactors as compaction
 from worker.methods.weight_inherited import inheriting
@@ -21,11 +22,10 @@ from worker.methods.weight_inherited.indices import IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
-from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.answering import answer
-from worker.modeling.calibration import record
-from worker.training.initialisation import calibration_batches, random_network
-from worker.training.objectives import LabelLoss, Masking
+from worker.networks.anatomy import ANATOMIES
+from worker.networks.forward import answer
+from worker.transfer.activations import record
+from worker.transfer.initialisation import calibration_batches, random_network
 
 CPU = torch.device("cpu")
 NARROW = Shape(layers=4, hidden=20, heads=4, ffn=24)

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from app.core.specs import FineTuningSpec, WeightSqueezingSpec
-from app.core.tasks import Head
+from app.domain.methods import FineTuningSpec, WeightSqueezingSpec
+from app.domain.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, MemoryContext, make_data, make_teacher
 from worker import methods
-from worker.data import collate
+from worker.data.batches import collate
+from worker.distillation.objectives import LabelLoss
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
@@ -27,14 +28,13 @@ from worker.methods.weight_squeezing.reparameterization import (
     multiply_adds,
 )
 from worker.methods.weight_squeezing.views import views_of
-from worker.modeling.anatomy import ANATOMIES
-from worker.modeling.calibration import record
-from worker.modeling.loading import build_network
-from worker.modeling.selection import select
-from worker.modeling.subcloning import subclone
-from worker.training.initialisation import calibration_batches, random_network
-from worker.training.objectives import LabelLoss
-from worker.training.weights import GeneratedWeights, Rates
+from worker.networks.anatomy import ANATOMIES
+from worker.networks.loading import build_network
+from worker.parameterization.parameterizations import GeneratedWeights, Rates
+from worker.transfer.activations import record
+from worker.transfer.initialisation import calibration_batches, random_network
+from worker.transfer.selection import select
+from worker.transfer.subcloning import subclone
 
 CPU = torch.device("cpu")
 SMALL_MODEL = "mdl_" + "0" * 26

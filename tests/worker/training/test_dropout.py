@@ -6,8 +6,8 @@ from transformers import PreTrainedModel
 
 from tests.worker.compression import make_teacher
 from tests.worker.translations import NARROW, make_translator, translation_data
-from worker.data import collate
-from worker.modeling.answering import answer
+from worker.data.batches import collate
+from worker.networks.forward import answer
 from worker.training.dropout import set_dropout
 
 

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from app.core.errors import JobError
-from app.core.specs import DistillationTerms
-from app.core.tasks import Head
+from app.domain.errors import JobError
+from app.domain.methods import DistillationTerms
+from app.domain.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
-from worker.data import collate, subset
-from worker.modeling.loading import build_network
-from worker.training.initialisation import random_network
-from worker.training.lesson import Lesson, lesson_of
+from worker.data.batches import collate, subset
+from worker.distillation.objectives import LabelLoss
+from worker.distillation.training_objective import Lesson, lesson_of
+from worker.networks.loading import build_network
+from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, train
 from worker.training.micro_batches import with_shares
-from worker.training.objectives import LabelLoss
-from worker.training.weights import DenseWeights, Rates
+from worker.transfer.initialisation import random_network
 
 HEAD = Head(task="text_classification", outputs=2)
 LABEL_LOSS = LabelLoss("text_classification")

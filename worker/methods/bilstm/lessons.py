@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.core.shapes import EncoderCard
-from app.core.specs import BiLstmSpec
+from app.domain.architectures import EncoderCard
+from app.domain.methods import BiLstmSpec
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
-from worker.data import collate, concatenate, ordered_rows, subset
+from worker.data.batches import collate, concatenate, ordered_rows, subset
+from worker.distillation.objectives import Objective, answer_loss
+from worker.distillation.teacher_outputs import cached_logits, cached_states_asked
+from worker.distillation.training_objective import Lesson, labels_lesson
 from worker.methods.bilstm.losses import AnswerTerm, LabelTerm, Lookup, StatesTerm, Sum, Term
 from worker.methods.bilstm.stages import Stage
-from worker.training.lesson import Lesson, labels_lesson
-from worker.training.objectives import Objective, answer_loss
-from worker.training.teacher_outputs import cached_logits, cached_states_asked
 
 _LABELLED_SHARE = 8
 """In joint training at least one row in so many is labelled."""

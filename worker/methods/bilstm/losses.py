@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.data import Batch, at_positions
-from worker.modeling.answering import Answer, answer
-from worker.training.objectives import AnswerLoss, cross_entropy, labels_of
+from worker.data.batches import Batch, at_positions
+from worker.distillation.objectives import AnswerLoss, cross_entropy, labels_of
+from worker.networks.forward import Answer, answer
 
 SoftTargets = Literal["logits", "labels"]
 RepresentationLoss = Literal["mse", "cosine", "kld"]

@@ -5,16 +5,16 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from app.core.specs import BiLstmSpec
+from app.domain.methods import BiLstmSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.methods.bilstm.lessons import Lessons
 from worker.methods.bilstm.stages import SubStage, plan_stages
-from worker.modeling.bilstm import BiLstm
-from worker.modeling.regression import principal_directions
-from worker.training.initialisation import random_network
+from worker.networks.bilstm import BiLstm
+from worker.numerics.least_squares import principal_directions
+from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import dense_phase, rates_of, train_student
-from worker.training.weights import DenseWeights
+from worker.transfer.initialisation import random_network
 
 _LEARNING_RATE = 4e-3
 _FEW_LABELS_RATE_RATIO = 0.1

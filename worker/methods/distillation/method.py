@@ -1,10 +1,10 @@
 """The driver of distillation."""
 
-from app.core.specs import DistillationSpec
+from app.domain.methods import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import Start, random_network, spaced_network, subcloned_network
-from worker.training.lesson import lesson_of
+from worker.distillation.training_objective import lesson_of
 from worker.training.student import dense_phase, train_student
+from worker.transfer.initialisation import Start, random_network, spaced_network, subcloned_network
 
 
 class Distillation:

@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from app.core.shapes import EncoderCard
-from app.core.specs import FineTuningSpec
+from app.domain.architectures import EncoderCard
+from app.domain.methods import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.modeling.anatomy import ANATOMIES
-from worker.training.lesson import labels_lesson
+from worker.distillation.training_objective import labels_lesson
+from worker.networks.anatomy import ANATOMIES
+from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, total_steps
 from worker.training.student import LEARNING_RATE, train_student
-from worker.training.weights import DenseWeights, Rates
 
 _RATE_TIMES_WIDTH = 0.05
 """Measured on MiniLM-L6, 384 wide; at other widths Adam's best rate goes with 1 / width (Yang et al., 2022,

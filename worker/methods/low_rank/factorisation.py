@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from worker.data import Batch
-from worker.training.objectives import Objective
+from worker.data.batches import Batch
+from worker.distillation.objectives import Objective
 
 _EPSILON = 1e-6
 """Of the mean importance: a row that nothing depends on is still divided by something."""

@@ -4,16 +4,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard
-from app.core.specs import LowRankSpec
+from app.domain.architectures import EncoderCard
+from app.domain.methods import LowRankSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.data import collate
+from worker.data.batches import collate
+from worker.distillation.training_objective import labels_lesson, lesson_of
 from worker.methods.low_rank.factorisation import factorise, row_fisher
-from worker.modeling.anatomy import ANATOMIES, linear
-from worker.modeling.structure import MATRICES
-from worker.training.initialisation import calibration_rows, first_layers_network
-from worker.training.lesson import labels_lesson, lesson_of
+from worker.networks.anatomy import ANATOMIES, linear
+from worker.networks.structure import MATRICES
 from worker.training.student import dense_phase, train_student
+from worker.transfer.initialisation import calibration_rows, first_layers_network
 
 _LEARNING_RATE = 1e-4
 _FISHER_BATCH = 8

@@ -8,19 +8,19 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard
-from app.core.specs import PeaKdSpec
+from app.domain.architectures import EncoderCard
+from app.domain.methods import PeaKdSpec
 from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
+from worker.distillation.objectives import LabelLoss, default_temperature
+from worker.distillation.teacher_outputs import teacher_logits
+from worker.distillation.training_objective import Lesson, lesson_of
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
-from worker.modeling.anatomy import ANATOMIES, linear
-from worker.training.initialisation import first_layers_network
-from worker.training.lesson import Lesson, lesson_of
+from worker.networks.anatomy import ANATOMIES, linear
+from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
-from worker.training.objectives import LabelLoss, default_temperature
 from worker.training.student import rates_of, train_student
-from worker.training.teacher_outputs import teacher_logits
-from worker.training.weights import DenseWeights
+from worker.transfer.initialisation import first_layers_network
 
 _LEARNING_RATE = 1e-4
 _TEMPERATURE_OF_TWO = 10.0

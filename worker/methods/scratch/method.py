@@ -1,10 +1,10 @@
 """The driver of training from scratch."""
 
-from app.core.specs import ScratchSpec
+from app.domain.methods import ScratchSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import random_network
-from worker.training.lesson import labels_lesson
+from worker.distillation.training_objective import labels_lesson
 from worker.training.student import dense_phase, train_student
+from worker.transfer.initialisation import random_network
 
 
 class Scratch:

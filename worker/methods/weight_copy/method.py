@@ -1,10 +1,10 @@
 """The driver of weight subcloning."""
 
-from app.core.specs import WeightCopySpec
+from app.domain.methods import WeightCopySpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import subcloned_network
-from worker.training.lesson import lesson_of
+from worker.distillation.training_objective import lesson_of
 from worker.training.student import dense_phase, train_student
+from worker.transfer.initialisation import subcloned_network
 
 
 class WeightCopy:

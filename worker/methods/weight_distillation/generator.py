@@ -10,8 +10,8 @@ B (a, b). Vectors, (l, n), have rows alone. Where one side is made of heads, its
 import torch
 from torch import Tensor, nn
 
-from worker.training.maps import map_columns, map_rows, reach
-from worker.training.weights import MatrixGenerator
+from worker.parameterization.maps import map_columns, map_rows, reach
+from worker.parameterization.parameterizations import MatrixGenerator
 
 
 class LayerMix(nn.Module):

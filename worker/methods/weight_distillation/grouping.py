@@ -10,10 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import Shape
+from app.domain.architectures import Shape
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
-from worker.modeling.anatomy import Stack
-from worker.modeling.selection import Selection
+from worker.networks.anatomy import Stack
+from worker.transfer.selection import Selection
 
 Side = Literal["residual", "read", "context", "cross", "neurons"]
 """What the rows or columns of a matrix stand for; ``read`` is the residual stream of the encoder."""

@@ -4,23 +4,23 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard, EncoderDecoderCard
-from app.core.specs import WeightDistillationSpec
+from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.methods import WeightDistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.distillation.training_objective import lesson_of
 from worker.methods.weight_distillation.grouping import (
     SelectingMaps,
     StackPair,
     random_generator,
     random_table,
 )
-from worker.modeling.anatomy import ANATOMIES, MARIAN
-from worker.modeling.selection import select, select_stacks
-from worker.modeling.subcloning import subclone, subclone_stacks
-from worker.training.initialisation import calibration_batches, random_network, residual_selector
-from worker.training.lesson import lesson_of
+from worker.networks.anatomy import ANATOMIES, MARIAN
+from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights, MatrixGenerator
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
-from worker.training.weights import DenseWeights, GeneratedWeights, MatrixGenerator
+from worker.transfer.initialisation import calibration_batches, random_network, residual_selector
+from worker.transfer.selection import select, select_stacks
+from worker.transfer.subcloning import subclone, subclone_stacks
 
 _SECOND_WARMUP = 0.25
 """Share of the first phase's warm-up: 1,000 updates to 4,000 in the paper."""

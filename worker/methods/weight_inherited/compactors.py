@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.training.precision import product_dtype
+from worker.numerics.precision import product_dtype
 
 
 class CompactedLinear(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_inherited.inheriting import InheritedWeights
-from worker.modeling.calibration import Inputs, record
+from worker.transfer.activations import Inputs, record
 
 _RIDGE = 1e-6
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard, Shape
-from app.core.tasks import Head
-from worker.data import Batch
+from app.domain.architectures import EncoderCard, Shape
+from app.domain.tasks import Head
+from worker.data.batches import Batch
 from worker.methods.weight_inherited.compactors import CompactedLinear, taken
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
-from worker.modeling.anatomy import embedding, linear, norm
-from worker.modeling.calibration import Inputs
-from worker.modeling.loading import build_network
-from worker.training.precision import product
+from worker.networks.anatomy import embedding, linear, norm
+from worker.networks.loading import build_network
+from worker.numerics.precision import product
+from worker.transfer.activations import Inputs
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
 """The driver of weight-inherited distillation."""
 
-from app.core.shapes import EncoderCard
-from app.core.specs import DistillationTerms, WeightInheritedSpec
+from app.domain.architectures import EncoderCard
+from app.domain.methods import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.distillation.training_objective import lesson_of
 from worker.methods.weight_inherited.heads import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate
-from worker.training.initialisation import calibration_batches, random_network
-from worker.training.lesson import lesson_of
+from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
-from worker.training.weights import DenseWeights
+from worker.transfer.initialisation import calibration_batches, random_network
 
 _SELECTIONS = 16
 """Portions in which indices are given up, as in the paper's code."""

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from worker.methods.weight_inherited.compactors import CompactedLinear
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring
-from worker.modeling.anatomy import norm
-from worker.modeling.calibration import Inputs, record
-from worker.modeling.regression import fit_norm, ridge_regression
+from worker.networks.anatomy import norm
+from worker.numerics.least_squares import fit_norm, ridge_regression
+from worker.transfer.activations import Inputs, record
 
 _STREAM_RIDGE = 1e-4
 _RIDGE = 3e-2

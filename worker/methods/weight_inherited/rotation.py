@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.methods.weight_inherited.wiring import RESIDUAL
-from worker.modeling.calibration import Inputs, record
-from worker.modeling.regression import fit_norm, ridge_regression, strongest_directions
+from worker.numerics.least_squares import fit_norm, ridge_regression, strongest_directions
+from worker.transfer.activations import Inputs, record
 
 _RIDGE = 1e-4
 

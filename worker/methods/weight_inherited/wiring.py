@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from app.core.shapes import EncoderCard, Shape
+from app.domain.architectures import EncoderCard, Shape
 from worker.methods.weight_inherited.indices import IndexGroup
-from worker.modeling.anatomy import ANATOMIES
+from worker.networks.anatomy import ANATOMIES
 
 RESIDUAL = "residual"
 """One set for the whole network: whatever is added up, normed and read from layer to layer."""

@@ -1,10 +1,10 @@
 """The driver of weight selection."""
 
-from app.core.specs import WeightSelectionSpec
+from app.domain.methods import WeightSelectionSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.training.initialisation import spaced_network
-from worker.training.lesson import lesson_of
+from worker.distillation.training_objective import lesson_of
 from worker.training.student import dense_phase, train_student
+from worker.transfer.initialisation import spaced_network
 
 
 class WeightSelection:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.core.specs import WeightSqueezingSpec
+from app.domain.methods import WeightSqueezingSpec
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
 from worker.methods.weight_squeezing.reparameterization import (
     Gate,
@@ -14,7 +14,7 @@ from worker.methods.weight_squeezing.reparameterization import (
     SqueezedTable,
     multiply_adds,
 )
-from worker.training.weights import MatrixGenerator, TableGenerator
+from worker.parameterization.parameterizations import MatrixGenerator, TableGenerator
 
 
 class Generators:

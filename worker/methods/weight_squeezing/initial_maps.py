@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
-from worker.modeling.anatomy import ANATOMIES, MARIAN, embedding, linear
-from worker.modeling.regression import singular_directions
+from worker.networks.anatomy import ANATOMIES, MARIAN, embedding, linear
+from worker.numerics.least_squares import singular_directions
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 import torch
 from transformers import PreTrainedModel
 
-from app.core.shapes import EncoderCard, EncoderDecoderCard
-from app.core.specs import WeightSqueezingSpec
-from app.core.specs.methods.weight_squeezing import Gate
+from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.methods import WeightSqueezingSpec
+from app.domain.methods.weight_squeezing import Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.distillation.training_objective import lesson_of
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
     InitialMaps,
@@ -18,14 +19,13 @@ from worker.methods.weight_squeezing.initial_maps import (
 )
 from worker.methods.weight_squeezing.reconstruction import reconstructing_maps, reconstructing_stack_maps
 from worker.methods.weight_squeezing.views import views_of
-from worker.modeling.calibration import Inputs
-from worker.modeling.selection import Selection, StackSelections, select, select_stacks
-from worker.modeling.subcloning import subclone, subclone_stacks
-from worker.training.initialisation import calibration_batches, completed, unfolded_network
-from worker.training.lesson import lesson_of
+from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
-from worker.training.weights import DenseWeights, GeneratedWeights
+from worker.transfer.activations import Inputs
+from worker.transfer.initialisation import calibration_batches, completed, unfolded_network
+from worker.transfer.selection import Selection, StackSelections, select, select_stacks
+from worker.transfer.subcloning import subclone, subclone_stacks
 
 _GATE_TRAVEL = 8.0
 """How far a gate's logit can go in a training: between open (4) and shut (-4)."""

@@ -16,18 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard
+from app.domain.architectures import EncoderCard
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
-from worker.modeling.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
-from worker.modeling.calibration import Inputs, record
-from worker.modeling.regression import (
+from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
+from worker.numerics.least_squares import (
     fit_norm,
     nearest_rotation,
     principal_directions,
     ridge_regression,
 )
-from worker.training.maps import map_columns, map_rows
+from worker.parameterization.maps import map_columns, map_rows
+from worker.transfer.activations import Inputs, record
 
 OnLayer = Callable[[int], None]
 """Told of each student layer that is about to be solved; may raise to stop."""

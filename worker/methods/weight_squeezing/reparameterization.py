@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from worker.training.maps import map_columns, map_rows, reach
-from worker.training.precision import product
-from worker.training.weights import Generator, MatrixGenerator, TableGenerator
+from worker.numerics.precision import product
+from worker.parameterization.maps import map_columns, map_rows, reach
+from worker.parameterization.parameterizations import Generator, MatrixGenerator, TableGenerator
 
 
 class SqueezedMatrix(MatrixGenerator):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.core.shapes import EncoderCard, EncoderDecoderCard, ModelCard, Shape
-from worker.modeling.anatomy import ANATOMIES, MARIAN, Stack
-from worker.modeling.selection import Selection, StackSelections
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard, Shape
+from worker.networks.anatomy import ANATOMIES, MARIAN, Stack
+from worker.transfer.selection import Selection, StackSelections
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""A job as its row stores it and the worker reads it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.documents.target import Target
+from app.domain.documents.training import Precision, TrainingSpec
+from app.domain.methods import MethodSpec
+
+
+class JobSpec(BaseModel):
+    """Everything that determines a job's result, besides the bytes of the model and the data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    teacher: str | None = Field(
+        default=None,
+        pattern=r"^mdl_[0-9A-Z]{26}$",
+        description="The model to compress; absent where scratch is to make one.",
+    )
+    dataset: str = Field(pattern=r"^dst_[0-9A-Z]{26}$", description="What to train and measure on.")
+    method: MethodSpec
+    target: Target | None = Field(
+        default=None, description="How small; absent for a method that keeps the size."
+    )
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    exports: list[Precision] = Field(
+        default=["fp32", "int8"], min_length=1, max_length=2, description="ONNX files to make."
+    )

@@ -1,0 +1,149 @@
+"""What a stored model or data set consists of: the contract between intake, worker and inference."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.architectures import ModelCard
+from app.domain.tasks import Head, Task
+
+Split = Literal["train", "dev", "test", "unlabeled"]
+
+
+class FileEntry(BaseModel):
+    """One stored file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileEntry":
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(sha256=digest, size_bytes=path.stat().st_size)
+
+
+class Files(BaseModel):
+    """Files under one storage prefix, by name."""
+
+    prefix: str
+    entries: dict[str, FileEntry]
+
+    @property
+    def digest(self) -> str:
+        """One sha256 for the content, whatever the prefix."""
+        names = {name: entry.sha256 for name, entry in sorted(self.entries.items())}
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self.entries.values())
+
+
+class OnnxExport(BaseModel):
+    """One ONNX file of a model, and how far it was found from the torch network."""
+
+    file: str = Field(description="The whole network; the encoder of a translation model.")
+    decoder_file: str | None = Field(
+        default=None,
+        description="One step of a translation model's decoder, with its cache going in and out.",
+    )
+    size_bytes: int = Field(description="Of all its files.")
+    max_logit_difference: float = Field(description="Largest |torch - ONNX| over the dev texts compared.")
+    label_agreement: float = Field(
+        description="Share of answers (texts, tokens or words) that are the same, in [0, 1]; words that the "
+        "torch network finds as good as equally likely count as the same."
+    )
+    metric: float | None = Field(
+        default=None,
+        description="The task's metric of this file on dev, or on a part of it where dev is large.",
+    )
+    network_metric: float | None = Field(
+        default=None,
+        description="The torch network's on the same texts; none of a translation model.",
+    )
+    latency_ms: dict[str, float] = Field(
+        default_factory=dict, description="Median over dev texts, by batch size ('1', '32')."
+    )
+
+
+class HubSource(BaseModel):
+    """Where a model was taken from."""
+
+    hub: str
+    revision: str = Field(description="The commit, whatever name was asked for.")
+
+
+class ModelManifest(BaseModel):
+    """A model folder: ``config.json``, ``model.safetensors``, ``tokenizer.json`` and its exports."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    files: Files
+    card: ModelCard
+    task: Task | None = Field(description="None for an encoder without a task head.")
+    labels: list[str] | None = Field(
+        description="Of a classifier, in order: of texts, or IOB2 tags of tokens; None for any other model."
+    )
+    parameters: int
+    lowercase: bool | None = None
+    max_length: int = Field(description="Tokens that the model takes at most.")
+    source: HubSource | None = None
+    exports: dict[str, OnnxExport] = Field(default_factory=dict, description="By precision: fp32, int8.")
+
+    @property
+    def head(self) -> Head | None:
+        if self.task is None:
+            return None
+        return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.card.vocabulary)
+
+
+class SplitCard(BaseModel):
+    """One split of a data set."""
+
+    rows: int
+    labels: dict[str, int] | None = Field(
+        default=None, description="Rows by label; of token_classification, entities by kind."
+    )
+    repaired_tags: int | None = Field(
+        default=None,
+        description="Of token_classification: I- tags that began an entity, and were made B- tags.",
+    )
+    scores: dict[str, float] | None = Field(default=None, description="Of text_regression: min, mean, max.")
+    languages: dict[str, int] | None = Field(
+        default=None, description="Rows by language, where the rows name theirs."
+    )
+    words: dict[str, int] = Field(
+        description="Quantiles of words and punctuation marks: p50, p95, p99, max. Of translation, the "
+        "source's."
+    )
+    target_words: dict[str, int] | None = Field(default=None, description="Of translation, the target's.")
+
+
+class DatasetManifest(BaseModel):
+    """A data set in canonical form: a ``<split>.parquet`` for each split.
+
+    Its columns by task:
+
+    ========================  ================================================================
+    text_classification       text, text_pair?, label (int32, index into ``labels``)
+    text_regression           text, text_pair?, score (float32)
+    token_classification      tokens (list of strings), tags (list of int32, into ``labels``)
+    masked_language_modeling  text
+    translation               source, target
+    ========================  ================================================================
+
+    The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``;
+    every row of it then names one.
+    """
+
+    files: Files
+    task: Task
+    labels: list[str] = Field(description="Empty where the task has none; tags of tokens are IOB2, O first.")
+    is_pair: bool
+    splits: dict[Split, SplitCard]

@@ -1,0 +1,46 @@
+"""What a method is, for a client that chooses one."""
+
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.tasks import Task
+
+Bound = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
+
+Saving = Literal["vocabulary", "embedding"]
+"""Members of a target that make the word table smaller."""
+
+ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "translation"]
+ALL_TASKS: Final[list[Task]] = list(get_args(Task))
+
+
+class Spec(BaseModel):
+    """What a client asks of one method, by its ``name``."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class MethodCard(BaseModel):
+    """A method as ``GET /v1/methods`` shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    papers: list[str] = []
+    when: str = Field(description="When to use it and when not.")
+    tasks: list[Task] = Field(description="What its teachers and students can be asked to do.")
+    targets: list[Bound] = Field(
+        default=list(get_args(Bound)), description="How its student's size may be given; none: it stays."
+    )
+    savings: list[Saving] = Field(
+        default=list(get_args(Saving)),
+        description="What may be done about the words besides: fewer of them, or (not of translation) a "
+        "factorised table.",
+    )
+    data: str = Field(default="labelled train and dev splits", description="What it learns from.")
+    needs_head: bool = Field(default=True, description="Whether the teacher must already know the task.")
+
+    @property
+    def keeps_size(self) -> bool:
+        return not self.targets

@@ -1,0 +1,35 @@
+from typing import Literal
+
+from pydantic import Field
+
+from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
+from app.domain.methods.terms import DistillationTerms
+
+
+class WeightDistillationSpec(Spec):
+    """Generates the student's weights from groups of adjacent teacher layers, then trains them (2021)."""
+
+    name: Literal["weight_distillation"]
+    initial_generator: Literal["select", "xavier"] = Field(
+        default="select",
+        description="Where the generator starts: at the copied teacher, or as in the paper's code.",
+    )
+    generator_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of the steps in which the generator trains; then the weights do.",
+    )
+    distillation: DistillationTerms | None = Field(
+        default_factory=DistillationTerms, description="Terms from the teacher; null: labels only."
+    )
+
+
+CARD = MethodCard(
+    title="Weight Distillation",
+    papers=["https://arxiv.org/abs/2009.09152"],
+    when="For translation with a deep encoder and a shallow or narrow decoder; encoders too. The teacher's "
+    "depth must be a multiple of the student's.",
+    tasks=ALL_TASKS,
+    savings=["vocabulary"],
+)

@@ -1,0 +1,23 @@
+from typing import Literal
+
+from pydantic import Field
+
+from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
+from app.domain.methods.terms import DistillationTerms
+
+
+class WeightSelectionSpec(Spec):
+    """Starts the student from evenly spaced rows and columns of the teacher, then trains it."""
+
+    name: Literal["weight_selection"]
+    distillation: DistillationTerms | None = Field(
+        default=None, description="Terms from the teacher's predictions; absent: labels only."
+    )
+
+
+CARD = MethodCard(
+    title="Weight selection",
+    papers=["https://arxiv.org/abs/2311.18823"],
+    when="As a control: a start from the teacher that looks at no data.",
+    tasks=ALL_TASKS,
+)

@@ -1,0 +1,106 @@
+"""What could be done about the words, which fill most of a small student."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from pydantic import BaseModel, Field
+
+from app.domain.architectures import AnyShape, EncoderCard, ModelCard
+from app.domain.methods.card import Saving
+from app.domain.tasks import Head
+
+_WORTH_SAYING: Final = 0.25
+"""Share of the embeddings from which on they are spoken of."""
+
+_VOCABULARIES: Final = (64_000, 32_000, 16_000, 8_000, 4_000, 2_000, 1_000)
+_EMBEDDINGS: Final = (256, 128, 64, 32, 16)
+
+
+class Advice(BaseModel):
+    """One change of the target, and what it would bring."""
+
+    about: Saving | Literal["latency"] = Field(description="Which member of the target.")
+    value: int | None = Field(default=None, description="That it could be given.")
+    freed_parameters: int | None = Field(default=None, description="Of this student's.")
+    shape: AnyShape | None = Field(
+        default=None, description="The largest student that the budget would then hold, where it is another."
+    )
+    message: str
+
+
+def head_of(card: ModelCard, head: Head) -> Head:
+    """The head as this card has it: one that answers with words has as many outputs as there are words."""
+    return Head.of(head.task, labels=head.outputs, vocabulary=card.vocabulary)
+
+
+def total(card: ModelCard, head: Head) -> int:
+    return card.count(head=head_of(card, head)).total
+
+
+def smaller_vocabulary(words: int) -> int | None:
+    """A round number of words well below that of a table, if it is large."""
+    return next((size for size in _VOCABULARIES if 3 * size <= words), None)
+
+
+def advise(
+    student: ModelCard,
+    *,
+    head: Head,
+    savings: Sequence[Saving],
+    fitting: Callable[[Saving, int], ModelCard | None],
+) -> list[Advice]:
+    """What trimming and factorising the words would free.
+
+    Args:
+        student: as planned.
+        head: on top of it.
+        savings: what the method can do about the words.
+        fitting: the largest student if a member of the target were given a value; None where the target
+            bounds something else than parameters.
+    """
+    count = student.count(head=head_of(student, head))
+    share = count.embeddings / count.total
+    if share < _WORTH_SAYING:
+        return []
+    advice = []
+    words = smaller_vocabulary(student.vocabulary)
+    if "vocabulary" in savings and words is not None:
+        trimmed = student.model_copy(update={"vocabulary": words})
+        what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} words"
+        advice.append(_advice("vocabulary", words, what, student, trimmed, head, fitting))
+    if "embedding" in savings and isinstance(student, EncoderCard) and student.shape.embedding is None:
+        hidden = student.shape.hidden
+        width = next((width for width in _EMBEDDINGS if 3 * width <= hidden), None)
+        if width is not None:
+            shape = student.shape.model_copy(update={"embedding": width})
+            factorised = student.model_copy(update={"shape": shape})
+            what = f"With target.embedding {width}, a word table {width} wide and a matrix that widens it,"
+            advice.append(_advice("embedding", width, what, student, factorised, head, fitting))
+    return [
+        item.model_copy(update={"message": f"Embeddings are {share:.0%} of this student. {item.message}"})
+        for item in advice
+        if item.freed_parameters and item.freed_parameters > 0
+    ]
+
+
+def _advice(
+    about: Saving,
+    value: int,
+    what: str,
+    student: ModelCard,
+    lighter: ModelCard,
+    head: Head,
+    fitting: Callable[[Saving, int], ModelCard | None],
+) -> Advice:
+    freed = total(student, head) - total(lighter, head)
+    larger = fitting(about, value)
+    room = larger is not None and larger.count(head=head).body > student.count(head=head).body
+    shape = larger.shape if larger is not None and room else None
+    return Advice(
+        about=about,
+        value=value,
+        freed_parameters=freed,
+        shape=shape,
+        message=f"{what} it would have {freed:,} parameters fewer"
+        + (f"; the same budget would hold {shape}." if shape else "."),
+    )

@@ -1,0 +1,204 @@
+"""Do a teacher, a data set and a method fit one another?"""
+
+from typing import get_args
+
+from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.documents import JobSpec
+from app.domain.documents.manifest import DatasetManifest, ModelManifest
+from app.domain.errors import Conflict, InvalidRequest
+from app.domain.methods import METHOD_CARDS
+from app.domain.methods.card import Bound
+from app.domain.tasks import LABELLED_TASKS, SELECTING_METRICS, Task
+
+
+def require_method(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse a method for a task or a target that it cannot do.
+
+    Raises:
+        InvalidRequest: it cannot, or has no target where it needs one.
+    """
+    name, card = spec.method.name, METHOD_CARDS[spec.method.name]
+    if data.task not in card.tasks:
+        able = [other for other, its_card in METHOD_CARDS.items() if data.task in its_card.tasks]
+        raise InvalidRequest(
+            "method_not_for_task",
+            f"The data set's task is {data.task}; {name} does {_listed(card.tasks)}. "
+            f"For {data.task} there are {_listed(able)}.",
+            pointer="#/method/name",
+            task=data.task,
+            methods=able,
+        )
+    if spec.target is None:
+        return
+    if card.keeps_size:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"{name} keeps the model's size. Leave target out, or choose another method.",
+            pointer="#/target",
+        )
+    [bound] = [bound for bound in get_args(Bound) if getattr(spec.target, bound) is not None]
+    if bound not in card.targets:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"{name} takes no {bound}. Give {_listed(card.targets)}.",
+            pointer=f"#/target/{bound}",
+        )
+
+
+def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse to keep the best step by a metric that the task has not.
+
+    Raises:
+        InvalidRequest: it has others.
+    """
+    metric, possible = spec.training.metric, SELECTING_METRICS[data.task]
+    if metric is not None and metric not in possible:
+        has = f"has {_listed(list(possible))}" if possible else "goes by its loss. Leave metric out"
+        raise InvalidRequest(
+            "metric_not_for_task",
+            f"training.metric is {metric}; {data.task} {has}.",
+            pointer="#/training/metric",
+            metrics=list(possible),
+        )
+
+
+def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse terms on the inside of a teacher that is learnt from through its translations.
+
+    Raises:
+        InvalidRequest: there are some.
+    """
+    terms = getattr(spec.method, "distillation", None)
+    if terms is None or data.task != "translation":
+        return
+    for name in ("hidden_weight", "patient_weight", "relation_weight"):
+        if getattr(terms, name):
+            raise InvalidRequest(
+                "terms_not_for_task",
+                f"A translation student learns from its teacher's translations alone. Leave {name} out.",
+                pointer=f"#/method/distillation/{name}",
+            )
+
+
+def require_splits(data: DatasetManifest) -> None:
+    """Refuse a data set that has nothing to learn and measure: a transfer set is none by itself.
+
+    Raises:
+        InvalidRequest: there is no train or no dev split.
+    """
+    missing = [split for split in ("train", "dev") if split not in data.splits]
+    if missing:
+        raise InvalidRequest(
+            "dataset_not_labelled",
+            f"The data set has no {' and no '.join(missing)} split. Texts without answers are an unlabeled "
+            "split of a data set that has both.",
+            pointer="#/dataset",
+        )
+
+
+def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> None:
+    """Refuse a teacher that cannot do the data set's task, or that does not know it yet where it must.
+
+    Raises:
+        InvalidRequest: it is a network of another kind, or knows another task or other labels.
+        Conflict: it has no head.
+    """
+    _require_kind(model.card, data.task)
+    if not METHOD_CARDS[spec.method.name].needs_head:
+        return
+    if model.task is None:
+        raise Conflict(
+            "teacher_has_no_head",
+            f"The teacher is an encoder without a head for a task, and {spec.method.name} learns from one "
+            f"that knows {data.task}. Run a job with the method fine_tuning first and take its student as "
+            "teacher.",
+            teacher=spec.teacher,
+        )
+    require_same_task("teacher", model, data, pointer="#/dataset")
+
+
+def _require_kind(card: ModelCard, task: Task) -> None:
+    if isinstance(card, EncoderDecoderCard) == (task == "translation"):
+        if not isinstance(card, BiLstmCard) or task in METHOD_CARDS["bilstm"].tasks:
+            return
+        what = f"a BiLSTM, which does {_listed(METHOD_CARDS['bilstm'].tasks)}"
+    elif task == "translation":
+        what = "an encoder, which cannot write"
+    else:
+        what = "a translation model, which can do nothing else"
+    raise InvalidRequest(
+        "teacher_does_not_fit",
+        f"The data set's task is {task}, and the teacher is {what}. Give another teacher or another data "
+        "set.",
+        pointer="#/teacher",
+        task=task,
+    )
+
+
+def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *, pointer: str) -> None:
+    """Refuse a model with a head for another task, or for other labels.
+
+    Raises:
+        InvalidRequest: it has.
+    """
+    if model.task != data.task:
+        raise InvalidRequest(
+            "task_mismatch",
+            f"The {whose}'s head is for {model.task}; the data set's task is {data.task}. "
+            "Register a data set for the model's task, or fine-tune the model on this one.",
+            pointer=pointer,
+            model_task=model.task,
+            dataset_task=data.task,
+        )
+    theirs = model.labels or []
+    if data.task not in LABELLED_TASKS or theirs == data.labels:
+        return
+    advice = "Register a data set with the same labels, or fine-tune a teacher on this one."
+    if sorted(theirs) == sorted(data.labels):
+        advice = (
+            "They are the same in another order: register the data set with 'labels' in the model's order."
+        )
+    raise InvalidRequest(
+        "label_mismatch",
+        f"The {whose} knows the labels {_some(theirs)}; the data set has {_some(data.labels)}. {advice}",
+        pointer=pointer,
+        model_labels=theirs,
+        dataset_labels=data.labels,
+    )
+
+
+def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetManifest) -> None:
+    """Refuse a small model that cannot be mixed with the teacher's maps, weight by weight.
+
+    Raises:
+        InvalidRequest: it is of another family, or has other tables or another head.
+    """
+    pointer = "#/method/gate/small_model"
+    if small.task is not None:
+        require_same_task("small model", small, data, pointer=pointer)
+    for name in ("architecture", "vocabulary", "positions", "token_types"):
+        ours, theirs = (getattr(model.card, name, None) for model in (small, teacher))
+        if ours != theirs:
+            raise InvalidRequest(
+                "small_model_does_not_fit",
+                f"The small model's {name} is {ours}, the teacher's {theirs}. "
+                "A gate needs two models of one family with the same tokenizer.",
+                pointer=pointer,
+            )
+    if isinstance(small.card, EncoderCard) and small.card.schedule is not None:
+        raise InvalidRequest(
+            "small_model_does_not_fit",
+            "The small model runs layers more than once, as students of pea_kd do; a gate mixes the weights "
+            "of each layer. Give a model with layers of its own.",
+            pointer=pointer,
+        )
+
+
+def _listed(names: list[Task] | list[Bound] | list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _some(labels: list[str], *, shown: int = 10) -> str:
+    more = f" and {len(labels) - shown} more" if len(labels) > shown else ""
+    return f"[{', '.join(labels[:shown])}{more}]"

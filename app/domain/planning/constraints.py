@@ -1,0 +1,292 @@
+"""Whether a shape that a client gives is one that the method can make of the teacher."""
+
+from pydantic import ValidationError
+
+from app.domain.architectures import (
+    MAX_BILSTM_EMBEDDING,
+    AnyShape,
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
+from app.domain.documents import Target
+from app.domain.errors import InvalidRequest
+from app.domain.methods import (
+    METHOD_CARDS,
+    BiLstmSpec,
+    DistillationSpec,
+    DistillationTerms,
+    FineTuningSpec,
+    LowRankSpec,
+    MethodSpec,
+    PeaKdSpec,
+    ScratchSpec,
+    WeightDistillationSpec,
+    WeightInheritedSpec,
+)
+from app.domain.planning.search_space import divisors
+from app.domain.tasks import Head
+
+_SHAPE = "#/target/shape"
+
+
+def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
+    """Refuse a teacher whose weights are not where the method looks for them.
+
+    Raises:
+        InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights;
+            or it has not the layer that the method names.
+    """
+    if isinstance(method, FineTuningSpec):
+        return
+    if isinstance(method, BiLstmSpec) and isinstance(teacher, EncoderCard):
+        _require_layer(method.teacher_layer, teacher.shape.layers)
+    if isinstance(teacher, BiLstmCard):
+        what = "a BiLSTM"
+    elif not isinstance(teacher, EncoderCard) or not _reads_weights(method):
+        return
+    elif teacher.schedule is not None:
+        what = "a network that runs layers more than once"
+    elif teacher.shape.rank is not None or teacher.shape.embedding is not None:
+        what = f"a factorised network, {teacher.shape}"
+    else:
+        return
+    raise InvalidRequest(
+        "teacher_does_not_fit",
+        f"The teacher is {what}; {method.name} starts from a transformer with whole matrices. "
+        "Give the teacher that it was made of.",
+        pointer="#/teacher",
+    )
+
+
+def _require_layer(layer: int | None, layers: int) -> None:
+    if layer is not None and layer > layers:
+        raise InvalidRequest(
+            "no_such_layer",
+            f"teacher_layer is {layer}, but the teacher has {layers} layers; 0 means its embeddings.",
+            pointer="#/method/teacher_layer",
+            largest=layers,
+        )
+
+
+def _reads_weights(method: MethodSpec) -> bool:
+    match method:
+        case ScratchSpec():
+            return False
+        case DistillationSpec():
+            return method.initialisation != "random"
+        case _:
+            return True
+
+
+def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, head: Head) -> None:
+    """Refuse a shape that the method cannot make, naming the dimension and what it could be.
+
+    Raises:
+        InvalidRequest: a dimension is larger than the teacher's, or differs where the method keeps it, or
+            does not divide where it groups.
+    """
+    match teacher, shape:
+        case Shape(), BiLstmShape():
+            _require_bilstm_task(head)
+            if isinstance(method, BiLstmSpec):
+                _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
+        case Shape(), Shape():
+            _require_encoder(teacher, method, shape)
+        case EncoderDecoderShape(), EncoderDecoderShape():
+            _require_translator(teacher, method, shape)
+
+
+def _require_bilstm_task(head: Head) -> None:
+    tasks = METHOD_CARDS["bilstm"].tasks
+    if head.task not in tasks:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"A BiLSTM does {' and '.join(tasks)}; the task is {head.task}. Give the shape of an encoder.",
+            pointer=_SHAPE,
+        )
+
+
+def _require_encoder(teacher: Shape, method: MethodSpec, shape: Shape) -> None:
+    for name in ("layers", "hidden", "heads", "ffn"):
+        _require_within(name, getattr(shape, name), getattr(teacher, name))
+    if shape.rank is not None and not isinstance(method, LowRankSpec):
+        raise InvalidRequest(
+            "wrong_shape",
+            f"{method.name} makes whole matrices. Leave rank out, or choose the method low_rank.",
+            pointer=f"{_SHAPE}/rank",
+        )
+    kept: tuple[str, ...] = ()
+    match method:
+        case LowRankSpec():
+            _require_rank(teacher, shape)
+            kept = ("layers", "hidden", "heads", "ffn")
+        case PeaKdSpec():
+            kept = ("hidden", "heads", "ffn")
+        case WeightInheritedSpec(strategy="dim"):
+            kept = ("layers", "heads")
+        case WeightInheritedSpec(strategy="head"):
+            kept = ("layers", "head_dim")
+        case WeightDistillationSpec():
+            _require_divisor("layers", shape.layers, teacher.layers)
+    for name in kept:
+        _require_same(name, getattr(shape, name), getattr(teacher, name), method)
+    _require_head_width("heads", shape, teacher, method)
+
+
+def _require_translator(teacher: EncoderDecoderShape, method: MethodSpec, shape: EncoderDecoderShape) -> None:
+    for prefix, ours, theirs in (
+        ("encoder", shape.encoder, teacher.encoder),
+        ("decoder", shape.decoder, teacher.decoder),
+    ):
+        depth = f"{prefix}_layers"
+        _require_within(depth, ours.layers, theirs.layers)
+        if isinstance(method, WeightDistillationSpec):
+            _require_divisor(depth, ours.layers, theirs.layers)
+        for name in ("hidden", "heads", "ffn"):
+            field = name if prefix == "encoder" else f"decoder_{name}"
+            _require_within(field, getattr(ours, name), getattr(theirs, name))
+        _require_head_width("heads" if prefix == "encoder" else "decoder_heads", ours, theirs, method)
+
+
+def _require_within(name: str, ours: int, theirs: int) -> None:
+    if ours > theirs:
+        raise InvalidRequest(
+            "target_too_large",
+            f"The student's {name} ({ours}) is larger than the teacher's ({theirs}).",
+            pointer=f"{_SHAPE}/{name}",
+            largest=theirs,
+        )
+
+
+def _require_head_width(field: str, ours: Shape, theirs: Shape, method: MethodSpec) -> None:
+    if _reads_weights(method) and ours.head_dim > theirs.head_dim:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"{method.name} takes the dimensions of a head from one of the teacher's, which has "
+            f"{theirs.head_dim}; hidden / heads is {ours.head_dim}. Give more heads.",
+            pointer=f"{_SHAPE}/{field}",
+            largest=theirs.head_dim,
+        )
+
+
+def _require_same(name: str, ours: int, theirs: int, method: MethodSpec, *, whose: str | None = None) -> None:
+    if ours == theirs:
+        return
+    place = "/hidden" if name == "head_dim" else f"/{name}"
+    what = "hidden / heads" if name == "head_dim" else name
+    strategy = f" with the strategy {method.strategy}" if isinstance(method, WeightInheritedSpec) else ""
+    raise InvalidRequest(
+        "wrong_shape",
+        f"{method.name}{strategy} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
+        pointer=_SHAPE + place,
+        expected=theirs,
+    )
+
+
+def _require_divisor(name: str, ours: int, theirs: int) -> None:
+    if theirs % ours:
+        raise InvalidRequest(
+            "depth_does_not_divide",
+            f"weight_distillation makes each layer of a group of as many teacher layers: {name} ({ours}) "
+            f"must divide the teacher's ({theirs}), as {', '.join(map(str, divisors(theirs)))} do.",
+            pointer=f"{_SHAPE}/{name}",
+            possible=divisors(theirs),
+        )
+
+
+def _require_rank(teacher: Shape, shape: Shape) -> None:
+    most = min(teacher.hidden, teacher.ffn)
+    if shape.rank is None or shape.rank >= most:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"low_rank factorises the teacher's matrices: give a rank below {most}, "
+            f"not {shape.rank or 'none'}.",
+            pointer=f"{_SHAPE}/rank",
+        )
+
+
+def require_relations(teacher: ModelCard, method: MethodSpec, student: ModelCard) -> None:
+    """Refuse relation heads that a width cannot be cut into.
+
+    Raises:
+        InvalidRequest: the teacher's width or the student's is no multiple of them.
+    """
+    terms = getattr(method, "distillation", None)
+    if not isinstance(terms, DistillationTerms) or not terms.relation_weight or terms.relation_heads is None:
+        return
+    for whose, card in (("teacher", teacher), ("student", student)):
+        if isinstance(card, EncoderCard) and card.shape.hidden % terms.relation_heads:
+            raise InvalidRequest(
+                "heads_do_not_divide",
+                f"The {whose}'s hidden ({card.shape.hidden}) must be a multiple of relation_heads "
+                f"({terms.relation_heads}). Leave relation_heads out to take as many as fit both.",
+                pointer="#/method/distillation/relation_heads",
+            )
+
+
+def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
+    """The shape with the word table that the target asks for beside it.
+
+    Raises:
+        InvalidRequest: the two disagree, or it is no narrower than the shape.
+    """
+    if embedding is None or isinstance(shape, EncoderDecoderShape):
+        return shape
+    if shape.embedding is not None and shape.embedding != embedding:
+        raise InvalidRequest(
+            "wrong_shape",
+            f"target.embedding is {embedding} and the shape's {shape.embedding}. Give one of them.",
+            pointer="#/target/embedding",
+        )
+    return _validated(shape, embedding)
+
+
+def _validated(shape: Shape | BiLstmShape, embedding: int) -> AnyShape:
+    try:
+        return type(shape).model_validate(shape.model_dump() | {"embedding": embedding})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(
+            "wrong_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding"
+        ) from None
+
+
+def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Target) -> None:
+    """Refuse to factorise a word table that the method takes as a whole, or that is an output too.
+
+    Raises:
+        InvalidRequest: it would have to, or the table is to be wider than that of any BiLSTM.
+    """
+    place = "embedding" if target.embedding is not None else "shape/embedding"
+    if target.embedding is None and not (isinstance(target.shape, Shape) and target.shape.embedding):
+        return
+    if "embedding" not in METHOD_CARDS[method.name].savings:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"{method.name} works on whole word tables. Leave embedding out; target.vocabulary makes the "
+            "table smaller.",
+            pointer=f"#/target/{place}",
+        )
+    if isinstance(teacher, EncoderDecoderShape) or teacher is None:
+        raise _embedding_of_translator()
+    if isinstance(method, BiLstmSpec) and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"The word table of a BiLSTM is at most {MAX_BILSTM_EMBEDDING} wide; target.embedding is "
+            f"{target.embedding}. Ask for less, or leave it out.",
+            pointer="#/target/embedding",
+            largest=MAX_BILSTM_EMBEDDING,
+        )
+
+
+def _embedding_of_translator() -> InvalidRequest:
+    return InvalidRequest(
+        "target_not_allowed",
+        "A translation model's word table is its output too and is not factorised. Leave target.embedding "
+        "out; target.vocabulary makes the table smaller.",
+        pointer="#/target/embedding",
+    )

@@ -1,0 +1,164 @@
+"""What a job will roughly cost."""
+
+import math
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from app.domain.architectures import (
+    BYTES_PER_PARAMETER,
+    BiLstmCard,
+    EncoderCard,
+    EncoderDecoderCard,
+    ModelCard,
+    ParameterCount,
+    Shape,
+)
+from app.domain.documents import TrainingSpec
+from app.domain.methods import BiLstmSpec, DistillationSpec, MethodSpec, WeightInheritedSpec
+from app.domain.planning.advice import head_of
+from app.domain.tasks import PER_TOKEN_TASKS, Head
+
+_MASKED_SHARE: Final = 0.15  # of the words of masked_language_modeling
+
+
+class Estimate(BaseModel):
+    """What a job will roughly cost; see ``estimate`` for what is counted."""
+
+    steps: int
+    seconds: float
+    peak_memory_mb: float
+    assumed_gflops: float = Field(description="The sustained rate that ``seconds`` assumes.")
+
+
+class Row(BaseModel):
+    """The typical row of a data set."""
+
+    tokens: float
+    target_tokens: float = 0.0
+
+
+def step_count(*, rows: int, training: TrainingSpec) -> int:
+    """Optimiser steps of a job: a last, smaller batch of an epoch counts as one."""
+    return max(1, round(training.epochs * math.ceil(rows / training.batch_size)))
+
+
+def estimate(
+    student: ModelCard,
+    method: MethodSpec,
+    *,
+    teacher: ModelCard | None,
+    head: Head,
+    rows: int,
+    row: Row,
+    training: TrainingSpec,
+    gflops: float,
+    unlabeled: int = 0,
+) -> Estimate:
+    """A rough price: six operations for each product of a row's forward pass, at a given rate.
+
+    A teacher that is learnt from runs forward once over the rows (two operations). Memory is four fp32 copies
+    of what trains, one of the teacher and the activations of one batch.
+
+    Args:
+        student: what is made.
+        method: how.
+        teacher: of what; None where there is none.
+        head: on both.
+        rows: with answers.
+        row: a typical one.
+        training: epochs and batches.
+        gflops: what the host is thought to sustain.
+        unlabeled: rows without answers, learnt by whoever learns from a teacher's.
+    """
+    learnt = rows
+    if _learns_from_outputs(method):
+        learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
+    trained, beside = student, 0
+    if isinstance(method, WeightInheritedSpec) and isinstance(teacher, EncoderCard):
+        trained = teacher  # it is compressed as it trains, and small only at the end
+        beside = _compactors(teacher.shape)
+    operations = 6 * _products(trained, head, row) * learnt * training.epochs
+    weights = 4 * (_count(trained, head).total + beside)
+    if teacher is not None:
+        weights += _count(teacher, head).total
+        if _learns_from_outputs(method):
+            operations += 2 * _products(teacher, head, row) * (rows + unlabeled)
+    batch = training.micro_batch_size or training.batch_size
+    return Estimate(
+        steps=step_count(rows=learnt, training=training),
+        seconds=operations / (gflops * 1e9),
+        peak_memory_mb=(weights + batch * _activations(trained, head, row))
+        * BYTES_PER_PARAMETER["fp32"]
+        / 1e6,
+        assumed_gflops=gflops,
+    )
+
+
+def _compactors(shape: Shape) -> int:
+    """Of all layers: square matrices on both sides of each of theirs."""
+    return shape.layers * (10 * shape.hidden**2 + 2 * shape.ffn**2)
+
+
+def _learns_from_outputs(method: MethodSpec) -> bool:
+    if isinstance(method, BiLstmSpec | DistillationSpec):
+        return True
+    return getattr(method, "distillation", None) is not None
+
+
+def _learnt_rows(method: MethodSpec, head: Head, *, rows: int, unlabeled: int) -> int:
+    """Rows of an epoch of whoever learns from a teacher: of translation its own are added to the data's."""
+    terms = getattr(method, "distillation", None)
+    if head.task != "translation" or terms is None:
+        return rows + unlabeled
+    bitext = rows if terms.logits_weight < 1 else 0
+    return bitext + (rows + unlabeled if terms.logits_weight > 0 else 0)
+
+
+def _count(card: ModelCard, head: Head) -> ParameterCount:
+    return card.count(head=head_of(card, head))
+
+
+def _answers(head: Head, row: Row) -> float:
+    """How often the head of an encoder is asked for one row."""
+    if head.task == "masked_language_modeling":
+        return _MASKED_SHARE * row.tokens
+    return row.tokens if head.task in PER_TOKEN_TASKS else 1.0
+
+
+def _runs(card: EncoderCard) -> float:
+    """How often a layer runs, on average."""
+    return 1.0 if card.schedule is None else len(card.schedule) / card.shape.layers
+
+
+def _products(card: ModelCard, head: Head, row: Row) -> float:
+    """Multiply-adds of one row's forward pass, those of attention's scores left out."""
+    count = _count(card, head)
+    match card:
+        case EncoderCard():
+            answer = count.head
+            if head.task == "masked_language_modeling":
+                answer += card.vocabulary * card.shape.hidden
+            return count.encoder * _runs(card) * row.tokens + answer * _answers(head, row)
+        case BiLstmCard():
+            return count.encoder * row.tokens + count.head * _answers(head, row)
+        case EncoderDecoderCard():
+            word = count.decoder + card.vocabulary * card.shape.decoder.hidden
+            return count.encoder * row.tokens + word * row.target_tokens
+
+
+def _activations(card: ModelCard, head: Head, row: Row) -> float:
+    """Numbers kept of one row for the way back."""
+    match card:
+        case EncoderCard():
+            words = card.vocabulary * _answers(head, row) if head.task == "masked_language_modeling" else 0
+            return row.tokens * _of_layers(card.shape) * _runs(card) + words
+        case BiLstmCard():
+            return row.tokens * (16 * card.shape.hidden + card.shape.embedding + card.shape.projection)
+        case EncoderDecoderCard():
+            decoder = 1.5 * _of_layers(card.shape.decoder) + card.vocabulary
+            return row.tokens * _of_layers(card.shape.encoder) + row.target_tokens * decoder
+
+
+def _of_layers(s: Shape) -> int:
+    return s.layers * (10 * s.hidden + 2 * s.ffn)

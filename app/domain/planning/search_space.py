@@ -1,0 +1,212 @@
+"""Which students a method can make of a teacher: the shapes that a budget chooses among."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
+
+from pydantic import BaseModel
+
+from app.domain.architectures import (
+    AnyShape,
+    BiLstmCard,
+    BiLstmShape,
+    EncoderCard,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    Shape,
+)
+from app.domain.errors import InvalidRequest
+from app.domain.methods import (
+    BiLstmSpec,
+    DistillationSpec,
+    LowRankSpec,
+    MethodSpec,
+    PeaKdSpec,
+    ScratchSpec,
+    WeightDistillationSpec,
+    WeightInheritedSpec,
+)
+from app.domain.planning.layer_sharing import layer_schedule
+from app.domain.tasks import Head
+
+LatencyOf: TypeAlias = Callable[[ModelCard, Head], float]
+"""Milliseconds that a network takes for one text."""
+
+_SMALLEST_WIDTH: Final = 8
+_RANKS: Final = 96
+"""How many ranks are tried, evenly spaced: eight apart at a width of 768."""
+
+_BILSTM_EMBEDDINGS: Final = (50, 100, 200, 300)
+_BILSTM_WIDTHS: Final = (100, 200, 300, 400, 600)
+
+
+def student_card(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> ModelCard:
+    """The student of a teacher at a shape.
+
+    Raises:
+        InvalidRequest: the shape is of a kind that the method does not make of this teacher.
+    """
+    match teacher, shape, method:
+        case EncoderCard(), BiLstmShape(), _ if _makes_bilstms(method):
+            return BiLstmCard(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
+        case EncoderCard(), Shape(), PeaKdSpec():
+            schedule = layer_schedule(method.sharing, shape.layers)
+            return teacher.at(shape).model_copy(update={"schedule": schedule})
+        case (EncoderCard(), Shape(), BiLstmSpec()) | (BiLstmCard(), _, _):
+            pass
+        case (EncoderCard(), Shape(), _):
+            return teacher.at(shape)
+        case (EncoderDecoderCard(), EncoderDecoderShape(), _):
+            return teacher.at(shape)
+    raise _wrong_kind(teacher, method, shape)
+
+
+def _makes_bilstms(method: MethodSpec) -> bool:
+    """The method for it and its controls: those that look neither at weights nor into the network."""
+    match method:
+        case BiLstmSpec() | ScratchSpec():
+            return True
+        case DistillationSpec(initialisation="random", distillation=terms):
+            return not (terms.hidden_weight or terms.patient_weight or terms.relation_weight)
+        case _:
+            return False
+
+
+def family(teacher: ModelCard, method: MethodSpec, *, embedding: int | None) -> Iterator[ModelCard]:
+    """Students that the method makes of the teacher, none larger than it in any dimension.
+
+    Args:
+        teacher: what they are made of.
+        method: what it varies is said at each family below.
+        embedding: width that the word table is to have; None: as the family has it.
+    """
+    shapes: Iterable[AnyShape]
+    match teacher:
+        case EncoderCard() if isinstance(method, BiLstmSpec):
+            shapes = _bilstms(teacher.shape, embedding)
+        case EncoderCard():
+            shapes = _encoders(teacher.shape, method, embedding)
+        case EncoderDecoderCard():
+            shapes = _translators(teacher.shape, method)
+        case BiLstmCard():
+            shapes = ()
+    return (student_card(teacher, method, shape) for shape in shapes)
+
+
+def _encoders(t: Shape, method: MethodSpec, embedding: int | None) -> Iterator[Shape]:
+    """Shapes with the teacher's ratio of ffn to hidden and, but for WID's ``dim``, its head width."""
+    if isinstance(method, LowRankSpec):
+        yield from _low_ranks(t, embedding)
+        return
+    layers: Iterable[int] = range(1, t.layers + 1)
+    widths = [(t.head_dim * heads, heads) for heads in range(1, t.heads + 1)]
+    match method:
+        case PeaKdSpec():
+            widths = [(t.hidden, t.heads)]
+        case WeightDistillationSpec():
+            layers = divisors(t.layers)
+        case WeightInheritedSpec(strategy="head"):
+            layers = [t.layers]
+        case WeightInheritedSpec(strategy="dim"):
+            layers = [t.layers]
+            widths = [(t.heads * head_dim, t.heads) for head_dim in range(1, t.head_dim + 1)]
+    for hidden, heads in widths:
+        if hidden < _SMALLEST_WIDTH or (embedding is not None and embedding >= hidden):
+            continue
+        narrow = Shape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=embedding)
+        yield from (narrow.model_copy(update={"layers": depth}) for depth in layers)
+
+
+def _low_ranks(t: Shape, embedding: int | None) -> Iterator[Shape]:
+    """The teacher's shape at every rank, or, where there are many, at evenly spaced ones."""
+    if embedding is None or embedding < t.hidden:
+        widest = min(t.hidden, t.ffn)
+        step = max(1, widest // _RANKS)
+        for rank in range(step, widest, step):
+            yield t.model_copy(update={"rank": rank, "embedding": embedding})
+
+
+def _bilstms(t: Shape, embedding: int | None) -> Iterator[BiLstmShape]:
+    """The published sizes (XtremeDistil, 2020), in which states of the teacher's width are learnt."""
+    for width in _BILSTM_EMBEDDINGS if embedding is None else (embedding,):
+        for hidden in _BILSTM_WIDTHS:
+            yield BiLstmShape(embedding=width, hidden=hidden, projection=t.hidden)
+
+
+def _translators(t: EncoderDecoderShape, method: MethodSpec) -> Iterator[EncoderDecoderShape]:
+    """Shapes with the teacher's head widths and its ratios of ffn to hidden.
+
+    Weight distillation keeps the encoder, or narrows it beside a single decoder layer: the decoder is what
+    costs time, word after word.
+    """
+    widths = range(1, t.heads + 1)
+    encoder_depths: Iterable[int] = range(1, t.encoder_layers + 1)
+    decoder_depths: Iterable[int] = range(1, t.decoder_layers + 1)
+    if isinstance(method, WeightDistillationSpec):
+        for heads in range(1, t.decoder.heads + 1):
+            for depth in divisors(t.decoder_layers):
+                yield from _joined(t.encoder, _narrowed(t.decoder, heads, layers=depth))
+        widths, encoder_depths, decoder_depths = widths[:-1], [t.encoder_layers], [1]
+    for heads in widths:
+        decoder_heads, remainder = divmod(t.decoder.heads * heads, t.heads)
+        if remainder:
+            continue
+        for encoder_layers in encoder_depths:
+            encoder = _narrowed(t.encoder, heads, layers=encoder_layers)
+            for decoder_layers in decoder_depths:
+                yield from _joined(encoder, _narrowed(t.decoder, decoder_heads, layers=decoder_layers))
+
+
+def divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _narrowed(t: Shape, heads: int, *, layers: int) -> Shape | None:
+    """With fewer heads of the same width; None below the smallest width there is."""
+    hidden = heads * t.head_dim
+    if hidden < _SMALLEST_WIDTH:
+        return None
+    return Shape(layers=layers, hidden=hidden, heads=heads, ffn=_ffn(t, hidden))
+
+
+def _ffn(t: Shape, hidden: int) -> int:
+    return max(_SMALLEST_WIDTH, t.ffn * hidden // t.hidden)
+
+
+def _joined(encoder: Shape | None, decoder: Shape | None) -> Iterator[EncoderDecoderShape]:
+    if encoder is None or decoder is None:
+        return
+    yield EncoderDecoderShape(
+        encoder_layers=encoder.layers,
+        decoder_layers=decoder.layers,
+        hidden=encoder.hidden,
+        heads=encoder.heads,
+        ffn=encoder.ffn,
+        decoder_hidden=decoder.hidden if decoder.hidden != encoder.hidden else None,
+        decoder_heads=decoder.heads if decoder.heads != encoder.heads else None,
+        decoder_ffn=decoder.ffn if decoder.ffn != encoder.ffn else None,
+    )
+
+
+def _wrong_kind(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> InvalidRequest:
+    match teacher:
+        case EncoderCard() if isinstance(method, BiLstmSpec):
+            wanted: type[BaseModel] = BiLstmShape
+        case EncoderCard():
+            wanted = Shape
+        case EncoderDecoderCard():
+            wanted = EncoderDecoderShape
+        case BiLstmCard():
+            return InvalidRequest(
+                "teacher_does_not_fit",
+                f"{method.name} makes no student of a BiLSTM. Give the transformer that it was distilled "
+                "from.",
+                pointer="#/teacher",
+            )
+    fields = [name for name, field in wanted.model_fields.items() if field.is_required()]
+    return InvalidRequest(
+        "wrong_shape",
+        f"Of this teacher {method.name} makes a student whose shape has {', '.join(fields)}; "
+        f"the shape given is another kind: {shape}.",
+        pointer="#/target/shape",
+    )

@@ -1,0 +1,334 @@
+"""From a target to the student: the largest that fits, and where its parameters lie."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, Field, computed_field
+
+from app.domain.architectures import (
+    BYTES_PER_PARAMETER,
+    MAX_ONNX_BYTES,
+    AnyShape,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+    ParameterCount,
+)
+from app.domain.documents import Precision, Target
+from app.domain.errors import InvalidRequest
+from app.domain.methods import METHOD_CARDS, MethodSpec, ScratchSpec, WeightSqueezingSpec
+from app.domain.methods.card import Saving
+from app.domain.planning.advice import Advice, advise, head_of, smaller_vocabulary, total
+from app.domain.planning.constraints import (
+    require_embedding,
+    require_fitting,
+    require_relations,
+    require_teacher,
+    with_embedding,
+)
+from app.domain.planning.search_space import LatencyOf, family, student_card
+from app.domain.tasks import Head
+
+_POINTER = "#/target"
+_MOST_TIMED: Final = 127
+"""Students among which one is sought by its latency: seven measurements."""
+
+_NEW_VOCABULARY: Final = 8_000
+_LEAST_NEW_VOCABULARY: Final = 256 + 3
+"""A new tokenizer's bytes, which leave no text unknown, and its special tokens."""
+_NEW_POSITIONS: Final = 512
+
+
+class Budget(BaseModel):
+    """The parameters that a target allows, and the share of them that each group takes."""
+
+    parameters: int = Field(description="Of a target that bounds no parameters: the student's own.")
+    embeddings: float
+    encoder: float
+    decoder: float
+    head: float
+    unused: float
+
+
+class StudentPlan(BaseModel):
+    """The student that a target leads to."""
+
+    card: ModelCard
+    parameters: ParameterCount
+    compression_ratio: float | None = Field(
+        description="Teacher parameters over student parameters; null where there is no teacher."
+    )
+    size_mb: dict[Precision, float] = Field(description="Megabytes (10^6 bytes) of weights by precision.")
+    budget: Budget
+    latency_ms: float | None = Field(
+        default=None,
+        description="Of one text, where max_latency_ms is asked for. In a plan an estimate from matrix "
+        "products on the API's host; the job measures it on the worker's.",
+    )
+    advice: list[Advice] = []
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def shape(self) -> AnyShape:
+        return self.card.shape
+
+
+def plan_student(
+    teacher: ModelCard | None,
+    method: MethodSpec,
+    target: Target | None,
+    *,
+    head: Head,
+    latency: LatencyOf | None = None,
+) -> StudentPlan:
+    """The largest student that the method can make within the target; without a target, the teacher.
+
+    The largest is the one with the most parameters that compute: width is dear where the vocabulary is large,
+    depth is not. The same arguments give the same plan, and latency the same for the same card.
+
+    Args:
+        teacher: as it is registered, all its words included; None where ``scratch`` makes a first model.
+        method: decides which shapes there are.
+        target: what bounds the student.
+        head: on top of it; outputs that are words follow the vocabulary.
+        latency: of a card in milliseconds; needed for ``max_latency_ms`` alone.
+
+    Raises:
+        InvalidRequest: no student fits, the target is not smaller than the teacher, the method cannot make
+            the shape, or what it makes is too large for an ONNX file.
+    """
+    if teacher is None:
+        first = _first_model(method, target, head)
+        _require_one_file(first, head, pointer=_POINTER)
+        return _described(first, whole=None, allowed=None, head=head)
+    whole = total(teacher, head)
+    if target is None:
+        _require_one_file(teacher, head, pointer="#/teacher")
+        return _described(teacher, whole=whole, allowed=None, head=head)
+    require_teacher(teacher, method)
+    require_embedding(teacher.shape, method, target)
+    card, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
+    require_relations(teacher, method, card)
+    _require_one_file(card, head, pointer=_POINTER)
+    allowed = _allowed(target, whole)
+
+    def fitting(member: str, value: int) -> ModelCard | None:
+        if allowed is None:
+            return None
+        try:
+            return _choose(teacher, method, target.model_copy(update={member: value}), head=head)[0]
+        except InvalidRequest:  # no student is wide enough
+            return None
+
+    plan = _described(card, whole=whole, allowed=allowed, head=head)
+    return plan.model_copy(
+        update={
+            "latency_ms": latency_ms,
+            "advice": advise(card, head=head, savings=_savings(method), fitting=fitting),
+        }
+    )
+
+
+def _savings(method: MethodSpec) -> list[Saving]:
+    """What can be done about the words; those of a gate's small model are what they are."""
+    is_gated = isinstance(method, WeightSqueezingSpec) and method.gate is not None
+    return [] if is_gated else METHOD_CARDS[method.name].savings
+
+
+def _choose(
+    teacher: ModelCard, method: MethodSpec, target: Target, *, head: Head, latency: LatencyOf | None = None
+) -> tuple[ModelCard, float | None]:
+    """The student's card and, where it was asked for, its latency."""
+    whole = total(teacher, head)
+    if target.shape is not None:
+        return _given(teacher, method, target, target.shape, head=head), None
+    allowed = _allowed(target, whole)
+    if allowed is not None and allowed >= whole:
+        raise _too_large(f"{allowed:,} parameters", whole)
+    students = _smaller_students(teacher, method, target, head=head)
+    if not students:
+        raise InvalidRequest(
+            "no_smaller_student",
+            f"{method.name} makes no student of this teacher ({teacher.shape}) that is smaller than it"
+            + (f" with an embedding of {target.embedding}." if target.embedding else "."),
+            pointer=_POINTER,
+        )
+    if target.max_latency_ms is not None:
+        assert latency is not None, "max_latency_ms needs something that measures"
+        return _largest_in_time(students, target.max_latency_ms, latency, head=head)
+    assert allowed is not None
+    fitting = [student for student in students if total(student, head) <= allowed]
+    if not fitting:
+        raise _too_small(students, allowed, whole, head=head)
+    return fitting[-1], None
+
+
+def _smaller_students(
+    teacher: ModelCard, method: MethodSpec, target: Target, *, head: Head
+) -> list[ModelCard]:
+    """The method's students with fewer parameters than the teacher; those that compute most come last."""
+    whole = total(teacher, head)
+    counted = [
+        (student, student.count(head=head_of(student, head)))
+        for student in family(_trimmed(teacher, target), method, embedding=target.embedding)
+    ]
+    smaller = [(student, count) for student, count in counted if count.total < whole]
+    return [student for student, _ in sorted(smaller, key=lambda pair: (pair[1].body, -pair[1].embeddings))]
+
+
+def _given(
+    teacher: ModelCard, method: MethodSpec, target: Target, shape: AnyShape, *, head: Head
+) -> ModelCard:
+    shape = with_embedding(shape, target.embedding)
+    card = student_card(_trimmed(teacher, target), method, shape)
+    require_fitting(teacher.shape, method, shape, head=head)
+    whole = total(teacher, head)
+    if total(card, head) >= whole:
+        raise _too_large(f"The shape {shape}", whole)
+    return card
+
+
+def _largest_in_time(
+    students: Sequence[ModelCard], limit_ms: float, latency: LatencyOf, *, head: Head
+) -> tuple[ModelCard, float]:
+    """Halves the students until the limit is between two, taking time to grow with what computes.
+
+    It does so but roughly, a deep network being slower than a wide one; the one that is chosen was measured.
+    """
+    students = students[:: math.ceil(len(students) / _MOST_TIMED)]
+    best: tuple[ModelCard, float] | None = None
+    fastest_ms = math.inf
+    low, high = 0, len(students)
+    while low < high:
+        middle = (low + high) // 2
+        student = students[middle]
+        latency_ms = latency(student, head_of(student, head))
+        fastest_ms = min(fastest_ms, latency_ms)
+        if latency_ms <= limit_ms:
+            best = student, latency_ms
+            low = middle + 1
+        else:
+            high = middle
+    if best is None:
+        raise InvalidRequest(
+            "target_too_small",
+            f"The target allows {limit_ms:g} ms, but the fastest student of this teacher that was timed took "
+            f"{fastest_ms:.3g} ms. Ask for at least that.",
+            pointer=f"{_POINTER}/max_latency_ms",
+            fastest_ms=fastest_ms,
+        )
+    return best
+
+
+def _first_model(method: MethodSpec, target: Target | None, head: Head) -> ModelCard:
+    """A translation model without a teacher; its vocabulary will be made of the data."""
+    if not isinstance(method, ScratchSpec) or head.task != "translation":
+        raise InvalidRequest(
+            "teacher_required",
+            f"{method.name} on {head.task} starts from a registered model: give its id as teacher. Without "
+            "one scratch makes a translation model, and that is all.",
+            pointer="#/teacher",
+        )
+    if target is None or not isinstance(target.shape, EncoderDecoderShape):
+        raise InvalidRequest(
+            "shape_required",
+            "Without a teacher there is nothing to be smaller than: give target.shape with encoder_layers, "
+            "decoder_layers, hidden, heads and ffn.",
+            pointer=f"{_POINTER}/shape" if target else _POINTER,
+        )
+    require_embedding(None, method, target)
+    vocabulary = target.vocabulary or _NEW_VOCABULARY
+    if vocabulary < _LEAST_NEW_VOCABULARY:
+        raise InvalidRequest(
+            "vocabulary_too_small",
+            f"target.vocabulary is {vocabulary}; a new one begins with {_LEAST_NEW_VOCABULARY} pieces: "
+            "one for each byte, and three special ones. Ask for more.",
+            pointer=f"{_POINTER}/vocabulary",
+            smallest=_LEAST_NEW_VOCABULARY,
+        )
+    return EncoderDecoderCard(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
+
+
+def _trimmed(teacher: ModelCard, target: Target) -> ModelCard:
+    """The teacher with the words that both keep."""
+    words = min(target.vocabulary or teacher.vocabulary, teacher.vocabulary)
+    return teacher.model_copy(update={"vocabulary": words})
+
+
+def _allowed(target: Target, whole: int) -> int | None:
+    """How many parameters a target allows; None where it bounds something else."""
+    if target.compression_ratio is not None:
+        return int(whole / target.compression_ratio)
+    if target.max_size_mb is not None:
+        return int(target.max_size_mb * 1e6 / BYTES_PER_PARAMETER["fp32"])
+    return target.max_parameters
+
+
+def _too_large(what: str, whole: int) -> InvalidRequest:
+    return InvalidRequest(
+        "target_too_large",
+        f"{what} is no smaller than the teacher, which has {whole:,} parameters. Ask for less.",
+        pointer=_POINTER,
+        teacher_parameters=whole,
+    )
+
+
+def _too_small(students: Sequence[ModelCard], allowed: int, whole: int, *, head: Head) -> InvalidRequest:
+    student = min(students, key=lambda student: total(student, head))
+    smallest = total(student, head)
+    embeddings = student.count(head=head_of(student, head)).embeddings
+    words = smaller_vocabulary(student.vocabulary)
+    advice = ""
+    if 2 * embeddings > smallest:
+        advice = " Most of them are embeddings."
+        if words is not None:
+            trimmed = total(student.model_copy(update={"vocabulary": words}), head)
+            advice += f" With target.vocabulary {words:,} it would have {trimmed:,}."
+    return InvalidRequest(
+        "target_too_small",
+        f"The target allows {allowed:,} parameters, but the smallest student of this teacher has "
+        f"{smallest:,} ({math.ceil(smallest * BYTES_PER_PARAMETER['fp32'] / 1e4) / 100:.2f} MB in fp32, "
+        f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}). Ask for at least that.{advice}",
+        pointer=_POINTER,
+        smallest_parameters=smallest,
+        smallest_size_mb=smallest * BYTES_PER_PARAMETER["fp32"] / 1e6,
+        largest_compression_ratio=whole / smallest,
+    )
+
+
+def _require_one_file(card: ModelCard, head: Head, *, pointer: str) -> None:
+    """Refuse now what would be trained and could not be exported then."""
+    numbers = total(card, head) + (card.sines if isinstance(card, EncoderDecoderCard) else 0)
+    weight_bytes = numbers * BYTES_PER_PARAMETER["fp32"]
+    if weight_bytes > MAX_ONNX_BYTES:
+        raise InvalidRequest(
+            "onnx_too_large",
+            f"The job would make {card.shape}: {weight_bytes / 1e9:.2f} GB of fp32 weights; one ONNX file "
+            f"holds {MAX_ONNX_BYTES / 1e9:.2f} GB at most. "
+            + ("Give a smaller teacher." if pointer == "#/teacher" else "Ask for a smaller target."),
+            pointer=pointer,
+            weight_bytes=weight_bytes,
+        )
+
+
+def _described(card: ModelCard, *, whole: int | None, allowed: int | None, head: Head) -> StudentPlan:
+    count = card.count(head=head_of(card, head))
+    allowed = count.total if allowed is None else allowed
+    return StudentPlan(
+        card=card,
+        parameters=count,
+        compression_ratio=None if whole is None else whole / count.total,
+        size_mb={
+            "fp32": count.total * BYTES_PER_PARAMETER["fp32"] / 1e6,
+            "int8": count.total * BYTES_PER_PARAMETER["int8"] / 1e6,
+        },
+        budget=Budget(
+            parameters=allowed,
+            embeddings=count.embeddings / allowed,
+            encoder=count.encoder / allowed,
+            decoder=count.decoder / allowed,
+            head=count.head / allowed,
+            unused=(allowed - count.total) / allowed,
+        ),
+    )

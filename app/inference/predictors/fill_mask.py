@@ -1,0 +1,133 @@
+"""Models that fill in a hidden word."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.errors import InvalidRequest
+from app.engine.network import OnnxNetwork
+from app.engine.tokenizing import TextTokenizer, TokenizedText
+from app.inference.parameters import FillMaskParameters
+from app.inference.predictors.predictor import Run, RunLimits
+from app.inference.predictors.scores import softmax
+from app.inference.schemas import Fill
+
+_MASKS = ("[MASK]", "<mask>")
+_UNKNOWN = ("[UNK]", "<unk>")
+
+_MOST_LOGITS = 2**24
+"""Of one run: at each token the network gives a number to each word it knows."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which words are wanted in the place of the mask."""
+
+    top_k: int
+    targets: tuple[int, ...] | None
+    """Ids to choose from; None: all."""
+
+
+class FillMask:
+    """The likeliest words in the place of the mask."""
+
+    takes_pairs: ClassVar[bool] = False
+    answers_one_alone: ClassVar[bool] = True
+
+    def __init__(self, network: OnnxNetwork, *, vocabulary: int) -> None:
+        self._network = network
+        self._tokenizer = network.tokenizer
+        self._mask, self._mask_id = _mask_of(network.tokenizer)
+        self._unknown_ids = {network.tokenizer.id_of(token) for token in _UNKNOWN}
+        limits = RunLimits()
+        self._limits = limits._replace(most=min(limits.most, _MOST_LOGITS // vocabulary))
+
+    def options(self, inputs: Sequence[str], parameters: FillMaskParameters) -> _Choice:
+        for position, text in enumerate(inputs):
+            if (masks := text.count(self._mask)) != 1:
+                raise InvalidRequest(
+                    "one_mask_needed",
+                    f"Input {position} holds {self._mask} {masks} times. Write it once in each text, where "
+                    "the model is to fill in a word.",
+                    pointer="#/inputs",
+                    mask=self._mask,
+                )
+        targets = parameters.targets
+        ids = None if targets is None else tuple(map(self._target, targets))
+        return _Choice(parameters.top_k, ids)
+
+    def limits(self, _options: _Choice) -> RunLimits:
+        return self._limits
+
+    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return self._tokenizer.encode(texts)
+
+    def run(self, run: Run[TokenizedText, _Choice]) -> list[list[Fill] | None]:
+        """The fills of each text; None where the model has no room for the part with the mask."""
+        logits = self._network.logits(run.texts)  # (texts, longest, vocabulary)
+        return [
+            self._fill(text.ids, row, run.options) if self._mask_id in text.ids else None
+            for text, row in zip(run.texts, logits, strict=True)
+        ]
+
+    def answer(self, row: list[Fill] | None, _parameters: FillMaskParameters) -> list[Fill]:
+        if row is None:
+            raise InvalidRequest(
+                "mask_cut_off",
+                f"The model reads {self._tokenizer.max_length} tokens of a text, and {self._mask} stands "
+                "after them. Shorten the text before it.",
+                pointer="#/inputs",
+                max_length=self._tokenizer.max_length,
+            )
+        return row
+
+    def _fill(self, ids: list[int], logits: npt.NDArray[np.float32], choice: _Choice) -> list[Fill]:
+        place = ids.index(self._mask_id)
+        probabilities = softmax(logits[place])
+        words = np.arange(len(probabilities)) if choice.targets is None else np.array(choice.targets)
+        best = words[_largest(probabilities[words], choice.top_k)].tolist()
+        sequences = self._tokenizer.decode([[*ids[:place], word, *ids[place + 1 :]] for word in best])
+        names = self._tokenizer.decode([[word] for word in best], skip_special=False)
+        return [
+            {"score": float(probabilities[word]), "token": word, "token_str": name, "sequence": sequence}
+            for word, name, sequence in zip(best, names, sequences, strict=True)
+        ]
+
+    def _target(self, target: str) -> int:
+        known = self._tokenizer.id_of(target)
+        if known is not None:
+            return known
+        pieces = self._tokenizer.pieces(target)
+        if len(pieces) != 1:
+            raise InvalidRequest(
+                "target_not_one_token",
+                f"The target {target[:50]!r} is {len(pieces)} tokens of this model, which fills in one. "
+                "Ask for words of its vocabulary.",
+                pointer="#/parameters/targets",
+                target=target[:50],
+            )
+        if pieces[0] in self._unknown_ids:
+            raise InvalidRequest(
+                "unknown_target",
+                f"The target {target[:50]!r} is unknown to this model. Ask for words of its vocabulary.",
+                pointer="#/parameters/targets",
+                target=target[:50],
+            )
+        return pieces[0]
+
+
+def _largest(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
+    """Where they are, the largest first; sorting a whole vocabulary takes longer than a small network."""
+    count = min(count, len(values))
+    largest = np.argpartition(values, -count)[-count:]
+    return largest[np.argsort(-values[largest])]
+
+
+def _mask_of(tokenizer: TextTokenizer) -> tuple[str, int]:
+    for mask in _MASKS:
+        if (mask_id := tokenizer.id_of(mask)) is not None:
+            return mask, mask_id
+    raise ValueError(f"the tokenizer has none of {', '.join(_MASKS)}")

@@ -1,0 +1,1 @@
+"""From uploaded tables to the canonical form of a data set."""

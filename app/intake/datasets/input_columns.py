@@ -1,0 +1,98 @@
+"""What a row asks: the columns that every split has, in canonical form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from app.domain.documents.manifest import Split
+from app.domain.tasks import Task
+from app.domain.words import words
+from app.intake.datasets.cells import cell, items, kind, require_whole_characters, text
+from app.intake.datasets.columns import TaskColumns
+from app.intake.datasets.rows import Place, Row
+
+_MAX_LANGUAGE_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class Column:
+    """A canonical column, and how a row of the table fills it."""
+
+    name: str
+    type: pa.DataType
+    read: Callable[[Row, Place], Any]
+
+
+def input_columns(task: Task, columns: TaskColumns, split: Split, *, first: Row) -> list[Column]:
+    """The columns of a split that are not to be predicted, by what its first row has."""
+    if task == "token_classification":
+        found = [_tokens(columns, split, first=first)]
+    elif task == "translation":
+        found = [_text("source", columns["source"])]
+    else:
+        found = [_text("text", columns["text"])]
+        if pair := columns.optional("text_pair", first):
+            found.append(_text("text_pair", pair))
+    return found
+
+
+def language_column(columns: TaskColumns, *, first: Row) -> Column | None:
+    """The column that names each row's language, where there is one."""
+    column = columns.optional("language", first)
+    return Column("language", pa.string(), partial(_language, column=column)) if column else None
+
+
+def late_columns(columns: TaskColumns, split: Split, *, first: Row) -> frozenset[str]:
+    """Columns that would have been read, had the first row them: no later row may bring one."""
+    fields = ["text_pair", "language", *(["tokens"] if split == "unlabeled" else [])]
+    names = [columns[field] for field in fields if field in columns.by_field]
+    return frozenset(name for name in names if name not in first)
+
+
+def count_words(value: str | list[str]) -> int:
+    """Words and punctuation marks of a text, or of a list of them."""
+    return len(words(value)) if isinstance(value, str) else len(value)
+
+
+def _text(name: str, column: str) -> Column:
+    return Column(name, pa.string(), lambda row, place: text(row, column, place))
+
+
+def _tokens(columns: TaskColumns, split: Split, *, first: Row) -> Column:
+    """Tokens; text that nobody has tagged may also come as it is."""
+    tokens, plain = columns["tokens"], columns.optional("text", first)
+    if split == "unlabeled" and plain and tokens not in first:
+        return Column("tokens", pa.list_(pa.string()), lambda row, place: words(text(row, plain, place)))
+    return Column("tokens", pa.list_(pa.string()), partial(_token_list, column=tokens))
+
+
+def _token_list(row: Row, place: Place, *, column: str) -> list[str]:
+    found = items(row, column, place)
+    for number, token in enumerate(found, 1):
+        if not isinstance(token, str) or not token.strip():
+            raise place.fault(
+                "invalid_token",
+                f"token {number:,} of {column!r} is {kind(token) if token else 'empty'}. "
+                "Every token is text; remove an empty one along with its tag.",
+                token=number,
+            )
+    require_whole_characters("".join(found), column, place)
+    return found
+
+
+def _language(row: Row, place: Place, *, column: str) -> str:
+    language = cell(row, column, place, absent="Give every row of a split its language, or none.")
+    if not isinstance(language, str) or not language.strip():
+        raise place.fault(
+            "invalid_language",
+            f"{column!r} is {kind(language)}. Name the language of every row, such as 'da', "
+            "or rename a column that means something else.",
+        )
+    if not language.isprintable() or len(language) > _MAX_LANGUAGE_CHARACTERS:
+        raise place.fault(
+            "invalid_language", f"a language is at most {_MAX_LANGUAGE_CHARACTERS} printable characters."
+        )
+    return language

@@ -1,0 +1,135 @@
+"""Labels of texts: names or whole numbers in a table, indices into a list of names in the canonical form."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from app.domain.documents.manifest import Split
+from app.domain.errors import InvalidRequest
+from app.intake.datasets.cells import cell, kind
+from app.intake.datasets.rows import Place, Row
+
+MAX_LABELS = 1000
+MAX_LABEL_CHARACTERS = 200
+SHOWN = 5
+INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
+_MIN_LABELS = 2
+_ELSEWHERE = "Rows without a label belong in 'unlabeled'."
+
+
+class Labels:
+    """One label a row.
+
+    Args:
+        column: of the tables.
+        given: the names in order; whole numbers in the tables are then indices. Default: sorted.
+    """
+
+    name = "label"
+    type = pa.int32()
+
+    def __init__(self, column: str, given: list[str] | None) -> None:
+        self._column = column
+        self._given = given
+        self._codes: dict[str, int] = {}
+        self._counts: defaultdict[Split, Counter[str]] = defaultdict(Counter)
+        self._types: defaultdict[Split, set[type]] = defaultdict(set)
+        self._names: list[str] = []
+        self._index: dict[str, int] = {}
+
+    def read(self, row: Row, place: Place, _asked: Row, /) -> int:
+        label = cell(row, self._column, place, absent=_ELSEWHERE)
+        if isinstance(label, str):
+            label = label.strip()
+        if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
+            raise place.fault(
+                "invalid_label",
+                f"the label is {kind(label)}. Labels are names or whole numbers: write it as one. "
+                f"{_ELSEWHERE}",
+            )
+        name = label_name(label, place)
+        self._counts[place.split][name] += 1
+        self._types[place.split].add(type(label))
+        code = self._codes.setdefault(name, len(self._codes))
+        if code == MAX_LABELS:
+            raise place.fault(
+                "too_many_labels",
+                f"this is label {MAX_LABELS + 1:,}. Text classification takes {MAX_LABELS:,}.",
+            )
+        return code
+
+    def settle(self) -> list[str]:
+        if len(set().union(*self._types.values())) > 1:
+            raise InvalidRequest(
+                "mixed_labels", "Some labels are names and some whole numbers. Use one of the two."
+            )
+        self._names, self._index = self._resolve(set(self._counts["train"]))
+        return self._names
+
+    def finish(self, codes: Any, _split: Split, /) -> Any:
+        """The index of each code, (rows,)."""
+        index = np.array([self._index[name] for name in self._codes], np.int32)
+        return pa.array(index[codes.to_numpy()])
+
+    def card(self, split: Split) -> dict[str, Any]:
+        found = {self._names[self._index[label]]: n for label, n in self._counts[split].items()}
+        return {"labels": dict.fromkeys(self._names, 0) | found}
+
+    def _resolve(self, found: set[str]) -> tuple[list[str], dict[str, int]]:
+        """The names in order, and the index of each label as the tables write it."""
+        are_integers = all(INTEGER.fullmatch(label) for label in found)
+        if self._given is None:
+            names = sorted(found, key=int) if are_integers else sorted(found)
+            index = {name: i for i, name in enumerate(names)}
+        else:
+            names = self._given
+            by_index = self._types["train"] == {int} or (are_integers and not found <= set(names))
+            index = {str(i) if by_index else name: i for i, name in enumerate(names)}
+        if len(names) < _MIN_LABELS or len(found) < _MIN_LABELS:
+            raise InvalidRequest(
+                "too_few_labels",
+                f"train has the one label {min(found)!r}. A classifier needs two.",
+                pointer="#/train",
+            )
+        if strangers := sorted(found - set(index)):
+            raise InvalidRequest(
+                "unknown_labels",
+                f"train has labels that 'labels' does not name: {_some(strangers)}. "
+                "Name every one, in order.",
+                pointer="#/labels",
+                unknown=strangers[:SHOWN],
+            )
+        self._require_known(found)
+        return names, index
+
+    def _require_known(self, found: set[str]) -> None:
+        for split, counts in self._counts.items():
+            if strangers := sorted(set(counts) - found):
+                raise InvalidRequest(
+                    "labels_not_in_train",
+                    f"{split} has labels that train has not: {_some(strangers)}. "
+                    "Remove those rows, or add some to train.",
+                    pointer=f"#/{split}",
+                    unknown=strangers[:SHOWN],
+                )
+
+
+def label_name(label: int | str, place: Place) -> str:
+    """A label or tag as a name that can be shown; spaces around it, which cannot be seen, are none of it.
+
+    Raises:
+        InvalidRequest: it is too long, or empty, or holds what cannot be printed.
+    """
+    name = str(label).strip()
+    if not name or not name.isprintable() or len(name) > MAX_LABEL_CHARACTERS:
+        raise place.fault("invalid_label", f"a label is 1 to {MAX_LABEL_CHARACTERS} printable characters.")
+    return name
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return ", ".join(map(repr, labels[:SHOWN])) + more

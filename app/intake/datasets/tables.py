@@ -1,0 +1,224 @@
+"""From uploaded tables to the canonical form that ``DatasetManifest`` describes."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.domain.documents.manifest import Split, SplitCard
+from app.domain.errors import InvalidRequest, TooLarge
+from app.domain.tasks import Task
+from app.intake.datasets.columns import Columns, TaskColumns
+from app.intake.datasets.input_columns import (
+    Column,
+    count_words,
+    input_columns,
+    language_column,
+    late_columns,
+)
+from app.intake.datasets.quantiles import quantiles
+from app.intake.datasets.readers import open_table
+from app.intake.datasets.rows import LIST_ITEM_BYTES, Place, Row
+from app.intake.datasets.target_columns import Answer, Named, answer_of
+
+_BATCH_ROWS = 50_000
+_BATCH_CHARACTERS = 16 * 2**20
+_MAX_LANGUAGES = 1000
+
+
+@dataclass(frozen=True)
+class Table:
+    """An uploaded file."""
+
+    file: BinaryIO
+    filename: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a set of uploads turned out to be."""
+
+    labels: list[str]
+    is_pair: bool
+    splits: dict[Split, SplitCard]
+
+
+@dataclass
+class _Draft:
+    """A split on its way: the names of its answers are codes until those of all splits are known."""
+
+    split: Split
+    path: Path
+    inputs: list[Column]
+    answer: Answer | None
+    language: Column | None
+    late: frozenset[str]
+    """Columns that the first row has not."""
+    rows: int = 0
+    words: Counter[int] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_pair(self) -> bool:
+        return any(column.name == "text_pair" for column in self.inputs)
+
+    @property
+    def schema(self) -> pa.Schema:
+        columns: list[Column | Answer | None] = [*self.inputs, self.answer, self.language]
+        return pa.schema([(column.name, column.type) for column in columns if column is not None])
+
+
+def prepare(
+    tables: Mapping[Split, Table],
+    folder: Path,
+    *,
+    task: Task,
+    columns: Columns,
+    labels: list[str] | None,
+    max_rows: int,
+    max_bytes: int,
+) -> Prepared:
+    """Write each split in canonical form into an empty folder.
+
+    Args:
+        tables: by split; ``unlabeled`` needs nothing of what is to be predicted.
+        folder: receives ``<split>.parquet``.
+        task: says which columns there are.
+        columns: where the tables keep what.
+        labels: the names in order; integers in the tables are then indices. Default: sorted.
+        max_rows: over all splits.
+        max_bytes: of each table, unpacked.
+
+    Raises:
+        InvalidRequest: a table cannot be taken as it is; the message names the row and what to do.
+        TooLarge: more rows or bytes than allowed.
+    """
+    where = columns.of(task)
+    answer = answer_of(task, where, labels)
+    drafts: list[_Draft] = []
+    for split, table in tables.items():
+        left = max_rows - sum(done.rows for done in drafts)
+        with open_table(
+            table.file, filename=table.filename, split=split, columns=where.names, max_bytes=max_bytes
+        ) as (place, rows):
+            drafts.append(_write_draft(task, where, answer, place, islice(rows, left + 1), folder))
+        if drafts[-1].rows > left:
+            raise TooLarge(
+                "too_many_rows",
+                f"The data set has more than the {max_rows:,} rows that this server takes. Send fewer.",
+                max_rows=max_rows,
+            )
+    _require_alike(drafts)
+    return Prepared(
+        labels=answer.settle() if answer else [],
+        is_pair=drafts[0].is_pair,
+        splits={draft.split: _finish(draft, folder) for draft in drafts},
+    )
+
+
+def _write_draft(
+    task: Task, columns: TaskColumns, answer: Answer | None, place: Place, rows: Iterator[Row], folder: Path
+) -> _Draft:
+    """Check every row and write it, in batches: memory holds one of them."""
+    first = next(rows, None)
+    if first is None:
+        raise InvalidRequest(
+            "empty_split",
+            f"{place.split} has no rows. Send at least one, or leave an optional split out.",
+            pointer=f"#/{place.split}",
+        )
+    draft = _Draft(
+        place.split,
+        folder / f"{place.split}.draft",
+        inputs=input_columns(task, columns, place.split, first=first),
+        answer=None if place.split == "unlabeled" else answer,
+        language=language_column(columns, first=first),
+        late=late_columns(columns, place.split, first=first),
+    )
+    schema = draft.schema
+    with pq.ParquetWriter(draft.path, schema) as writer:
+        batch: list[dict[str, Any]] = []
+        size = 0
+        for row in chain([first], rows):
+            batch.append(_record(draft, row, place))
+            size += sum(map(_size, batch[-1].values()))
+            if len(batch) == _BATCH_ROWS or size > _BATCH_CHARACTERS:
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+                batch.clear()
+                size = 0
+        writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+    return draft
+
+
+def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
+    """A row in canonical form, counted."""
+    if late := draft.late.intersection(row):
+        name = min(late)
+        raise place.fault(
+            "column_in_some_rows",
+            f"there is {name!r}, which the first row has not. Give it to every row of the split, or to none.",
+            column=name,
+        )
+    record = {column.name: column.read(row, place) for column in draft.inputs}
+    draft.rows += 1
+    draft.words[sum(map(count_words, record.values()))] += 1
+    if draft.answer:
+        record[draft.answer.name] = draft.answer.read(row, place, record)
+    if draft.language:
+        record["language"] = draft.language.read(row, place)
+        draft.languages[record["language"]] += 1
+        if len(draft.languages) > _MAX_LANGUAGES:
+            raise place.fault(
+                "too_many_languages",
+                f"this is language {_MAX_LANGUAGES + 1:,}. Rename the column if it means something else.",
+            )
+    return record
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a canonical value takes; numbers count for nothing."""
+    if isinstance(value, list):
+        characters = sum(map(len, value)) if isinstance(value[0], str) else 0
+        return characters + LIST_ITEM_BYTES * len(value)
+    return len(value) if isinstance(value, str) else 0
+
+
+def _require_alike(drafts: Sequence[_Draft]) -> None:
+    pairs = [draft.split for draft in drafts if draft.is_pair]
+    if 0 < len(pairs) < len(drafts):
+        raise InvalidRequest(
+            "pairs_in_some_splits",
+            f"Only {', '.join(pairs)} has a second text. Give every split both columns, or none.",
+        )
+
+
+def _finish(draft: _Draft, folder: Path) -> SplitCard:
+    path = folder / f"{draft.split}.parquet"
+    if isinstance(draft.answer, Named):
+        _rewrite(draft, draft.answer, path)
+    else:
+        draft.path.rename(path)
+    return SplitCard(
+        rows=draft.rows,
+        words=quantiles(draft.words),
+        languages=dict(sorted(draft.languages.items())) or None,
+        **(draft.answer.card(draft.split) if draft.answer else {}),
+    )
+
+
+def _rewrite(draft: _Draft, answer: Named, path: Path) -> None:
+    """Put indices in place of codes."""
+    number = draft.schema.get_field_index(answer.name)
+    with pq.ParquetFile(draft.path) as table, pq.ParquetWriter(path, draft.schema) as writer:
+        for group_number in range(table.num_row_groups):  # each is one batch, as it was written
+            group = table.read_row_group(group_number)
+            codes = group[answer.name].combine_chunks()
+            columns: list[Any] = group.columns
+            columns[number] = answer.finish(codes, draft.split)
+            writer.write_table(pa.Table.from_arrays(columns, schema=draft.schema))
+    draft.path.unlink()

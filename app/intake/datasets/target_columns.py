@@ -1,0 +1,171 @@
+"""What there is to predict: a column that every split but ``unlabeled`` has."""
+
+import math
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from app.domain.documents.manifest import Split
+from app.domain.errors import InvalidRequest
+from app.domain.tasks import LABELLED_TASKS, Task
+from app.intake.datasets.cells import cell, kind, text
+from app.intake.datasets.columns import TaskColumns
+from app.intake.datasets.input_columns import count_words
+from app.intake.datasets.labels import Labels
+from app.intake.datasets.quantiles import quantiles
+from app.intake.datasets.rows import Place, Row
+from app.intake.datasets.tags import Tags
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_MAX_NUMBER_CHARACTERS = 100
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+Named = Labels | Tags
+"""Answers with names: codes, until every split is read and ``finish`` puts indices in their place."""
+
+
+class Answer(Protocol):
+    """The answers of all splits of a data set."""
+
+    @property
+    def name(self) -> str:
+        """The canonical column."""
+
+    @property
+    def type(self) -> pa.DataType: ...
+
+    def read(self, row: Row, place: Place, asked: Row, /) -> Any:
+        """A row's answer; ``asked`` is what the row asks, in canonical form."""
+
+    def settle(self) -> list[str]:
+        """The names of the answers in order, once all rows are read; none where answers have no names.
+
+        Raises:
+            InvalidRequest: the answers of the splits do not go together.
+        """
+
+    def card(self, split: Split) -> dict[str, Any]:
+        """What the split's ``SplitCard`` says about its answers."""
+
+
+def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Answer | None:
+    """What a task predicts; None where the texts themselves are the answers.
+
+    Raises:
+        InvalidRequest: ``labels`` are given for a task that has none, or are no tags.
+    """
+    if labels is not None and task not in LABELLED_TASKS:
+        raise InvalidRequest(
+            "needless_labels", f"{task} has no labels. Leave 'labels' out.", pointer="#/labels"
+        )
+    match task:
+        case "text_classification":
+            return Labels(columns["label"], labels)
+        case "text_regression":
+            return Scores(columns)
+        case "token_classification":
+            return Tags(columns["tags"], labels)
+        case "translation":
+            return Targets(columns["target"])
+        case "masked_language_modeling":
+            return None
+
+
+@dataclass
+class _Range:
+    count: int = 0
+    total: float = 0.0
+    least: float = math.inf
+    greatest: float = -math.inf
+
+
+class Scores:
+    """Finite numbers."""
+
+    name = "score"
+    type = pa.float32()
+
+    def __init__(self, columns: TaskColumns) -> None:
+        self._columns = columns
+        self._ranges: defaultdict[Split, _Range] = defaultdict(_Range)
+
+    def read(self, row: Row, place: Place, _asked: Row, /) -> float:
+        value = cell(row, self._column(row), place, absent="Rows without a score belong in 'unlabeled'.")
+        score = _number(value)
+        if score is None or not abs(score) <= _LARGEST:
+            raise place.fault(
+                "invalid_score",
+                f"the score is {kind(value)}. Scores are finite numbers such as 3.75, in at most "
+                f"{_MAX_NUMBER_CHARACTERS} characters; rows without one belong in 'unlabeled'.",
+            )
+        seen = self._ranges[place.split]
+        seen.count += 1
+        seen.total += score
+        seen.least = min(seen.least, score)
+        seen.greatest = max(seen.greatest, score)
+        return score
+
+    def settle(self) -> list[str]:
+        train = self._ranges["train"]
+        if train.least == train.greatest:
+            raise InvalidRequest(
+                "too_few_scores",
+                f"Every score of train is {train.least:g}. A regression needs two that differ.",
+                pointer="#/train",
+            )
+        return []
+
+    def card(self, split: Split) -> dict[str, Any]:
+        seen = self._ranges[split]
+        return {"scores": {"min": seen.least, "mean": seen.total / seen.count, "max": seen.greatest}}
+
+    def _column(self, row: Row) -> str:
+        """``score``, or ``label`` in its stead."""
+        score = self._columns["score"]
+        if "score" in self._columns.named or score in row:
+            return score
+        return self._columns.optional("label", row) or score
+
+
+class Targets:
+    """Translations."""
+
+    name = "target"
+    type = pa.string()
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._words: defaultdict[Split, Counter[int]] = defaultdict(Counter)
+
+    def read(self, row: Row, place: Place, _asked: Row, /) -> str:
+        target = text(
+            row, self._column, place, absent="Sentences without a translation belong in 'unlabeled'."
+        )
+        self._words[place.split][count_words(target)] += 1
+        return target
+
+    def settle(self) -> list[str]:
+        return []
+
+    def card(self, split: Split) -> dict[str, Any]:
+        return {"target_words": quantiles(self._words[split])}
+
+
+def _number(value: Any) -> float | None:
+    """A number, or a text that writes one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return None
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(value):
+            return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,1 @@
+"""From an uploaded model folder to one that was checked and understood."""

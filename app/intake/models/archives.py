@@ -1,0 +1,250 @@
+"""Unpacking what a stranger packed: no path leaves the folder, no link is made, no bomb goes off."""
+
+import gzip
+import io
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO
+
+from app.domain.errors import InvalidRequest, TooLarge
+from app.intake.models.stored_weights import is_pickle
+
+MAX_MEMBERS = 1000
+MAX_RATIO = 200
+"""Unpacked over packed bytes. Weights hardly shrink, text shrinks tenfold; bombs grow a thousandfold."""
+
+_RATIO_FLOOR_BYTES = 16 * 2**20
+_MAX_READ_BYTES = 2**20
+_MAX_HEADER_BYTES = 8 * 2**20  # of a tar, all its headers and what fills its blocks
+_MAX_DEPTH = 2  # folder/file
+_MAX_NAME = 255
+_MAX_PATH = 1024
+_SHOWN = 200
+_UNREADABLE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
+    *(EOFError, ValueError, NotImplementedError, RecursionError),  # as the libraries meet hostile headers
+)
+_CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
+_GZIP, _ZIP = b"\x1f\x8b", b"PK"
+
+
+@dataclass
+class Unpacked:
+    """What came out of an archive."""
+
+    folder: Path
+    """The one with ``config.json``."""
+    pickles: list[str] = field(default_factory=list)
+    """Members that start as a pickle does; none of them was written."""
+
+
+def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes: int) -> Unpacked:
+    """Write the files with known names, at the top of the archive or one folder down.
+
+    Args:
+        archive: .zip, .tar or .tar.gz, seekable; told apart by its first bytes.
+        folder: an empty folder.
+        names: file names to keep; all other members are checked and left where they are.
+        max_bytes: of all members together, unpacked.
+
+    Raises:
+        InvalidRequest: not an archive, a damaged one, one that is not safe to unpack, or one without a config
+            where one is looked for.
+        TooLarge: more members or bytes than allowed.
+    """
+    budget = _Budget(archive.seek(0, io.SEEK_END), max_bytes)
+    archive.seek(0)
+    head = archive.read(2)
+    archive.seek(0)
+    members = _zip_members(archive, budget) if head == _ZIP else _tar_members(archive, budget, head == _GZIP)
+    pickles = []
+    try:
+        for name, content in members:
+            target = _target(name, folder, names)
+            if target is not None:
+                _write(content, target)
+            elif is_pickle(content.read(4)):
+                pickles.append(name)
+    except _UNREADABLE as error:
+        raise InvalidRequest(
+            "invalid_archive",
+            f"The file cannot be read as a .zip, .tar or .tar.gz ({str(error)[:_SHOWN]}). "
+            "Pack the model's folder into one of these.",
+            pointer="#/file",
+        ) from None
+    except _CLASHES:
+        raise InvalidRequest(
+            "invalid_archive",
+            "The archive has one name for a file and for a folder. Pack the model's folder alone.",
+            pointer="#/file",
+        ) from None
+    return Unpacked(_root(folder), pickles)
+
+
+class _Budget:
+    """What may still be unpacked. Sizes are those that members declare; readers enforce them."""
+
+    def __init__(self, packed_bytes: int, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._ratio_bytes = max(_RATIO_FLOOR_BYTES, packed_bytes * MAX_RATIO)
+        self._bytes = 0
+        self._members = 0
+
+    @property
+    def spent_bytes(self) -> int:
+        return self._bytes
+
+    def spend(self, size: int) -> None:
+        if size < 0:
+            raise ValueError("a member of negative size")
+        self._members += 1
+        self._bytes += size
+        if self._members > MAX_MEMBERS:
+            raise TooLarge(
+                "archive_too_large",
+                f"The archive has more than {MAX_MEMBERS} members. Pack the model's folder alone.",
+            )
+        if self._bytes > self._max_bytes:
+            raise TooLarge(
+                "archive_too_large",
+                f"The archive unpacks to more than {self._max_bytes:,} bytes. Pack the model's files alone.",
+                max_bytes=self._max_bytes,
+            )
+        if self._bytes > self._ratio_bytes:
+            raise InvalidRequest(
+                "archive_bomb",
+                f"The archive unpacks to more than {MAX_RATIO} times its size, as no model does. "
+                "Pack the model's files alone.",
+                pointer="#/file",
+            )
+
+
+def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[bytes]]]:
+    # The directory of all members is read at once, before the first of them is counted.
+    with zipfile.ZipFile(_ShortReads(archive)) as file:
+        for info in file.infolist():
+            budget.spend(info.file_size)
+            if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+                raise _unsafe(info.filename, "is a link or a device")
+            if info.flag_bits & 1 or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise _unsafe(info.filename, "is encrypted or compressed in an unusual way")
+            if not info.is_dir():
+                with file.open(info) as content:
+                    yield info.filename, content
+
+
+def _tar_members(archive: BinaryIO, budget: _Budget, is_gzip: bool) -> Iterator[tuple[str, IO[bytes]]]:
+    with (
+        _plain(archive, is_gzip=is_gzip) as plain,
+        tarfile.open(fileobj=_FewHeaders(plain, budget), mode="r:") as file,
+    ):
+        for member in file:
+            budget.spend(member.size)
+            if member.isdir():
+                continue
+            content = file.extractfile(member) if member.isreg() and not member.issparse() else None
+            if content is None:
+                raise _unsafe(member.name, "is a link, a device or a sparse file")
+            yield member.name, content
+
+
+@contextmanager
+def _plain(archive: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    if not is_gzip:
+        yield archive
+        return
+    with gzip.GzipFile(fileobj=archive, mode="rb") as stream:
+        yield stream
+
+
+class _ShortReads(io.RawIOBase):
+    """A stream that refuses long reads: the libraries read headers, of any size, at once."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read up to ``size`` bytes, or the rest."""
+        content = self._stream.read(min(size, _MAX_READ_BYTES + 1) if size >= 0 else _MAX_READ_BYTES + 1)
+        if len(content) > _MAX_READ_BYTES:
+            raise ValueError("a header is too long")
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+class _FewHeaders(_ShortReads):
+    """A tar, in which any number of headers may stand before a member."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, budget: _Budget) -> None:
+        super().__init__(stream)
+        self._budget = budget
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            raise tarfile.ReadError("a header of negative size")
+        content = super().read(size)
+        if self.tell() - self._budget.spent_bytes > _MAX_HEADER_BYTES:
+            raise ValueError("its headers are too long")
+        return content
+
+
+def _target(name: str, folder: Path, names: Collection[str]) -> Path | None:
+    """Where a member goes; None for one that is not kept."""
+    if len(name) > _MAX_PATH:
+        raise _unsafe(name, "has a name that is too long")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name[:2]:
+        raise _unsafe(name, "leads out of the folder")
+    if any(len(part.encode()) > _MAX_NAME for part in path.parts):
+        raise _unsafe(name, "has a name that is too long")
+    if path.name not in names or len(path.parts) > _MAX_DEPTH:
+        return None
+    return folder.joinpath(*path.parts)
+
+
+def _write(source: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(source, file, _MAX_READ_BYTES)
+
+
+def _root(folder: Path) -> Path:
+    """The folder with the config: the archive's top, or the one folder in it."""
+    if (folder / "config.json").is_file():
+        return folder
+    candidates = [path for path in folder.iterdir() if (path / "config.json").is_file()]
+    if len(candidates) != 1:
+        raise InvalidRequest(
+            "missing_config",
+            "config.json must lie at the top of the archive or one folder down, and there only once; this "
+            f"archive has {len(candidates) or 'none'} there. Pack the whole folder that save_pretrained() "
+            "wrote: config.json, model.safetensors and tokenizer.json.",
+            pointer="#/file",
+            found=len(candidates),
+        )
+    return candidates[0]
+
+
+def _unsafe(name: str, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "unsafe_archive",
+        f"The archive's member {name[:_SHOWN]!r} {what}. Pack plain files with relative names.",
+        pointer="#/file",
+        member=name[:_SHOWN],
+    )

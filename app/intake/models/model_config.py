@@ -1,0 +1,134 @@
+"""Reading ``config.json`` by hand: known keys of known types within bounds, and nothing that names code."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.domain.architectures import ModelCard
+from app.domain.errors import InvalidRequest
+from app.intake.models.bilstm_config import BiLstmConfig
+from app.intake.models.config_file import ConfigFile, invalid_config
+from app.intake.models.encoder_config import BertConfig, DistilBertConfig, RobertaConfig
+from app.intake.models.marian_config import MarianConfig
+
+_FAMILIES: dict[str, type[ConfigFile]] = {
+    "bert": BertConfig,
+    "roberta": RobertaConfig,
+    "xlm-roberta": RobertaConfig,
+    "distilbert": DistilBertConfig,
+    "marian": MarianConfig,
+    "bilstm": BiLstmConfig,
+}
+_CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
+MAX_LABELS = 1000
+_MAX_LABEL_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a config says."""
+
+    card: ModelCard
+    max_length: int
+    labels: list[str] | None
+    """In order of their index; None where the config names none."""
+    problem_type: str | None
+    """What the head is for, where the config says it."""
+    network: str
+    """The name of the class that wrote it, such as BertForTokenClassification; empty where it is not said."""
+    kept: dict[str, Any]
+    """The config without what this service does not know."""
+
+
+def read_config(raw: dict[str, Any]) -> ModelConfig:
+    """Check a parsed ``config.json``.
+
+    Raises:
+        InvalidRequest: it asks for code, is of an unknown family, or has a value out of bounds.
+    """
+    refuse_code(raw, "config.json")
+    model_type = raw.get("model_type")
+    family = _FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        raise InvalidRequest(
+            "unknown_architecture",
+            f"config.json has model_type {str(model_type)[:50]!r}; this service knows "
+            f"{', '.join(_FAMILIES)}. Upload a model of one of these families.",
+            known=list(_FAMILIES),
+        )
+    given = {key: value for key, value in raw.items() if value is not None}
+    try:
+        config = family.model_validate(given)
+        card = config.card()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        what = fault["msg"].removeprefix("Value error, ")
+        raise invalid_config(f"{place}: {what}" if place else what) from None
+    except ValueError as error:
+        raise invalid_config(str(error)) from None
+    return ModelConfig(
+        card=card,
+        max_length=config.longest_text,
+        labels=_labels(given.get("id2label")),
+        problem_type=str(given["problem_type"]) if "problem_type" in given else None,
+        network=_network(given.get("architectures")),
+        kept=config.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def refuse_code(value: Any, file: str) -> None:
+    """Raise where a config, at any depth, names code to load or weights that only other code can read."""
+    for key, inner in _items(value):
+        if key in _CODE_KEYS or (key.startswith("_attn_implementation") and isinstance(inner, str)):
+            raise InvalidRequest(
+                "remote_code",
+                f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key "
+                f"if the model is a plain {' or '.join(_FAMILIES)}.",
+                key=key[:100],
+            )
+        if key == "quantization_config":
+            raise InvalidRequest(
+                "quantized_weights",
+                f"{file} describes quantised weights. Upload the model in fp32, fp16 or bf16.",
+            )
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """All keys in a value. Not recursive: it would cost each key as much as it lies deep."""
+    pending = [value]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, dict):
+            yield from inner.items()
+            pending += inner.values()
+        elif isinstance(inner, list):
+            pending += inner
+
+
+def _network(architectures: Any) -> str:
+    match architectures:
+        case [str() as name, *_]:
+            return name
+        case _:
+            return ""
+
+
+def _labels(id2label: Any) -> list[str] | None:
+    if id2label is None:
+        return None
+    if not isinstance(id2label, dict) or len(id2label) > MAX_LABELS:
+        raise invalid_config(f"id2label must map at most {MAX_LABELS:,} indices to names")
+    if set(id2label) != {str(index) for index in range(len(id2label))}:
+        raise invalid_config("id2label must number its labels from 0 without gaps")
+    labels = [id2label[str(index)] for index in range(len(id2label))]
+    if not all(isinstance(label, str) and label.strip() and label.isprintable() for label in labels):
+        raise invalid_config("id2label must name its labels with printable text")
+    labels = [label.strip() for label in labels]  # as those of data sets are, with which they are compared
+    if max(map(len, labels), default=0) > _MAX_LABEL_CHARACTERS:
+        raise invalid_config(f"id2label must name its labels in at most {_MAX_LABEL_CHARACTERS} characters")
+    if len(set(labels)) != len(labels):
+        raise invalid_config("id2label gives two labels the same name")
+    return labels

@@ -1,0 +1,151 @@
+"""Reading ``model.safetensors``: its header, and of its tensors those few whose values matter here."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from app.domain.errors import InvalidRequest
+from app.intake.models.expected_tensors import Shapes
+
+_MAX_HEADER_BYTES = 4 * 2**20  # of JSON, which is parsed while all other threads wait
+_FLOATS: dict[str, "np.dtype[Any]"] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "BF16": np.dtype("<u2"),
+}
+_LEARNT = ("weight", "bias")
+_MAX_TENSORS = 10_000
+"""The deepest model that a config may describe has some 2,000."""
+
+_MAX_NAME = 256
+_MAX_DIMENSIONS = 8
+_LEGACY_NORM = {"gamma": "weight", "beta": "bias"}  # as BERT's first checkpoints name them
+_CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    """In the file."""
+    end: int
+
+
+class StoredWeights:
+    """A file of weights.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        InvalidRequest: it is not safetensors, or holds weights that are no floating-point numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tensors = {_modern(name): tensor for name, tensor in _read_header(path)}
+
+    @property
+    def shapes(self) -> Shapes:
+        return {name: tensor.shape for name, tensor in self._tensors.items()}
+
+    def equal(self, one: str, other: str) -> bool:
+        """Whether two tensors hold the same numbers in the same form."""
+        first, second = self._tensors[one], self._tensors[other]
+        if (first.dtype, first.shape) != (second.dtype, second.shape):
+            return False
+        return all(a == b for a, b in zip(self._chunks(first), self._chunks(second), strict=True))
+
+    def read(self, name: str) -> npt.NDArray[np.float32]:
+        """A tensor's values."""
+        tensor = self._tensors[name]
+        numbers = np.frombuffer(b"".join(self._chunks(tensor)), _FLOATS[tensor.dtype])
+        if tensor.dtype == "BF16":  # the upper half of an fp32
+            numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(numbers.reshape(tensor.shape), np.float32)
+
+    def _chunks(self, tensor: _Tensor) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            file.seek(tensor.begin)
+            for begin in range(tensor.begin, tensor.end, _CHUNK_BYTES):
+                yield file.read(min(_CHUNK_BYTES, tensor.end - begin))
+
+
+def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
+    with path.open("rb") as file:
+        start = file.read(9)
+        header_bytes = int.from_bytes(start[:8], "little")
+        if start[8:] != b"{" or 8 + header_bytes > path.stat().st_size:
+            # Only now: the length of a sound header can read like the start of a pickle.
+            raise (
+                pickled_weights(path.name)
+                if is_pickle(start)
+                else _invalid("is not in the safetensors format")
+            )
+        if header_bytes > _MAX_HEADER_BYTES:
+            raise _invalid(
+                f"has a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are supported"
+            )
+        header = start[8:] + file.read(header_bytes - 1)
+    try:
+        with safe_open(path, "np"):  # compares header and file with one another
+            pass
+    except SafetensorError as error:
+        raise _invalid(f"cannot be read ({str(error)[:200]})") from None
+    entries = json.loads(header)
+    entries.pop("__metadata__", None)
+    if len(entries) > _MAX_TENSORS:
+        raise _invalid(
+            f"holds {len(entries):,} tensors, more than the {_MAX_TENSORS:,} that a model may have"
+        )
+    for name, entry in entries.items():
+        if len(name) > _MAX_NAME:
+            raise _invalid(
+                f"holds a tensor whose name is longer than {_MAX_NAME} characters: {name[:50]!r}..."
+            )
+        if len(entry["shape"]) > _MAX_DIMENSIONS:
+            raise _invalid(f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")
+        if _is_learnt(name) and entry["dtype"] not in _FLOATS:
+            raise _invalid(f"holds {name} as {entry['dtype']}, not as floating-point numbers")
+        begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
+        yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)
+
+
+def _is_learnt(name: str) -> bool:
+    """By the last part of a dotted name, such as ``bias`` or ``weight_ih_l0``."""
+    leaf = name.rpartition(".")[2]
+    return any(word in leaf for word in _LEARNT)
+
+
+def _modern(name: str) -> str:
+    stem, _, leaf = name.rpartition(".")
+    return f"{stem}.{_LEGACY_NORM[leaf]}" if leaf in _LEGACY_NORM else name
+
+
+def _invalid(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "invalid_weights",
+        f"model.safetensors {what}. Save the model again with save_pretrained() and upload that folder.",
+    )
+
+
+def is_pickle(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a pickle, bare or in the zip that torch.save makes."""
+    return (head[:1] == b"\x80" and head[1:2] in {b"\2", b"\3", b"\4", b"\5"}) or head[:4] == b"PK\3\4"
+
+
+def pickled_weights(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        "pickled_weights",
+        f"{name} holds pickled weights, which can run code when opened. Save the model as safetensors: "
+        "model.save_pretrained(folder, safe_serialization=True).",
+        file=name,
+    )

@@ -1,0 +1,130 @@
+"""What a model is for: its head and its config, taken together."""
+
+import re
+from typing import Any
+
+from app.domain.architectures import (
+    BiLstmCard,
+    EncoderCard,
+    EncoderDecoderCard,
+    EncoderDecoderShape,
+    ModelCard,
+)
+from app.domain.errors import InvalidRequest
+from app.domain.tasks import Task
+from app.intake.models.heads import FoundHead
+from app.intake.models.model_config import MAX_LABELS, ModelConfig
+
+_SINGLE_LABEL, _REGRESSION = "single_label_classification", "regression"
+_OUTSIDE = "O"
+_ENTITY_TAG = re.compile(r"[BI]-.+")
+
+_FAMILY_NAMES = {
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "distilbert": "DistilBert",
+}
+_HEAD_NAMES: dict[Task | None, str] = {
+    "text_classification": "ForSequenceClassification",
+    "text_regression": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+    "masked_language_modeling": "ForMaskedLM",
+    None: "Model",
+}
+
+
+def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None, list[str] | None]:
+    """The task and, where it chooses among labels, their names.
+
+    Raises:
+        InvalidRequest: the head is for something else, or its labels are not what the task needs.
+    """
+    if config.card.architecture == "marian":
+        return "translation", None
+    if head is None:
+        return None, None
+    if config.network.endswith("ForMultipleChoice"):  # its one output is no number to be read by itself
+        raise _unsupported(f"config.json names the class {config.network[:80]!r}")
+    match head.kind:
+        case "word":
+            return "masked_language_modeling", None
+        case "token":
+            labels = _labels(config, head)
+            _require_entity_tags(labels)
+            return "token_classification", labels
+        case "text":
+            return _text_task(config, head)
+
+
+def task_keys(card: ModelCard, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
+    """What a config says of the task, and of the class that reads it."""
+    keys: dict[str, Any] = {}
+    if network := _network(card, task):
+        keys["architectures"] = [network]
+    if task == "text_regression":
+        keys["problem_type"] = _REGRESSION
+        labels = ["LABEL_0"]
+    if labels is not None:
+        keys["id2label"] = {str(index): label for index, label in enumerate(labels)}
+        keys["label2id"] = {label: index for index, label in enumerate(labels)}
+    return keys
+
+
+def _network(card: ModelCard, task: Task | None) -> str | None:
+    """The class that reads such a model; None where Hugging Face's would read it as something else."""
+    match card:
+        case EncoderCard(is_plain=True):
+            return _FAMILY_NAMES[card.architecture] + _HEAD_NAMES[task]
+        case EncoderDecoderCard(shape=EncoderDecoderShape(shares_embeddings=True)):
+            return "MarianMTModel"
+        case BiLstmCard():
+            return f"BiLstm{_HEAD_NAMES[task]}"
+        case _:
+            return None
+
+
+def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | None]:
+    problem = config.problem_type or (_REGRESSION if head.outputs == 1 else _SINGLE_LABEL)
+    if head.outputs == 1 and problem in {_REGRESSION, _SINGLE_LABEL}:
+        return "text_regression", None
+    if head.outputs > 1 and problem == _SINGLE_LABEL:
+        return "text_classification", _labels(config, head)
+    raise _unsupported(
+        f"The head has {head.outputs} outputs and config.json has problem_type {problem[:50]!r}"
+    )
+
+
+def _labels(config: ModelConfig, head: FoundHead) -> list[str]:
+    if head.outputs > MAX_LABELS:
+        raise _unsupported(f"The classifier has {head.outputs:,} outputs, more than {MAX_LABELS:,}")
+    labels = config.labels or [f"LABEL_{index}" for index in range(head.outputs)]
+    if len(labels) != head.outputs:
+        raise InvalidRequest(
+            "weights_do_not_fit_config",
+            f"config.json names {len(labels)} labels, but the classifier has {head.outputs} outputs. "
+            "Write id2label with a name for each output.",
+        )
+    return labels
+
+
+def _require_entity_tags(tags: list[str]) -> None:
+    others = [tag for tag in tags if tag != _OUTSIDE]
+    strange = [tag for tag in others if not _ENTITY_TAG.fullmatch(tag)]
+    if strange or not others or len(others) == len(tags):
+        what = f"has the tag {strange[0]!r}" if strange else f"has the tags {', '.join(tags[:5])}"
+        raise InvalidRequest(
+            "unsupported_tags",
+            f"The model classifies tokens and {what}; this service finds named entities by IOB2 tags. Name "
+            "every output in id2label: O for tokens outside of any entity, B-PER and I-PER for the first and "
+            "the further tokens of one of the kind PER, and so on. Or upload the encoder without the head.",
+            tags=tags,
+        )
+
+
+def _unsupported(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "unsupported_head",
+        f"{what}; this service takes classifiers that choose one of several labels, and regressions to one "
+        "number. Upload the encoder without the head.",
+    )

@@ -1,0 +1,282 @@
+"""Reading tokenizers as data: ``tokenizer.json``, a BERT's word list, or a Marian's SentencePiece files."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.errors import InvalidRequest, TooLarge
+from app.domain.tasks import Task
+from app.intake.limited_process import LimitExceededError, Limits, run_limited
+from app.intake.models.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
+from app.intake.models.model_config import ModelConfig
+from app.intake.models.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
+from app.intake.models.tokenizer_probe import LibraryError, Probe, library_errors
+
+TOKENIZER_FILES = frozenset(
+    {"tokenizer.json", "target_tokenizer.json", "vocab.txt", "vocab.json", "source.spm", "target.spm"}
+)
+
+_SENTENCEPIECE = ("source.spm", "target.spm", "vocab.json")
+_MAX_BYTES = 64 * 2**20
+_MAX_SENTENCEPIECE_BYTES = 8 * 2**20  # every field of it is taken apart by hand
+
+_PROBE = "a \u03a9\u6f22\U0001f600 1!"
+"""Letters, signs and scripts; few tokenizers know all of them, and none may fail on one."""
+
+_MAX_SPECIAL_TOKENS = 8
+_SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
+_MASKS = ("[MASK]", "<mask>")
+_LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
+"""XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.6 GiB and three seconds."""
+
+
+def read_tokenizers(
+    folder: Path, config: ModelConfig, task: Task | None, *, lowercase: bool
+) -> dict[str, str]:
+    """Tokenizers as JSON, by file name, without truncation and padding, which are for the caller to set.
+
+    Args:
+        folder: holds ``tokenizer.json`` (a translation model may have a ``target_tokenizer.json`` too), or
+            a BERT's ``vocab.txt``, or a Marian's ``source.spm``, ``target.spm`` and ``vocab.json``.
+        config: whose embedding table bounds the ids.
+        task: what the model is for.
+        lowercase: how ``vocab.txt`` is meant; ``tokenizer.json`` says it itself.
+
+    Raises:
+        InvalidRequest: there is none, it cannot be read or used, or its ids do not fit the embeddings.
+    """
+    for name in TOKENIZER_FILES:
+        require_short(folder / name, _MAX_BYTES)
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
+        sources = _sources(folder, config, Path(made), lowercase=lowercase)
+        loaded = _load(sources, Path(made), config.card)
+    for tokenizer in loaded.values():
+        _check(tokenizer, config.card)
+        if task == "translation":
+            _check_ending(tokenizer, config)
+    if task == "masked_language_modeling":
+        _require_mask(loaded["tokenizer.json"])
+    return {name: tokenizer.to_str() for name, tokenizer in loaded.items()}
+
+
+def lowercases(tokenizer_json: str) -> bool | None:
+    """What the normaliser says of itself, where it does."""
+    normalizer = json.loads(tokenizer_json).get("normalizer") or {}
+    lowercase = normalizer.get("lowercase")
+    return lowercase if isinstance(lowercase, bool) else None
+
+
+def require_short(path: Path, limit: int) -> None:
+    """Raise where there is a file longer than any model has."""
+    if path.is_file() and path.stat().st_size > limit:
+        raise TooLarge(
+            "file_too_large", f"{path.name} is longer than {limit:,} bytes, as none of a model is."
+        )
+
+
+def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) -> dict[str, Path]:
+    """The file of each ``tokenizer.json`` that the model is to have; ``made`` receives those it has not."""
+    card = config.card
+    if isinstance(card, EncoderDecoderCard) and all((folder / name).is_file() for name in _SENTENCEPIECE):
+        return _write(made, _from_sentencepiece(folder, card.vocabulary))
+    if (folder / "tokenizer.json").is_file():
+        sources = {"tokenizer.json": folder / "tokenizer.json"}
+        if isinstance(card, EncoderDecoderCard) and (folder / "target_tokenizer.json").is_file():
+            sources["target_tokenizer.json"] = folder / "target_tokenizer.json"
+        return sources
+    if (folder / "vocab.txt").is_file() and card.architecture in {"bert", "distilbert"}:
+        made_of_words = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=card.vocabulary)
+        return _write(made, {"tokenizer.json": made_of_words})
+    kinds = f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(card, EncoderDecoderCard) else ""
+    raise InvalidRequest(
+        "missing_tokenizer",
+        f"The folder has no {kinds}tokenizer.json. Save the tokenizer beside the model: "
+        "AutoTokenizer.from_pretrained(...).save_pretrained(folder).",
+    )
+
+
+def _write(folder: Path, contents: dict[str, str]) -> dict[str, Path]:
+    for name, content in contents.items():
+        (folder / name).write_text(content, "utf-8")
+    return {name: folder / name for name in contents}
+
+
+def _load(sources: dict[str, Path], made: Path, card: ModelCard) -> dict[str, Any]:
+    """Each tokenizer, once a process of its own has found it bounded and copied it to ``made``."""
+    checked = {name: made / f"checked-{name}" for name in sources}
+    probes = [
+        Probe(source=str(path), target=str(checked[name]), vocabulary=card.vocabulary)
+        for name, path in sources.items()
+    ]
+    try:
+        fault = run_limited("app.intake.models.tokenizer_probe:check_tokenizers", probes, _LIMITS)
+    except LimitExceededError as error:
+        raise _invalid(f"is too expensive to load or to use ({error.reason})") from None
+    if fault is not None:
+        raise _invalid(fault)
+    with _library_errors("read"):
+        return {name: Tokenizer.from_file(str(path)) for name, path in checked.items()}
+
+
+def _from_sentencepiece(folder: Path, rows: int) -> dict[str, str]:
+    vocabulary = _read_vocabulary(folder / "vocab.json", rows)
+    source, target = (
+        build_tokenizer(_read_sentencepiece(folder / name, vocabulary), vocabulary)
+        for name in ("source.spm", "target.spm")
+    )
+    made = {"tokenizer.json": json.dumps(source)}
+    if target != source:
+        made["target_tokenizer.json"] = json.dumps(target)
+    return made
+
+
+def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePieceModel:
+    require_short(path, _MAX_SENTENCEPIECE_BYTES)
+    try:
+        model = parse_sentencepiece(path.read_bytes())
+    except UnreadableModelError as error:
+        raise InvalidRequest(
+            "invalid_tokenizer",
+            f"{path.name} {error}. Upload the file that the model was trained with, or a tokenizer.json "
+            "and a target_tokenizer.json in its place.",
+        ) from None
+    known = len(model.scores.keys() & vocabulary.keys())
+    if 2 * known < len(model.scores):
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload the "
+            "files of one and the same model.",
+        )
+    return model
+
+
+def _read_vocabulary(path: Path, rows: int) -> dict[str, int]:
+    require_short(path, _MAX_SENTENCEPIECE_BYTES)
+    vocabulary = _read_json(path)
+    if len(vocabulary) > rows:
+        raise _does_not_fit("ids", len(vocabulary) - 1, rows)
+    if not all(type(index) is int for index in vocabulary.values()):
+        raise _invalid("cannot be built: vocab.json must map pieces to whole numbers")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise _invalid("cannot be built: vocab.json must number its pieces from 0 without gaps")
+    absent = [token for token in (UNKNOWN, END, PADDING) if token not in vocabulary]
+    if absent:
+        raise _invalid(f"cannot be built: vocab.json lacks {', '.join(absent)}")
+    return vocabulary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"cannot be read ({path.name}: {error})") from None
+    if not isinstance(value, dict):
+        raise _invalid(f"cannot be read ({path.name} is no JSON object)")
+    return value
+
+
+def _check(tokenizer: Any, card: ModelCard) -> None:
+    """Hold the ids against the embeddings, and encode a text and a pair.
+
+    What the parts of a tokenizer do together stands in none of them.
+    """
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if largest < 0:
+        raise _invalid("has an empty vocabulary")
+    if largest >= card.vocabulary:
+        raise _does_not_fit("ids", largest, card.vocabulary)
+    token_types = card.token_types if isinstance(card, EncoderCard) else 0
+    for texts in (_PROBE,), (_PROBE, _PROBE):
+        special = tokenizer.num_special_tokens_to_add(len(texts) > 1)
+        if not 1 <= special <= _MAX_SPECIAL_TOKENS:
+            raise _invalid(
+                f"adds {special} special tokens to a text; the models that this service knows read one to "
+                f"{_MAX_SPECIAL_TOKENS} (post_processor)"
+            )
+        with _library_errors("used"):
+            encoding = tokenizer.encode(*texts)
+            tokenizer.decode(encoding.ids)
+        if max(encoding.ids) >= card.vocabulary:
+            raise _does_not_fit("ids", max(encoding.ids), card.vocabulary)
+        if token_types > 1 and max(encoding.type_ids) >= token_types:
+            raise _does_not_fit("type ids", max(encoding.type_ids), token_types)
+
+
+def _check_ending(tokenizer: Any, config: ModelConfig) -> None:
+    """A translation is written until its end comes, which the network knows by its id."""
+    end = config.kept["eos_token_id"]
+    last = tokenizer.encode(_PROBE).ids[-1]
+    if last != end:
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"The tokenizer ends a text with the id {last}, and config.json has eos_token_id {end}. "
+            "Upload the tokenizer that the model was trained with.",
+        )
+    padding = tokenizer.token_to_id(PADDING)
+    if padding not in {None, config.kept["pad_token_id"]}:
+        raise InvalidRequest(
+            "tokenizer_does_not_fit_config",
+            f"The tokenizer has {PADDING} at {padding}, and config.json has pad_token_id "
+            f"{config.kept['pad_token_id']}. Upload the tokenizer that the model was trained with.",
+        )
+
+
+def _require_mask(tokenizer: Any) -> None:
+    if all(tokenizer.token_to_id(token) is None for token in _MASKS):
+        raise _invalid(f"knows neither {' nor '.join(_MASKS)}, which a masked-language model is asked at")
+
+
+@contextmanager
+def _library_errors(what: str) -> Iterator[None]:
+    try:
+        with library_errors():
+            yield
+    except LibraryError as error:
+        raise _invalid(f"cannot be {what} ({error})") from None
+
+
+def _word_piece(path: Path, *, lowercase: bool, rows: int) -> str:
+    """BERT's own tokenizer, from its word list, which has at most as many words as the embeddings rows."""
+    try:
+        tokens = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise _invalid(f"cannot be built: vocab.txt is not UTF-8 (byte {error.start})") from None
+    if len(tokens) > rows:
+        raise _does_not_fit("ids", len(tokens) - 1, rows)
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    absent = [token for token in _SPECIAL if token not in vocabulary]
+    if absent:
+        raise _invalid(f"cannot be built: vocab.txt lacks {', '.join(absent)}")
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - a token of text
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
+    )
+    tokenizer.add_special_tokens([token for token in (*_SPECIAL, "[MASK]") if token in vocabulary])
+    made: str = tokenizer.to_str()
+    return made
+
+
+def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:
+    return InvalidRequest(
+        "tokenizer_does_not_fit_config",
+        f"The tokenizer's {what} go up to {largest:,}, but the embeddings have {rows:,} rows. "
+        "Upload the tokenizer that the model was trained with.",
+        largest=largest,
+        rows=rows,
+    )
+
+
+def _invalid(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "invalid_tokenizer",
+        f"The tokenizer {what}. Save it again with save_pretrained() and upload the folder.",
+    )

@@ -1,0 +1,151 @@
+"""Holding weights against what the config promises."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard
+from app.domain.errors import InvalidRequest
+from app.intake.models.expected_tensors import (
+    PREFIXES,
+    Shapes,
+    bilstm_tensors,
+    encoder_tensors,
+    translation_constants,
+    translation_copies,
+    translation_tensors,
+)
+from app.intake.models.heads import FoundHead, bilstm_head, find_head
+from app.intake.models.model_config import ModelConfig
+from app.intake.models.stored_weights import StoredWeights
+
+_LAYERS = ("encoder.layer.", "transformer.layer.")
+_LEARNT = (".weight", ".bias")
+_SHOWN = 3
+_SINE_TOLERANCE = 1e-2  # above what bf16 rounds off
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What the weights hold."""
+
+    parameters: int
+    """Of the network, and of its head where there is one."""
+    head: FoundHead | None
+    """None for an encoder without one, and for a translation model."""
+
+
+def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
+    """Hold the weights against what the config promises.
+
+    Raises:
+        InvalidRequest: not safetensors, or other tensors than the config's.
+    """
+    stored = StoredWeights(path)
+    match config.card:
+        case EncoderCard() as card:
+            return _check_encoder(stored, card, network=config.network)
+        case EncoderDecoderCard() as card:
+            return _check_translation(stored, card)
+        case BiLstmCard() as card:
+            return _check_bilstm(stored, card, network=config.network)
+
+
+def _check_encoder(stored: StoredWeights, card: EncoderCard, *, network: str) -> WeightsReport:
+    prefix = PREFIXES[card.architecture]
+    shapes = stored.shapes
+    if not any(name.startswith(prefix) for name in shapes):
+        # A bare encoder was saved without the name of its family.
+        shapes = {prefix + name: shape for name, shape in shapes.items()}
+    expected = encoder_tensors(card)
+    head = find_head(shapes, card, network=network)
+    if head is not None:
+        expected |= head.tensors
+    _require_same(expected, shapes)
+    if not card.is_plain:
+        _refuse_others(expected, list(shapes))
+        return WeightsReport(_count(expected), head)
+    _refuse_others(expected, [name for name in shapes if _is_in_a_layer(name.removeprefix(prefix))])
+    if head is not None:
+        _require_copies(stored, head.copies)
+        return WeightsReport(_count(expected), head)
+    pooler = {name: shapes[name] for name in shapes if name.startswith(f"{prefix}pooler.dense.")}
+    return WeightsReport(_count(expected | pooler), None)
+
+
+def _check_bilstm(stored: StoredWeights, card: BiLstmCard, *, network: str) -> WeightsReport:
+    head = bilstm_head(stored.shapes, card, network=network)
+    expected = bilstm_tensors(card) | head.tensors
+    _require_same(expected, stored.shapes)
+    _refuse_others(expected, list(stored.shapes))
+    return WeightsReport(_count(expected), head)
+
+
+def _check_translation(stored: StoredWeights, card: EncoderDecoderCard) -> WeightsReport:
+    shapes = stored.shapes
+    expected, copies = translation_tensors(card), translation_copies(card)
+    bias, sines = translation_constants(card)
+    given = {name: shape for name, shape in (bias | sines).items() if name in shapes}
+    _require_same(expected | given, shapes)
+    _refuse_others(expected | given, [name for name in shapes if name not in copies])
+    _require_copies(stored, copies)
+    for name in given.keys() & sines.keys():
+        if not np.allclose(stored.read(name), _sines(*sines[name]), atol=_SINE_TOLERANCE):
+            raise _mismatch(f"holds positions in {name} that are not the sines of this family")
+    return WeightsReport(_count(expected), None)
+
+
+def _sines(positions: int, width: int) -> npt.NDArray[np.float64]:
+    """Vaswani et al. (2017), all sines before all cosines: (positions, width)."""
+    rates = 10_000 ** (-2 * np.arange((width + 1) // 2) / width)
+    angles = np.outer(np.arange(positions), rates)
+    return np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
+
+
+def _is_in_a_layer(name: str) -> bool:
+    return name.startswith(_LAYERS) and name.endswith(_LEARNT)
+
+
+def _count(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _require_same(expected: Shapes, actual: Shapes) -> None:
+    missing = [name for name in expected if name not in actual]
+    if missing:
+        raise _mismatch(f"lacks {_some(missing)}")
+    for name, shape in expected.items():
+        if actual[name] != shape:
+            raise _mismatch(f"holds {name} as {list(actual[name])}, where the config means {list(shape)}")
+
+
+def _refuse_others(expected: Shapes, names: list[str]) -> None:
+    extra = [name for name in names if name not in expected]
+    if extra:
+        raise _mismatch(f"holds {_some(extra)}, which the config does not mean")
+
+
+def _require_copies(stored: StoredWeights, copies: dict[str, str]) -> None:
+    """Networks that are built from the file would take a copy that differs for a matrix of its own."""
+    for copy, original in copies.items():
+        if copy in stored.shapes and not stored.equal(copy, original):
+            raise InvalidRequest(
+                "untied_weights",
+                f"model.safetensors holds {copy} and {original} with different numbers; in the models that "
+                "this service knows the two are one. Train a model whose words are tied, and upload that.",
+            )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more tensors" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _mismatch(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "weights_do_not_fit_config",
+        f"model.safetensors {what}. Upload the config and the weights of one and the same model.",
+    )

@@ -1,0 +1,306 @@
+"""Teachers, data sets, methods and targets of every task: what is planned and what is refused."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+
+from app.core.db.jobs import Job
+from app.domain.architectures import EncoderCard, EncoderDecoderShape, LayerUse, ModelCard, Shape
+from app.domain.documents import TrainingSpec
+from app.domain.methods import METHOD_CARDS
+from app.domain.tasks import SELECTING_METRICS, Task
+from tests.app.conftest import Api, make_settings, run_api
+from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR, add_dataset, add_model
+
+TASKS: tuple[Task, ...] = get_args(Task)
+PAIRS = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS if task in card.tasks]
+UNABLE = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS if task not in card.tasks]
+NEEDING_A_HEAD = [(name, task) for name, task in PAIRS if METHOD_CARDS[name].needs_head]
+SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+XLM_R_LARGE = EncoderCard(
+    architecture="xlm-roberta",
+    shape=Shape(layers=24, hidden=1024, heads=16, ffn=4096),
+    vocabulary=250_002,
+    positions=514,
+    token_types=1,
+)
+FIRST = {"encoder_layers": 2, "decoder_layers": 1, "hidden": 64, "heads": 2, "ffn": 128}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Api]:
+    """One app for all: what is registered for one test is not in the way of another."""
+    yield from run_api(make_settings(tmp_path_factory.mktemp("app"), database_url=postgres_url))
+
+
+def teacher_card(task: Task) -> ModelCard:
+    return TRANSLATOR if task == "translation" else ENCODER
+
+
+def job(api: Api, name: str, task: Task, **changes: Any) -> dict[str, Any]:
+    """The body of a job that fits: a teacher that knows the task, a data set, a target where one is due."""
+    keeps_size = METHOD_CARDS[name].keeps_size
+    body = {
+        "dataset": changes.pop("dataset", None) or add_dataset(api, task),
+        "method": {"name": name},
+        "target": None if keeps_size else {"compression_ratio": 1.5},
+    }
+    if "teacher" not in changes:
+        body["teacher"] = add_model(api, teacher_card(task), task)
+    return body | changes
+
+
+def planned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    response = api.http.post("/v1/plans", json=body)
+    assert response.status_code == 200, response.json()
+    return response.json()
+
+
+def refused(api: Api, body: dict[str, Any], code: str, pointer: str | None, *, status: int = 422) -> str:
+    """The sentence of the problem, which a plan and a job both answer with."""
+    before = api.rows()["jobs"]
+    for path in ("/v1/plans", "/v1/jobs"):
+        response = api.http.post(path, json=body)
+        problem = response.json()
+        assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
+        assert [fault["pointer"] for fault in problem["errors"]] == ([pointer] if pointer else [])
+    assert api.rows()["jobs"] == before
+    return problem["detail"]
+
+
+class TestMethodAndTask:
+    @pytest.mark.parametrize(("name", "task"), PAIRS)
+    def test_a_plan(self, api, name, task):
+        plan = planned(api, job(api, name, task))
+        student, teacher = plan["student"], plan["teacher"]
+        if METHOD_CARDS[name].keeps_size:
+            assert student["shape"] == teacher["shape"]
+        else:
+            assert student["compression_ratio"] >= 1.5
+        assert sum(student["parameters"].values()) * 4 / 1e6 == pytest.approx(student["size_mb"]["fp32"])
+        shares = student["budget"]
+        assert sum(shares.values()) - shares["parameters"] == pytest.approx(1)
+        assert (student["parameters"]["decoder"] > 0) == (task == "translation")
+        assert plan["estimate"]["seconds"] > 0
+
+    @pytest.mark.parametrize(("name", "task"), UNABLE)
+    def test_a_method_on_a_task_that_it_cannot_do(self, api, name, task):
+        detail = refused(api, job(api, name, task), "method_not_for_task", "#/method/name")
+        assert task in detail
+        assert all(able in detail for able in METHOD_CARDS[name].tasks)
+
+
+class TestTeacher:
+    @pytest.mark.parametrize(("name", "task"), NEEDING_A_HEAD)
+    def test_that_knows_another_task(self, api, name, task):
+        if task == "translation":
+            return  # a translation model knows nothing else
+        other = next(other for other in TASKS if other not in (task, "translation"))
+        body = job(api, name, task, teacher=add_model(api, ENCODER, other))
+        assert other in refused(api, body, "task_mismatch", "#/dataset")
+
+    @pytest.mark.parametrize("task", [task for task in TASKS if task != "translation"])
+    def test_without_a_head(self, api, task):
+        body = job(api, "distillation", task, teacher=add_model(api, ENCODER, None))
+        detail = refused(api, body, "teacher_has_no_head", None, status=409)
+        assert "fine_tuning first" in detail
+        assert task in detail
+
+    @pytest.mark.parametrize("name", ["fine_tuning", "scratch"])
+    @pytest.mark.parametrize("knows", [None, "masked_language_modeling", "text_regression"])
+    def test_that_gets_a_new_head(self, api, name, knows):
+        body = job(api, name, "text_classification", teacher=add_model(api, ENCODER, knows))
+        assert planned(api, body)["student"]["parameters"]["head"] == 384 * 384 + 384 + 2 * 385 or (
+            name == "scratch"
+        )
+
+    def test_of_other_tags(self, api):
+        teacher = add_model(api, ENCODER, "token_classification", labels=["O", "B-PER", "I-PER"])
+        body = job(api, "distillation", "token_classification", teacher=teacher)
+        assert "B-PER" in refused(api, body, "label_mismatch", "#/dataset")
+
+    @pytest.mark.parametrize(
+        ("card", "task", "words"),
+        [
+            (ENCODER, "translation", "cannot write"),
+            (TRANSLATOR, "text_classification", "translation model"),
+            (BILSTM, "translation", "cannot write"),
+            (BILSTM, "text_regression", "BiLSTM"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["fine_tuning", "scratch", "distillation"])
+    def test_of_another_kind(self, api, name, card, task, words):
+        body = job(api, name, task, teacher=add_model(api, card, None))
+        assert words in refused(api, body, "teacher_does_not_fit", "#/teacher")
+
+    def test_a_bilstm_is_trained_further_but_not_compressed(self, api):
+        teacher = add_model(api, BILSTM, "token_classification")
+        body = job(api, "fine_tuning", "token_classification", teacher=teacher)
+        assert planned(api, body)["student"]["card"]["architecture"] == "bilstm"
+        body = job(api, "bilstm", "token_classification", teacher=teacher)
+        refused(api, body, "teacher_does_not_fit", "#/teacher")
+
+    def test_no_split_with_answers(self, api):
+        dataset = add_dataset(api, "text_classification", splits=("unlabeled",))
+        body = job(api, "distillation", "text_classification", dataset=dataset)
+        assert "no train and no dev split" in refused(api, body, "dataset_not_labelled", "#/dataset")
+
+
+class TestNoTeacher:
+    def first(self, api: Api, **changes: Any) -> dict[str, Any]:
+        target = {"shape": FIRST, "vocabulary": 2000}
+        return job(api, "scratch", "translation", target=target, teacher=None) | changes
+
+    def test_scratch_makes_a_translation_model(self, api):
+        body = self.first(api)
+        plan = planned(api, body)
+        assert plan["teacher"] is None
+        assert plan["student"]["card"]["vocabulary"] == 2000
+        assert plan["student"]["compression_ratio"] is None
+        del body["teacher"]
+        created = api.http.post("/v1/jobs", json=body)
+        assert created.status_code == 202
+        assert created.json()["teacher"] is None
+        assert api.http.get(f"/v1/jobs/{created.json()['id']}").json()["teacher"] is None
+        with api.database.transaction() as session:
+            assert session.get(Job, created.json()["id"]).teacher_id is None
+
+    @pytest.mark.parametrize("name", [name for name in METHOD_CARDS if name != "scratch"])
+    def test_no_other_method_can_do_without(self, api, name):
+        task = METHOD_CARDS[name].tasks[0]
+        refused(api, job(api, name, task, teacher=None), "teacher_required", "#/teacher")
+
+    def test_without_a_shape(self, api):
+        body = self.first(api, target={"max_parameters": 10**6})
+        refused(api, body, "shape_required", "#/target/shape")
+        refused(api, body | {"target": None}, "target_required", "#/target")
+
+    def test_another_task(self, api):
+        body = self.first(api, dataset=add_dataset(api, "text_classification"))
+        assert "translation model" in refused(api, body, "teacher_required", "#/teacher")
+
+
+class TestMetric:
+    @pytest.mark.parametrize("task", TASKS)
+    def test_the_task_s_own(self, api, task):
+        for metric in get_args(get_args(TrainingSpec.model_fields["metric"].annotation)[0]):
+            body = job(api, "fine_tuning", task, training={"metric": metric})
+            if metric in SELECTING_METRICS[task]:
+                planned(api, body)
+            else:
+                refused(api, body, "metric_not_for_task", "#/training/metric")
+
+
+@pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
+def test_a_translator_s_inside_is_not_learnt_from(api, term):
+    method = {"name": "distillation", "distillation": {term: 1.0}}
+    body = job(api, "distillation", "translation", method=method)
+    pointer = f"#/method/distillation/{term}"
+    assert "translations alone" in refused(api, body, "terms_not_for_task", pointer)
+    planned(api, job(api, "distillation", "text_classification", method=method))
+
+
+class TestTarget:
+    def test_a_depth_that_does_not_divide(self, api):
+        shape = TRANSLATOR.shape.model_copy(update={"decoder_layers": 4}).model_dump()
+        body = job(api, "weight_distillation", "translation", target={"shape": shape})
+        detail = refused(api, body, "depth_does_not_divide", "#/target/shape/decoder_layers")
+        assert "1, 2, 3, 6" in detail
+
+    def test_a_shape_of_another_kind(self, api):
+        body = job(api, "distillation", "translation", target={"shape": SMALL.model_dump()})
+        refused(api, body, "wrong_shape", "#/target/shape")
+
+    def test_shared_layers_are_in_the_plan(self, api):
+        body = job(api, "pea_kd", "text_classification")
+        card = planned(api, body)["student"]["card"]
+        assert len(card["schedule"]) == 2 * card["shape"]["layers"]
+
+    def test_fewer_words_leave_room(self, api):
+        body = job(api, "weight_squeezing", "text_classification", target={"compression_ratio": 4})
+        plan = planned(api, body)
+        [advice] = [item for item in plan["student"]["advice"] if item["about"] == "vocabulary"]
+        body["target"]["vocabulary"] = advice["value"]
+        assert planned(api, body)["student"]["shape"] == advice["shape"]
+
+    @pytest.mark.parametrize(
+        ("name", "task"), [(name, card.tasks[-1]) for name, card in METHOD_CARDS.items() if card.targets]
+    )
+    def test_a_latency(self, api, name, task):
+        """Half the time of the slowest student is asked for; the plan says that it is an estimate."""
+        body = job(api, name, task, target={"max_latency_ms": 10_000})
+        slow = planned(api, body)["student"]
+        body["target"] = {"max_latency_ms": slow["latency_ms"] / 2}
+        response = api.http.post("/v1/plans", json=body)
+        if response.status_code == 422:  # a head that costs more than any layer saves
+            assert response.json()["type"].endswith("target_too_small")
+            return
+        quick = response.json()["student"]
+        assert quick["latency_ms"] <= slow["latency_ms"] / 2
+        assert quick["advice"][0]["about"] == "latency"
+        assert "estimate" in quick["advice"][0]["message"]
+
+    def test_no_network_is_so_fast(self, api):
+        body = job(api, "scratch", "text_classification", target={"max_latency_ms": 1e-6})
+        refused(api, body, "target_too_small", "#/target/max_latency_ms")
+
+
+class TestOneFile:
+    """What no ONNX file can hold is refused before anybody trains it."""
+
+    def test_a_model_that_is_trained_as_it_is(self, api):
+        body = job(api, "fine_tuning", "text_classification", teacher=add_model(api, XLM_R_LARGE, None))
+        detail = refused(api, body, "onnx_too_large", "#/teacher")
+        assert "2.24 GB of fp32 weights; one ONNX file holds 2.15 GB" in detail
+        assert detail.endswith("Give a smaller teacher.")
+
+    @pytest.mark.parametrize(
+        "name", [name for name, card in METHOD_CARDS.items() if not card.keeps_size and name != "bilstm"]
+    )
+    def test_a_student(self, api, name):
+        """A large teacher's; one that is small enough can be had of it."""
+        shape = XLM_R_LARGE.shape.model_copy(update={"layers": 48})
+        teacher = add_model(api, XLM_R_LARGE.at(shape), "text_classification")
+        body = job(api, name, "text_classification", teacher=teacher, target={"compression_ratio": 1.1})
+        assert refused(api, body, "onnx_too_large", "#/target").endswith("Ask for a smaller target.")
+        planned(api, body | {"target": {"compression_ratio": 2}})
+
+    def test_a_first_model(self, api):
+        shape = FIRST | {"encoder_layers": 48, "hidden": 1024, "heads": 16, "ffn": 16384}
+        target = {"shape": shape, "vocabulary": 64_000}
+        body = job(api, "scratch", "translation", target=target, teacher=None)
+        assert "GB of fp32 weights" in refused(api, body, "onnx_too_large", "#/target")
+
+
+class TestGate:
+    def gated(self, api: Api, task: Task, small: ModelCard, knows: Task | None) -> dict[str, Any]:
+        method = {"name": "weight_squeezing", "gate": {"small_model": add_model(api, small, knows)}}
+        return job(api, "weight_squeezing", task, method=method, target=None)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_any_task(self, api, task):
+        small = ENCODER.at(SMALL)
+        if task == "translation":
+            small = TRANSLATOR.at(EncoderDecoderShape(**FIRST))
+        body = self.gated(api, task, small, task)
+        student = planned(api, body)["student"]
+        assert (student["shape"], student["advice"]) == (small.shape.model_dump(), [])
+        created = api.http.post("/v1/jobs", json=body).json()
+        assert created["target"]["shape"] == small.shape.model_dump()
+
+    def test_a_small_model_of_another_task(self, api):
+        body = self.gated(api, "text_classification", ENCODER.at(SMALL), "text_regression")
+        assert "small model" in refused(api, body, "task_mismatch", "#/method/gate/small_model")
+
+    def test_a_small_model_that_runs_layers_twice(self, api):
+        small = ENCODER.at(SMALL)
+        twice = tuple(LayerUse(layer=layer) for layer in (*range(SMALL.layers), *range(SMALL.layers)))
+        body = self.gated(api, "text_classification", small.model_copy(update={"schedule": twice}), None)
+        assert "pea_kd" in refused(api, body, "small_model_does_not_fit", "#/method/gate/small_model")
+
+    def test_a_small_model_with_other_tables(self, api):
+        small = ENCODER.at(SMALL).model_copy(update={"vocabulary": 8000})
+        body = self.gated(api, "text_classification", small, None)
+        detail = refused(api, body, "small_model_does_not_fit", "#/method/gate/small_model")
+        assert "vocabulary is 8000" in detail

@@ -1,0 +1,35 @@
+"""Teachers to plan for, and the spec of each method."""
+
+from pydantic import TypeAdapter
+
+from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.methods import METHOD_CARDS, MethodSpec
+from app.domain.tasks import Head
+
+MINILM = EncoderCard(
+    architecture="bert",
+    shape=Shape(layers=6, hidden=384, heads=12, ffn=1536),
+    vocabulary=30_522,
+    positions=512,
+    token_types=2,
+)
+MARIAN = EncoderDecoderCard(
+    shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
+    vocabulary=8_000,
+    positions=512,
+)
+CLASSES = Head(task="text_classification", outputs=2)
+TAGS = Head(task="token_classification", outputs=9)
+WORDS = Head(task="masked_language_modeling", outputs=MINILM.vocabulary)
+TRANSLATION = Head(task="translation", outputs=MARIAN.vocabulary)
+
+_SPEC: TypeAdapter[MethodSpec] = TypeAdapter(MethodSpec)
+
+
+def method(name: str, **knobs: object) -> MethodSpec:
+    return _SPEC.validate_python({"name": name, **knobs})
+
+
+def able(head: Head) -> list[str]:
+    """The methods that make smaller models for a task."""
+    return [name for name, card in METHOD_CARDS.items() if head.task in card.tasks and not card.keeps_size]

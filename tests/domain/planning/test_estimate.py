@@ -1,0 +1,117 @@
+"""What a job will roughly cost."""
+
+import pytest
+
+from app.domain.architectures import BiLstmCard, BiLstmShape, ModelCard, Shape
+from app.domain.documents import TrainingSpec
+from app.domain.methods import MethodSpec
+from app.domain.planning import Row, estimate, step_count
+from app.domain.tasks import Head
+from tests.domain.planning.teachers import CLASSES, MARIAN, MINILM, TAGS, TRANSLATION, WORDS, method
+
+SMALL = MINILM.at(Shape(layers=3, hidden=192, heads=6, ffn=768))
+BILSTM = BiLstmCard(
+    shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
+)
+TEXT = Row(tokens=20)
+SENTENCES = Row(tokens=20, target_tokens=20)
+
+
+def cost(
+    card: ModelCard = MINILM,
+    spec: MethodSpec | None = None,
+    *,
+    head: Head = CLASSES,
+    rows: int = 1000,
+    row: Row = TEXT,
+    teacher: ModelCard | None = None,
+    unlabeled: int = 0,
+    **training: int,
+):
+    return estimate(
+        card,
+        spec or method("scratch"),
+        teacher=teacher,
+        head=head,
+        rows=rows,
+        row=row,
+        training=TrainingSpec(**training),
+        gflops=100,
+        unlabeled=unlabeled,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch_size", "steps"), [(256, 3, 64, 12), (257, 1, 64, 5), (10, 0.01, 64, 1)]
+)
+def test_steps(rows, epochs, batch_size, steps):
+    assert step_count(rows=rows, training=TrainingSpec(epochs=epochs, batch_size=batch_size)) == steps
+
+
+def test_six_operations_a_product():
+    """Of 10.6 M parameters, 20 tokens, 1000 rows and 3 epochs at 100 GFLOP/s."""
+    assert cost().seconds == pytest.approx(6 * 10_646_784 * 20 * 1000 * 3 / 100e9, rel=0.01)
+
+
+def test_it_grows_with_what_costs():
+    assert cost(rows=2000).seconds == pytest.approx(2 * cost().seconds)
+    assert cost(SMALL).seconds < cost().seconds
+    assert cost(batch_size=128).peak_memory_mb > cost(batch_size=64).peak_memory_mb
+    assert cost(batch_size=128, micro_batch_size=64).peak_memory_mb == cost(batch_size=64).peak_memory_mb
+
+
+def test_a_teacher_that_is_learnt_from_runs_once():
+    plain = cost(SMALL, method("weight_copy"), teacher=MINILM).seconds
+    learnt = cost(SMALL, method("weight_copy", distillation={}), teacher=MINILM).seconds
+    assert learnt - plain == pytest.approx(2 * 10_646_784 * 20 * 1000 / 100e9, rel=0.02)
+    assert cost(SMALL, method("distillation"), teacher=MINILM).seconds == learnt
+
+
+def test_who_learns_from_a_teacher_learns_from_unlabeled_rows():
+    plain, learnt = method("weight_copy"), method("weight_copy", distillation={})
+    assert cost(SMALL, plain, teacher=MINILM, unlabeled=9000) == cost(SMALL, plain, teacher=MINILM)
+    more = cost(SMALL, learnt, teacher=MINILM, unlabeled=9000)
+    assert more == cost(SMALL, learnt, teacher=MINILM, rows=10_000)
+    bilstm = cost(BILSTM, method("bilstm"), teacher=MINILM, unlabeled=9000)
+    assert bilstm.steps == step_count(rows=10_000, training=TrainingSpec())
+
+
+@pytest.mark.parametrize(("weight", "rows"), [(0.0, 1000), (0.5, 2500), (1.0, 1500)])
+def test_translations_of_a_teacher_are_added_to_the_data(weight, rows):
+    spec = method("distillation", distillation={"logits_weight": weight})
+    found = cost(MARIAN, spec, head=TRANSLATION, row=SENTENCES, teacher=MARIAN, unlabeled=500)
+    assert found.steps == step_count(rows=rows, training=TrainingSpec())
+
+
+def test_layers_that_run_twice_take_twice_as_long():
+    from app.domain.planning import layer_schedule
+
+    shared = SMALL.model_copy(update={"schedule": layer_schedule("shuffled", 3)})
+    assert cost(shared).seconds == pytest.approx(2 * cost(SMALL).seconds, rel=0.01)
+
+
+def test_wid_trains_at_the_teacher_s_size():
+    spec = method("weight_inherited")
+    assert cost(SMALL, spec, teacher=MINILM).seconds == cost(MINILM).seconds
+    beside = 6 * (10 * 384**2 + 2 * 1536**2)  # compactors, each kept four times
+    more = cost(SMALL, spec, teacher=MINILM).peak_memory_mb - cost(MINILM).peak_memory_mb
+    assert more == pytest.approx(4 * (4 * beside + MINILM.count(head=CLASSES).total) / 1e6, rel=0.01)
+
+
+def test_every_word_of_a_translation_looks_at_the_vocabulary():
+    few = MARIAN.model_copy(update={"vocabulary": 1000})
+    dear = cost(MARIAN, head=TRANSLATION, row=SENTENCES).seconds
+    cheap = cost(few, head=TRANSLATION, row=SENTENCES).seconds
+    assert dear - cheap == pytest.approx(6 * 7000 * 512 * 20 * 1000 * 3 / 100e9)
+
+
+@pytest.mark.parametrize("head", [CLASSES, TAGS, WORDS], ids=lambda head: head.task)
+def test_every_task_has_a_price(head):
+    assert cost(head=head).seconds > 0
+    assert cost(BILSTM, head=head).seconds < cost(head=head).seconds
+
+
+def test_masked_words_look_at_the_vocabulary():
+    products = 0.15 * 20 * (30_522 * 384 + WORDS.outputs + 384 * 384 + 3 * 384)
+    extra = cost(head=WORDS).seconds - 6 * 10_646_784 * 20 * 1000 * 3 / 100e9
+    assert extra == pytest.approx(6 * products * 1000 * 3 / 100e9)

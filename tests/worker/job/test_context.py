@@ -1,0 +1,217 @@
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.domain.documents import TrainingSpec
+from app.domain.errors import JobCancelled
+from tests.worker.compression import encoder_card
+from worker.job.checkpoint import load_checkpoint, save_checkpoint
+from worker.job.context import Cancellation, JobContext, Reporter, Stages
+from worker.runner.protocol import Message, Metrics, Progress
+
+Event = Progress | Metrics | Message
+
+
+class Recorder:
+    """Keeps what is sent, and turns the clock of what sends it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[Event] = []
+        self.now = 1000.0
+        monkeypatch.setattr("worker.job.context.time.monotonic", lambda: self.now)
+
+    def progress(self) -> list[Progress]:
+        return [event for event in self.events if isinstance(event, Progress)]
+
+    def metrics(self) -> list[Metrics]:
+        return [event for event in self.events if isinstance(event, Metrics)]
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    return Recorder(monkeypatch)
+
+
+@pytest.fixture
+def reporter(recorder: Recorder) -> Reporter:
+    return Reporter(recorder.events.append)
+
+
+def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) -> JobContext:
+    return JobContext(
+        device=torch.device("cpu"),
+        training=TrainingSpec(),
+        card=encoder_card(),
+        cache_dir=tmp_path / "cache",
+        checkpoint=tmp_path / "checkpoint.safetensors",
+        checkpoint_interval_s=interval_s,
+        reporter=reporter,
+        cancellation=Cancellation(),
+        load_model=lambda model_id: pytest.fail(f"nobody asked for {model_id}"),
+    )
+
+
+class TestProgress:
+    def test_many_steps_a_second_become_a_few_events(self, recorder: Recorder, reporter: Reporter) -> None:
+        for step in range(1, 1001):
+            recorder.now += 0.01
+            reporter.progress("training", step, 1000)
+        assert 20 <= len(recorder.progress()) <= 50
+        assert recorder.progress()[-1].step == 1000
+
+    def test_time_left_follows_from_the_rate(self, recorder: Recorder, reporter: Reporter) -> None:
+        for step in (0, 100, 150, 200):  # a resumed attempt: its own steps alone count
+            reporter.progress("training", step, 400)
+            recorder.now += 10
+        assert [event.eta_s for event in recorder.progress()] == [None, None, 50, 40]
+
+    def test_fraction_is_of_the_whole_job_and_never_falls(
+        self, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        for stage in ("fetching", "loading", "training", "teacher_outputs", "training", "storing"):
+            recorder.now += 10
+            reporter.progress(stage, 1, 2)
+            reporter.progress(stage, 2, 2)
+        fractions = [event.fraction for event in recorder.progress()]
+        assert fractions == sorted(fractions)
+        assert fractions[0] < 0.02
+        assert fractions[-1] == pytest.approx(1)
+
+    def test_a_methods_own_stage_counts_as_training(self, recorder: Recorder, reporter: Reporter) -> None:
+        reporter.progress("squeezing", 1, 2)
+        own = recorder.progress()[-1]
+        reporter.progress("training", 1, 2)
+        assert own.stage == "squeezing"
+        assert own.fraction == recorder.progress()[-1].fraction
+        assert own.fraction > 0.4
+
+
+class TestMetrics:
+    def test_only_the_newest_of_a_second_is_sent(self, recorder: Recorder, reporter: Reporter) -> None:
+        for step in range(100):
+            reporter.metrics("training", step, {"loss": 1 / (step + 1)})
+            recorder.now += 0.1
+        assert [event.step for event in recorder.metrics()] == pytest.approx(range(0, 100, 10), abs=1)
+
+    def test_rare_values_are_not_lost_among_frequent_ones(
+        self, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        reporter.metrics("training", 1, {"loss": 1.0})
+        reporter.metrics("training", 1, {"dev_quality": 0.5})
+        assert [event.values for event in recorder.metrics()] == [{"loss": 1.0}, {"dev_quality": 0.5}]
+
+    def test_what_was_held_back_comes_at_the_end_of_the_stage(
+        self, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        with Stages(reporter, Cancellation())("training"):
+            reporter.metrics("training", 1, {"loss": 1.0})
+            reporter.metrics("training", 2, {"loss": 0.5})
+        assert [event.step for event in recorder.metrics()] == [1, 2]
+
+
+class TestCancellation:
+    def test_sigterm_is_heard_at_the_next_question(self, tmp_path: Path, reporter: Reporter) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        cancellation = Cancellation()
+        cancellation.listen()
+        try:
+            cancellation.check()
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(JobCancelled):
+                cancellation.check()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def test_no_stage_begins_after_it(self, recorder: Recorder, reporter: Reporter) -> None:
+        cancellation = Cancellation()
+        cancellation.request()
+        with pytest.raises(JobCancelled), Stages(reporter, cancellation)("loading"):
+            pytest.fail("the stage began")
+        assert recorder.events == []
+
+
+class TestCheckpoint:
+    def test_comes_back_as_it_was(self, tmp_path: Path) -> None:
+        shared = torch.arange(6, dtype=torch.float32)
+        state = {
+            "step": 3,
+            "best": -math.inf,
+            "rate": 0.1 + 0.2,
+            "name": "dense",
+            "nothing": None,
+            "is_done": False,
+            "moments": {0: {"exp_avg": torch.randn(2, 3)}, 1: {"step": torch.tensor(7.0)}},
+            "views": [shared, shared[2:], shared.view(2, 3).T],
+            "rng": torch.get_rng_state(),
+            "half": torch.randn(4).bfloat16(),
+            "empty": {},
+            # Keys that the format itself uses.
+            "tensor": {"items": [1, {"tensor": "0"}]},
+        }
+        save_checkpoint(tmp_path / "state", state)
+        found = load_checkpoint(tmp_path / "state")
+        assert_same(found, state)
+
+    def test_replaces_the_one_before_and_leaves_nothing_else(self, tmp_path: Path) -> None:
+        for step in (1, 2):
+            save_checkpoint(tmp_path / "state", {"step": step})
+        assert load_checkpoint(tmp_path / "state") == {"step": 2}
+        assert list(tmp_path.iterdir()) == [tmp_path / "state"]
+
+    def test_none_and_a_torn_one_mean_a_fresh_start(self, tmp_path: Path) -> None:
+        path = tmp_path / "state"
+        assert load_checkpoint(path) is None
+        save_checkpoint(path, {"weights": torch.ones(1000)})
+        path.write_bytes(path.read_bytes()[:-100])
+        assert load_checkpoint(path) is None
+
+    def test_refuses_what_is_not_data(self, tmp_path: Path) -> None:
+        with pytest.raises(TypeError, match="got object"):
+            save_checkpoint(tmp_path / "state", {"method": object()})
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestJobContext:
+    def test_a_checkpoint_is_due_after_the_interval(
+        self, tmp_path: Path, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        context = make_context(tmp_path, reporter)
+        assert not context.checkpoint_due()
+        recorder.now += 31
+        assert context.checkpoint_due()
+        context.save_checkpoint({"step": 1})
+        assert not context.checkpoint_due()
+        assert context.load_checkpoint() == {"step": 1}
+
+    def test_a_report_is_progress_and_what_was_measured(
+        self, tmp_path: Path, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        context = make_context(tmp_path, reporter)
+        context.report("training", 1, 10)
+        context.report("training", 2, 10, loss=0.5)
+        assert [event.step for event in recorder.progress()] == [1]
+        assert recorder.metrics() == [Metrics(stage="training", step=2, values={"loss": 0.5})]
+
+
+def assert_same(found: object, expected: object) -> None:
+    """Equal trees; tensors equal bit by bit, in type and shape."""
+    if isinstance(expected, torch.Tensor):
+        assert isinstance(found, torch.Tensor)
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert list(found) == list(expected)
+        for key, value in expected.items():
+            assert_same(found[key], value)
+    elif isinstance(expected, list):
+        assert isinstance(found, list)
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert found == expected
+        assert type(found) is type(expected)

@@ -1,0 +1,521 @@
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from app.domain.documents.manifest import FileEntry
+from app.domain.errors import NotFound, RetryableJobError
+from tests.processes import wait_until
+from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
+from tests.worker.networks import shift_bias
+from tests.worker.requests import (
+    Shelf,
+    fetch_model,
+    run_here,
+    run_pipeline,
+    running_pipeline,
+)
+from worker.evaluation.evaluate import OnnxNetwork
+from worker.job.checkpoint import load_checkpoint
+from worker.job.context import Cancellation
+from worker.job.pipeline import _failure
+from worker.networks.loading import load_network, load_tokenizer
+from worker.runner.protocol import (
+    Cancelled,
+    DatasetRef,
+    Failed,
+    JobRequest,
+    Message,
+    Metrics,
+    ModelRef,
+    Progress,
+    Succeeded,
+)
+
+QUICK = {"learning_rate": 2e-3}
+SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def dataset(shelf: Shelf) -> DatasetRef:
+    return shelf.add_dataset()
+
+
+@pytest.fixture(scope="module")
+def encoder(shelf: Shelf) -> ModelRef:
+    return shelf.add_model(tiny_model_folder(shelf.root / "encoder"))
+
+
+@pytest.fixture(scope="module")
+def teacher(shelf: Shelf, encoder: ModelRef, dataset: DatasetRef) -> ModelRef:
+    """Made by the pipeline itself, out of the encoder."""
+    request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 8})
+    outcome, _ = run_here(request, shelf.root / "teacher")
+    assert isinstance(outcome, Succeeded), outcome
+    return ModelRef(id=request.student_id, manifest=outcome.manifest)
+
+
+def student_weights(outcome: object) -> str:
+    assert isinstance(outcome, Succeeded), outcome
+    return outcome.manifest.files.entries["model.safetensors"].sha256
+
+
+class TestSuccess:
+    def test_a_student_is_trained_measured_checked_and_stored(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(
+            teacher, dataset, "weight_squeezing", target=SMALL, training=QUICK | {"epochs": 4}
+        )
+        outcome, events = run_pipeline(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+
+        manifest = outcome.manifest
+        assert manifest.files.prefix == request.output_prefix
+        assert set(manifest.files.entries) == {
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "model.fp32.onnx",
+            "model.int8.onnx",
+        }
+        folder = fetch_model(shelf, manifest, tmp_path / "student")
+        for name, entry in manifest.files.entries.items():
+            assert FileEntry.of(folder / name) == entry
+        network = load_network(folder, manifest, task="text_classification", labels=LABELS)
+        assert network.num_parameters() == manifest.parameters
+        assert (
+            manifest.parameters == manifest.card.count(head=manifest.head).total < teacher.manifest.parameters
+        )
+        assert manifest.labels == LABELS
+        assert manifest.max_length == 32
+        assert manifest.exports["fp32"].max_logit_difference < 1e-4
+        OnnxNetwork(folder / manifest.exports["int8"].file)
+
+        report = outcome.report
+        assert report["student"]["quality"] == outcome.metrics
+        assert set(report["teacher"]["quality"]) == {"dev", "test"}
+        assert report["ratios"]["parameters"] > 2
+        assert set(report["student"]["exports"]["int8"]["latency_ms"]) == {"1", "32"}
+
+        progress = [event for event in events if isinstance(event, Progress)]
+        stages = list(dict.fromkeys(event.stage for event in progress))
+        assert stages[:5] == ["fetching", "loading", "tokenizing", "planning", "evaluating_teacher"]
+        assert stages[-5:] == ["evaluating", "exporting", "checking", "measuring", "storing"]
+        fractions = [event.fraction for event in progress]
+        assert fractions == sorted(fractions)
+        assert any("loss" in event.values for event in events if isinstance(event, Metrics))
+
+    def test_fine_tuning_makes_a_teacher_out_of_an_encoder(
+        self, teacher: ModelRef, encoder: ModelRef
+    ) -> None:
+        assert encoder.manifest.task is None
+        assert teacher.manifest.task == "text_classification"
+        assert teacher.manifest.card == encoder.manifest.card
+        assert teacher.manifest.exports["fp32"].metric > 0.7
+
+    def test_a_gated_method_gets_its_small_model(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        small = shelf.add_model(
+            tiny_model_folder(tmp_path / "small", layers=1, hidden=16, heads=1, ffn=32, seed=5)
+        )
+        request = shelf.request(
+            teacher,
+            dataset,
+            {"name": "weight_squeezing", "gate": {"small_model": small.id}},
+            target=SMALL,
+            training=QUICK | {"epochs": 1},
+            exports=["fp32"],
+            small_model=small,
+        )
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card == small.manifest.card
+
+    def test_scratch_needs_no_teacher_that_knows_the_task(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "scratch", target=SMALL, exports=["fp32"])
+        outcome, _ = run_here(request, tmp_path)
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.report["teacher"] is None
+        assert outcome.report["ratios"] is None
+
+    @pytest.mark.parametrize("dev", ["one label", "one label nearly everywhere"])
+    def test_a_teacher_that_is_no_more_accurate_than_one_label_may_know_a_lot(
+        self, dev: str, shelf: Shelf, teacher: ModelRef, tmp_path: Path
+    ) -> None:
+        files = tiny_dataset_files(tmp_path / "data", test=0)
+        examples = tiny_examples(124)
+        common, rare = ([row for row in examples if row["label"] == label] for label in LABELS)
+        rows = common
+        if dev != "one label":
+            # Of what sounds rare, two in three are not: each costs accuracy, and yet there are hits.
+            rows = [*common, *({**row, "label": LABELS[0]} for row in rare[:8]), *rare[8:12]]
+        files["dev"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+        data = shelf.add_files(files, task="text_classification", labels=LABELS)
+        request = shelf.request(teacher, data, "scratch", target=SMALL, exports=["fp32"])
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        reached = outcome.report["teacher"]["quality"]["dev"]["accuracy"]
+        assert reached <= outcome.report["trivial_baseline"]["dev"]
+
+    def test_a_trimmed_vocabulary_goes_with_its_tokenizer(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        target = {**SMALL, "vocabulary": 100}
+        request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card.vocabulary <= 100 < teacher.manifest.card.vocabulary
+        folder = fetch_model(shelf, outcome.manifest, tmp_path / "student")
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        assert tokenizer.get_vocab_size() == outcome.manifest.card.vocabulary
+        network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
+        assert network.num_parameters() == outcome.manifest.parameters
+        assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
+
+    @pytest.mark.parametrize("rate", [1e-9, 5e-3])
+    def test_a_student_that_learnt_nothing_comes_with_a_warning(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, rate: float, tmp_path: Path
+    ) -> None:
+        training = {"learning_rate": rate, "epochs": 6}
+        request = shelf.request(teacher, dataset, "scratch", target=SMALL, training=training)
+        outcome, events = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        warnings = [e for e in events if isinstance(e, Message) and "learnt nothing" in e.text]
+        assert len(warnings) == (outcome.metrics["dev"]["accuracy"] == 0.5) == (rate < 1e-3)
+
+    def test_a_bound_on_latency_with_fewer_words(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        """What is timed has the words that the student will have, before it is known which."""
+        target = {"max_latency_ms": 1000, "vocabulary": 100}
+        request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert outcome.manifest.card.vocabulary <= 100
+
+    def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        weights = []
+        for run, seed in enumerate([1, 1, 2]):
+            training = QUICK | {"epochs": 1, "seed": seed}
+            request = shelf.request(encoder, dataset, "fine_tuning", training=training, exports=["fp32"])
+            outcome, _ = run_here(request, tmp_path / str(run))
+            weights.append(student_weights(outcome))
+        assert weights[0] == weights[1] != weights[2]
+
+    def test_the_test_split_changes_what_is_reported_and_nothing_else(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        other = shelf.add_dataset(test=21)
+        without = shelf.add_dataset(test=0)
+        outcomes = []
+        for run, data in enumerate([dataset, other, without]):
+            request = shelf.request(
+                teacher, data, "scratch", target=SMALL, training=QUICK | {"epochs": 1}, exports=["fp32"]
+            )
+            outcomes.append(run_here(request, tmp_path / str(run))[0])
+        assert len({student_weights(outcome) for outcome in outcomes}) == 1
+        tests = [outcome.metrics.get("test") for outcome in outcomes]
+        assert tests[0] != tests[1]
+        assert tests[2] is None
+
+
+class TestTeacherExports:
+    def test_a_teacher_without_onnx_files_gets_them_once(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = fetch_model(shelf, teacher.manifest, tmp_path / "upload")
+        uploaded = shelf.add_model(folder)
+        assert not uploaded.manifest.exports
+
+        def squeeze(run: str, model: ModelRef) -> Succeeded:
+            request = shelf.request(model, dataset, "scratch", target=SMALL, training=QUICK | {"epochs": 1})
+            outcome, _ = run_here(request, tmp_path / run)
+            assert isinstance(outcome, Succeeded), outcome
+            return outcome
+
+        first = squeeze("first", uploaded)
+        assert set(first.teacher_exports) == {"fp32", "int8"}
+        for export in first.teacher_exports.values():
+            stored = tmp_path / export.file
+            shelf.storage.fetch(f"{uploaded.manifest.files.prefix}/{export.file}", stored)
+            assert FileEntry.of(stored) == first.teacher_files[export.file]
+            assert export.size_bytes == stored.stat().st_size
+        cached = sorted(
+            (shelf.root / "cache" / "onnx").rglob("*.onnx"), key=lambda path: path.stat().st_mtime
+        )
+        written = [path.stat().st_mtime_ns for path in cached]
+
+        assert squeeze("second", uploaded).teacher_files == first.teacher_files
+        assert [path.stat().st_mtime_ns for path in cached] == written
+
+        manifest = uploaded.manifest.model_copy(update={"exports": first.teacher_exports})
+        manifest.files.entries.update(first.teacher_files)
+        third = squeeze("third", uploaded.model_copy(update={"manifest": manifest}))
+        assert third.teacher_exports == {}
+        assert third.report["teacher"]["exports"]["fp32"]["latency_ms"]
+
+    def test_one_that_is_not_sound_is_left_out_and_fails_no_job(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = fetch_model(shelf, teacher.manifest, tmp_path / "broken")
+        shift_bias(folder / "model.fp32.onnx", 0.01)
+        files = shelf.storage.put_folder("models/broken", folder)
+        manifest = teacher.manifest.model_copy(update={"files": files})
+        request = shelf.request(
+            ModelRef(id=teacher.id, manifest=manifest),
+            dataset,
+            "scratch",
+            target=SMALL,
+            training=QUICK | {"epochs": 1},
+        )
+        outcome, events = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        assert list(outcome.report["teacher"]["exports"]) == ["int8"]
+        warnings = [event.text for event in events if isinstance(event, Message)]
+        assert any("The teacher's fp32 file is left out" in text for text in warnings)
+
+
+class TestFailure:
+    def test_a_teacher_that_knows_nothing(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "distillation", target=SMALL)
+        outcome, _ = run_here(request, tmp_path)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "teacher_not_trained"
+        assert "0.500" in outcome.message
+        assert "fine_tuning" in outcome.message
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_a_teacher_whose_logits_are_not_numbers(
+        self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
+        poison(folder)
+        request = shelf.request(shelf.add_model(folder), dataset, "scratch", target=SMALL)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "teacher_not_trained"
+
+    def test_a_small_model_with_other_words(
+        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        folder = tiny_model_folder(tmp_path / "small", **SMALL["shape"])
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        words = tokenizer["model"]["vocab"]
+        *_, one, other = words
+        words[one], words[other] = words[other], words[one]
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+        small = shelf.add_model(folder)
+        gated = {"name": "weight_squeezing", "gate": {"small_model": small.id}}
+        request = shelf.request(teacher, dataset, gated, target=SMALL, small_model=small)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "small_model_does_not_fit"
+        assert "tokenizer" in outcome.message
+
+    def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
+        poison(folder, by=math.inf)
+        request = shelf.request(shelf.add_model(folder), dataset, "fine_tuning", target=None)
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "weights_not_finite"
+        assert "embeddings.LayerNorm.weight" in outcome.message
+
+    def test_an_onnx_file_beyond_tolerance_is_never_stored(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(
+            encoder, dataset, "fine_tuning", training={"epochs": 0.1}, exports=["fp32"], onnx_tolerance=1e-12
+        )
+        outcome, _ = run_here(request, tmp_path)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "onnx_parity_failed"
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_diverging_training_says_so(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model")
+        poison(folder)
+        outcome, _ = run_here(
+            shelf.request(shelf.add_model(folder), dataset, "fine_tuning"), tmp_path / "work"
+        )
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "training_diverged"
+
+    def test_a_stored_file_that_changed(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
+        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
+        stored = shelf.root / "files" / model.manifest.files.prefix / "model.safetensors"
+        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "file_corrupted"
+        assert "model.safetensors" in outcome.message
+
+    def test_a_stored_file_that_is_gone(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
+        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
+        shelf.storage.delete_prefix(model.manifest.files.prefix)
+        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "file_not_found"
+
+    @pytest.mark.parametrize(
+        ("error", "code", "retryable"),
+        [
+            (MemoryError(), "out_of_memory", False),
+            (
+                RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+                "out_of_memory",
+                False,
+            ),
+            (RetryableJobError("lost", "Later."), "lost", True),
+            (NotFound("file", "x"), "file_not_found", False),
+            (ValueError("secret/path"), "internal_error", False),
+        ],
+    )
+    def test_every_error_has_a_code_and_tells_no_internals(
+        self, error: Exception, code: str, retryable: bool
+    ) -> None:
+        failed = _failure(error)
+        assert (failed.code, failed.retryable) == (code, retryable)
+        assert "secret" not in failed.message
+
+    def test_memory_names_the_knobs(self) -> None:
+        for knob in ("batch_size", "micro_batch_size", "max_length"):
+            assert knob in _failure(MemoryError()).message
+
+
+class TestInterruption:
+    def test_sigterm_ends_training_at_the_next_step(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 1000})
+        with running_pipeline(request, tmp_path) as pipeline:
+            events = pipeline.events()
+            assert any(event.step > 0 for event in progress_of(events))
+            pipeline.process.send_signal(signal.SIGTERM)
+            asked_at = time.monotonic()
+            for _ in events:
+                pass
+            assert isinstance(pipeline.outcome(), Cancelled)
+            assert pipeline.process.returncode == 0
+            assert time.monotonic() - asked_at < 10
+        assert shelf.storage.keys(request.output_prefix) == []
+
+    def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        def request(attempt: int) -> JobRequest:
+            return shelf.request(
+                encoder,
+                dataset,
+                "fine_tuning",
+                training=QUICK | {"epochs": 12},
+                exports=["fp32"],
+                attempt=attempt,
+                checkpoint_interval_s=0.05,
+            )
+
+        undisturbed, _ = run_here(request(1), tmp_path / "undisturbed")
+
+        workdir = tmp_path / "killed"
+        with running_pipeline(request(1), workdir) as pipeline:
+            # Not when it reports so: on a quick machine that may be at its end.
+            wait_until(lambda: checkpointed_step(workdir) > 10, timeout_s=60)
+            pipeline.process.kill()
+            assert pipeline.outcome() is None
+        assert checkpointed_step(workdir) < 96, "the training was over before it could be killed"
+
+        resumed, events = run_pipeline(request(2), workdir)
+        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
+        assert losses[0] > 10, "the second attempt began from the start"
+        assert student_weights(resumed) == student_weights(undisturbed)
+
+    @pytest.mark.parametrize("method", ["weight_squeezing", "distillation"])
+    @pytest.mark.parametrize(("stop", "next_loss"), [(10, 20), (27, 30)])
+    def test_a_method_resumes_wherever_it_was_stopped(
+        self,
+        method: str,
+        stop: int,
+        next_loss: int,
+        shelf: Shelf,
+        teacher: ModelRef,
+        dataset: DatasetRef,
+        tmp_path: Path,
+    ) -> None:
+        """Of 32 steps, so that squeezing is stopped in both of its phases."""
+        request = shelf.request(
+            teacher,
+            dataset,
+            method,
+            target=SMALL,
+            training=QUICK | {"epochs": 4},
+            exports=["fp32"],
+            checkpoint_interval_s=0,
+        )
+        undisturbed, _ = run_here(request, tmp_path / "undisturbed")
+        workdir = tmp_path / "stopped"
+        cancellation = CancelAtStep(stop, workdir)
+        stopped, _ = run_here(request, workdir, cancellation=cancellation)
+        assert isinstance(stopped, Cancelled)
+        resumed, events = run_here(request, workdir)
+        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
+        assert losses[0] == next_loss
+        assert student_weights(resumed) == student_weights(undisturbed)
+
+    def test_the_child_dies_with_its_supervisor(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(encoder, dataset, "fine_tuning", training={"epochs": 1000})
+        with running_pipeline(request, tmp_path) as pipeline:
+            next(iter(pipeline.events()))
+            assert pipeline.process.stdin is not None
+            pipeline.process.stdin.close()
+            assert pipeline.process.wait(timeout=10) == -signal.SIGKILL
+
+
+class CancelAtStep(Cancellation):
+    """A client that asks to stop once a checkpoint of a step has been written."""
+
+    def __init__(self, step: int, workdir: Path) -> None:
+        super().__init__()
+        self._step = step
+        self._workdir = workdir
+
+    def check(self) -> None:
+        if checkpointed_step(self._workdir) >= self._step:
+            self.request()
+        super().check()
+
+
+def checkpointed_step(workdir: Path) -> int:
+    state = load_checkpoint(workdir / "checkpoint.safetensors")
+    return 0 if state is None else state["progress"]["step"]
+
+
+def progress_of(events: Iterator[object]) -> Iterator[Progress]:
+    return (event for event in events if isinstance(event, Progress))
+
+
+def poison(folder: Path, *, by: float = 1e38) -> None:
+    """Give a model weights that are finite until something is multiplied with them, or that are not."""
+    weights = load_file(folder / "model.safetensors")
+    [norm] = [name for name in weights if name.endswith("embeddings.LayerNorm.weight")]
+    weights[norm] *= by
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,140 @@
+"""Small child programs in place of the pipeline, and the rows that a job of theirs needs."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.core.db import Database
+from app.core.db.datasets import Dataset
+from app.core.db.jobs import Job, list_events
+from app.core.db.models import Model
+from app.domain.architectures import EncoderCard, Shape
+from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, SplitCard
+from tests.processes import wait_until
+from worker.runner.queue_tasks import Worker, run_job
+
+_PRELUDE = """
+import os, pathlib, signal, subprocess, sys, time
+from worker.job.supervisor_watch import SupervisorWatch
+watch = SupervisorWatch()
+watch.start()
+from worker.runner.protocol import *
+workdir = pathlib.Path(sys.argv[1])
+request = read_request(workdir)
+events = EventPipe()
+def store():
+    folder = pathlib.Path(request.storage_url.removeprefix("file://")) / request.output_prefix
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+def succeed(manifest=None):
+    store()
+    manifest = (manifest or request.teacher.manifest).model_copy(
+        update={"files": {"prefix": request.output_prefix, "entries": {}}}
+    )
+    report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
+    write_outcome(workdir, request, Succeeded(manifest=manifest, metrics={"accuracy": 0.8}, report=report))
+"""
+
+_SHAPE = Shape(layers=2, hidden=32, heads=2, ffn=64)
+_CARD = EncoderCard(architecture="bert", shape=_SHAPE, vocabulary=100, positions=64, token_types=2)
+
+
+def child(body: str) -> list[str]:
+    """A command that runs a few lines of Python as the child of an attempt."""
+    return [sys.executable, "-c", _PRELUDE + body]
+
+
+def queue_first_job(database: Database) -> str:
+    """The id of a queued job that has a data set and no teacher."""
+    dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
+    with database.transaction() as session:
+        session.add(dataset)
+        session.flush()
+        spec = {"dataset": dataset.id, "method": {"name": "scratch"}}
+        job = Job(spec=spec, dataset_id=dataset.id, method="scratch")
+        session.add(job)
+        session.flush()
+        return job.id
+
+
+def queue_job(database: Database) -> str:
+    """The id of a queued job with its teacher and its data set."""
+    teacher = Model(name="teacher", origin="upload", manifest_json=model_manifest().model_dump(mode="json"))
+    dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
+    with database.transaction() as session:
+        session.add_all([teacher, dataset])
+        session.flush()
+        method = {"name": "fine_tuning"}
+        job = Job(
+            spec={"teacher": teacher.id, "dataset": dataset.id, "method": method},
+            teacher_id=teacher.id,
+            dataset_id=dataset.id,
+            method="fine_tuning",
+        )
+        session.add(job)
+        session.flush()
+        return job.id
+
+
+def read_job(database: Database, job_id: str) -> Job:
+    with database.transaction() as session:
+        job = session.get(Job, job_id)
+        assert job is not None
+        return job
+
+
+def history(database: Database, job_id: str, kind: str) -> list[dict[str, object]]:
+    """The data of a job's events of one kind, in order."""
+    with database.transaction() as session:
+        events = list_events(session, job_id, after=0, limit=1000)
+        return [event.data for event in events if event.kind == kind]
+
+
+@contextmanager
+def running(worker: Worker, job_id: str, data_dir: Path) -> Iterator[int]:
+    """A job's child during the block, by its process id; the job ends before the block is left."""
+    thread = threading.Thread(target=run_job, args=(worker, job_id))
+    pid_file = workdir(data_dir, job_id, read_job(worker.database, job_id).attempt + 1) / "pid"
+    thread.start()
+    try:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        yield int(pid_file.read_text())
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    finally:
+        worker.shutdown.request()
+        thread.join()
+
+
+def workdir(data_dir: Path, job_id: str, attempt: int = 1) -> Path:
+    """The work folder of an attempt."""
+    return data_dir / "work" / job_id / str(attempt)
+
+
+def stored_files(data_dir: Path) -> list[Path]:
+    """What attempts have stored of models."""
+    return [path for path in (data_dir / "files" / "models").rglob("*") if path.is_file()]
+
+
+def model_manifest() -> ModelManifest:
+    return ModelManifest(
+        files=Files(prefix="models/teacher", entries={}),
+        card=_CARD,
+        task="text_classification",
+        labels=["no", "yes"],
+        parameters=1000,
+        max_length=64,
+    )
+
+
+def _dataset_manifest() -> DatasetManifest:
+    split = SplitCard(rows=2, labels={"no": 1, "yes": 1}, words={"p50": 3, "p95": 3, "p99": 3, "max": 3})
+    return DatasetManifest(
+        files=Files(prefix="datasets/data", entries={}),
+        task="text_classification",
+        labels=["no", "yes"],
+        is_pair=False,
+        splits={"train": split, "dev": split},
+    )

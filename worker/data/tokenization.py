@@ -1,0 +1,283 @@
+"""Texts to tokens, task by task."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from tokenizers import Encoding, Tokenizer
+
+from app.domain.architectures import EncoderCard
+from app.domain.documents.manifest import DatasetManifest, Split
+from app.domain.errors import JobError
+from app.domain.tasks import Task
+from worker.contracts import Answers, TaskData, Teacher, TokenizedSplit
+
+MASKED_SHARE = 0.15
+"""Of the words, in masked-language modelling (Devlin et al., 2019)."""
+
+
+def tokenize(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
+    labels: Sequence[float] | None = None,
+    *,
+    tokenizer: Tokenizer,
+    max_length: int,
+    token_types: bool = False,
+) -> TokenizedSplit:
+    """Encode texts, or pairs of texts, cutting the longer part of what exceeds ``max_length``.
+
+    Whole numbers for ``labels`` are indices, others are scores.
+    """
+    tokenizer.enable_truncation(max_length)
+    encodings = tokenizer.encode_batch_fast(
+        list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+    )
+    return _split_of(encodings, labels=_answers(labels), token_types=token_types)
+
+
+def tokenize_words(
+    sentences: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[int]] | None = None,
+    *,
+    tokenizer: Tokenizer,
+    max_length: int,
+) -> TokenizedSplit:
+    """Encode sentences of words; the network is asked at the first piece of each word that is not cut off."""
+    tokenizer.enable_truncation(max_length)
+    encodings = tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
+    positions, labels = [], []
+    for row, encoding in enumerate(encodings):
+        previous = None
+        for word in encoding.word_ids:
+            positions.append(word is not None and word != previous)
+            if word is not None and word != previous and tags is not None:
+                labels.append(tags[row][word])
+            previous = word
+    return replace(
+        _split_of(encodings, labels=None if tags is None else np.asarray(labels, dtype=np.int64)),
+        positions=np.asarray(positions, dtype=np.bool_),
+    )
+
+
+def tokenize_maskable(
+    texts: Sequence[str], *, tokenizer: Tokenizer, max_length: int, token_types: bool = False
+) -> TokenizedSplit:
+    """Encode texts for masked-language modelling: positions are the tokens that may be masked."""
+    tokenizer.enable_truncation(max_length)
+    encodings = tokenizer.encode_batch(list(texts))
+    special = np.fromiter((flag for e in encodings for flag in e.special_tokens_mask), dtype=np.bool_)
+    return replace(_split_of(encodings, labels=None, token_types=token_types), positions=~special)
+
+
+def masked(split: TokenizedSplit, *, mask_id: int, vocabulary: int, seed: int) -> TokenizedSplit:
+    """Some of the maskable words hidden once and for all; labels are the words themselves.
+
+    Every text is asked for a word at least: one that may be masked has one that is.
+    """
+    assert split.positions is not None
+    generator = np.random.default_rng(seed)
+    chosen = split.positions & (generator.random(len(split.ids)) < MASKED_SHARE)
+    for begin, end in zip(split.offsets[:-1], split.offsets[1:], strict=True):
+        maskable = np.flatnonzero(split.positions[begin:end])
+        if len(maskable) and not chosen[begin:end].any():
+            chosen[begin + generator.choice(maskable)] = True
+    fate = generator.random(len(split.ids))
+    ids = np.where(chosen & (fate < 0.8), mask_id, split.ids)
+    ids = np.where(
+        chosen & (fate >= 0.9), generator.integers(vocabulary, size=len(ids)), ids
+    )  # the rest stay as they are
+    ids = ids.astype(np.int32)
+    return replace(
+        split,
+        ids=ids,
+        positions=chosen,
+        labels=split.ids[chosen].astype(np.int64),
+        digest=hashlib.sha256(split.offsets.tobytes() + ids.tobytes()).hexdigest(),
+    )
+
+
+def tokenize_translations(
+    sources: Sequence[str],
+    targets: Sequence[str] | None,
+    *,
+    tokenizer: Tokenizer,
+    writer: Tokenizer,
+    max_length: int,
+) -> TokenizedSplit:
+    """Encode sources, and their translations with the tokenizer of what is written."""
+    split = tokenize(sources, tokenizer=tokenizer, max_length=max_length)
+    if targets is None:
+        return split
+    written = tokenize(targets, tokenizer=writer, max_length=max_length)
+    return replace(split, targets=written, references=list(targets))
+
+
+def load_task_data(
+    folder: Path, manifest: DatasetManifest, *, teacher: Teacher, max_length: int
+) -> tuple[TaskData, TokenizedSplit | None]:
+    """The data that a method sees, and the test split, which it does not.
+
+    Raises:
+        JobError: ``tokenizer_without_mask``, or ``nothing_to_ask``, when no text of a split has a word left.
+    """
+    mask_id = special_id(teacher.tokenizer, "[MASK]", "<mask>")
+    vocabulary = teacher.card.vocabulary
+    if manifest.task == "masked_language_modeling" and mask_id is None:
+        raise JobError(
+            "tokenizer_without_mask",
+            "The teacher's tokenizer has no [MASK] or <mask>, which takes the place of a hidden word. Take a "
+            "model that was trained on masked words.",
+        )
+
+    def read(name: Split) -> TokenizedSplit | None:
+        if name not in manifest.splits:
+            return None
+        columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
+        split = encode_columns(
+            manifest.task, columns, teacher=teacher, max_length=max_length, is_pair=manifest.is_pair
+        )
+        if split.position_offsets[-1] == 0:
+            raise JobError(
+                "nothing_to_ask",
+                f"No text of {name} has a word that the teacher's tokenizer makes a piece of: there is "
+                "nothing to learn or to measure. Mend the texts, or take another teacher.",
+                split=name,
+            )
+        if manifest.task == "masked_language_modeling" and name in ("dev", "test"):
+            assert mask_id is not None
+            split = masked(split, mask_id=mask_id, vocabulary=vocabulary, seed=0)
+        return replace(split, languages=columns.get("language"))
+
+    train, dev = read("train"), read("dev")
+    assert train is not None
+    assert dev is not None
+    data = TaskData(
+        task=manifest.task,
+        train=train,
+        dev=dev,
+        unlabeled=read("unlabeled"),
+        labels=manifest.labels,
+        pad_id=pad_id(teacher.tokenizer),
+        vocabulary=vocabulary,
+        mask_id=mask_id,
+        writer=teacher.writer,
+    )
+    return data, read("test")
+
+
+def encode_columns(
+    task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool = False
+) -> TokenizedSplit:
+    """One split from the columns of its canonical form."""
+    split = _encoded(task, columns, teacher=teacher, max_length=max_length, is_pair=is_pair)
+    if teacher.untrimmed is None or task in ("masked_language_modeling", "translation"):
+        return split  # whose answers are words, and others once these are trimmed
+    whole = _encoded(task, columns, teacher=teacher.untrimmed, max_length=max_length, is_pair=is_pair)
+    return replace(split, untrimmed=_asked_as(split, whole))
+
+
+def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
+    """The same rows, asked of the same words: shorter pieces fill it up, and cut later words off."""
+    positions = whole.positions
+    if positions is not None:
+        before = np.repeat(whole.position_offsets[:-1], whole.lengths)
+        asked = np.repeat(np.diff(split.position_offsets), whole.lengths)
+        positions = positions & (np.cumsum(positions) - before <= asked)
+    return replace(whole, positions=positions, labels=None)
+
+
+def _encoded(
+    task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool
+) -> TokenizedSplit:
+    tokenizer = teacher.tokenizer
+    token_types = is_pair and isinstance(teacher.card, EncoderCard) and teacher.card.token_types > 1
+    match task:
+        case "text_classification" | "text_regression":
+            answers = columns.get("label" if task == "text_classification" else "score")
+            return tokenize(
+                columns["text"],
+                columns.get("text_pair"),
+                answers,
+                tokenizer=tokenizer,
+                max_length=max_length,
+                token_types=token_types,
+            )
+        case "token_classification":
+            return tokenize_words(
+                columns["tokens"], columns.get("tags"), tokenizer=tokenizer, max_length=max_length
+            )
+        case "masked_language_modeling":
+            return tokenize_maskable(columns["text"], tokenizer=tokenizer, max_length=max_length)
+        case "translation":
+            return tokenize_translations(
+                columns["source"],
+                columns.get("target"),
+                tokenizer=tokenizer,
+                writer=teacher.writer,
+                max_length=max_length,
+            )
+
+
+def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, float]:
+    """The share of pieces that the tokenizer does not know, by language; "" where none is named.
+
+    What frames a text does not count: a text of one unknown word is wholly unknown.
+    """
+    unknown = special_id(tokenizer, "[UNK]", "<unk>")
+    if unknown is None:
+        return {}
+    framing = [special_id(tokenizer, *names) for names in (("[CLS]", "<s>"), ("[SEP]", "</s>"))]
+    counted = ~np.isin(split.ids, [id_ for id_ in framing if id_ is not None])
+    rows = np.repeat(np.arange(len(split)), split.lengths)
+    languages = np.array(split.languages or [""] * len(split))[rows]
+    return {
+        str(language): float(np.mean(split.ids[counted & (languages == language)] == unknown))
+        for language in np.unique(languages)
+    }
+
+
+def pad_id(tokenizer: Tokenizer) -> int:
+    """The id that fills up a batch; its positions are masked, so that any id would do."""
+    return special_id(tokenizer, "[PAD]", "<pad>") or 0
+
+
+def special_id(tokenizer: Tokenizer, *names: str) -> int | None:
+    """The id of a special token, by whichever name the tokenizer gives it."""
+    found = (tokenizer.token_to_id(name) for name in names)
+    return next((int(id_) for id_ in found if id_ is not None), None)
+
+
+def _answers(labels: Sequence[float] | None) -> Answers | None:
+    if labels is None:
+        return None
+    array = np.asarray(labels)
+    if np.issubdtype(array.dtype, np.integer):
+        return array.astype(np.int64)
+    return array.astype(np.float32)
+
+
+def _split_of(
+    encodings: Sequence[Encoding], *, labels: Answers | None, token_types: bool = False
+) -> TokenizedSplit:
+    offsets = np.zeros(len(encodings) + 1, dtype=np.int64)
+    np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
+    ids = np.fromiter((id_ for e in encodings for id_ in e.ids), dtype=np.int32, count=offsets[-1])
+    type_ids: npt.NDArray[np.int8] | None = None
+    if token_types:
+        type_ids = np.fromiter((t for e in encodings for t in e.type_ids), dtype=np.int8, count=offsets[-1])
+    digest = hashlib.sha256(offsets.tobytes() + ids.tobytes())
+    digest.update(b"" if type_ids is None else type_ids.tobytes())
+    return TokenizedSplit(
+        ids=ids,
+        type_ids=type_ids,
+        offsets=offsets,
+        labels=labels,
+        digest=digest.hexdigest(),
+        cut=sum(bool(encoding.overflowing) for encoding in encodings),
+    )

@@ -1,0 +1,1 @@
+"""What a student learns, and what of it from a teacher."""

@@ -1,0 +1,190 @@
+"""What training makes small: losses over a network and a batch.
+
+Shapes: B rows, T tokens, P positions, C outputs, H teacher width, D student width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from app.domain.methods import DistillationTerms
+from app.domain.tasks import Task
+from worker.contracts import UNKNOWN
+from worker.data.batches import Batch
+from worker.data.tokenization import MASKED_SHARE
+from worker.networks.forward import answer
+
+Objective = Callable[[nn.Module, Batch], Tensor]
+"""A scalar, mean over the rows of the batch."""
+
+InnerTerm = Callable[[nn.Module, Sequence[Tensor], Batch], Tensor]
+"""Of a student, its hidden states on a batch, and the batch: a scalar. See ``inside``."""
+
+AnswerLoss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """In nats, mean over the positions whose label is known; 0 where none is."""
+    total = functional.cross_entropy(
+        logits, labels, ignore_index=UNKNOWN, reduction="sum", label_smoothing=smoothing
+    )
+    return total / (labels != UNKNOWN).sum().clamp(min=1)
+
+
+def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:
+    """Mean over the rows whose score is known; outputs are (B, 1)."""
+    known = scores.isfinite()
+    differences = torch.where(known, outputs[:, 0] - scores, 0.0)
+    return differences.square().sum() / known.sum().clamp(min=1)
+
+
+def answer_loss(task: Task, *, smoothing: float | None = None) -> AnswerLoss:
+    """The labels' loss of a task."""
+    if task == "text_regression":
+        return squared_error
+    default = 0.1 if task == "translation" else 0.0
+    epsilon = default if smoothing is None else smoothing
+    return lambda logits, labels: cross_entropy(logits, labels, smoothing=epsilon)
+
+
+class LabelLoss:
+    """What the labels say."""
+
+    def __init__(self, task: Task, *, smoothing: float | None = None) -> None:
+        self._loss = answer_loss(task, smoothing=smoothing)
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return batch.label_weight * self._loss(answer(network, batch).logits, labels_of(batch))
+
+
+class Masking:
+    """Hides words anew in every batch, then asks for them: 80 % masked, 10 % random, 10 % as they are.
+
+    Draws from torch's generator of the CPU, whose state a checkpoint keeps.
+    """
+
+    def __init__(self, objective: Objective, *, mask_id: int, vocabulary: int) -> None:
+        """Wrap an objective that is to see the masked batch.
+
+        Args:
+            objective: gets a batch whose positions are the hidden words and whose labels are these words.
+            mask_id: takes a hidden word's place.
+            vocabulary: random words are drawn from.
+        """
+        self._objective = objective
+        self._mask_id = mask_id
+        self._vocabulary = vocabulary
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        return self._objective(network, self.mask(batch))
+
+    def mask(self, batch: Batch) -> Batch:
+        """The batch with words hidden; its positions were those that may be."""
+        assert batch.positions is not None
+        ids = batch.inputs["input_ids"]
+        draws = torch.rand(2, *ids.shape).to(ids.device)
+        chosen = batch.positions & (draws[0] < MASKED_SHARE)
+        random_words = torch.randint(self._vocabulary, ids.shape).to(ids.device)
+        hidden = torch.where(chosen & (draws[1] < 0.8), self._mask_id, ids)
+        hidden = torch.where(chosen & (draws[1] >= 0.9), random_words, hidden)
+        return replace(
+            batch,
+            inputs={**batch.inputs, "input_ids": hidden},
+            labels=ids[chosen],
+            positions=chosen,
+            label_weight=1.0,
+        )
+
+
+def default_temperature(outputs: int, *, of_two: float = 2.0) -> float:
+    """What leaves a teacher's choice as plain among many outputs as it is among two: never below 1."""
+    return max(1.0, of_two / max(1, outputs - 1))
+
+
+def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
+    """T² KL(teacher || student) of softened distributions (Hinton et al., 2015).
+
+    Args:
+        logits_s: student logits, (P, C), unnormalised.
+        logits_t: teacher logits, (P, C); no gradient flows through.
+        temperature: > 0; gradients shrink with its square, hence the factor T².
+
+    Returns:
+        Scalar, mean over P ("batchmean"), in nats, 0 where P is; for one output, which is a number and no
+        distribution, the mean squared difference.
+    """
+    if logits_s.shape[-1] == 1:
+        return functional.mse_loss(logits_s, logits_t)
+    total = functional.kl_div(
+        functional.log_softmax(logits_s / temperature, dim=-1),
+        functional.log_softmax(logits_t / temperature, dim=-1),
+        reduction="sum",
+        log_target=True,
+    )
+    return temperature**2 * total / max(1, len(logits_s))
+
+
+def hidden_state_loss(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared distance of hidden states over the tokens that are there.
+
+    Args:
+        hidden_s: (B, T, D).
+        hidden_t: (B, T, D), the teacher's states already mapped to the student's width.
+        mask: (B, T), 1 where there is a token.
+
+    Returns:
+        Scalar, mean over tokens and dimensions.
+    """
+    weight = mask.unsqueeze(-1)  # (B, T, 1)
+    squares = (hidden_s - hidden_t).square() * weight
+    return squares.sum() / (weight.sum() * hidden_s.shape[-1])
+
+
+class DistillationLoss:
+    """(1 - w) L + w T² KL + a sum of weighted terms on the inside of both networks."""
+
+    def __init__(
+        self,
+        terms: DistillationTerms,
+        loss: AnswerLoss,
+        *,
+        teacher_logits: Callable[[Batch], Tensor],
+        inner: Sequence[tuple[float, InnerTerm]] = (),
+    ) -> None:
+        """Build the loss.
+
+        Args:
+            terms: the temperature T and the weight w.
+            loss: L, the labels' loss.
+            teacher_logits: batch -> (P, C).
+            inner: terms that look at hidden states, each with its weight.
+        """
+        self._terms = terms
+        self._loss = loss
+        self._teacher_logits = teacher_logits
+        self._inner = inner
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        terms = self._terms
+        said = answer(network, batch, with_states=bool(self._inner))
+        soft = soft_label_loss(said.logits, self._teacher_logits(batch), self._temperature(said.logits))
+        loss = terms.logits_weight * soft
+        if batch.labels is not None:
+            labels = batch.label_weight * self._loss(said.logits, batch.labels)
+            loss = loss + (1 - terms.logits_weight) * labels
+        for weight, term in self._inner:
+            assert said.states is not None
+            loss = loss + weight * term(network, said.states, batch)
+        return loss
+
+    def _temperature(self, logits: Tensor) -> float:
+        return self._terms.temperature or default_temperature(logits.shape[-1])
+
+
+def labels_of(batch: Batch) -> Tensor:
+    assert batch.labels is not None
+    return batch.labels

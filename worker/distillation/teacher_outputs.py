@@ -1,0 +1,244 @@
+"""What a teacher says of a data set, computed once and kept.
+
+Shapes: N rows, P positions of all rows together, C outputs, K tokens of all rows together, H teacher width.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
+from worker.data.batches import Batch, collate, ordered_rows
+from worker.data.tokenization import pad_id as pad_id_of
+from worker.networks.forward import Answer, answer
+from worker.numerics.precision import autocast
+
+_FORMAT = 3
+_BATCH_TOKENS = 4096
+_HELD_BYTES = 2**28
+"""Logits up to this are held in memory, where a lookup costs nothing."""
+
+LAST = -1
+"""The last of a teacher's hidden states."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One thing that a teacher says: its logits, or a hidden state of some tokens."""
+
+    state: int | None = None
+    """Which hidden state: 0 the embeddings', i the i-th layer's, ``LAST``; None: the logits."""
+    of: Literal["every", "first", "asked"] = "every"
+    """Of every token, of each row's first, or of those where the network is asked: the first of a row where
+    it is asked once a text. Logits are of what is asked."""
+
+    @property
+    def name(self) -> str:
+        return "logits" if self.state is None else f"{self.of}{self.state}"
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        return np.float32 if self.state is None else np.float16
+
+    def offsets(self, split: TokenizedSplit) -> IntArray:
+        """Where the values of each row begin."""
+        if self.state is None or self.of == "asked":
+            return split.position_offsets
+        return np.arange(len(split) + 1) if self.of == "first" else split.offsets
+
+    def values(self, said: Answer, batch: Batch) -> Tensor:
+        """Those of a batch, row after row."""
+        if self.state is None:
+            return said.logits
+        assert said.states is not None
+        state = said.states[self.state]
+        if self.of == "every":
+            return state[batch.inputs["attention_mask"].bool()]
+        is_first = self.of == "first" or batch.positions is None
+        return state[:, 0] if is_first else state[batch.positions]
+
+
+LOGITS = Output()
+
+
+def prepare_outputs(
+    teacher: Teacher,
+    split: TokenizedSplit,
+    outputs: Sequence[Output],
+    *,
+    pad_id: int,
+    context: RunContext,
+) -> None:
+    """Have a teacher say all of ``outputs`` that no job has asked of it before.
+
+    In one pass; in two where a trimmed teacher's tokens and the rows that the whole one judges are asked for.
+    """
+    paths = {output: _path(teacher, split, output, context) for output in outputs}
+    missing = {output: path for output, path in paths.items() if not path.exists()}
+    for said_by, said_of in ((teacher, split), (teacher.untrimmed, split.untrimmed)):
+        asked = [output for output in missing if _source(teacher, split, output)[0] is said_by]
+        if said_by is None or said_of is None or not asked:
+            continue
+        own_pad_id = pad_id if said_by is teacher else pad_id_of(said_by.tokenizer)
+        partial = {output: missing[output].with_suffix(f".{uuid4().hex}.partial") for output in asked}
+        context.cache_dir.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            for path in partial.values():
+                stack.callback(path.unlink, missing_ok=True)
+            _compute(said_by, said_of, partial, pad_id=own_pad_id, context=context)
+            for output, path in partial.items():
+                path.replace(missing[output])  # two jobs may race: both write the same bytes
+
+
+def teacher_logits(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
+) -> npt.NDArray[np.float32]:
+    """The teacher's logits at every position of a split, (P, C), on disk."""
+    return _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
+
+
+def cached_logits(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
+) -> Callable[[Batch], Tensor]:
+    """The teacher's logits by batch, (P, C) fp32, read from a file that the first job fills."""
+    outputs = teacher_logits(teacher, split, pad_id=pad_id, context=context)
+    offsets = split.position_offsets
+    if outputs.nbytes > _HELD_BYTES:
+        return lambda batch: torch.from_numpy(outputs[_within(offsets, batch.rows)]).to(context.device)
+    table = torch.from_numpy(np.array(outputs)).to(context.device)
+    if split.positions is None:
+        return lambda batch: table[torch.from_numpy(batch.rows).to(table.device)]
+    return lambda batch: table[torch.from_numpy(_within(offsets, batch.rows)).to(table.device)]
+
+
+def cached_hidden_states(
+    teacher: Teacher,
+    split: TokenizedSplit,
+    *,
+    projection: Tensor | None,
+    pad_id: int,
+    context: RunContext,
+    state: int = LAST,
+) -> Callable[[Batch], Tensor]:
+    """The teacher's hidden states by batch, mapped to the student's width, (B, T, D).
+
+    Args:
+        teacher: whose states.
+        split: on these rows.
+        projection: (H, D), from the teacher's residual stream to the student's; None: as they are.
+        pad_id: fills up batches.
+        context: device, cache and reports.
+        state: which of them: 0 the embeddings', i the i-th layer's, ``LAST``.
+    """
+    outputs = _cached(teacher, split, Output(state), pad_id=pad_id, context=context)  # (K, H), on disk
+
+    def lookup(batch: Batch) -> Tensor:
+        mask = batch.inputs["attention_mask"].bool()
+        tokens = outputs[_within(split.offsets, batch.rows)]
+        values = torch.from_numpy(tokens).to(context.device, dtype=torch.float32)
+        if projection is not None:
+            values = values @ projection
+        hidden = values.new_zeros(*mask.shape, values.shape[-1])
+        hidden[mask] = values
+        return hidden
+
+    return lookup
+
+
+def cached_first_states(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext, state: int
+) -> npt.NDArray[np.float16]:
+    """A hidden state of every row's first token, (N, H), on disk."""
+    return _cached(teacher, split, Output(state, of="first"), pad_id=pad_id, context=context)
+
+
+def cached_states_asked(
+    teacher: Teacher, split: TokenizedSplit, *, state: int, pad_id: int, context: RunContext
+) -> Callable[[Batch], Tensor]:
+    """A hidden state by batch, where the network is asked: (P, H). The logits are kept in the same pass."""
+    output, offsets = Output(state, of="asked"), split.position_offsets
+    prepare_outputs(teacher, split, [output, LOGITS], pad_id=pad_id, context=context)
+    states = _cached(teacher, split, output, pad_id=pad_id, context=context)
+
+    def lookup(batch: Batch) -> Tensor:
+        values = torch.from_numpy(states[_within(offsets, batch.rows)])
+        return values.to(context.device, dtype=torch.float32)
+
+    return lookup
+
+
+def _within(offsets: IntArray, rows: IntArray) -> IntArray:
+    """Where the elements of some rows lie, row after row."""
+    lengths = np.diff(offsets)[rows]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    where: IntArray = np.repeat(offsets[rows], lengths) + within
+    return where
+
+
+def _cached(
+    teacher: Teacher, split: TokenizedSplit, output: Output, *, pad_id: int, context: RunContext
+) -> npt.NDArray[Any]:
+    """Logits (P, C) in fp32; hidden states in fp16, (K, H), or (N, H) of first tokens, or (P, H)."""
+    prepare_outputs(teacher, split, [output], pad_id=pad_id, context=context)
+    values: npt.NDArray[Any] = np.load(_path(teacher, split, output, context), mmap_mode="r")
+    return values
+
+
+def _source(teacher: Teacher, split: TokenizedSplit, output: Output) -> tuple[Teacher, TokenizedSplit]:
+    """Who says it, and of what: of rows and words the teacher before it was trimmed, of tokens the one after.
+
+    Where trimming made a text shorter, since words became unknown, more words may fit into ``max_length``
+    than the whole teacher can be asked of.
+    """
+    whole, whole_split = teacher.untrimmed, split.untrimmed
+    is_of_tokens = output.state is not None and output.of == "every"
+    if whole is None or whole_split is None or is_of_tokens:
+        return teacher, split
+    if not np.array_equal(split.position_offsets, whole_split.position_offsets):
+        return teacher, split
+    return whole, whole_split
+
+
+def _path(teacher: Teacher, split: TokenizedSplit, output: Output, context: RunContext) -> Path:
+    teacher, split = _source(teacher, split, output)
+    asked = "" if split.positions is None else split.positions.tobytes().hex()
+    named = f"{_FORMAT}:{output.name}:{teacher.digest}:{split.digest}:{asked}"
+    return context.cache_dir / f"{output.name}-{hashlib.sha256(named.encode()).hexdigest()[:32]}.npy"
+
+
+@torch.inference_mode()
+def _compute(
+    teacher: Teacher,
+    split: TokenizedSplit,
+    paths: dict[Output, Path],
+    *,
+    pad_id: int,
+    context: RunContext,
+) -> None:
+    network = teacher.network.to(context.device).eval()
+    with_states = any(output.state is not None for output in paths)
+    files: dict[Output, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
+    batches = ordered_rows(split.lengths, batch_size=max(1, _BATCH_TOKENS // int(split.lengths.max())))
+    for done, rows in enumerate(batches):
+        context.check_cancelled()
+        batch = collate(split, rows, pad_id=pad_id, device=context.device)
+        with autocast(context.device):
+            said = answer(network, batch, with_states=with_states)
+        for output, path in paths.items():
+            values, offsets = output.values(said, batch), output.offsets(split)
+            if output not in files:
+                shape = (int(offsets[-1]), values.shape[-1])
+                files[output] = np.lib.format.open_memmap(path, mode="w+", dtype=output.dtype, shape=shape)
+            files[output][_within(offsets, rows)] = values.float().cpu().numpy()
+        context.report("teacher_outputs", done + 1, len(batches))
+    for file in files.values():
+        file.flush()

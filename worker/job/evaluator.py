@@ -1,0 +1,102 @@
+"""Teacher and student side by side on one data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from app.domain.architectures import ModelCard
+from app.domain.documents import Precision
+from app.domain.documents.manifest import OnnxExport
+from app.domain.tasks import Head
+from worker.contracts import TaskData, TokenizedSplit
+from worker.evaluation.latency import measure_latency
+from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
+from worker.evaluation.quality import measure
+from worker.evaluation.report import JobReport, ModelReport, Quality, compare_models
+from worker.export.exports import compare_exports, open_export
+
+
+@dataclass
+class Candidate:
+    """A model, and what has been measured of it so far."""
+
+    network: PreTrainedModel
+    card: ModelCard
+    head: Head
+    quality: Quality = field(default_factory=dict)
+    paths: dict[Precision, Path] = field(default_factory=dict)
+    """Its ONNX files."""
+    exports: dict[Precision, OnnxExport] = field(default_factory=dict)
+
+
+class Bench:
+    """The measurements that every model of a job goes through, and the report of them."""
+
+    def __init__(self, *, data: TaskData, test: TokenizedSplit | None, device: torch.device) -> None:
+        self._data = data
+        self._test = test
+        self._device = device
+        self.metric = MAIN_METRIC[data.task]
+        self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels)) > 1
+        """Whether dev has several answers, so that a network can be seen to have learnt any."""
+        splits = {"dev": data.dev} | ({} if test is None else {"test": test})
+        self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
+
+    def candidate(self, network: PreTrainedModel, card: ModelCard) -> Candidate:
+        """A model that has learnt these data's task."""
+        return Candidate(network, card, self._data.head)
+
+    def measure_dev(self, candidate: Candidate) -> None:
+        candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
+
+    def look_at_test(self, candidate: Candidate) -> None:
+        """Once a model, when nothing can be changed any more."""
+        if self._test is not None:
+            candidate.quality["test"] = self._quality(candidate.network, self._test)
+
+    def compare_exports(self, candidate: Candidate) -> None:
+        """Hold the ONNX files against the network, which comes to the CPU for it."""
+        candidate.exports = compare_exports(candidate.network.cpu(), candidate.paths, self._data)
+
+    def measure_latency(self, candidate: Candidate) -> None:
+        for precision, path in candidate.paths.items():
+            opened = open_export(path, candidate.network)
+            latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
+            export = candidate.exports[precision]
+            candidate.exports[precision] = export.model_copy(update={"latency_ms": latency_ms})
+
+    def report(
+        self,
+        teacher: Candidate | None,
+        student: Candidate,
+        *,
+        method: Mapping[str, float],
+        seconds: Mapping[str, float],
+    ) -> JobReport:
+        """Everything measured; ``seconds`` is the wall-clock of each stage."""
+        report_t = None if teacher is None else self._model_report(teacher)
+        report_s = self._model_report(student)
+        return JobReport(
+            metric=self.metric,
+            trivial_baseline=self.trivial_baseline,
+            teacher=report_t,
+            student=report_s,
+            ratios=None if report_t is None else compare_models(report_t, report_s, metric=self.metric),
+            method=dict(method),
+            seconds=dict(seconds),
+        )
+
+    def _quality(self, network: PreTrainedModel, split: TokenizedSplit) -> dict[str, float]:
+        return measure(network.to(self._device), split, self._data, device=self._device)
+
+    def _model_report(self, candidate: Candidate) -> ModelReport:
+        return ModelReport.of(
+            candidate.card,
+            head=candidate.head,
+            quality=candidate.quality,
+            exports=candidate.exports,
+        )

@@ -1,1 +1,0 @@
-"""Loading teachers and building students: plain transformers networks of a known layout."""

@@ -1,0 +1,1 @@
+"""Loading and building networks of a known layout."""

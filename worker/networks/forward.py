@@ -1,0 +1,61 @@
+"""Asking a network: its logits at the positions of a batch, whatever the task.
+
+Shapes: B rows, T tokens, D width, P positions, C outputs.
+"""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from transformers import MarianMTModel
+
+from worker.data.batches import Batch, at_positions
+
+
+class Answer(NamedTuple):
+    """What a network says of a batch."""
+
+    logits: Tensor
+    """(P, C), fp32."""
+    states: tuple[Tensor, ...] | None
+    """The embeddings' and each layer's, (B, T, D), where they were asked for."""
+
+
+def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> Answer:
+    """Run a network on a batch.
+
+    A head that is as wide as the vocabulary runs at the positions alone.
+    """
+    net: Any = network
+    if batch.positions is not None and is_translator(network):
+        output = net.model(**batch.inputs, use_cache=False)
+        states = output.last_hidden_state[batch.positions]
+        return Answer((net.lm_head(states) + net.final_logits_bias).float(), None)
+    if batch.positions is not None and is_masked_language_model(network):
+        output = net.base_model(**batch.inputs, output_hidden_states=with_states)
+        logits = _words(net, output.last_hidden_state[batch.positions])
+    else:
+        options = {"output_hidden_states": True} if with_states else {}
+        output = net(**batch.inputs, **options)
+        logits = at_positions(output.logits, batch)
+    return Answer(logits.float(), output.hidden_states if with_states else None)
+
+
+def is_translator(network: nn.Module) -> bool:
+    return isinstance(network, MarianMTModel)
+
+
+def is_masked_language_model(network: nn.Module) -> bool:
+    return type(network).__name__.endswith("ForMaskedLM")
+
+
+def _words(network: Any, states: Tensor) -> Tensor:
+    """The head of a masked-language model on some states, (P, D) -> (P, V)."""
+    logits: Tensor
+    if hasattr(network, "cls"):
+        logits = network.cls(states)
+    elif hasattr(network, "lm_head"):
+        logits = network.lm_head(states)
+    else:
+        states = network.vocab_layer_norm(network.activation(network.vocab_transform(states)))
+        logits = network.vocab_projector(states)
+    return logits

@@ -1,0 +1,188 @@
+"""From a model folder to a network. The class comes from our table, never from what the folder says."""
+
+import json
+from operator import attrgetter
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import PretrainedConfig, PreTrainedModel
+
+from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.documents.manifest import Files, ModelManifest
+from app.domain.errors import JobError
+from app.domain.tasks import LABELLED_TASKS, Head, Task
+from worker.contracts import Teacher
+from worker.networks.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
+from worker.networks.bilstm import bilstm_config
+from worker.networks.marian import draw_weights, fix_positions
+from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
+
+TOKENIZER = "tokenizer.json"
+TARGET_TOKENIZER = "target_tokenizer.json"
+"""Of a translation model that writes other pieces than it reads."""
+
+_MODEL_FILES = ("config.json", "model.safetensors", TOKENIZER, TARGET_TOKENIZER)
+
+
+def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> Teacher:
+    """A teacher ready for a task; a model without a head for just these labels gets a fresh one."""
+    target_tokenizer = folder / TARGET_TOKENIZER
+    return Teacher(
+        network=load_network(folder, manifest, task=task, labels=labels),
+        tokenizer=load_tokenizer(folder / TOKENIZER),
+        card=manifest.card,
+        digest=_digest(manifest.files),
+        target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
+        has_new_head=not _has_own_head(manifest, task, labels),
+    )
+
+
+def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
+    """The network in a folder, with a head for a task, in eval mode, fp32.
+
+    Raises:
+        JobError: ``weights_not_finite``, when some weights are no numbers: nothing can be learnt from them.
+    """
+    network = _loaded(folder, manifest, task=task, labels=labels)
+    broken = [name for name, weights in network.state_dict().items() if not torch.isfinite(weights).all()]
+    if broken:
+        raise JobError(
+            "weights_not_finite",
+            f"{len(broken)} tensors of the model hold weights that are infinite or no numbers, the first "
+            f"{broken[0]}. Mend the model, and upload it again.",
+            tensors=broken[:5],
+        )
+    return network
+
+
+def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
+    card = manifest.card
+    head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
+    class_ = network_class(card, task)
+    config = with_labels(_config(folder, class_), head, labels)
+    has_own_head = _has_own_head(manifest, task, labels)
+    if isinstance(card, EncoderCard) and describe(card) is not None:
+        network = build_network(config, card, head)
+        _fill(network, folder / "model.safetensors", ANATOMIES[card.architecture], has_own_head=has_own_head)
+        return network
+    network = class_.from_pretrained(
+        folder,
+        config=config,
+        local_files_only=True,
+        use_safetensors=True,
+        # A head for other labels has another shape and is drawn anew.
+        ignore_mismatched_sizes=not has_own_head,
+        torch_dtype=torch.float32,
+    )
+    fix_positions(network)
+    return network.eval()
+
+
+def _has_own_head(manifest: ModelManifest, task: Task, labels: list[str]) -> bool:
+    return manifest.task == task and manifest.labels == (labels or None)
+
+
+def save_network(network: PreTrainedModel, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``; ``load_network`` reads them."""
+    is_structured = getattr(network.config, CONFIG_KEY, None) is not None
+    # What layers share is unknown to transformers, which would refuse to leave it out by itself.
+    state = unshared_state(network) if is_structured else None
+    network.save_pretrained(folder, state_dict=state)
+    (folder / "generation_config.json").unlink(missing_ok=True)  # says again what config.json says
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write ``tokenizer.json`` without what was set for a job, such as where texts are cut."""
+    whole = Tokenizer.from_str(tokenizer.to_str())
+    whole.no_truncation()
+    whole.no_padding()
+    whole.save(str(path))
+
+
+def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreTrainedModel:
+    """A network of a card, randomly initialised from torch's generator.
+
+    Args:
+        config: of a network of the same family: all that the card does not say. Of a BiLSTM, any.
+        card: the shape.
+        head: what lies on top.
+    """
+    labels = [config.id2label[i] for i in sorted(config.id2label)]
+    if len(labels) != head.outputs:
+        labels = [f"LABEL_{i}" for i in range(head.outputs)]
+    if isinstance(card, BiLstmCard):
+        own_config = bilstm_config(card, pad_id=config.pad_token_id or 0)
+    else:
+        own_config = _reshaped(config, card)
+    network = network_class(card, head.task)(with_labels(own_config, head, labels))
+    if isinstance(card, EncoderDecoderCard):
+        draw_weights(network)
+    if isinstance(card, EncoderCard) and describe(card) is not None:
+        restructure(network, card)
+    return network.eval()
+
+
+def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> PretrainedConfig:
+    """The config of a network with this head."""
+    if head.task in LABELLED_TASKS:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    elif head.task == "text_regression":
+        config.num_labels = 1
+        config.problem_type = "regression"
+    return config
+
+
+def _reshaped(config: PretrainedConfig, card: EncoderCard | EncoderDecoderCard) -> PretrainedConfig:
+    anatomy = MARIAN if isinstance(card, EncoderDecoderCard) else ANATOMIES[card.architecture]
+    values = config.to_dict() | {
+        field: attrgetter(name)(card.shape) for name, field in anatomy.shape_fields.items()
+    }
+    values["vocab_size"] = card.vocabulary
+    if isinstance(card, EncoderDecoderCard):
+        values["decoder_vocab_size"] = card.vocabulary
+    values.pop(CONFIG_KEY, None)
+    return type(config).from_dict(values)
+
+
+def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_head: bool) -> None:
+    """Fill a network that ``from_pretrained`` could not build.
+
+    Raises:
+        JobError: ``invalid_model``, when the file does not hold just what the network has.
+    """
+    own, stored = unshared_state(network), load_file(weights)
+    fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
+    wrong = (own.keys() | stored.keys()) - fitting
+    if not has_own_head:  # one for other labels is drawn anew
+        wrong = {
+            name for name in wrong if name.startswith((f"{anatomy.encoder}.embeddings.", anatomy.layers))
+        }
+    if wrong:
+        names = ", ".join(sorted(wrong)[:5])
+        raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")
+    network.load_state_dict({name: stored[name] for name in fitting}, strict=False)
+
+
+def _digest(files: Files) -> str:
+    """Of what decides a teacher's answers; ONNX files may be added to a model later."""
+    return Files(
+        prefix="", entries={name: files.entries[name] for name in _MODEL_FILES if name in files.entries}
+    ).digest
+
+
+def _config(folder: Path, class_: type[PreTrainedModel]) -> PretrainedConfig:
+    values = json.loads((folder / "config.json").read_text())
+    config_class = class_.config_class
+    assert config_class is not None
+    for key in ("num_labels", "id2label", "label2id", "problem_type", "architectures"):
+        values.pop(key, None)
+    return config_class.from_dict(values)

@@ -1,0 +1,158 @@
+"""What makes a network other than the plain member of its family: factors, and layers that run again.
+
+A card says it; ``config.json`` repeats it under ``squeeze``, because the family's own config has no words for
+it. Everything is made of the family's modules and torch's, so that such a network runs, trains and exports
+like a plain one.
+
+Shapes: V words, E width of the word table, D width of the network, R rank, M inputs, N outputs.
+"""
+
+import copy
+from dataclasses import fields
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from app.domain.architectures import EncoderCard, LayerUse, ModelCard
+from worker.networks.anatomy import ANATOMIES, LayerParts, embedding, linear
+from worker.numerics.least_squares import singular_directions
+
+CONFIG_KEY: Final = "squeeze"
+"""Where ``config.json`` says what the family's own config cannot."""
+
+MATRICES: Final = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+"""Roles of a layer's linear modules."""
+
+
+class TiedWords(nn.Module):
+    """The output of a masked-language model whose word table is factorised: both factors are the input's."""
+
+    def __init__(self, table: Tensor, projection: Tensor, bias: nn.Parameter) -> None:
+        """Tie (V, E) and (D, E), beside a bias (V,) of the output's own."""
+        super().__init__()
+        self.table = table
+        self.projection = projection
+        self.bias = bias
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits (..., V) of states (..., D)."""
+        return functional.linear(states @ self.projection, self.table, self.bias)
+
+
+def describe(card: ModelCard) -> dict[str, Any] | None:
+    """What a card's networks have that plain ones have not, as ``config.json`` puts it; None: nothing."""
+    if not isinstance(card, EncoderCard):
+        return None
+    schedule = None if card.schedule is None else [use.model_dump() for use in card.schedule]
+    structure = {"rank": card.shape.rank, "embedding": card.shape.embedding, "schedule": schedule}
+    return structure if any(structure.values()) else None
+
+
+def runs(card: EncoderCard) -> int:
+    """How many layers a text goes through."""
+    return len(card.schedule or range(card.shape.layers))
+
+
+def unfolded(card: EncoderCard) -> EncoderCard:
+    """The card with a whole word table and each layer run once: a teacher's weights have a place there."""
+    return card.at(card.shape.model_copy(update={"embedding": None}))
+
+
+def restructure(network: PreTrainedModel, card: EncoderCard) -> None:
+    """Bring a plain network of a card's shape to its structure, in place; new parts start at random."""
+    if card.shape.rank is not None:
+        anatomy = ANATOMIES[card.architecture]
+        for layer in range(card.shape.layers):
+            for role in MATRICES:
+                name = anatomy.part_name(layer, role)
+                whole = linear(network, name)
+                factors = nn.Sequential(
+                    nn.Linear(whole.in_features, card.shape.rank, bias=False),
+                    nn.Linear(card.shape.rank, whole.out_features),
+                )
+                network.set_submodule(name, factors)
+    if card.shape.embedding is not None:
+        std = network.config.initializer_range
+        table = torch.randn(card.vocabulary, card.shape.embedding) * std
+        # Rows of unit length on average: words enter the network as loud as from a whole table.
+        projection = torch.randn(card.shape.hidden, card.shape.embedding) * card.shape.embedding**-0.5
+        _place_words(network, card, table, projection)
+    if card.schedule is not None:
+        _share_layers(network, card, card.schedule)
+    _note(network, card)
+
+
+def complete(network: PreTrainedModel, card: EncoderCard) -> None:
+    """Bring a network of the ``unfolded`` card, weights standing, to its card's structure, in place.
+
+    The word table becomes the product of least squared distance: words on the table's first singular
+    directions, and these directions.
+    """
+    if card.shape.embedding is not None:
+        table = embedding(network, ANATOMIES[card.architecture].embeddings[0]).weight.detach()  # (V, D)
+        directions = singular_directions(table, card.shape.embedding)  # (D, E)
+        _place_words(network, card, table @ directions, directions)
+    if card.schedule is not None:
+        _share_layers(network, card, card.schedule)
+    _note(network, card)
+
+
+def unshared_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network, each tensor once, under the first of its names."""
+    seen: set[int] = set()
+    state = {}
+    for name, value in network.state_dict(keep_vars=True).items():
+        if id(value) not in seen:
+            seen.add(id(value))
+            state[name] = value.detach()
+    return state
+
+
+@torch.no_grad()
+def _place_words(network: PreTrainedModel, card: EncoderCard, table: Tensor, projection: Tensor) -> None:
+    """Put E P^T, (V, E) and (D, E), in the place of the word table, and of the output that is tied to it."""
+    anatomy = ANATOMIES[card.architecture]
+    whole = embedding(network, anatomy.embeddings[0])
+    narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.padding_idx)
+    widen = nn.Linear(table.shape[1], card.shape.hidden, bias=False)
+    narrow.weight.copy_(table)
+    widen.weight.copy_(projection)
+    words = nn.Sequential(narrow, widen).to(whole.weight.device)
+    network.set_submodule(anatomy.embeddings[0], words)
+    head = anatomy.head_of(network)
+    if head.norm is not None:
+        bias = network.get_parameter(f"{head.output}.bias")
+        network.set_submodule(head.output, TiedWords(narrow.weight, widen.weight, bias))
+
+
+def _share_layers(network: PreTrainedModel, card: EncoderCard, schedule: tuple[LayerUse, ...]) -> None:
+    anatomy = ANATOMIES[card.architecture]
+    once = list(network.get_submodule(anatomy.layers).children())
+    in_order, used = nn.ModuleList(), set()
+    for use in schedule:
+        layer = once[use.layer]
+        if use.layer in used or use.swapped:
+            layer = _second_use(layer, anatomy.layer, swapped=use.swapped)
+        used.add(use.layer)
+        in_order.append(layer)
+    network.set_submodule(anatomy.layers, in_order)
+
+
+def _second_use(layer: nn.Module, parts: LayerParts, *, swapped: bool) -> nn.Module:
+    """A layer of its own whose parts are another's, so that it holds no parameter of its own."""
+    again = copy.deepcopy(layer)
+    exchanged = {"query": parts.key, "key": parts.query} if swapped else {}
+    for field in fields(parts):
+        name: str = getattr(parts, field.name)
+        if name:
+            again.set_submodule(name, layer.get_submodule(exchanged.get(field.name, name)))
+    return again
+
+
+def _note(network: PreTrainedModel, card: EncoderCard) -> None:
+    structure = describe(card)
+    if structure is not None:
+        setattr(network.config, CONFIG_KEY, structure)

@@ -1,0 +1,1 @@
+"""Precision, kernels and closed-form fits."""

@@ -1,0 +1,1 @@
+"""What an optimiser trains: a network's weights, or what generates them."""

@@ -1,0 +1,1 @@
+"""Taking jobs and watching over the process that runs each; never imports torch."""

@@ -1,0 +1,191 @@
+"""The child process of one attempt: start it, take in what it writes, stop it, learn how it ended."""
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from worker.runner.oom import count_memory_kills, died_of_memory
+from worker.runner.protocol import CHILD_EVENT, Message, Metrics, Progress
+from worker.runner.shutdown import Shutdown
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 2**16
+_LONGEST_LINE = 2**20
+_KEPT_LINES = 40
+
+# Everything else stays here: the child needs neither the database's password nor the broker's.
+_SYSTEM = ("PATH", "HOME", "USER", "LANG", "LC_", "LD_", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHON", "XDG_")
+_STORAGE = ("AWS_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_COMPUTE = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH_", "TRITON_", "CUDA_", "NVIDIA_", "NCCL_")
+_KERNELS = ("ONEDNN_", "DNNL_", "LRU_CACHE_CAPACITY")
+_PASSED_ON = _SYSTEM + _STORAGE + _COMPUTE + _KERNELS
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
+"""oneDNN keeps a kernel for every shape it meets, and batches of like length have many. As it comes, memory
+grew to 6.5 GB and a step to nearly twice its time within 3,000 steps of a small translation model."""
+_SPINS = "10000"
+"""How often OpenMP's threads look for work before they sleep, where ``OMP_WAIT_POLICY`` does not say. With
+it, with libgomp's own and where threads sleep at once, a small distillation beside predictions of MiniLM took
+23.5, 23.8 and 29.7 s, a prediction 9.4, 11.3 and 7.3 ms, a step of two at once 177, 1,600 and 76."""
+
+
+class Child:
+    """A process in a group of its own for the length of a ``with`` block: none of the group outlives it."""
+
+    def __init__(
+        self, command: Sequence[str], workdir: Path, *, shutdown: Shutdown, lease_until: float
+    ) -> None:
+        self._memory_kills = count_memory_kills()
+        input_fd, self._lease_fd = os.pipe()  # held open: its end tells the child that this process is gone
+        os.set_blocking(self._lease_fd, False)
+        self.tell_lease(lease_until)  # before it starts: this process may be frozen at any line
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(workdir)],
+                stdin=input_fd,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=child_environment(os.environ),
+            )
+        except BaseException:
+            os.close(self._lease_fd)
+            raise
+        finally:
+            os.close(input_fd)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._events_fd = self._process.stdout.fileno()
+        self._stderr_fd = self._process.stderr.fileno()
+        self._exit_fd = os.pidfd_open(self._process.pid)
+        self._selector = selectors.DefaultSelector()
+        for fd in (self._events_fd, self._stderr_fd):
+            os.set_blocking(fd, False)
+        for source in (self._events_fd, self._stderr_fd, self._exit_fd, shutdown):
+            self._selector.register(source, selectors.EVENT_READ)
+        self._shutdown = shutdown
+        self._partial_line = b""
+        self._last_stderr: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._peak_bytes = 0
+        self.has_exited = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._reap()
+        self._selector.close()
+        os.close(self._exit_fd)
+        os.close(self._lease_fd)
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def take_in(self, timeout_s: float) -> list[Progress | Metrics | Message]:
+        """Wait for something to happen, then return what the child has reported."""
+        events: list[Progress | Metrics | Message] = []
+        for key, _ in self._selector.select(max(0.0, timeout_s)):
+            if key.fd == self._exit_fd:
+                self.has_exited = True
+                self._selector.unregister(self._exit_fd)
+            elif key.fd == self._shutdown.fileno():
+                self._selector.unregister(self._shutdown)  # said once is enough
+            elif key.fd == self._events_fd:
+                events += self._read_events()
+            else:
+                self._relay_stderr()
+        if self.has_exited:  # what it wrote last is still in the pipes
+            events += self._read_events()
+            self._relay_stderr()
+        return events
+
+    def tell_lease(self, until: float) -> None:
+        """Let the child work until a time of the monotonic clock; one that reads nothing ends before it."""
+        with suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._lease_fd, b"%.3f\n" % until)
+
+    def ask_to_stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def why_it_died(self) -> tuple[str, str]:
+        """An error code and a sentence for the client, once the block has ended without an outcome."""
+        code = self._process.returncode
+        logger.error(
+            "child died with %s; its last lines:\n%s",
+            code,
+            b"\n".join(self._last_stderr).decode(errors="replace"),
+        )
+        if code == -signal.SIGKILL and died_of_memory(
+            kills_before=self._memory_kills, peak_bytes=self._peak_bytes
+        ):
+            return "out_of_memory", (
+                f"The job ran out of memory (it held {self._peak_bytes / 1e9:.1f} GB). "
+                "Ask for a smaller training.micro_batch_size or training.max_length."
+            )
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return "worker_died", f"The process that ran the job {how}; the worker's log says more."
+
+    def _read_events(self) -> list[Progress | Metrics | Message]:
+        *lines, self._partial_line = (self._partial_line + self._read(self._events_fd)).split(b"\n")
+        if len(self._partial_line) > _LONGEST_LINE:
+            self._partial_line = b""
+        events = []
+        for line in lines:
+            try:
+                # PostgreSQL's JSON has no place for NUL.
+                events.append(CHILD_EVENT.validate_json(line.replace(rb"\u0000", b"")))
+            except ValidationError:
+                logger.warning("child sent what is not an event: %r", line[:200])
+        return events
+
+    def _relay_stderr(self) -> None:
+        text = self._read(self._stderr_fd)
+        sys.stderr.write(text.decode(errors="replace"))
+        self._last_stderr.extend(line for line in text.splitlines() if line.strip())
+
+    def _read(self, fd: int) -> bytes:
+        try:
+            chunk = os.read(fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        if not chunk and fd in self._selector.get_map():
+            self._selector.unregister(fd)  # at its end a pipe is always ready
+        return chunk
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group. The leader is reaped last, so that its number is nobody else's meanwhile."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _reap(self) -> None:
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._peak_bytes = usage.ru_maxrss * 1024
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of this process's environment the child gets: what begins with one of a few names."""
+    passed = {name: value for name, value in environment.items() if name.startswith(_PASSED_ON)}
+    # The count would overrule the policy.
+    spins = {} if "OMP_WAIT_POLICY" in passed else {"GOMP_SPINCOUNT": _SPINS}
+    return TRAINING_DEFAULTS | spins | passed | _OFFLINE

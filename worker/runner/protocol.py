@@ -1,0 +1,185 @@
+"""What passes between the supervisor and its child: a request, a stream of events, an outcome.
+
+The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes
+events as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits
+with 0. Without an outcome it has died. SIGTERM asks it to stop at its next step; its standard input tells
+it how long it may work (``worker.supervisor_watch``).
+"""
+
+import os
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from app.domain.documents import JobSpec
+from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
+
+REQUEST = "request.json"
+OUTCOME = "outcome.json"
+CHECKPOINT = "checkpoint.safetensors"
+LATENCIES = "latency.json"
+INPUTS = ("teacher", "dataset", "small_model")
+KEPT = (CHECKPOINT, LATENCIES, *INPUTS)
+"""What an attempt leaves to the next one. These files are renamed into place and never changed."""
+
+
+class ModelRef(BaseModel):
+    """A registered model and where its files are."""
+
+    id: str
+    manifest: ModelManifest
+
+
+class DatasetRef(BaseModel):
+    """A registered data set and where its files are."""
+
+    id: str
+    manifest: DatasetManifest
+
+
+class JobRequest(BaseModel):
+    """Everything that the child needs to know; it sees neither database nor settings."""
+
+    job_id: str
+    attempt: int
+    spec: JobSpec
+    student_id: str = Field(description="The id under which the student will be registered.")
+    teacher: ModelRef | None = Field(description="None where scratch makes one.")
+    small_model: ModelRef | None = Field(description="The pretrained small model of a gated method.")
+    dataset: DatasetRef
+    storage_url: str
+    s3_endpoint: str | None
+    cache_dir: Path = Field(description="Shared by jobs.")
+    onnx_tolerance: float
+    int8_min_agreement: float
+    checkpoint_interval_s: float = Field(default=30, description="How much work a lost worker may cost.")
+    output_prefix: str = Field(
+        description="Where the student's files go; no other attempt's. No slash ends it."
+    )
+
+
+class Progress(BaseModel):
+    """How far the job is. May come at every step: only the newest one a heartbeat is kept."""
+
+    kind: Literal["progress"] = "progress"
+    stage: str
+    step: int
+    total_steps: int
+    fraction: float = Field(description="Of the whole job, in [0, 1].")
+    eta_s: float | None = None
+
+
+class Metrics(BaseModel):
+    """Values measured at a step; each one is kept in the job's history."""
+
+    kind: Literal["metrics"] = "metrics"
+    stage: str
+    step: int
+    values: dict[str, float]
+
+
+class Message(BaseModel):
+    """A sentence for the job's history."""
+
+    kind: Literal["message"] = "message"
+    level: Literal["info", "warning"] = "info"
+    text: str
+
+
+ChildEvent = Annotated[Progress | Metrics | Message, Field(discriminator="kind")]
+CHILD_EVENT: TypeAdapter[Progress | Metrics | Message] = TypeAdapter(ChildEvent)
+
+
+class Succeeded(BaseModel):
+    """The student is stored under the request's prefix, measured and checked."""
+
+    kind: Literal["succeeded"] = "succeeded"
+    manifest: ModelManifest
+    metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
+    report: dict[str, Any] = Field(
+        description="For the job's row: 'teacher' and 'student', each with quality, sizes, latency."
+    )
+    teacher_exports: dict[str, OnnxExport] = Field(
+        default_factory=dict,
+        description="By precision: ONNX files that the teacher's manifest lacked, stored under its prefix.",
+    )
+    teacher_files: dict[str, FileEntry] = Field(
+        default_factory=dict, description="Those files by name, for the teacher's manifest."
+    )
+
+
+class Failed(BaseModel):
+    """The job cannot be done, or not now."""
+
+    kind: Literal["failed"] = "failed"
+    code: str = Field(description="Stable, snake_case.")
+    message: str = Field(description="For the client: one or two sentences, no traceback.")
+    retryable: bool = False
+
+
+class Cancelled(BaseModel):
+    """The child stopped because it was asked to; a checkpoint may be left."""
+
+    kind: Literal["cancelled"] = "cancelled"
+
+
+class _Outcome(BaseModel):
+    """An outcome and whose it is."""
+
+    job_id: str
+    attempt: int
+    outcome: Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
+
+
+def write_request(workdir: Path, request: JobRequest) -> None:
+    _write_atomically(workdir / REQUEST, request)
+
+
+def read_request(workdir: Path) -> JobRequest:
+    return JobRequest.model_validate_json((workdir / REQUEST).read_bytes())
+
+
+def write_outcome(workdir: Path, request: JobRequest, outcome: Succeeded | Failed | Cancelled) -> None:
+    named = _Outcome(job_id=request.job_id, attempt=request.attempt, outcome=outcome)
+    _write_atomically(workdir / OUTCOME, named)
+
+
+def read_outcome(workdir: Path, request: JobRequest) -> Succeeded | Failed | Cancelled | None:
+    """What the child handed over; None when it never came so far.
+
+    Raises:
+        ValueError: the file is no outcome, or that of another attempt.
+    """
+    try:
+        found = _Outcome.model_validate_json((workdir / OUTCOME).read_bytes())
+    except FileNotFoundError:
+        return None
+    if (found.job_id, found.attempt) != (request.job_id, request.attempt):
+        raise ValueError(f"the outcome is that of job {found.job_id}, attempt {found.attempt}")
+    return found.outcome
+
+
+class EventPipe:
+    """The child's end of the event stream: takes over file descriptor 1 for good.
+
+    Whatever prints to standard output afterwards, native libraries included, reaches standard error instead.
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def send(self, event: Progress | Metrics | Message) -> None:
+        line = event.model_dump_json().encode() + b"\n"
+        with self._lock:
+            while line:
+                line = line[os.write(self._fd, line) :]
+
+
+def _write_atomically(path: Path, content: BaseModel) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(content.model_dump_json())
+    partial.replace(path)

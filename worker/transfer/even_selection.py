@@ -1,0 +1,46 @@
+"""Selections from indices alone: evenly spaced parts of the first layers (weight selection, Xu et al., 2024).
+
+The paper spaces the rows of a matrix as if they were all alike. Rows of queries, keys and values belong to
+heads: here whole heads are spaced, and within each its dimensions, so that no head mixes two.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape, Shape
+from worker.transfer.selection import Selection, StackSelections, positional_dimensions
+
+
+def evenly(length: int, count: int) -> Tensor:
+    """``count`` of ``length`` indices: every n-th where that divides, else the nearest to even spacing."""
+    if length % count == 0:
+        return torch.arange(count) * (length // count)
+    return torch.linspace(0, length - 1, count).round().long()
+
+
+def spaced_selection(teacher: Shape, student: Shape) -> Selection:
+    """What weight selection keeps of an encoder."""
+    heads = evenly(teacher.heads, student.heads)
+    head_dims = evenly(teacher.head_dim, student.head_dim).expand(student.heads, -1)
+    neurons = evenly(teacher.ffn, student.ffn)
+    return Selection(
+        layers=list(range(student.layers)),
+        residual=evenly(teacher.hidden, student.hidden),
+        heads=[heads] * student.layers,
+        head_dims=[head_dims] * student.layers,
+        neurons=[neurons] * student.layers,
+        cross_heads=[heads] * student.layers,
+        cross_head_dims=[head_dims] * student.layers,
+    )
+
+
+def spaced_stack_selections(card: EncoderDecoderCard, student: EncoderDecoderShape) -> StackSelections:
+    """The same of a translation model, the residual dimensions spaced among sines and among cosines."""
+    stacks = {}
+    for name in ("encoder", "decoder"):
+        ours, theirs = getattr(card.shape, name), getattr(student, name)
+        residual = positional_dimensions(ours.hidden, theirs.hidden)
+        stacks[name] = replace(spaced_selection(ours, theirs), residual=residual)
+    return StackSelections(**stacks)

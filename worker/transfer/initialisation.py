@@ -1,0 +1,144 @@
+"""Starting a student from its teacher: random, copied and selected networks, calibration batches.
+
+Shapes: H teacher width, D student width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.methods import LayerMap
+from worker.contracts import IntArray, RunContext, TaskData, Teacher
+from worker.data.batches import collate
+from worker.networks.loading import build_network
+from worker.networks.structure import complete, unfolded
+from worker.transfer.activations import Inputs
+from worker.transfer.even_selection import spaced_selection, spaced_stack_selections
+from worker.transfer.selection import Selection, select, select_stacks
+from worker.transfer.subcloning import subclone, subclone_stacks
+
+CALIBRATION_TOKENS = 20_000
+"""Enough for a regression on a thousand values, little enough to keep in memory."""
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Start:
+    """A student before it is trained."""
+
+    network: PreTrainedModel
+    projection: Tensor | None
+    """From the teacher's residual stream to the network's, (H, D): selects what is kept. None where nothing
+    is, or there are two streams."""
+
+
+def calibration_rows(data: TaskData, *, tokens: int = CALIBRATION_TOKENS) -> IntArray:
+    """The same few rows of the training split for every job on it, by length."""
+    shuffled = np.random.default_rng(0).permutation(len(data.train))
+    enough = int(np.searchsorted(np.cumsum(data.train.lengths[shuffled]), tokens)) + 1
+    chosen = shuffled[:enough]
+    by_length: IntArray = chosen[np.argsort(data.train.lengths[chosen], kind="stable")]
+    return by_length
+
+
+def calibration_batches(
+    data: TaskData, *, device: torch.device, tokens: int = CALIBRATION_TOKENS
+) -> list[Inputs]:
+    """The inputs of ``calibration_rows``, in batches of nearly equal length."""
+    chosen = calibration_rows(data, tokens=tokens)
+    batches = [
+        collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device)
+        for i in range(0, len(chosen), _BATCH_SIZE)
+    ]
+    if data.task != "translation":
+        return [batch.inputs for batch in batches]
+    return [
+        {**batch.inputs, "decoder_attention_mask": batch.positions}
+        for batch in batches
+        if batch.positions is not None
+    ]
+
+
+def random_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """The planned student, with random weights that depend on the seed alone."""
+    torch.manual_seed(context.training.seed)
+    return build_network(teacher.network.config, context.card, data.head).to(context.device)
+
+
+def subcloned_network(
+    teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
+) -> Start:
+    """A student of the planned shape that starts as the selected part of its teacher."""
+    network = unfolded_network(teacher, data, context)
+    batches = calibration_batches(data, device=context.device)
+    source = teacher.network.to(context.device)
+    projection: Tensor | None = None
+    match teacher.card, context.card:
+        case EncoderCard() as card, EncoderCard(shape=shape):
+            selection = select(source, batches, card=card, student=shape, layer_map=layer_map)
+            subclone(source, network, card, shape, selection, rescale=rescale)
+            projection = residual_selector(card, selection)
+        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
+            selections = select_stacks(source, batches, card=card, student=shape, layer_map=layer_map)
+            subclone_stacks(source, network, card, shape, selections, rescale=rescale)
+        case _:
+            raise _not_smaller(teacher, context)
+    return Start(completed(network, context), projection)
+
+
+def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Start:
+    """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
+    network = unfolded_network(teacher, data, context)
+    source = teacher.network.to(context.device)
+    projection: Tensor | None = None
+    match teacher.card, context.card:
+        case EncoderCard() as card, EncoderCard(shape=shape):
+            selection = spaced_selection(card.shape, shape)
+            subclone(source, network, card, shape, selection, rescale=False, with_head=False)
+            projection = residual_selector(card, selection)
+        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
+            selections = spaced_stack_selections(card, shape)
+            subclone_stacks(source, network, card, shape, selections, rescale=False)
+        case _:
+            raise _not_smaller(teacher, context)
+    return Start(completed(network, context), projection)
+
+
+def residual_selector(card: EncoderCard, selection: Selection) -> Tensor:
+    """Of a teacher's residual dimensions those that are kept, (H, D)."""
+    keep = selection.residual
+    return torch.eye(card.shape.hidden, device=keep.device)[:, keep]
+
+
+def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A student as wide as its teacher that starts as its first layers, embeddings and head.
+
+    Factors of matrices are left at random.
+    """
+    network = unfolded_network(teacher, data, context)
+    own = network.state_dict()
+    known = {name: value for name, value in teacher.network.state_dict().items() if name in own}
+    network.load_state_dict(known, strict=False)
+    return completed(network, context)
+
+
+def unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
+    """A random network that has a place for the teacher's weights; ``completed`` makes it the planned one."""
+    torch.manual_seed(context.training.seed)
+    card = unfolded(context.card) if isinstance(context.card, EncoderCard) else context.card
+    return build_network(teacher.network.config, card, data.head).to(context.device)
+
+
+def completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
+    """The planned student, made of an ``unfolded_network`` whose weights stand."""
+    if isinstance(context.card, EncoderCard):
+        complete(network, context.card)
+    return network
+
+
+def _not_smaller(teacher: Teacher, context: RunContext) -> ValueError:
+    return ValueError(f"{context.card} is no smaller {teacher.card.architecture}")

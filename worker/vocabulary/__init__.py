@@ -1,0 +1,1 @@
+"""Trimming vocabularies and their tokenizers."""
