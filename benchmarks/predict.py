@@ -34,7 +34,7 @@ from app.core.db.migrate import upgrade
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents import Precision
 from app.domain.documents.manifest import ModelManifest, OnnxExport
 from app.domain.tasks import Head
@@ -43,8 +43,8 @@ from benchmarks.load import Load, measure_load, post
 
 WORK = Path(__file__).parent / "work" / "predict"
 SHAPES = {
-    "minilm": Shape(layers=6, hidden=384, heads=12, ffn=1536),
-    "student": Shape(layers=3, hidden=192, heads=6, ffn=768),
+    "minilm": EncoderShape(layers=6, hidden=384, heads=12, ffn=1536),
+    "student": EncoderShape(layers=3, hidden=192, heads=6, ffn=768),
 }
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 CLIENTS = (1, 32)
@@ -205,8 +205,8 @@ def _register(settings: Settings) -> dict[str, str]:
     storage = Storage.from_url(settings.resolved_storage_url)
     ids = {}
     for name, shape in SHAPES.items():
-        card = EncoderCard(
-            architecture="bert", shape=shape, vocabulary=30_522, positions=MAX_LENGTH, token_types=2
+        architecture = EncoderArchitecture(
+            family="bert", shape=shape, vocabulary=30_522, positions=MAX_LENGTH, token_types=2
         )
         with database.transaction() as session:
             model = Model(name=name, origin="job", manifest_json={})
@@ -224,10 +224,12 @@ def _register(settings: Settings) -> dict[str, str]:
             }
             model.manifest_json = ModelManifest(
                 files=files,
-                card=card,
+                architecture=architecture,
                 task="text_classification",
                 labels=LABELS,
-                parameters=card.count(head=Head(task="text_classification", outputs=len(LABELS))).total,
+                parameters=architecture.count(
+                    head=Head(task="text_classification", outputs=len(LABELS))
+                ).total,
                 max_length=MAX_LENGTH,
                 exports=exports,
             ).model_dump(mode="json")

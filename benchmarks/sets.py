@@ -80,7 +80,7 @@ def read_set(
     Args:
         name: of ``SETS``.
         data: the folder of all sets.
-        reader: its tokenizers and card.
+        reader: its tokenizers and architecture.
         seed: draws the rows of a set that takes a sample.
         rows: the first of train; default: all.
         transfer_rows: the first of its unlabelled sentences.
@@ -98,7 +98,7 @@ def read_set(
     dev_split = _encode(chosen, dev, labels, reader)
     if chosen.task == "masked_language_modeling":
         assert mask_id is not None
-        dev_split = masked(dev_split, mask_id=mask_id, vocabulary=reader.card.vocabulary, seed=0)
+        dev_split = masked(dev_split, mask_id=mask_id, vocabulary=reader.architecture.vocabulary, seed=0)
     unlabeled = None
     if chosen.transfer is not None and transfer_rows:
         sentences = read_rows(data / chosen.transfer / "train.jsonl.gz")[:transfer_rows]
@@ -110,7 +110,7 @@ def read_set(
         unlabeled=unlabeled,
         labels=labels,
         pad_id=pad_id(reader.tokenizer),
-        vocabulary=reader.card.vocabulary,
+        vocabulary=reader.architecture.vocabulary,
         mask_id=mask_id,
         writer=reader.writer if chosen.task == "translation" else None,
     )

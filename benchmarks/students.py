@@ -10,7 +10,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedModel
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.architectures import (
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import FineTuningSpec, MethodSpec, ScratchSpec
 from app.domain.planning import plan_student
@@ -50,11 +55,11 @@ def minilm_tokenizer() -> Tokenizer:
     return load_tokenizer(minilm_folder() / "tokenizer.json")
 
 
-def card_of(network: PreTrainedModel) -> EncoderCard:
+def architecture_of(network: PreTrainedModel) -> EncoderArchitecture:
     config = network.config
-    return EncoderCard(
-        architecture="bert",
-        shape=Shape(
+    return EncoderArchitecture(
+        family="bert",
+        shape=EncoderShape(
             layers=config.num_hidden_layers,
             hidden=config.hidden_size,
             heads=config.num_attention_heads,
@@ -82,7 +87,9 @@ def load_minilm(task: Task, labels: list[str], *, seed: int, folder: Path | None
     torch.manual_seed(seed)
     network_class = ANATOMIES["bert"].heads[task].network
     network = network_class.from_pretrained(source, config=with_labels(config, head, labels)).eval()
-    return Teacher(network=network, tokenizer=tokenizer, card=card_of(network), digest=str(source))
+    return Teacher(
+        network=network, tokenizer=tokenizer, architecture=architecture_of(network), digest=str(source)
+    )
 
 
 def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> tuple[Teacher, Student | None]:
@@ -105,12 +112,17 @@ def first_translator(data: Path, *, shape: EncoderDecoderShape, vocabulary: int)
     tokenizer = train_tokenizer(
         (row[side] for side in ("source", "target") for row in rows), vocabulary=vocabulary
     )
-    card = EncoderDecoderCard(shape=shape, vocabulary=tokenizer.get_vocab_size(), positions=128)
-    config = marian_config(tokenizer, positions=card.positions)
+    architecture = EncoderDecoderArchitecture(
+        shape=shape, vocabulary=tokenizer.get_vocab_size(), positions=128
+    )
+    config = marian_config(tokenizer, positions=architecture.positions)
     torch.manual_seed(0)
-    head = Head.of("translation", labels=0, vocabulary=card.vocabulary)
+    head = Head.of("translation", labels=0, vocabulary=architecture.vocabulary)
     return Teacher(
-        network=build_network(config, card, head), tokenizer=tokenizer, card=card, digest="untrained"
+        network=build_network(config, architecture, head),
+        tokenizer=tokenizer,
+        architecture=architecture,
+        digest="untrained",
     )
 
 
@@ -133,7 +145,7 @@ def trimmed(
     """A teacher with the words that a target keeps, and the data in these."""
     if target is None or target.vocabulary is None:
         return teacher, data
-    counts = count_pieces([data.train, data.unlabeled], teacher.card.vocabulary)
+    counts = count_pieces([data.train, data.unlabeled], teacher.architecture.vocabulary)
     smaller = trim_vocabulary(teacher, counts, target.vocabulary, task=data.task)
     return smaller, read(smaller)
 
@@ -165,7 +177,7 @@ def compress(
     context = JobContext(
         device=device(),
         training=training,
-        card=plan_student(teacher.card, spec, target, head=data.head).card,
+        architecture=plan_student(teacher.architecture, spec, target, head=data.head).architecture,
         cache_dir=cache_dir,
         checkpoint=checkpoint or WORK / "none.safetensors",
         # The harness resumes whole rows: only a long one is kept on the way.

@@ -28,7 +28,7 @@ import torch
 from pydantic import TypeAdapter
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import DistillationSpec, DistillationTerms, MethodSpec
 from app.domain.tasks import Head
@@ -47,7 +47,7 @@ from worker.contracts import Teacher
 from worker.evaluation.quality import measure as measure_quality
 from worker.networks.loading import build_network
 
-SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+SMALL = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
 TARGET = Target(shape=SMALL)
 BATCH_SIZE = 64
 LEARNING_RATE = 5e-4
@@ -191,9 +191,9 @@ def _teacher(options: argparse.Namespace) -> Teacher:
 
 def _initial_student(teacher: Teacher) -> Any:
     torch.manual_seed(0)
-    assert isinstance(teacher.card, EncoderCard)
+    assert isinstance(teacher.architecture, EncoderArchitecture)
     head = Head(task="text_classification", outputs=2)
-    return build_network(teacher.network.config, teacher.card.at(SMALL), head)
+    return build_network(teacher.network.config, teacher.architecture.at(SMALL), head)
 
 
 def _distil(options: argparse.Namespace, cache: str) -> dict[str, Value]:

@@ -39,7 +39,7 @@ def tiny_model_folder(
     path: Path,
     *,
     labels: Sequence[str] | None = None,
-    architecture: str = "bert",
+    family: str = "bert",
     layers: int = 2,
     hidden: int = 32,
     heads: int = 2,
@@ -60,7 +60,7 @@ def tiny_model_folder(
     tokenizer = tiny_tokenizer()
     vocabulary = tokenizer.get_vocab_size()
     head = {"id2label": dict(enumerate(labels))} if labels else {}
-    if architecture == "distilbert":
+    if family == "distilbert":
         config = DistilBertConfig(
             vocab_size=vocabulary,
             n_layers=layers,
@@ -72,7 +72,7 @@ def tiny_model_folder(
             **head,
         )
     else:
-        family = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig}[architecture]
+        family = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig}[family]
         # RoBERTa's positions start after the padding id, 0 here, which costs it one more position than BERT.
         config = family(
             vocab_size=vocabulary,

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from app.domain.architectures import AnyShape, ModelCard
+from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
 from app.domain.methods import MethodSpec
 from app.domain.tasks import Head, Task
@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 Answers = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 """What a network should say: an index into its outputs for each position, or one number for each text."""
 
-UNKNOWN = -100
+IGNORE_INDEX = -100
 """Stands for an index that nobody knows; it weighs nothing. A number that nobody knows is NaN."""
 
 
@@ -31,7 +31,7 @@ class Teacher:
 
     network: PreTrainedModel
     tokenizer: Tokenizer
-    card: ModelCard
+    architecture: Architecture
     digest: str
     """Names the weights and tokenizer in cache keys."""
     target_tokenizer: Tokenizer | None = None
@@ -62,8 +62,8 @@ class TokenizedSplit:
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
     labels: Answers | None
-    """(positions,), UNKNOWN or NaN where a row has none; None where no row has one, and where ``targets``
-    are."""
+    """(positions,), IGNORE_INDEX or NaN where a row has none; None where no row has one, and where there are
+    ``targets``."""
     digest: str
     """Names texts, tokenizer and truncation in cache keys."""
     positions: BoolArray | None = None
@@ -147,7 +147,7 @@ class RunContext(Protocol):
     def training(self) -> TrainingSpec: ...
 
     @property
-    def card(self) -> ModelCard:
+    def architecture(self) -> Architecture:
         """The planned student."""
 
     @property

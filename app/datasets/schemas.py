@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, TypeAdapter
 
 from app.core.db.datasets import Dataset
-from app.domain.documents.manifest import Split, SplitCard
+from app.domain.documents.manifest import Split, SplitSummary
 from app.domain.tasks import Task
 
 
@@ -48,7 +48,7 @@ class DatasetRead(BaseModel):
     rows: int = Field(description="Over all splits.")
     size_bytes: int
     sha256: str
-    splits: dict[Split, SplitCard]
+    splits: dict[Split, SplitSummary]
 
     @classmethod
     def of(cls, dataset: Dataset) -> "DatasetRead":
@@ -60,7 +60,7 @@ class DatasetRead(BaseModel):
             task=manifest.task,
             labels=manifest.labels,
             is_pair=manifest.is_pair,
-            rows=sum(card.rows for card in manifest.splits.values()),
+            rows=sum(architecture.rows for architecture in manifest.splits.values()),
             size_bytes=manifest.files.size_bytes,
             sha256=manifest.files.digest,
             splits=manifest.splits,

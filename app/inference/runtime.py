@@ -15,7 +15,7 @@ from app.core.db import Database
 from app.core.db.models import get_model
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import Conflict, InvalidRequest, NotFound
 from app.domain.tasks import Head, Task
@@ -153,7 +153,7 @@ class InferenceRuntime:
         self._make_room(self._settings.inference_sessions - 1)
         assert manifest.head is not None
         threads, runners = share_threads(
-            self._settings.inference_threads or _cores(), manifest.card, manifest.head
+            self._settings.inference_threads or _cores(), manifest.architecture, manifest.head
         )
         started = monotonic()
         try:
@@ -239,9 +239,9 @@ def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
             )
 
 
-def share_threads(threads: int, card: ModelCard, head: Head) -> tuple[int, int]:
+def share_threads(threads: int, architecture: Architecture, head: Head) -> tuple[int, int]:
     """Threads of one run, and how many runs go at once."""
-    each = min(threads, max(1, card.count(head=head).body // _PARAMETERS_PER_THREAD))
+    each = min(threads, max(1, architecture.count(head=head).body // _PARAMETERS_PER_THREAD))
     return each, threads // each
 
 

@@ -10,7 +10,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard, Shape
+from app.domain.architectures import (
+    Architecture,
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderShape,
+)
 from app.domain.tasks import PER_TOKEN_TASKS, Head
 
 TOKENS: Final = 32
@@ -26,27 +32,27 @@ _Product: TypeAlias = tuple[int, int, int]
 """(rows, inner, columns) of a matrix product, done once for every token of a layer's text."""
 
 
-def estimate_latency_ms(card: ModelCard, head: Head) -> float:
+def estimate_latency_ms(architecture: Architecture, head: Head) -> float:
     """Milliseconds of the products of one text of 32 tokens; a translation writes as many, one by one."""
-    match card:
-        case EncoderCard(shape=s):
-            runs = s.layers if card.schedule is None else len(card.schedule)
+    match architecture:
+        case EncoderArchitecture(shape=s):
+            runs = s.layers if architecture.schedule is None else len(architecture.schedule)
             answers = TOKENS if head.task in PER_TOKEN_TASKS else 1
             return runs * _sum_ms(_layer(s, TOKENS)) + _ms((answers, s.hidden, head.outputs))
-        case BiLstmCard(shape=b):
+        case BiLstmArchitecture(shape=b):
             steps = 2 * TOKENS * _ms((1, b.hidden, 4 * b.hidden))
             inputs = 2 * _ms((TOKENS, b.embedding, 4 * b.hidden))
             return steps + inputs + _ms((TOKENS, 2 * b.hidden, b.projection))
-        case EncoderDecoderCard(shape=t):
+        case EncoderDecoderArchitecture(shape=t):
             e, d = t.encoder, t.decoder
             read = e.layers * _sum_ms(_layer(e, TOKENS)) + d.layers * 2 * _ms((TOKENS, e.hidden, d.hidden))
             # Of the cross-attention, queries and outputs remain: keys and values are made once.
             layer = _sum_ms(_layer(d, 1)) + 2 * _ms((1, d.hidden, d.hidden))
-            word = d.layers * layer + _ms((1, d.hidden, card.vocabulary))
+            word = d.layers * layer + _ms((1, d.hidden, architecture.vocabulary))
             return read + TOKENS * word
 
 
-def _layer(s: Shape, tokens: int) -> Iterable[_Product]:
+def _layer(s: EncoderShape, tokens: int) -> Iterable[_Product]:
     """Queries, keys, values and outputs, the scores and what they weigh, and the feed-forward's two."""
     for inner, columns in [(s.hidden, s.hidden)] * 4 + [(s.hidden, s.ffn), (s.ffn, s.hidden)]:
         if s.rank is None:

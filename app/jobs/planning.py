@@ -59,19 +59,21 @@ def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
     if model is not None:
         require_teacher(spec, model, data)
         spec = _with_max_length(spec, model)
-    card = None if model is None else model.card
-    head = Head.of(data.task, labels=len(data.labels), vocabulary=card.vocabulary if card else 1)
+    architecture = None if model is None else model.architecture
+    head = Head.of(
+        data.task, labels=len(data.labels), vocabulary=architecture.vocabulary if architecture else 1
+    )
     spec = spec.model_copy(update={"target": _target(session, spec, model, data)})
-    student = plan_student(card, spec.method, spec.target, head=head, latency=estimate_latency_ms)
+    student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
     return JobPlan(
         spec=spec,
         teacher=teacher,
         head=head,
         student=_with_caveat(student),
         estimate=estimate(
-            student.card,
+            student.architecture,
             spec.method,
-            teacher=card if METHOD_CARDS[spec.method.name].needs_head else None,
+            teacher=architecture if METHOD_CARDS[spec.method.name].needs_head else None,
             head=head,
             rows=data.splits["train"].rows,
             row=_typical_row(spec, data),
@@ -103,11 +105,11 @@ def _target(
     gate = spec.method.gate if isinstance(spec.method, WeightSqueezingSpec) else None
     if gate is not None and teacher is not None:
         return _gate_target(session, spec, gate.small_model, teacher, data)
-    card = METHOD_CARDS[spec.method.name]
-    if spec.target is None and not card.keeps_size:
+    method_card = METHOD_CARDS[spec.method.name]
+    if spec.target is None and not method_card.keeps_size:
         raise InvalidRequest(
             "target_required",
-            f"{spec.method.name} needs a target with one of {', '.join(card.targets)}.",
+            f"{spec.method.name} needs a target with one of {', '.join(method_card.targets)}.",
             pointer="#/target",
         )
     return spec.target
@@ -119,11 +121,12 @@ def _gate_target(
     """A gate mixes two models weight by weight: the small one is the student's shape."""
     small = get_model(session, small_id).manifest
     require_gate(small, teacher, data)
-    target = Target(shape=small.card.shape)
+    target = Target(shape=small.architecture.shape)
     if spec.target is not None and spec.target != target:
         raise InvalidRequest(
             "target_not_allowed",
-            f"With a gate the student has the small model's shape, {small.card.shape}. Leave target out.",
+            f"With a gate the student has the small model's shape, {small.architecture.shape}. "
+            "Leave target out.",
             pointer="#/target",
         )
     return target

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.core.db.jobs import Job, JobEvent
 from app.core.db.models import Model
-from app.domain.architectures import BYTES_PER_PARAMETER, AnyShape, Architecture
+from app.domain.architectures import BYTES_PER_PARAMETER, AnyShape, FamilyName
 from app.domain.documents import JobSpec, Precision, Target, TrainingSpec
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
@@ -38,19 +38,19 @@ class PlannedTeacher(BaseModel):
     """The model that a job starts from."""
 
     id: str
-    architecture: Architecture
+    architecture: FamilyName
     shape: AnyShape
     parameters: int = Field(description="With a head for the data set's task.")
     size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
 
     @classmethod
     def of(cls, model: Model, head: Head) -> "PlannedTeacher":
-        card = model.manifest.card
-        parameters = card.count(head=head).total
+        architecture = model.manifest.architecture
+        parameters = architecture.count(head=head).total
         return cls(
             id=model.id,
-            architecture=card.architecture,
-            shape=card.shape,
+            architecture=architecture.family,
+            shape=architecture.shape,
             parameters=parameters,
             size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
         )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.db.models import Model
 from app.dependencies import Name
-from app.domain.architectures import AnyShape, Architecture
+from app.domain.architectures import AnyShape, FamilyName
 from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import Task
 from app.intake.models.hub import HubReference
@@ -41,7 +41,7 @@ class ModelRead(BaseModel):
     created_at: datetime
     name: str
     origin: str = Field(description="upload, hub or job.")
-    architecture: Architecture
+    architecture: FamilyName
     shape: AnyShape
     task: Task | None = Field(description="Null for an encoder that has no task head yet.")
     labels: list[str] | None = Field(description="Of texts, or IOB2 tags of tokens; null for other tasks.")
@@ -60,8 +60,8 @@ class ModelRead(BaseModel):
             created_at=model.created_at,
             name=model.name,
             origin=model.origin,
-            architecture=manifest.card.architecture,
-            shape=manifest.card.shape,
+            architecture=manifest.architecture.family,
+            shape=manifest.architecture.shape,
             task=manifest.task,
             labels=manifest.labels,
             parameters=manifest.parameters,

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from transformers import PreTrainedModel
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import MethodSpec
 from app.domain.planning import plan_student
@@ -98,7 +98,7 @@ def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
     began = time.perf_counter()
     teacher, data = workbench.teacher(place)
     wall_s = time.perf_counter() - began
-    row = _measured(teacher.network, teacher.card, data, SETS[place.name].metric, place.exports)
+    row = _measured(teacher.network, teacher.architecture, data, SETS[place.name].metric, place.exports)
     return {**row, "wall_s": wall_s if is_trained_now else None}
 
 
@@ -126,9 +126,9 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
         load_small=lambda _model_id: workbench.small_model(place).network,
     )
     wall_s = time.perf_counter() - began
-    card = plan_student(teacher.card, spec, target, head=data.head).card
+    architecture = plan_student(teacher.architecture, spec, target, head=data.head).architecture
     return {
-        **_measured(student.network, card, data, chosen.metric, _exports(entry)),
+        **_measured(student.network, architecture, data, chosen.metric, _exports(entry)),
         "steps": student.metrics["steps"],
         "best_step": student.metrics["best_step"],
         "seconds_per_step": student.metrics["seconds_per_step"],
@@ -137,14 +137,14 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
 
 
 def _measured(
-    network: PreTrainedModel, card: ModelCard, data: TaskData, metric: str, folder: Path
+    network: PreTrainedModel, architecture: Architecture, data: TaskData, metric: str, folder: Path
 ) -> dict[str, Value]:
     """Quality on dev, and sizes."""
     found = measure_quality(network.to(device()), data.dev, data, device=device())
     paths = make_exports(network.cpu(), ["fp32", "int8"], folder)
     row: dict[str, Value] = {
         "dev": found[metric] * (1 if metric == "bleu" else 100),
-        "parameters": card.count(head=data.head).total,
+        "parameters": architecture.count(head=data.head).total,
     }
     for precision, path in paths.items():
         row[f"{precision}_mb"] = sum(file.stat().st_size for file in files_of(path)) / 1e6

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.domain.architectures import BiLstmShape, EncoderDecoderShape, Shape
+from app.domain.architectures import BiLstmShape, EncoderDecoderShape, EncoderShape
 from benchmarks.methods.entry import KD, PATIENT, RELATIONS, SMALL_MODEL, Entry, shape_target
 
 GLUE = ("sst2", "cola", "rte", "stsb")
-SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
-LOW_RANK = Shape(layers=6, hidden=384, heads=12, ffn=1536, rank=72, embedding=128)
+SMALL = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
+LOW_RANK = EncoderShape(layers=6, hidden=384, heads=12, ffn=1536, rank=72, embedding=128)
 """As many parameters as the small one, within 0.2 %."""
-HALF = Shape(layers=6, hidden=228, heads=12, ffn=912)
+HALF = EncoderShape(layers=6, hidden=228, heads=12, ffn=912)
 """47.9 % of MiniLM-L6, of its depth and number of heads, as WID's strategy ``dim`` makes them."""
-HALF_OF_HEADS = Shape(layers=6, hidden=224, heads=7, ffn=896)
+HALF_OF_HEADS = EncoderShape(layers=6, hidden=224, heads=7, ffn=896)
 """46.8 %, as WID's strategy ``head`` makes it."""
-TENTH = Shape(layers=6, hidden=120, heads=12, ffn=480)
+TENTH = EncoderShape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
 SHALLOW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=128, heads=4, ffn=256)
@@ -90,7 +90,7 @@ def pea_kd() -> Iterator[Entry]:
     """Pea-KD beats patient distillation at the same parameters."""
     patient = {"temperature": 10.0, "logits_weight": 0.7, "patient_weight": 100.0}
     for layers in (1, 2, 3):
-        target = shape_target(Shape(layers=layers, hidden=384, heads=12, ffn=1536))
+        target = shape_target(EncoderShape(layers=layers, hidden=384, heads=12, ffn=1536))
         control = {
             "name": "distillation",
             "initialisation": "weight_copy",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from app.domain.architectures import EncoderDecoderShape, Shape
+from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import ScratchSpec
 from benchmarks.methods.entry import TEACHER_TRAINING, TRANSFER_ROWS
@@ -22,7 +22,7 @@ from worker.networks.loading import save_network
 
 TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=128, heads=4, ffn=256)
 TRANSLATOR_WORDS = 4000
-SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
+SMALL = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
 
 
 @dataclass(frozen=True)

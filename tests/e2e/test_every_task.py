@@ -72,7 +72,7 @@ def answers(stack: Stack, model: Json, inputs: Any, **parameters: Any) -> Any:
 def taken_back(stack: Stack, model: Json, folder: Path) -> Json:
     """A model whose files were downloaded and uploaded again."""
     again = stack.upload_model(stack.download(model, folder))
-    for name in ("card", "task", "labels", "parameters"):
+    for name in ("architecture", "task", "labels", "parameters"):
         assert again["manifest"][name] == model["manifest"][name], name
     return again
 
@@ -100,7 +100,7 @@ def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
         assert set(report["quality"]["test"]) == {"accuracy", "macro_f1", "matthews"}
         assert set(report["exports"]) == {"fp32", "int8"}
     assert dev_quality(squeezing)["accuracy"] > 0.8
-    assert len(shared["manifest"]["card"]["schedule"]) == 2
+    assert len(shared["manifest"]["architecture"]["schedule"]) == 2
     assert shared["parameters"] < teacher["parameters"]
 
     teacher = stack.get(f"/v1/models/{teacher['id']}")
@@ -250,7 +250,7 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
         ),
     )
     assert making["metrics"]["teacher"] is None
-    assert made["manifest"]["card"]["vocabulary"] <= 290
+    assert made["manifest"]["architecture"]["vocabulary"] <= 290
 
     shallow, narrow = (TRANSLATOR | part for part in ({"decoder_layers": 1}, {"decoder_hidden": 16}))
     as_the_teacher = {"name": "weight_distillation", "distillation": {"logits_weight": 1}}

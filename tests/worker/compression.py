@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from app.domain.architectures import AnyShape, EncoderCard, ModelCard, Shape
+from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture, EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
@@ -17,8 +17,8 @@ from worker.contracts import TaskData, Teacher, TokenizedSplit
 from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
 
-TEACHER_SHAPE = Shape(layers=4, hidden=32, heads=4, ffn=64)
-STUDENT_SHAPE = Shape(layers=2, hidden=16, heads=2, ffn=24)
+TEACHER_SHAPE = EncoderShape(layers=4, hidden=32, heads=4, ffn=64)
+STUDENT_SHAPE = EncoderShape(layers=2, hidden=16, heads=2, ffn=24)
 
 TAGS = ["O", "B-bad", "I-bad", "B-good", "I-good"]
 TASK_LABELS: dict[Task, list[str]] = {
@@ -40,8 +40,8 @@ class MemoryContext:
         self,
         folder: Path,
         *,
-        shape: Shape = STUDENT_SHAPE,
-        card: ModelCard | None = None,
+        shape: EncoderShape = STUDENT_SHAPE,
+        architecture: Architecture | None = None,
         checkpoint_every: int | None = None,
         interrupt_at: int | None = None,
         cancel_at: int | None = None,
@@ -50,7 +50,7 @@ class MemoryContext:
     ) -> None:
         self.device = torch.device("cpu")
         self.cache_dir = folder / "cache"
-        self.card: ModelCard = card or encoder_card(shape=shape)
+        self.architecture: Architecture = architecture or encoder_card(shape=shape)
         defaults = {"epochs": 2, "batch_size": 32, "max_length": 32, "evaluations": 3, "learning_rate": 2e-3}
         self.training = TrainingSpec(**(defaults | training))
         self.reports: list[tuple[str, int, int, dict[str, float]]] = []
@@ -65,7 +65,7 @@ class MemoryContext:
 
     @property
     def shape(self) -> AnyShape:
-        return self.card.shape
+        return self.architecture.shape
 
     def load_model(self, model_id: str) -> PreTrainedModel:
         return self._models[model_id]
@@ -96,11 +96,11 @@ def _copied(state: Any) -> Any:
     return state.clone() if isinstance(state, torch.Tensor) else state
 
 
-def encoder_card(architecture: str = "bert", *, shape: Shape = STUDENT_SHAPE) -> EncoderCard:
+def encoder_card(family: str = "bert", *, shape: EncoderShape = STUDENT_SHAPE) -> EncoderArchitecture:
     """Of networks on the tiny tokenizer, as ``tiny_model_folder`` makes them."""
-    token_types = {"distilbert": 0}.get(architecture, 2)
-    return EncoderCard(
-        architecture=architecture,
+    token_types = {"distilbert": 0}.get(family, 2)
+    return EncoderArchitecture(
+        family=family,
         shape=shape,
         vocabulary=tiny_tokenizer().get_vocab_size(),
         positions=64,
@@ -110,24 +110,27 @@ def encoder_card(architecture: str = "bert", *, shape: Shape = STUDENT_SHAPE) ->
 
 def make_teacher(
     folder: Path,
-    architecture: str = "bert",
-    shape: Shape = TEACHER_SHAPE,
+    family: str = "bert",
+    shape: EncoderShape = TEACHER_SHAPE,
     task: Task = "text_classification",
 ) -> Teacher:
     """A random teacher whose every part has a say: biases and norms are not at their defaults."""
     labels = TASK_LABELS[task]
-    tiny_model_folder(folder, architecture=architecture, **shape.model_dump(exclude_none=True))
-    card = encoder_card(architecture, shape=shape)
+    tiny_model_folder(folder, family=family, **shape.model_dump(exclude_none=True))
+    architecture = encoder_card(family, shape=shape)
     config = AutoConfig.from_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
-        network = build_network(with_labels(config, head, labels), card, head)
+        head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary)
+        network = build_network(with_labels(config, head, labels), architecture, head)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     return Teacher(
-        network=network, tokenizer=tiny_tokenizer(), card=card, digest=f"{architecture}{shape}{task}"
+        network=network,
+        tokenizer=tiny_tokenizer(),
+        architecture=architecture,
+        digest=f"{family}{shape}{task}",
     )
 
 
@@ -177,13 +180,13 @@ def _tag(word: str) -> str:
 
 
 def saved_and_loaded(
-    network: PreTrainedModel, card: ModelCard, data: TaskData, folder: Path
+    network: PreTrainedModel, architecture: Architecture, data: TaskData, folder: Path
 ) -> PreTrainedModel:
     """The network as the next job gets it."""
     save_network(network, folder)
     manifest = ModelManifest(
         files=Files(prefix="", entries={}),
-        card=card,
+        architecture=architecture,
         task=data.task,
         labels=data.labels or None,
         parameters=network.num_parameters(),

@@ -20,10 +20,10 @@ from worker.data.tokenization import tokenize
 from worker.networks.anatomy import ANATOMIES
 
 
-def classifier(folder: Path, architecture: str = "bert", **shape: int) -> PreTrainedModel:
+def classifier(folder: Path, family: str = "bert", **shape: int) -> PreTrainedModel:
     """A tiny classifier whose logits are large enough for a fault to show."""
-    tiny_model_folder(folder, labels=LABELS, architecture=architecture, **shape)
-    network = ANATOMIES[architecture].heads["text_classification"].network.from_pretrained(folder).eval()
+    tiny_model_folder(folder, labels=LABELS, family=family, **shape)
+    network = ANATOMIES[family].heads["text_classification"].network.from_pretrained(folder).eval()
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
         for parameter in network.parameters():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents.manifest import OnnxExport
 from app.domain.errors import JobError
 from app.domain.tasks import Head
@@ -160,16 +160,18 @@ class TestLatency:
 
 class TestReport:
     def test_ratios_say_how_many_times_smaller_and_faster(self) -> None:
-        card = EncoderCard(
-            architecture="bert",
-            shape=Shape(layers=4, hidden=64, heads=4, ffn=256),
+        architecture = EncoderArchitecture(
+            family="bert",
+            shape=EncoderShape(layers=4, hidden=64, heads=4, ffn=256),
             vocabulary=100,
             positions=64,
             token_types=2,
         )
-        small = card.at(Shape(layers=2, hidden=32, heads=2, ffn=128))
+        small = architecture.at(EncoderShape(layers=2, hidden=32, heads=2, ffn=128))
 
-        def report(card: EncoderCard, accuracy: float, size_bytes: int, latency_ms: float) -> ModelReport:
+        def report(
+            architecture: EncoderArchitecture, accuracy: float, size_bytes: int, latency_ms: float
+        ) -> ModelReport:
             export = OnnxExport(
                 file="model.fp32.onnx",
                 size_bytes=size_bytes,
@@ -178,12 +180,12 @@ class TestReport:
                 latency_ms={"1": latency_ms},
             )
             return ModelReport.of(
-                card, head=HEAD, quality={"dev": {"accuracy": accuracy}}, exports={"fp32": export}
+                architecture, head=HEAD, quality={"dev": {"accuracy": accuracy}}, exports={"fp32": export}
             )
 
-        teacher, student = report(card, 0.9, 800, 6.0), report(small, 0.81, 100, 1.5)
+        teacher, student = report(architecture, 0.9, 800, 6.0), report(small, 0.81, 100, 1.5)
         ratios = compare_models(teacher, student, metric="accuracy")
-        assert ratios.parameters == card.count(head=HEAD).total / small.count(head=HEAD).total
+        assert ratios.parameters == architecture.count(head=HEAD).total / small.count(head=HEAD).total
         assert ratios.size == {"fp32": 8}
         assert ratios.latency == {"fp32": {"1": 4}}
         assert ratios.quality == {"dev": pytest.approx(0.9)}

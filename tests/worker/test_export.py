@@ -25,9 +25,9 @@ CPU = torch.device("cpu")
 
 
 class TestExportOnnx:
-    @pytest.mark.parametrize("architecture", ARCHITECTURES)
-    def test_says_what_torch_says_at_every_batch_and_length(self, architecture: str, tmp_path: Path) -> None:
-        network = classifier(tmp_path / "model", architecture)
+    @pytest.mark.parametrize("family", ARCHITECTURES)
+    def test_says_what_torch_says_at_every_batch_and_length(self, family: str, tmp_path: Path) -> None:
+        network = classifier(tmp_path / "model", family)
         export_onnx(network, tmp_path / "model.onnx")
         session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
         draw = torch.Generator().manual_seed(0)
@@ -44,9 +44,9 @@ class TestExportOnnx:
             found = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})[0]
             np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=f"{batch} x {length}")
 
-    @pytest.mark.parametrize("architecture", ARCHITECTURES)
-    def test_holds_the_words_of_reading_and_answering_once(self, architecture: str, tmp_path: Path) -> None:
-        network = make_teacher(tmp_path, architecture, task="masked_language_modeling").network.eval()
+    @pytest.mark.parametrize("family", ARCHITECTURES)
+    def test_holds_the_words_of_reading_and_answering_once(self, family: str, tmp_path: Path) -> None:
+        network = make_teacher(tmp_path, family, task="masked_language_modeling").network.eval()
         words, width = network.get_input_embeddings().weight.shape
         inputs = {"input_ids": torch.randint(5, words, (3, 7)), "attention_mask": torch.ones(3, 7).long()}
         types = {name: torch.zeros(3, 7).long() for name in input_names(network) if name not in inputs}
@@ -66,14 +66,14 @@ class TestExportOnnx:
             assert np.abs(found - expected).mean() < tolerance
 
     @pytest.mark.parametrize(
-        ("architecture", "takes_types"),
+        ("family", "takes_types"),
         [("bert", True), ("roberta", False), ("xlm-roberta", False), ("distilbert", False)],
     )
     def test_takes_token_types_only_where_the_network_has_several(
-        self, architecture: str, takes_types: bool, tmp_path: Path
+        self, family: str, takes_types: bool, tmp_path: Path
     ) -> None:
-        network = classifier(tmp_path / "model", architecture)
-        if architecture in ("roberta", "xlm-roberta"):
+        network = classifier(tmp_path / "model", family)
+        if family in ("roberta", "xlm-roberta"):
             network.config.type_vocab_size = 1
         export_onnx(network, tmp_path / "model.onnx")
         inputs = onnx.load(tmp_path / "model.onnx").graph.input
@@ -138,13 +138,13 @@ class TestInt8:
         exports = compare_exports(network, paths, dev_data())
         assert exports["int8"].label_agreement >= 0.9
 
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
-    def test_a_factorised_word_table_answers_in_words(self, architecture: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+    def test_a_factorised_word_table_answers_in_words(self, family: str, tmp_path: Path) -> None:
         task = "masked_language_modeling"
-        teacher, data = make_teacher(tmp_path / "model", architecture, task=task), make_data(task, dev=32)
-        card = teacher.card.at(TEACHER_SHAPE.model_copy(update={"embedding": 8}))
+        teacher, data = make_teacher(tmp_path / "model", family, task=task), make_data(task, dev=32)
+        architecture = teacher.architecture.at(TEACHER_SHAPE.model_copy(update={"embedding": 8}))
         torch.manual_seed(0)
-        network = build_network(teacher.network.config, card, data.head)
+        network = build_network(teacher.network.config, architecture, data.head)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))

@@ -76,7 +76,7 @@ class TestNetworks:
         save_network(network, tmp_path)
         manifest = ModelManifest(
             files=Files(prefix="", entries={}),
-            card=translation_card(shape),
+            architecture=translation_card(shape),
             task="translation",
             labels=None,
             parameters=1,
@@ -104,7 +104,7 @@ class TestNetworks:
 class TestSubcloning:
     def test_at_the_teachers_own_shape_is_the_teacher(self, data: TaskData, tmp_path: Path) -> None:
         teacher = make_translator()
-        context = MemoryContext(tmp_path, card=teacher.card)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture)
         network = subcloned_network(teacher, data, context, layer_map="uniform").network
         theirs = teacher.network.state_dict()
         for name, value in network.state_dict().items():
@@ -114,7 +114,7 @@ class TestSubcloning:
         self, data: TaskData, tmp_path: Path
     ) -> None:
         teacher = make_translator()
-        context = MemoryContext(tmp_path, card=translation_card(NARROW))
+        context = MemoryContext(tmp_path, architecture=translation_card(NARROW))
         network = subcloned_network(teacher, data, context, layer_map="uniform", rescale=False).network
         ours, theirs = network.state_dict(), teacher.network.state_dict()
         assert torch.equal(ours["model.encoder.embed_tokens.weight"], theirs["model.shared.weight"])
@@ -131,7 +131,7 @@ class TestSubcloning:
     def test_an_encoder_that_keeps_its_width_keeps_its_words(self, data: TaskData, tmp_path: Path) -> None:
         """A narrow decoder's are louder: what it looks up is multiplied by the root of a smaller width."""
         teacher = make_translator()
-        context = MemoryContext(tmp_path, card=translation_card(NARROW))
+        context = MemoryContext(tmp_path, architecture=translation_card(NARROW))
         network = subcloned_network(teacher, data, context, layer_map="uniform").network
         batch = calibration_batches(data, device=CPU)[0]
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
@@ -252,8 +252,8 @@ class TestExports:
         self, shape: EncoderDecoderShape, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One word table for four uses counts once."""
-        network, card = make_translator(shape).network, translation_card(shape)
-        weight_bytes = 4 * (card.count(head=data.head).total + card.sines)
+        network, architecture = make_translator(shape).network, translation_card(shape)
+        weight_bytes = 4 * (architecture.count(head=data.head).total + architecture.sines)
         monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes)
         make_exports(network, ["fp32"], tmp_path)
         monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes - 1)
@@ -283,7 +283,7 @@ class TestExports:
 class TestTeacherTranslations:
     def test_are_computed_once_and_are_the_teachers(self, tmp_path: Path) -> None:
         data, teacher = translation_data(train=40, unlabeled=10), make_translator()
-        context = MemoryContext(tmp_path, card=teacher.card)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture)
         first = translated(teacher, data.train, pad_id=data.pad_id, context=context)
         assert [report for report in context.reports if report[0] == "teacher_outputs"]
         written = translate(
@@ -294,7 +294,7 @@ class TestTeacherTranslations:
         for row, text in enumerate(written):
             kept = targets.ids[targets.offsets[row] : targets.offsets[row + 1]]
             assert kept.tolist() == [*text, end]
-        again = MemoryContext(tmp_path, card=teacher.card)
+        again = MemoryContext(tmp_path, architecture=teacher.architecture)
         second = translated(teacher, data.train, pad_id=data.pad_id, context=again)
         assert not again.reports
         assert np.array_equal(first.targets.ids, second.targets.ids)
@@ -303,7 +303,7 @@ class TestTeacherTranslations:
     def test_have_room_for_their_end(self, tmp_path: Path) -> None:
         """A teacher that repeats itself writes until its positions end."""
         data, teacher = translation_data(train=4), make_translator()
-        context = MemoryContext(tmp_path, card=teacher.card)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture)
         longest = "one two three four five six " * 4
         endless = tokenize_translations(
             [longest], [longest], tokenizer=tokenizer(), writer=tokenizer(), max_length=POSITIONS
@@ -316,7 +316,7 @@ class TestTeacherTranslations:
     @pytest.mark.parametrize(("weight", "rows"), [(0.0, 40), (0.9, 90), (1.0, 50)])
     def test_weight_says_which_texts_are_learnt(self, weight: float, rows: int, tmp_path: Path) -> None:
         data, teacher = translation_data(train=40, unlabeled=10), make_translator()
-        context = MemoryContext(tmp_path, card=teacher.card)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture)
         terms = DistillationTerms(logits_weight=weight)
         lines = bitext_and_translations(terms, teacher, data, context)
         assert len(lines) == len(lines.targets) == rows
@@ -338,7 +338,9 @@ SETTINGS = {"weight_copy": {"distillation": {}}}
 def compress(
     name: str, folder: Path, data: TaskData, teacher: Teacher | None = None, **options: object
 ) -> Student:
-    return run(name, data, MemoryContext(folder, card=translation_card(STUDENTS[name]), **options), teacher)
+    return run(
+        name, data, MemoryContext(folder, architecture=translation_card(STUDENTS[name]), **options), teacher
+    )
 
 
 def run(name: str, data: TaskData, context: MemoryContext, teacher: Teacher | None = None) -> Student:
@@ -371,13 +373,13 @@ class TestEveryMethod:
 
     def test_resumes_to_the_same_weights(self, name: str, data: TaskData, tmp_path: Path) -> None:
         whole = compress(name, tmp_path, data, epochs=1, evaluations=2)
-        card = translation_card(STUDENTS[name])
+        architecture = translation_card(STUDENTS[name])
         broken = MemoryContext(
-            tmp_path, card=card, epochs=1, evaluations=2, checkpoint_every=2, interrupt_at=5
+            tmp_path, architecture=architecture, epochs=1, evaluations=2, checkpoint_every=2, interrupt_at=5
         )
         with pytest.raises(Interrupted):
             run(name, data, broken)
-        resumed = MemoryContext(tmp_path, card=card, epochs=1, evaluations=2)
+        resumed = MemoryContext(tmp_path, architecture=architecture, epochs=1, evaluations=2)
         resumed.checkpoint = broken.checkpoint
         assert same_weights(whole.network, run(name, data, resumed).network)
 
@@ -392,7 +394,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Teacher, TaskData
     data = translation_data(train=1024)
     context = MemoryContext(
         tmp_path_factory.mktemp("teacher"),
-        card=translation_card(),
+        architecture=translation_card(),
         epochs=40,
         batch_size=64,
         learning_rate=4e-3,
@@ -419,7 +421,7 @@ class TestLearning:
         data = translation_data(train=1024)
         context = MemoryContext(
             tmp_path,
-            card=translation_card(shape),
+            architecture=translation_card(shape),
             epochs=12,
             batch_size=64,
             learning_rate=4e-3,
@@ -434,10 +436,15 @@ class TestLearning:
     ) -> None:
         teacher, data = trained
         few = replace(data, train=subset(data.train, np.arange(256)))
-        card = translation_card(SHALLOW)
+        architecture = translation_card(SHALLOW)
         losses = {
             name: measure(
-                run(name, few, MemoryContext(tmp_path, card=card, epochs=8), copy.deepcopy(teacher)).network,
+                run(
+                    name,
+                    few,
+                    MemoryContext(tmp_path, architecture=architecture, epochs=8),
+                    copy.deepcopy(teacher),
+                ).network,
                 few.dev,
                 few,
                 device=CPU,

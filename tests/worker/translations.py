@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
 from worker.contracts import TaskData, Teacher
 from worker.data.tokenization import pad_id, tokenize_translations
 from worker.networks.loading import build_network
@@ -46,8 +46,10 @@ def tokenizer() -> Tokenizer:
     return train_tokenizer([text for side in sentences(100, seed=9) for text in side], vocabulary=300)
 
 
-def translation_card(shape: EncoderDecoderShape = TEACHER) -> EncoderDecoderCard:
-    return EncoderDecoderCard(shape=shape, vocabulary=tokenizer().get_vocab_size(), positions=POSITIONS)
+def translation_card(shape: EncoderDecoderShape = TEACHER) -> EncoderDecoderArchitecture:
+    return EncoderDecoderArchitecture(
+        shape=shape, vocabulary=tokenizer().get_vocab_size(), positions=POSITIONS
+    )
 
 
 def translation_data(*, train: int = 256, dev: int = 48, unlabeled: int = 0) -> TaskData:
@@ -75,17 +77,19 @@ def translation_data(*, train: int = 256, dev: int = 48, unlabeled: int = 0) -> 
 
 def make_translator(shape: EncoderDecoderShape = TEACHER, *, spread: float = 0.1) -> Teacher:
     """A random teacher whose every part has a say: no bias and no norm is at its default."""
-    card = translation_card(shape)
+    architecture = translation_card(shape)
     config = marian_config(tokenizer(), positions=POSITIONS)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = build_network(config, card, translation_data(train=1, dev=1).head)
+        network = build_network(config, architecture, translation_data(train=1, dev=1).head)
         with torch.no_grad():
             for parameter in network.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn_like(parameter) * spread)
             network.final_logits_bias.normal_()
-    return Teacher(network=network, tokenizer=tokenizer(), card=card, digest=f"{shape}{spread}")
+    return Teacher(
+        network=network, tokenizer=tokenizer(), architecture=architecture, digest=f"{shape}{spread}"
+    )
 
 
 def translation_files(folder: Path, *, train: int = 256, dev: int = 32, test: int = 16) -> dict[str, Path]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.contracts import UNKNOWN, IntArray, TokenizedSplit
+from worker.contracts import IGNORE_INDEX, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
 """Batches that are sorted by length together: more pads less, fewer shuffles better."""
@@ -107,7 +107,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 
 
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
-    """Both splits as one; rows without labels, where the others have some, get ``UNKNOWN`` or NaN.
+    """Both splits as one; rows without labels, where the others have some, get ``IGNORE_INDEX`` or NaN.
 
     Either both or none have positions, and targets. ``languages`` and ``references`` are dropped.
     """
@@ -186,7 +186,7 @@ def _joined_labels(first: TokenizedSplit, second: TokenizedSplit) -> npt.NDArray
     if not known:
         return None
     dtype = known[0].dtype
-    unknown = np.nan if np.issubdtype(dtype, np.floating) else UNKNOWN
+    unknown = np.nan if np.issubdtype(dtype, np.floating) else IGNORE_INDEX
     parts = [
         np.full(split.position_offsets[-1], unknown, dtype=dtype) if split.labels is None else split.labels
         for split in splits

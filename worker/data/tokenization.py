@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from tokenizers import Encoding, Tokenizer
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
 from app.domain.tasks import Task
@@ -127,7 +127,7 @@ def load_task_data(
         JobError: ``tokenizer_without_mask``, or ``nothing_to_ask``, when no text of a split has a word left.
     """
     mask_id = special_id(teacher.tokenizer, "[MASK]", "<mask>")
-    vocabulary = teacher.card.vocabulary
+    vocabulary = teacher.architecture.vocabulary
     if manifest.task == "masked_language_modeling" and mask_id is None:
         raise JobError(
             "tokenizer_without_mask",
@@ -196,7 +196,11 @@ def _encoded(
     task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool
 ) -> TokenizedSplit:
     tokenizer = teacher.tokenizer
-    token_types = is_pair and isinstance(teacher.card, EncoderCard) and teacher.card.token_types > 1
+    token_types = (
+        is_pair
+        and isinstance(teacher.architecture, EncoderArchitecture)
+        and teacher.architecture.token_types > 1
+    )
     match task:
         case "text_classification" | "text_regression":
             answers = columns.get("label" if task == "text_classification" else "score")

@@ -11,20 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.methods import DistillationTerms
 from worker.data.batches import Batch
 from worker.distillation.objectives import InnerTerm, hidden_state_loss
 from worker.distillation.teacher_outputs import LAST, Output
-from worker.distillation.teacher_signals import Teaching
+from worker.distillation.teacher_signals import TeacherSignals
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.structure import runs
 
 
-class Inside:
+class FeatureTerms:
     """What the terms on the inside of two networks look at, and these terms."""
 
-    def __init__(self, terms: DistillationTerms, teacher: EncoderCard, student: EncoderCard) -> None:
+    def __init__(
+        self, terms: DistillationTerms, teacher: EncoderArchitecture, student: EncoderArchitecture
+    ) -> None:
         """Find what there is to compare.
 
         Args:
@@ -56,25 +58,25 @@ class Inside:
         return is_narrower and bool(self._terms.hidden_weight or self._terms.patient_weight)
 
     def terms(
-        self, teaching: Teaching, network: nn.Module, projection: Tensor | None
+        self, signals: TeacherSignals, network: nn.Module, projection: Tensor | None
     ) -> list[tuple[float, InnerTerm]]:
         """The terms, each with its weight.
 
         Args:
-            teaching: what the teacher says.
+            signals: what the teacher says.
             network: the teacher, on the device.
             projection: (H, D) from the teacher's states to the student's; None: as they are.
         """
         terms, inner = self._terms, list[tuple[float, InnerTerm]]()
         if terms.hidden_weight:
-            inner.append((terms.hidden_weight, HiddenTerm(teaching, projection)))
+            inner.append((terms.hidden_weight, HiddenTerm(signals, projection)))
         if terms.patient_weight and self._matched:
-            inner.append((terms.patient_weight, PatientTerm(teaching, self._matched, projection)))
+            inner.append((terms.patient_weight, PatientTerm(signals, self._matched, projection)))
         if terms.relation_weight:
-            anatomy = ANATOMIES[self._teacher.architecture]
+            anatomy = ANATOMIES[self._teacher.family]
             roles = ("query", "key", "value")
             term = RelationTerm(
-                teaching,
+                signals,
                 state=runs(self._teacher) - 1,
                 teacher=[network.get_submodule(anatomy.part_name(runs(self._teacher) - 1, r)) for r in roles],
                 student=[anatomy.part_name(runs(self._student) - 1, role) for role in roles],
@@ -137,7 +139,7 @@ def patient_states(kind: Literal["skip", "last"], *, teacher: int, student: int)
     return [max(1, teacher - student + i) for i in range(1, student)]
 
 
-def relation_heads(asked: int | None, teacher: Shape, student: Shape) -> int:
+def relation_heads(asked: int | None, teacher: EncoderShape, student: EncoderShape) -> int:
     """As many as asked for, else the most that divide both widths, up to the teacher's heads."""
     if asked is not None:
         return asked
@@ -148,9 +150,9 @@ def relation_heads(asked: int | None, teacher: Shape, student: Shape) -> int:
 class HiddenTerm:
     """Distance of last hidden states."""
 
-    def __init__(self, teaching: Teaching, projection: Tensor | None) -> None:
+    def __init__(self, signals: TeacherSignals, projection: Tensor | None) -> None:
         """``projection``, (H, D), leads from the teacher's states to the student's, None: the same."""
-        self._teaching = teaching
+        self._teaching = signals
         self._projection = projection
 
     def __call__(self, _: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -162,15 +164,15 @@ class HiddenTerm:
 class PatientTerm:
     """Distance of first-token states of matched layers."""
 
-    def __init__(self, teaching: Teaching, matched: Sequence[int], projection: Tensor | None) -> None:
+    def __init__(self, signals: TeacherSignals, matched: Sequence[int], projection: Tensor | None) -> None:
         """Build the term.
 
         Args:
-            teaching: the teacher.
+            signals: the teacher.
             matched: the state of the teacher for each layer of the student but its last.
             projection: (H, D) from the teacher's states to the student's; None: the same.
         """
-        self._teaching = teaching
+        self._teaching = signals
         self._matched = matched
         self._projection = projection
 
@@ -192,7 +194,7 @@ class RelationTerm:
 
     def __init__(
         self,
-        teaching: Teaching,
+        signals: TeacherSignals,
         *,
         state: int,
         teacher: Sequence[nn.Module],
@@ -202,13 +204,13 @@ class RelationTerm:
         """Build the term.
 
         Args:
-            teaching: the teacher's states.
+            signals: the teacher's states.
             state: which of them lies below its last layer.
             teacher: the modules that make its queries, keys and values of it.
             student: the names of the student's.
             heads: of the relations.
         """
-        self._teaching = teaching
+        self._teaching = signals
         self._state = state
         self._teacher = teacher
         self._student = student

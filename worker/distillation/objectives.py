@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from app.domain.methods import DistillationTerms
 from app.domain.tasks import Task
-from worker.contracts import UNKNOWN
+from worker.contracts import IGNORE_INDEX
 from worker.data.batches import Batch
 from worker.data.tokenization import MASKED_SHARE
 from worker.networks.forward import answer
@@ -30,9 +30,9 @@ AnswerLoss = Callable[[Tensor, Tensor], Tensor]
 def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """In nats, mean over the positions whose label is known; 0 where none is."""
     total = functional.cross_entropy(
-        logits, labels, ignore_index=UNKNOWN, reduction="sum", label_smoothing=smoothing
+        logits, labels, ignore_index=IGNORE_INDEX, reduction="sum", label_smoothing=smoothing
     )
-    return total / (labels != UNKNOWN).sum().clamp(min=1)
+    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
 
 
 def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from worker.networks.forward import Answer, answer
 from worker.numerics.precision import autocast
 
 
-class Teaching(Protocol):
+class TeacherSignals(Protocol):
     """What a teacher says of a batch; states are counted as ``Output`` counts them."""
 
     def logits(self, batch: Batch) -> Tensor:
@@ -35,7 +35,7 @@ class Teaching(Protocol):
         """(B, H), of the first tokens."""
 
 
-class CachedTeaching:
+class CachedTeacherSignals:
     """Of a split whose batches always look alike: the teacher has run over it once."""
 
     def __init__(
@@ -81,7 +81,7 @@ class CachedTeaching:
         return torch.from_numpy(self._first[state][batch.rows]).to(self._device, dtype=torch.float32)
 
 
-class LiveTeaching:
+class LiveTeacherSignals:
     """Of batches that are never the same twice: other words are masked in each."""
 
     def __init__(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from app.domain.architectures import EncoderCard, ModelCard
+from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods import DistillationTerms
 from worker.contracts import IntArray, RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data.batches import concatenate
-from worker.distillation.feature_terms import Inside
+from worker.distillation.feature_terms import FeatureTerms
 from worker.distillation.objectives import (
     DistillationLoss,
     InnerTerm,
@@ -19,17 +19,17 @@ from worker.distillation.objectives import (
     answer_loss,
 )
 from worker.distillation.teacher_outputs import LOGITS
-from worker.distillation.teacher_signals import CachedTeaching, LiveTeaching, Teaching
+from worker.distillation.teacher_signals import CachedTeacherSignals, LiveTeacherSignals, TeacherSignals
 from worker.distillation.teacher_translations import bitext_and_translations
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.structure import runs
 from worker.numerics.least_squares import principal_directions
-from worker.transfer.activations import record
+from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingObjective:
     """Rows and the loss on them."""
 
     split: TokenizedSplit
@@ -45,20 +45,20 @@ class Lesson:
         return np.union1d(self.split.ids, [self.pad_id])
 
 
-def labels_lesson(data: TaskData, context: RunContext) -> Lesson:
+def label_objective(data: TaskData, context: RunContext) -> TrainingObjective:
     """The training split and its labels."""
     objective: Objective = LabelLoss(data.task, smoothing=context.training.label_smoothing)
-    return Lesson(data.train, _masking(objective, data), data.pad_id)
+    return TrainingObjective(data.train, _masking(objective, data), data.pad_id)
 
 
-def lesson_of(
+def distillation_objective(
     terms: DistillationTerms | None,
     teacher: Teacher,
     data: TaskData,
     context: RunContext,
     *,
     projection: Tensor | None = None,
-) -> Lesson:
+) -> TrainingObjective:
     """The labels, or the teacher's terms where there are any; then unlabelled rows are learnt from as well.
 
     Args:
@@ -70,28 +70,30 @@ def lesson_of(
             that inherits it; None: a student drawn at random, or as wide as its teacher.
     """
     if terms is None:
-        return labels_lesson(data, context)
+        return label_objective(data, context)
     if data.task == "translation":
         lines = bitext_and_translations(terms, teacher, data, context)
-        return Lesson(lines, LabelLoss(data.task, smoothing=context.training.label_smoothing), data.pad_id)
+        return TrainingObjective(
+            lines, LabelLoss(data.task, smoothing=context.training.label_smoothing), data.pad_id
+        )
     split = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
-    inside = None
+    features = None
     if terms.hidden_weight or terms.patient_weight or terms.relation_weight:
-        inside = Inside(terms, _encoder(teacher.card), _encoder(context.card))
-    outputs = [LOGITS, *(inside.outputs if inside else ())]
-    teaching: Teaching
+        features = FeatureTerms(terms, _encoder(teacher.architecture), _encoder(context.architecture))
+    outputs = [LOGITS, *(features.outputs if features else ())]
+    signals: TeacherSignals
     if data.task == "masked_language_modeling":
-        teaching = LiveTeaching(teacher, data, outputs, context)
+        signals = LiveTeacherSignals(teacher, data, outputs, context)
     else:
-        teaching = CachedTeaching(teacher, split, outputs, pad_id=data.pad_id, context=context)
+        signals = CachedTeacherSignals(teacher, split, outputs, pad_id=data.pad_id, context=context)
     inner: list[tuple[float, InnerTerm]] = []
-    if inside is not None:
-        if projection is None and inside.compares_narrower_states:
+    if features is not None:
+        if projection is None and features.compares_narrower_states:
             projection = principal_projection(teacher, data, context)
-        inner = inside.terms(teaching, teacher.network.to(context.device), projection)
+        inner = features.terms(signals, teacher.network.to(context.device), projection)
     loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
-    objective = DistillationLoss(terms, loss, teacher_logits=teaching.logits, inner=inner)
-    return Lesson(split, _masking(objective, data), data.pad_id)
+    objective = DistillationLoss(terms, loss, teacher_logits=signals.logits, inner=inner)
+    return TrainingObjective(split, _masking(objective, data), data.pad_id)
 
 
 def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) -> Tensor:
@@ -100,16 +102,16 @@ def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) 
     What varies most is what a student that owes its teacher nothing can best be made to say. All states are
     mapped alike: a layer passes on what it was given.
     """
-    card = _encoder(teacher.card)
-    last = ANATOMIES[card.architecture].part_name(runs(card) - 1, "ffn_norm")
+    architecture = _encoder(teacher.architecture)
+    last = ANATOMIES[architecture.family].part_name(runs(architecture) - 1, "ffn_norm")
     batches = calibration_batches(data, device=context.device)
-    states = record(teacher.network.to(context.device), batches, after=[last])[f"{last} >"]
-    return principal_directions(states, _encoder(context.card).shape.hidden)
+    states = capture_activations(teacher.network.to(context.device), batches, after=[last])[f"{last} >"]
+    return principal_directions(states, _encoder(context.architecture).shape.hidden)
 
 
-def _encoder(card: ModelCard) -> EncoderCard:
-    assert isinstance(card, EncoderCard)
-    return card
+def _encoder(architecture: Architecture) -> EncoderArchitecture:
+    assert isinstance(architecture, EncoderArchitecture)
+    return architecture
 
 
 def _masking(objective: Objective, data: TaskData) -> Objective:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.architectures import ModelCard, ParameterCount
+from app.domain.architectures import Architecture, ParameterCount
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
 from app.domain.tasks import Head
@@ -23,9 +23,14 @@ class ModelReport(BaseModel):
 
     @classmethod
     def of(
-        cls, card: ModelCard, *, head: Head, quality: Quality, exports: Mapping[Precision, OnnxExport]
+        cls,
+        architecture: Architecture,
+        *,
+        head: Head,
+        quality: Quality,
+        exports: Mapping[Precision, OnnxExport],
     ) -> "ModelReport":
-        count = card.count(head=head)
+        count = architecture.count(head=head)
         return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
 
 

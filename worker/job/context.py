@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import AnyShape, ModelCard
+from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
 from app.domain.errors import JobCancelled
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
@@ -150,7 +150,7 @@ class JobContext:
         *,
         device: torch.device,
         training: TrainingSpec,
-        card: ModelCard,
+        architecture: Architecture,
         cache_dir: Path,
         checkpoint: Path,
         checkpoint_interval_s: float,
@@ -160,7 +160,7 @@ class JobContext:
     ) -> None:
         self.device = device
         self.training = training
-        self.card = card
+        self.architecture = architecture
         self.cache_dir = cache_dir
         self.load_model = load_model
         self.check_cancelled = cancellation.check
@@ -171,7 +171,7 @@ class JobContext:
 
     @property
     def shape(self) -> AnyShape:
-        return self.card.shape
+        return self.architecture.shape
 
     def report(self, stage: str, step: int, total_steps: int, **metrics: float) -> None:
         self._reporter.progress(stage, step, total_steps)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
 from app.domain.tasks import Head
@@ -21,11 +21,11 @@ from worker.export.exports import compare_exports, open_export
 
 
 @dataclass
-class Candidate:
+class EvaluatedModel:
     """A model, and what has been measured of it so far."""
 
     network: PreTrainedModel
-    card: ModelCard
+    architecture: Architecture
     head: Head
     quality: Quality = field(default_factory=dict)
     paths: dict[Precision, Path] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Candidate:
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
 
 
-class Bench:
+class Evaluator:
     """The measurements that every model of a job goes through, and the report of them."""
 
     def __init__(self, *, data: TaskData, test: TokenizedSplit | None, device: torch.device) -> None:
@@ -46,23 +46,23 @@ class Bench:
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})
         self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
 
-    def candidate(self, network: PreTrainedModel, card: ModelCard) -> Candidate:
+    def candidate(self, network: PreTrainedModel, architecture: Architecture) -> EvaluatedModel:
         """A model that has learnt these data's task."""
-        return Candidate(network, card, self._data.head)
+        return EvaluatedModel(network, architecture, self._data.head)
 
-    def measure_dev(self, candidate: Candidate) -> None:
+    def measure_dev(self, candidate: EvaluatedModel) -> None:
         candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
 
-    def look_at_test(self, candidate: Candidate) -> None:
+    def look_at_test(self, candidate: EvaluatedModel) -> None:
         """Once a model, when nothing can be changed any more."""
         if self._test is not None:
             candidate.quality["test"] = self._quality(candidate.network, self._test)
 
-    def compare_exports(self, candidate: Candidate) -> None:
+    def compare_exports(self, candidate: EvaluatedModel) -> None:
         """Hold the ONNX files against the network, which comes to the CPU for it."""
         candidate.exports = compare_exports(candidate.network.cpu(), candidate.paths, self._data)
 
-    def measure_latency(self, candidate: Candidate) -> None:
+    def measure_latency(self, candidate: EvaluatedModel) -> None:
         for precision, path in candidate.paths.items():
             opened = open_export(path, candidate.network)
             latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
@@ -71,8 +71,8 @@ class Bench:
 
     def report(
         self,
-        teacher: Candidate | None,
-        student: Candidate,
+        teacher: EvaluatedModel | None,
+        student: EvaluatedModel,
         *,
         method: Mapping[str, float],
         seconds: Mapping[str, float],
@@ -93,9 +93,9 @@ class Bench:
     def _quality(self, network: PreTrainedModel, split: TokenizedSplit) -> dict[str, float]:
         return measure(network.to(self._device), split, self._data, device=self._device)
 
-    def _model_report(self, candidate: Candidate) -> ModelReport:
+    def _model_report(self, candidate: EvaluatedModel) -> ModelReport:
         return ModelReport.of(
-            candidate.card,
+            candidate.architecture,
             head=candidate.head,
             quality=candidate.quality,
             exports=candidate.exports,

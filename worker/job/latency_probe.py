@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.tasks import Head
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
@@ -28,12 +28,12 @@ class LatencyProbe:
     """
 
     def __init__(
-        self, build: Callable[[ModelCard, Head], PreTrainedModel], data: TaskData, *, known: Path
+        self, build: Callable[[Architecture, Head], PreTrainedModel], data: TaskData, *, known: Path
     ) -> None:
         """Prepare to measure.
 
         Args:
-            build: makes a network of a card.
+            build: makes a network of an architecture.
             data: has the texts.
             known: the file of what was measured; need not exist yet.
         """
@@ -41,24 +41,24 @@ class LatencyProbe:
         self._data = data
         self._known = known
 
-    def __call__(self, card: ModelCard, head: Head) -> float:
-        name = f"{card.model_dump_json()} {head.model_dump_json()}"
+    def __call__(self, architecture: Architecture, head: Head) -> float:
+        name = f"{architecture.model_dump_json()} {head.model_dump_json()}"
         measured: dict[str, float] = json.loads(self._known.read_text()) if self._known.exists() else {}
         if name not in measured:
-            measured[name] = self._measure(card, head)
+            measured[name] = self._measure(architecture, head)
             partial = self._known.with_suffix(".partial")
             partial.write_text(json.dumps(measured))
             partial.replace(self._known)
         return measured[name]
 
-    def _measure(self, card: ModelCard, head: Head) -> float:
+    def _measure(self, architecture: Architecture, head: Head) -> float:
         # What is drawn here must not change what the job draws afterwards.
         with tempfile.TemporaryDirectory(dir=self._known.parent) as folder, torch.random.fork_rng(devices=[]):
-            network = self._build(card, head)
+            network = self._build(architecture, head)
             path = make_exports(network, ["fp32"], Path(folder))["fp32"]
             latency_ms = measure_latency(
                 open_export(path, network),
-                _within(self._data.dev, card.vocabulary),
+                _within(self._data.dev, architecture.vocabulary),
                 pad_id=self._data.pad_id,
                 batch_sizes=(1,),
                 seconds=_SECONDS,

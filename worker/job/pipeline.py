@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from app.core.storage import Storage
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import FileEntry, ModelManifest, OnnxExport
 from app.domain.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
@@ -30,13 +30,13 @@ from worker.data.tokenization import load_task_data
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import fetch_inputs, save_model, store_export, teacher_exports
 from worker.job.context import TRAINING, Cancellation, JobContext, Reporter, Stages
-from worker.job.evaluator import Bench, Candidate
+from worker.job.evaluator import EvaluatedModel, Evaluator
 from worker.job.latency_probe import LatencyProbe
 from worker.job.supervisor_watch import SupervisorWatch
 from worker.job.text_warnings import text_warnings
 from worker.networks.loading import TOKENIZER, build_network, load_network, load_teacher, load_tokenizer
 from worker.networks.new_translator import untrained_translator
-from worker.networks.target_scaling import ScoreScale
+from worker.networks.target_scaling import TargetScaler
 from worker.numerics.determinism import make_deterministic
 from worker.runner.protocol import (
     CHECKPOINT,
@@ -109,33 +109,33 @@ def compress(
         for warning in text_warnings(data, teacher, max_length=max_length, most_tokens=most_tokens):
             reporter.message(warning, is_warning=True)
     with stage("planning"):
-        card = _plan(request, teacher, data, workdir)
-    bench = Bench(data=data, test=test, device=device)
-    candidate_t = bench.candidate(teacher.network, teacher.card) if has_teacher else None
+        architecture = _plan(request, teacher, data, workdir)
+    bench = Evaluator(data=data, test=test, device=device)
+    candidate_t = bench.candidate(teacher.network, teacher.architecture) if has_teacher else None
     if candidate_t is not None:
         with stage("evaluating_teacher"):
             _measure_teacher(candidate_t, request, bench)
             reporter.metrics("evaluating_teacher", 0, candidate_t.quality["dev"])
     whole, bench_s = teacher, bench
-    if card.vocabulary < teacher.card.vocabulary:
+    if architecture.vocabulary < teacher.architecture.vocabulary:
         with stage("trimming"):
-            counts = count_pieces([data.train, data.unlabeled], teacher.card.vocabulary)
-            teacher = trim_vocabulary(teacher, counts, card.vocabulary, task=dataset.task)
-            if teacher.card.vocabulary < card.vocabulary:
+            counts = count_pieces([data.train, data.unlabeled], teacher.architecture.vocabulary)
+            teacher = trim_vocabulary(teacher, counts, architecture.vocabulary, task=dataset.task)
+            if teacher.architecture.vocabulary < architecture.vocabulary:
                 reporter.message(
-                    f"{teacher.card.vocabulary} word pieces are made of the texts' letters, of "
-                    f"{card.vocabulary} planned: the student knows those."
+                    f"{teacher.architecture.vocabulary} word pieces are made of the texts' letters, of "
+                    f"{architecture.vocabulary} planned: the student knows those."
                 )
-            card = card.model_copy(update={"vocabulary": teacher.card.vocabulary})
+            architecture = architecture.model_copy(update={"vocabulary": teacher.architecture.vocabulary})
             data, test = load_task_data(workdir / "dataset", dataset, teacher=teacher, max_length=max_length)
-            bench_s = Bench(data=data, test=test, device=device)
+            bench_s = Evaluator(data=data, test=test, device=device)
     with stage(TRAINING):
         make_deterministic(spec.training.seed, device)
-        scale = ScoreScale.of(data)
+        scale = TargetScaler.of(data)
         context = JobContext(
             device=device,
             training=spec.training,
-            card=card,
+            architecture=architecture,
             cache_dir=request.cache_dir,
             checkpoint=workdir / CHECKPOINT,
             checkpoint_interval_s=request.checkpoint_interval_s,
@@ -153,7 +153,7 @@ def compress(
             context,
         )
         scale.restore(student.network)
-    candidate_s = bench_s.candidate(student.network, card)
+    candidate_s = bench_s.candidate(student.network, architecture)
     with stage("evaluating"):
         bench_s.measure_dev(candidate_s)
         reporter.metrics("evaluating", 0, candidate_s.quality["dev"])
@@ -179,10 +179,10 @@ def compress(
     return Succeeded(
         manifest=ModelManifest(
             files=files,
-            card=candidate_s.card,
+            architecture=candidate_s.architecture,
             task=dataset.task,
             labels=dataset.labels or None,
-            parameters=card.count(head=data.head).total,
+            parameters=architecture.count(head=data.head).total,
             lowercase=None if request.teacher is None else request.teacher.manifest.lowercase,
             max_length=max_length,  # what lies beyond was never trained
             exports=dict(candidate_s.exports),
@@ -201,28 +201,32 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
         head = Head.of(
             dataset.task, labels=len(dataset.labels), vocabulary=1
         )  # how many words, the plan says
-        card = plan_student(None, spec.method, spec.target, head=head).card
-        teacher = untrained_translator(workdir / "dataset", card)
-        return teacher, teacher.card.positions
+        architecture = plan_student(None, spec.method, spec.target, head=head).architecture
+        teacher = untrained_translator(workdir / "dataset", architecture)
+        return teacher, teacher.architecture.positions
     manifest = request.teacher.manifest
     teacher = load_teacher(workdir / "teacher", manifest, task=dataset.task, labels=dataset.labels)
     return teacher, manifest.max_length
 
 
-def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> ModelCard:
+def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> Architecture:
     """The student that the target leads to; where it bounds the latency, by measuring some on this host."""
 
-    def build(card: ModelCard, head: Head) -> PreTrainedModel:
-        return build_network(config_within(teacher.network.config, card.vocabulary), card, head)
+    def build(architecture: Architecture, head: Head) -> PreTrainedModel:
+        return build_network(
+            config_within(teacher.network.config, architecture.vocabulary), architecture, head
+        )
 
     if request.teacher is None:
-        return teacher.card
+        return teacher.architecture
     latency = LatencyProbe(build, data, known=workdir / LATENCIES)
     spec = request.spec
-    return plan_student(teacher.card, spec.method, spec.target, head=data.head, latency=latency).card
+    return plan_student(
+        teacher.architecture, spec.method, spec.target, head=data.head, latency=latency
+    ).architecture
 
 
-def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) -> None:
+def _measure_teacher(candidate: EvaluatedModel, request: JobRequest, bench: Evaluator) -> None:
     """Raises ``JobError`` when there is nothing to learn from the teacher."""
     quality: Mapping[str, float] = {}
     with suppress(JobError):  # its logits are not numbers
@@ -241,13 +245,13 @@ def _measure_teacher(candidate: Candidate, request: JobRequest, bench: Bench) ->
         )
 
 
-def _has_learnt(quality: Mapping[str, float], bench: Bench) -> bool:
+def _has_learnt(quality: Mapping[str, float], bench: Evaluator) -> bool:
     """Where one label is nearly all of dev, a model may know a lot and still be no more accurate than it."""
     reached = quality.get(bench.metric, math.nan)
     return reached > bench.trivial_baseline["dev"] or quality.get("matthews", 0.0) > 0
 
 
-def _warn_if_untrained(student: Candidate, bench: Bench, reporter: Reporter) -> None:
+def _warn_if_untrained(student: EvaluatedModel, bench: Evaluator, reporter: Reporter) -> None:
     quality = student.quality["dev"]
     if bench.tells_apart and not _has_learnt(quality, bench):
         reporter.message(
@@ -275,7 +279,7 @@ def _has_own_head(given: ModelRef | None, request: JobRequest) -> bool:
 
 
 def _load_small_model(
-    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer, scale: ScoreScale
+    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer, scale: TargetScaler
 ) -> PreTrainedModel:
     """Raises ``JobError`` when its words are not the teacher's, row by row."""
     model = request.small_model
@@ -301,10 +305,10 @@ def _check_exports(exports: Mapping[Precision, OnnxExport], request: JobRequest)
 
 
 def _export_teacher(
-    candidate: Candidate,
+    candidate: EvaluatedModel,
     teacher: Teacher,
     request: JobRequest,
-    bench: Bench,
+    bench: Evaluator,
     *,
     folder: Path,
     reporter: Reporter,
@@ -328,7 +332,7 @@ def _export_teacher(
 
 
 def _store_teacher_exports(
-    candidate: Candidate | None, request: JobRequest, storage: Storage
+    candidate: EvaluatedModel | None, request: JobRequest, storage: Storage
 ) -> tuple[dict[str, OnnxExport], dict[str, FileEntry]]:
     """Keep the ONNX files that the teacher's row lacks, so that it can be served too."""
     exports: dict[str, OnnxExport] = {}

@@ -24,10 +24,10 @@ from transformers import (
 
 from app.domain.architectures import (
     Architecture,
-    BiLstmCard,
-    EncoderDecoderCard,
+    BiLstmArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
+    FamilyName,
 )
 from app.domain.tasks import Task
 from worker.networks.bilstm import BiLstmForSequenceClassification, BiLstmForTokenClassification
@@ -195,7 +195,7 @@ def _heads(
 _ROBERTA_TEXT = ("classifier.dense", "classifier.out_proj")
 _ROBERTA_WORD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
 
-ANATOMIES: Final[dict[Architecture, Anatomy]] = {
+ANATOMIES: Final[dict[FamilyName, Anatomy]] = {
     "bert": _bert_like(
         "bert",
         _heads(
@@ -312,10 +312,10 @@ def text_output(network: PreTrainedModel) -> nn.Linear:
     return linear(network, next(head.output for head in heads if type(network) is head.network))
 
 
-def network_class(card: ModelCard, task: Task) -> type[PreTrainedModel]:
-    """The class of a card's networks for a task."""
-    if isinstance(card, EncoderDecoderCard):
-        return MarianMTModel if card.shape.shares_embeddings else NarrowDecoderMarian
-    if isinstance(card, BiLstmCard):
+def network_class(architecture: Architecture, task: Task) -> type[PreTrainedModel]:
+    """The class of an architecture's networks for a task."""
+    if isinstance(architecture, EncoderDecoderArchitecture):
+        return MarianMTModel if architecture.shape.shares_embeddings else NarrowDecoderMarian
+    if isinstance(architecture, BiLstmArchitecture):
         return BILSTMS[task]
-    return ANATOMIES[card.architecture].heads[task].network
+    return ANATOMIES[architecture.family].heads[task].network

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
-from app.domain.architectures import BiLstmCard
+from app.domain.architectures import BiLstmArchitecture
 
 
 class BiLstmConfig(PretrainedConfig):  # type: ignore[misc]  # transformers is untyped here
@@ -134,15 +134,15 @@ class BiLstmForTokenClassification(BiLstm):
         return TokenClassifierOutput(logits=self.logits(projected), hidden_states=(projected,))
 
 
-def bilstm_config(card: BiLstmCard, *, pad_id: int) -> BiLstmConfig:
-    """The config of a card's networks."""
+def bilstm_config(architecture: BiLstmArchitecture, *, pad_id: int) -> BiLstmConfig:
+    """The config of an architecture's networks."""
     return BiLstmConfig(
-        vocab_size=card.vocabulary,
-        embedding_size=card.shape.embedding,
-        hidden_size=card.shape.hidden,
-        projection_size=card.shape.projection,
+        vocab_size=architecture.vocabulary,
+        embedding_size=architecture.shape.embedding,
+        hidden_size=architecture.shape.hidden,
+        projection_size=architecture.shape.projection,
         pad_token_id=pad_id,
-        max_position_embeddings=card.positions,
+        max_position_embeddings=architecture.positions,
     )
 
 

@@ -9,7 +9,12 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
-from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.architectures import (
+    Architecture,
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+)
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
 from app.domain.tasks import LABELLED_TASKS, Head, Task
@@ -32,7 +37,7 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     return Teacher(
         network=load_network(folder, manifest, task=task, labels=labels),
         tokenizer=load_tokenizer(folder / TOKENIZER),
-        card=manifest.card,
+        architecture=manifest.architecture,
         digest=_digest(manifest.files),
         target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
         has_new_head=not _has_own_head(manifest, task, labels),
@@ -58,14 +63,16 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
 
 
 def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
-    card = manifest.card
-    head = Head.of(task, labels=len(labels), vocabulary=card.vocabulary)
-    class_ = network_class(card, task)
+    architecture = manifest.architecture
+    head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary)
+    class_ = network_class(architecture, task)
     config = with_labels(_config(folder, class_), head, labels)
     has_own_head = _has_own_head(manifest, task, labels)
-    if isinstance(card, EncoderCard) and describe(card) is not None:
-        network = build_network(config, card, head)
-        _fill(network, folder / "model.safetensors", ANATOMIES[card.architecture], has_own_head=has_own_head)
+    if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
+        network = build_network(config, architecture, head)
+        _fill(
+            network, folder / "model.safetensors", ANATOMIES[architecture.family], has_own_head=has_own_head
+        )
         return network
     network = class_.from_pretrained(
         folder,
@@ -107,26 +114,26 @@ def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     whole.save(str(path))
 
 
-def build_network(config: PretrainedConfig, card: ModelCard, head: Head) -> PreTrainedModel:
-    """A network of a card, randomly initialised from torch's generator.
+def build_network(config: PretrainedConfig, architecture: Architecture, head: Head) -> PreTrainedModel:
+    """A network of an architecture, randomly initialised from torch's generator.
 
     Args:
-        config: of a network of the same family: all that the card does not say. Of a BiLSTM, any.
-        card: the shape.
+        config: of a network of the same family: all that the architecture does not say. Of a BiLSTM, any.
+        architecture: the shape.
         head: what lies on top.
     """
     labels = [config.id2label[i] for i in sorted(config.id2label)]
     if len(labels) != head.outputs:
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
-    if isinstance(card, BiLstmCard):
-        own_config = bilstm_config(card, pad_id=config.pad_token_id or 0)
+    if isinstance(architecture, BiLstmArchitecture):
+        own_config = bilstm_config(architecture, pad_id=config.pad_token_id or 0)
     else:
-        own_config = _reshaped(config, card)
-    network = network_class(card, head.task)(with_labels(own_config, head, labels))
-    if isinstance(card, EncoderDecoderCard):
+        own_config = _reshaped(config, architecture)
+    network = network_class(architecture, head.task)(with_labels(own_config, head, labels))
+    if isinstance(architecture, EncoderDecoderArchitecture):
         draw_weights(network)
-    if isinstance(card, EncoderCard) and describe(card) is not None:
-        restructure(network, card)
+    if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
+        restructure(network, architecture)
     return network.eval()
 
 
@@ -141,14 +148,18 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
     return config
 
 
-def _reshaped(config: PretrainedConfig, card: EncoderCard | EncoderDecoderCard) -> PretrainedConfig:
-    anatomy = MARIAN if isinstance(card, EncoderDecoderCard) else ANATOMIES[card.architecture]
+def _reshaped(
+    config: PretrainedConfig, architecture: EncoderArchitecture | EncoderDecoderArchitecture
+) -> PretrainedConfig:
+    anatomy = (
+        MARIAN if isinstance(architecture, EncoderDecoderArchitecture) else ANATOMIES[architecture.family]
+    )
     values = config.to_dict() | {
-        field: attrgetter(name)(card.shape) for name, field in anatomy.shape_fields.items()
+        field: attrgetter(name)(architecture.shape) for name, field in anatomy.shape_fields.items()
     }
-    values["vocab_size"] = card.vocabulary
-    if isinstance(card, EncoderDecoderCard):
-        values["decoder_vocab_size"] = card.vocabulary
+    values["vocab_size"] = architecture.vocabulary
+    if isinstance(architecture, EncoderDecoderArchitecture):
+        values["decoder_vocab_size"] = architecture.vocabulary
     values.pop(CONFIG_KEY, None)
     return type(config).from_dict(values)
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import MarianConfig
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.tasks import Head
 from worker.contracts import Teacher
 from worker.networks.loading import build_network
@@ -15,21 +15,21 @@ from worker.networks.loading import build_network
 PADDING, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 
 
-def untrained_translator(dataset: Path, card: ModelCard) -> Teacher:
+def untrained_translator(dataset: Path, architecture: Architecture) -> Teacher:
     """A model of random weights that says what is to be trained.
 
     Args:
         dataset: the canonical folder, whose training split the vocabulary is made of.
-        card: as planned; where the split has fewer pieces than that, the model has fewer.
+        architecture: as planned; where the split has fewer pieces than that, the model has fewer.
     """
     columns = pq.read_table(dataset / "train.parquet", columns=["source", "target"])
     texts = (text.as_py() for column in columns.columns for text in column)
-    tokenizer = train_tokenizer(texts, vocabulary=card.vocabulary)
-    card = card.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
-    config = marian_config(tokenizer, positions=card.positions)
-    head = Head.of("translation", labels=0, vocabulary=card.vocabulary)
-    network = build_network(config, card, head)
-    return Teacher(network=network, tokenizer=tokenizer, card=card, digest="untrained")
+    tokenizer = train_tokenizer(texts, vocabulary=architecture.vocabulary)
+    architecture = architecture.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
+    config = marian_config(tokenizer, positions=architecture.positions)
+    head = Head.of("translation", labels=0, vocabulary=architecture.vocabulary)
+    network = build_network(config, architecture, head)
+    return Teacher(network=network, tokenizer=tokenizer, architecture=architecture, digest="untrained")
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:
@@ -59,7 +59,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:
 
 
 def marian_config(tokenizer: Tokenizer, *, positions: int) -> MarianConfig:
-    """What a card does not say of a translation model on this vocabulary."""
+    """What an architecture does not say of a translation model on this vocabulary."""
     padding, end = tokenizer.token_to_id(PADDING), tokenizer.token_to_id(END)
     return MarianConfig(
         max_position_embeddings=positions,

@@ -1,8 +1,8 @@
 """What makes a network other than the plain member of its family: factors, and layers that run again.
 
-A card says it; ``config.json`` repeats it under ``squeeze``, because the family's own config has no words for
-it. Everything is made of the family's modules and torch's, so that such a network runs, trains and exports
-like a plain one.
+An architecture says it; ``config.json`` repeats it under ``squeeze``, because the family's own config has no
+keys for it. Everything is made of the family's modules and torch's, so that such a network runs, trains and
+exports like a plain one.
 
 Shapes: V words, E width of the word table, D width of the network, R rank, M inputs, N outputs.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard, LayerUse, ModelCard
+from app.domain.architectures import Architecture, EncoderArchitecture, LayerUse
 from worker.networks.anatomy import ANATOMIES, LayerParts, embedding, linear
 from worker.numerics.least_squares import singular_directions
 
@@ -42,62 +42,69 @@ class TiedWords(nn.Module):
         return functional.linear(states @ self.projection, self.table, self.bias)
 
 
-def describe(card: ModelCard) -> dict[str, Any] | None:
-    """What a card's networks have that plain ones have not, as ``config.json`` puts it; None: nothing."""
-    if not isinstance(card, EncoderCard):
+def describe(architecture: Architecture) -> dict[str, Any] | None:
+    """What an architecture has that plain ones have not, as ``config.json`` puts it; None: nothing."""
+    if not isinstance(architecture, EncoderArchitecture):
         return None
-    schedule = None if card.schedule is None else [use.model_dump() for use in card.schedule]
-    structure = {"rank": card.shape.rank, "embedding": card.shape.embedding, "schedule": schedule}
+    schedule = None if architecture.schedule is None else [use.model_dump() for use in architecture.schedule]
+    structure = {
+        "rank": architecture.shape.rank,
+        "embedding": architecture.shape.embedding,
+        "schedule": schedule,
+    }
     return structure if any(structure.values()) else None
 
 
-def runs(card: EncoderCard) -> int:
+def runs(architecture: EncoderArchitecture) -> int:
     """How many layers a text goes through."""
-    return len(card.schedule or range(card.shape.layers))
+    return len(architecture.schedule or range(architecture.shape.layers))
 
 
-def unfolded(card: EncoderCard) -> EncoderCard:
-    """The card with a whole word table and each layer run once: a teacher's weights have a place there."""
-    return card.at(card.shape.model_copy(update={"embedding": None}))
+def unfolded(architecture: EncoderArchitecture) -> EncoderArchitecture:
+    """The architecture with a whole word table and each layer run once, as a teacher has them."""
+    return architecture.at(architecture.shape.model_copy(update={"embedding": None}))
 
 
-def restructure(network: PreTrainedModel, card: EncoderCard) -> None:
-    """Bring a plain network of a card's shape to its structure, in place; new parts start at random."""
-    if card.shape.rank is not None:
-        anatomy = ANATOMIES[card.architecture]
-        for layer in range(card.shape.layers):
+def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
+    """Bring a plain network to the architecture's structure, in place; new parts start at random."""
+    if architecture.shape.rank is not None:
+        anatomy = ANATOMIES[architecture.family]
+        for layer in range(architecture.shape.layers):
             for role in MATRICES:
                 name = anatomy.part_name(layer, role)
                 whole = linear(network, name)
                 factors = nn.Sequential(
-                    nn.Linear(whole.in_features, card.shape.rank, bias=False),
-                    nn.Linear(card.shape.rank, whole.out_features),
+                    nn.Linear(whole.in_features, architecture.shape.rank, bias=False),
+                    nn.Linear(architecture.shape.rank, whole.out_features),
                 )
                 network.set_submodule(name, factors)
-    if card.shape.embedding is not None:
+    if architecture.shape.embedding is not None:
         std = network.config.initializer_range
-        table = torch.randn(card.vocabulary, card.shape.embedding) * std
+        table = torch.randn(architecture.vocabulary, architecture.shape.embedding) * std
         # Rows of unit length on average: words enter the network as loud as from a whole table.
-        projection = torch.randn(card.shape.hidden, card.shape.embedding) * card.shape.embedding**-0.5
-        _place_words(network, card, table, projection)
-    if card.schedule is not None:
-        _share_layers(network, card, card.schedule)
-    _note(network, card)
+        projection = (
+            torch.randn(architecture.shape.hidden, architecture.shape.embedding)
+            * architecture.shape.embedding**-0.5
+        )
+        _place_words(network, architecture, table, projection)
+    if architecture.schedule is not None:
+        _share_layers(network, architecture, architecture.schedule)
+    _note(network, architecture)
 
 
-def complete(network: PreTrainedModel, card: EncoderCard) -> None:
-    """Bring a network of the ``unfolded`` card, weights standing, to its card's structure, in place.
+def complete(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
+    """Bring a network of the ``unfolded`` architecture to the architecture's structure, in place.
 
     The word table becomes the product of least squared distance: words on the table's first singular
     directions, and these directions.
     """
-    if card.shape.embedding is not None:
-        table = embedding(network, ANATOMIES[card.architecture].embeddings[0]).weight.detach()  # (V, D)
-        directions = singular_directions(table, card.shape.embedding)  # (D, E)
-        _place_words(network, card, table @ directions, directions)
-    if card.schedule is not None:
-        _share_layers(network, card, card.schedule)
-    _note(network, card)
+    if architecture.shape.embedding is not None:
+        table = embedding(network, ANATOMIES[architecture.family].embeddings[0]).weight.detach()  # (V, D)
+        directions = singular_directions(table, architecture.shape.embedding)  # (D, E)
+        _place_words(network, architecture, table @ directions, directions)
+    if architecture.schedule is not None:
+        _share_layers(network, architecture, architecture.schedule)
+    _note(network, architecture)
 
 
 def unshared_state(network: nn.Module) -> dict[str, Tensor]:
@@ -112,12 +119,14 @@ def unshared_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _place_words(network: PreTrainedModel, card: EncoderCard, table: Tensor, projection: Tensor) -> None:
+def _place_words(
+    network: PreTrainedModel, architecture: EncoderArchitecture, table: Tensor, projection: Tensor
+) -> None:
     """Put E P^T, (V, E) and (D, E), in the place of the word table, and of the output that is tied to it."""
-    anatomy = ANATOMIES[card.architecture]
+    anatomy = ANATOMIES[architecture.family]
     whole = embedding(network, anatomy.embeddings[0])
     narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.padding_idx)
-    widen = nn.Linear(table.shape[1], card.shape.hidden, bias=False)
+    widen = nn.Linear(table.shape[1], architecture.shape.hidden, bias=False)
     narrow.weight.copy_(table)
     widen.weight.copy_(projection)
     words = nn.Sequential(narrow, widen).to(whole.weight.device)
@@ -128,8 +137,10 @@ def _place_words(network: PreTrainedModel, card: EncoderCard, table: Tensor, pro
         network.set_submodule(head.output, TiedWords(narrow.weight, widen.weight, bias))
 
 
-def _share_layers(network: PreTrainedModel, card: EncoderCard, schedule: tuple[LayerUse, ...]) -> None:
-    anatomy = ANATOMIES[card.architecture]
+def _share_layers(
+    network: PreTrainedModel, architecture: EncoderArchitecture, schedule: tuple[LayerUse, ...]
+) -> None:
+    anatomy = ANATOMIES[architecture.family]
     once = list(network.get_submodule(anatomy.layers).children())
     in_order, used = nn.ModuleList(), set()
     for use in schedule:
@@ -152,7 +163,7 @@ def _second_use(layer: nn.Module, parts: LayerParts, *, swapped: bool) -> nn.Mod
     return again
 
 
-def _note(network: PreTrainedModel, card: EncoderCard) -> None:
-    structure = describe(card)
+def _note(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
+    structure = describe(architecture)
     if structure is not None:
         setattr(network.config, CONFIG_KEY, structure)

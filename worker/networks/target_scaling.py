@@ -21,14 +21,14 @@ papers."""
 
 
 @dataclass(frozen=True)
-class ScoreScale:
+class TargetScaler:
     """score = mean + spread * what a network says on it."""
 
     mean: float = 0.0
     spread: float = 1.0
 
     @classmethod
-    def of(cls, data: TaskData) -> "ScoreScale":
+    def of(cls, data: TaskData) -> "TargetScaler":
         """That of the training split's scores; of other tasks, and of scores of about one, as they are."""
         if data.task != "text_regression" or data.train.labels is None:
             return cls()
@@ -40,7 +40,7 @@ class ScoreScale:
 
     @property
     def is_plain(self) -> bool:
-        return self == ScoreScale()
+        return self == TargetScaler()
 
     def data(self, data: TaskData) -> TaskData:
         """The same texts with their scores on this scale."""

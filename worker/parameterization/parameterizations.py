@@ -28,7 +28,7 @@ class Rates:
     weight_decay: float
 
 
-class Weights(Protocol):
+class Parameterization(Protocol):
     """The trainable side of a network, as the loop sees it."""
 
     def groups(self) -> list[dict[str, Any]]:

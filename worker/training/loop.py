@@ -15,11 +15,11 @@ from app.domain.planning import step_count
 from worker.contracts import IntArray, RunContext, TokenizedSplit
 from worker.data.batches import batch_rows, collate
 from worker.distillation.objectives import Objective
-from worker.distillation.training_objective import Lesson
+from worker.distillation.training_objective import TrainingObjective
 from worker.evaluation.quality import diverged
 from worker.numerics.kernels import training_kernels
 from worker.numerics.precision import autocast
-from worker.parameterization.parameterizations import Weights
+from worker.parameterization.parameterizations import Parameterization
 from worker.training.micro_batches import with_shares
 from worker.training.schedules import warmup_then_linear_decay
 
@@ -33,9 +33,9 @@ class Phase:
 
     name: str
     steps: int
-    begin: Callable[[], Weights]
+    begin: Callable[[], Parameterization]
     """Makes what trains from the network as the phase before left it."""
-    lesson: Lesson | None = None
+    training_objective: TrainingObjective | None = None
     """Its rows and its loss; None: the training's."""
     evaluate: Callable[[nn.Module], float] | None = None
     """What it keeps its best step by, higher is better; None: quality on dev. A phase with a measure of its
@@ -113,7 +113,7 @@ def train(
 
     Args:
         network: what is trained, on the context's device.
-        split: the rows to train on, in phases without a lesson of their own.
+        split: the rows to train on, in phases without a training_objective of their own.
         phases: one after another; their steps add up to the whole.
         objective: the loss of a batch, likewise.
         evaluate: quality on dev, higher is better.
@@ -126,7 +126,7 @@ def train(
     """
     training = _Training(
         network,
-        Lesson(split, objective, pad_id),
+        TrainingObjective(split, objective, pad_id),
         total_steps=sum(phase.steps for phase in phases),
         evaluate=evaluate,
         context=context,
@@ -151,7 +151,7 @@ class _Training:
     def __init__(
         self,
         network: nn.Module,
-        lesson: Lesson,
+        training_objective: TrainingObjective,
         *,
         total_steps: int,
         evaluate: Callable[[nn.Module], float],
@@ -159,7 +159,7 @@ class _Training:
     ) -> None:
         self.progress = _Progress()
         self._network = network
-        self._lesson = lesson
+        self._lesson = training_objective
         self._total_steps = total_steps
         self._evaluate = evaluate
         self._context = context
@@ -170,7 +170,7 @@ class _Training:
     def run(self, phase: Phase, *, end: int, resumed: dict[str, Any] | None) -> None:
         """Take the steps of a phase up to ``end``, from where a checkpoint of it left off if there is one."""
         network, progress, context = self._network, self.progress, self._context
-        lesson = phase.lesson or self._lesson
+        training_objective = phase.training_objective or self._lesson
         weights = phase.begin()
         optimizer = torch.optim.AdamW(weights.groups(), fused=True)
         peaks = [group["lr"] for group in optimizer.param_groups]
@@ -178,12 +178,14 @@ class _Training:
             _restore(resumed, weights, optimizer)
         else:
             self._enter(phase)
-        for rows in _row_stream(lesson.split, context.training, first_step=progress.step, last_step=end):
+        for rows in _row_stream(
+            training_objective.split, context.training, first_step=progress.step, last_step=end
+        ):
             context.check_cancelled()
             began = time.perf_counter()
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * self._rate(phase, progress.step - end + phase.steps)
-            loss = self._step(lesson, rows, weights=weights, optimizer=optimizer)
+            loss = self._step(training_objective, rows, weights=weights, optimizer=optimizer)
             progress.step += 1
             self._durations.append(time.perf_counter() - began)
             self._look(phase, loss, weights=weights, end=end)
@@ -225,7 +227,7 @@ class _Training:
             progress.consider(self._network, self._evaluate(self._network))
         progress.stale_evaluations = 0
 
-    def _look(self, phase: Phase, loss: Tensor, *, weights: Weights, end: int) -> None:
+    def _look(self, phase: Phase, loss: Tensor, *, weights: Parameterization, end: int) -> None:
         """Report and evaluate where it is time to."""
         progress, context = self.progress, self._context
         if progress.step % _REPORT_EVERY == 0 or progress.step == self._total_steps:
@@ -248,20 +250,27 @@ class _Training:
         return warmup_then_linear_decay(step, total_steps=phase.steps, warmup_ratio=ratio, ends=phase.rates)
 
     def _step(
-        self, lesson: Lesson, rows: IntArray, *, weights: Weights, optimizer: torch.optim.Optimizer
+        self,
+        training_objective: TrainingObjective,
+        rows: IntArray,
+        *,
+        weights: Parameterization,
+        optimizer: torch.optim.Optimizer,
     ) -> Tensor:
         """One optimiser step on the mean loss over what is asked in some rows; returns that loss."""
         device, training = self._context.device, self._context.training
         size = training.micro_batch_size or len(rows)
         batches = [
-            collate(lesson.split, rows[i : i + size], pad_id=lesson.pad_id, device=device)
+            collate(
+                training_objective.split, rows[i : i + size], pad_id=training_objective.pad_id, device=device
+            )
             for i in range(0, len(rows), size)
         ]
         weights.materialise(batches)
         total = torch.zeros((), device=device)
         for batch, share in with_shares(batches):
             with autocast(device), training_kernels(device):
-                loss = lesson.objective(self._network, batch) * share
+                loss = training_objective.objective(self._network, batch) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         weights.pull_back()
@@ -297,7 +306,9 @@ def _finite(loss: Tensor, step: int) -> float:
     return value
 
 
-def _checkpoint(progress: _Progress, weights: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def _checkpoint(
+    progress: _Progress, weights: Parameterization, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     state = optimizer.state_dict()["state"]
     return {
         "progress": vars(progress),
@@ -309,7 +320,7 @@ def _checkpoint(progress: _Progress, weights: Weights, optimizer: torch.optim.Op
 
 
 @torch.no_grad()
-def _restore(state: dict[str, Any], weights: Weights, optimizer: torch.optim.Optimizer) -> None:
+def _restore(state: dict[str, Any], weights: Parameterization, optimizer: torch.optim.Optimizer) -> None:
     saved = state["weights"]
     for name, value in weights.tensors().items():
         value.copy_(saved[name])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from worker.contracts import UNKNOWN
+from worker.contracts import IGNORE_INDEX
 from worker.data.batches import Batch
 
 
@@ -42,5 +42,5 @@ def _known(batch: Batch) -> Tensor:
     """How many of a batch's labels somebody knows."""
     if batch.labels is None:
         return torch.zeros((), dtype=torch.int64)
-    is_known = batch.labels.isfinite() if batch.labels.is_floating_point() else batch.labels != UNKNOWN
+    is_known = batch.labels.isfinite() if batch.labels.is_floating_point() else batch.labels != IGNORE_INDEX
     return is_known.sum()

@@ -1,4 +1,4 @@
-"""From a network to a finished student: the phases, the lesson and the selection that methods share."""
+"""From a network to a finished student: the phases, the objective and the selection that methods share."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from worker.contracts import RunContext, Student, TaskData
-from worker.distillation.training_objective import Lesson
+from worker.distillation.training_objective import TrainingObjective
 from worker.evaluation.quality import dev_score
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.dropout import set_dropout
@@ -22,14 +22,18 @@ def rates_of(context: RunContext, *, default: float = LEARNING_RATE) -> Rates:
 
 
 def dense_phase(
-    network: PreTrainedModel, lesson: Lesson, context: RunContext, *, default_rate: float = LEARNING_RATE
+    network: PreTrainedModel,
+    training_objective: TrainingObjective,
+    context: RunContext,
+    *,
+    default_rate: float = LEARNING_RATE,
 ) -> Phase:
     """All steps on the network's own weights."""
     rates = rates_of(context, default=default_rate)
     return Phase(
         "training",
-        total_steps(lesson.split, context.training),
-        lambda: DenseWeights(network, rates, words=lesson.words),
+        total_steps(training_objective.split, context.training),
+        lambda: DenseWeights(network, rates, words=training_objective.words),
     )
 
 
@@ -38,7 +42,7 @@ def train_student(
     data: TaskData,
     *,
     phases: Sequence[Phase],
-    lesson: Lesson,
+    training_objective: TrainingObjective,
     context: RunContext,
 ) -> Student:
     """Train a network through its phases; the step that did best on dev is the student."""
@@ -50,9 +54,9 @@ def train_student(
 
     result = train(
         network,
-        lesson.split,
+        training_objective.split,
         phases=phases,
-        objective=lesson.objective,
+        objective=training_objective.objective,
         evaluate=evaluate,
         pad_id=data.pad_id,
         context=context,

@@ -22,13 +22,13 @@ def whole(values: Tensor) -> Tensor:
     return values
 
 
-def loudness(values: Tensor) -> Tensor:
+def mean_abs_activation(values: Tensor) -> Tensor:
     """Mean absolute value of each column: (K, D) -> (1, D)."""
     return values.abs().mean(0, keepdim=True)
 
 
 @torch.no_grad()
-def record(
+def capture_activations(
     network: nn.Module,
     batches: Iterable[Inputs],
     *,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape, EncoderShape
 from worker.transfer.selection import Selection, StackSelections, positional_dimensions
 
 
@@ -20,7 +20,7 @@ def evenly(length: int, count: int) -> Tensor:
     return torch.linspace(0, length - 1, count).round().long()
 
 
-def spaced_selection(teacher: Shape, student: Shape) -> Selection:
+def spaced_selection(teacher: EncoderShape, student: EncoderShape) -> Selection:
     """What weight selection keeps of an encoder."""
     heads = evenly(teacher.heads, student.heads)
     head_dims = evenly(teacher.head_dim, student.head_dim).expand(student.heads, -1)
@@ -36,11 +36,13 @@ def spaced_selection(teacher: Shape, student: Shape) -> Selection:
     )
 
 
-def spaced_stack_selections(card: EncoderDecoderCard, student: EncoderDecoderShape) -> StackSelections:
+def spaced_stack_selections(
+    architecture: EncoderDecoderArchitecture, student: EncoderDecoderShape
+) -> StackSelections:
     """The same of a translation model, the residual dimensions spaced among sines and among cosines."""
     stacks = {}
     for name in ("encoder", "decoder"):
-        ours, theirs = getattr(card.shape, name), getattr(student, name)
+        ours, theirs = getattr(architecture.shape, name), getattr(student, name)
         residual = positional_dimensions(ours.hidden, theirs.hidden)
         stacks[name] = replace(spaced_selection(ours, theirs), residual=residual)
     return StackSelections(**stacks)

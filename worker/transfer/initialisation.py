@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import LayerMap
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate
@@ -27,7 +27,7 @@ _BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialStudent:
     """A student before it is trained."""
 
     network: PreTrainedModel
@@ -66,52 +66,54 @@ def calibration_batches(
 def random_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
     """The planned student, with random weights that depend on the seed alone."""
     torch.manual_seed(context.training.seed)
-    return build_network(teacher.network.config, context.card, data.head).to(context.device)
+    return build_network(teacher.network.config, context.architecture, data.head).to(context.device)
 
 
 def subcloned_network(
     teacher: Teacher, data: TaskData, context: RunContext, *, layer_map: LayerMap, rescale: bool = True
-) -> Start:
+) -> InitialStudent:
     """A student of the planned shape that starts as the selected part of its teacher."""
     network = unfolded_network(teacher, data, context)
     batches = calibration_batches(data, device=context.device)
     source = teacher.network.to(context.device)
     projection: Tensor | None = None
-    match teacher.card, context.card:
-        case EncoderCard() as card, EncoderCard(shape=shape):
-            selection = select(source, batches, card=card, student=shape, layer_map=layer_map)
-            subclone(source, network, card, shape, selection, rescale=rescale)
-            projection = residual_selector(card, selection)
-        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
-            selections = select_stacks(source, batches, card=card, student=shape, layer_map=layer_map)
-            subclone_stacks(source, network, card, shape, selections, rescale=rescale)
+    match teacher.architecture, context.architecture:
+        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
+            selection = select(source, batches, architecture=architecture, student=shape, layer_map=layer_map)
+            subclone(source, network, architecture, shape, selection, rescale=rescale)
+            projection = residual_selector(architecture, selection)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
+            selections = select_stacks(
+                source, batches, architecture=architecture, student=shape, layer_map=layer_map
+            )
+            subclone_stacks(source, network, architecture, shape, selections, rescale=rescale)
         case _:
             raise _not_smaller(teacher, context)
-    return Start(completed(network, context), projection)
+    return InitialStudent(completed(network, context), projection)
 
 
-def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> Start:
+def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> InitialStudent:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
     network = unfolded_network(teacher, data, context)
     source = teacher.network.to(context.device)
     projection: Tensor | None = None
-    match teacher.card, context.card:
-        case EncoderCard() as card, EncoderCard(shape=shape):
-            selection = spaced_selection(card.shape, shape)
-            subclone(source, network, card, shape, selection, rescale=False, with_head=False)
-            projection = residual_selector(card, selection)
-        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
-            selections = spaced_stack_selections(card, shape)
-            subclone_stacks(source, network, card, shape, selections, rescale=False)
+    match teacher.architecture, context.architecture:
+        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
+            selection = spaced_selection(architecture.shape, shape)
+            subclone(source, network, architecture, shape, selection, rescale=False, with_head=False)
+            projection = residual_selector(architecture, selection)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
+            selections = spaced_stack_selections(architecture, shape)
+            subclone_stacks(source, network, architecture, shape, selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)
-    return Start(completed(network, context), projection)
+    return InitialStudent(completed(network, context), projection)
 
 
-def residual_selector(card: EncoderCard, selection: Selection) -> Tensor:
+def residual_selector(architecture: EncoderArchitecture, selection: Selection) -> Tensor:
     """Of a teacher's residual dimensions those that are kept, (H, D)."""
     keep = selection.residual
-    return torch.eye(card.shape.hidden, device=keep.device)[:, keep]
+    return torch.eye(architecture.shape.hidden, device=keep.device)[:, keep]
 
 
 def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
@@ -129,16 +131,20 @@ def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) 
 def unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
     """A random network that has a place for the teacher's weights; ``completed`` makes it the planned one."""
     torch.manual_seed(context.training.seed)
-    card = unfolded(context.card) if isinstance(context.card, EncoderCard) else context.card
-    return build_network(teacher.network.config, card, data.head).to(context.device)
+    architecture = (
+        unfolded(context.architecture)
+        if isinstance(context.architecture, EncoderArchitecture)
+        else context.architecture
+    )
+    return build_network(teacher.network.config, architecture, data.head).to(context.device)
 
 
 def completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
     """The planned student, made of an ``unfolded_network`` whose weights stand."""
-    if isinstance(context.card, EncoderCard):
-        complete(network, context.card)
+    if isinstance(context.architecture, EncoderArchitecture):
+        complete(network, context.architecture)
     return network
 
 
 def _not_smaller(teacher: Teacher, context: RunContext) -> ValueError:
-    return ValueError(f"{context.card} is no smaller {teacher.card.architecture}")
+    return ValueError(f"{context.architecture} is no smaller {teacher.architecture.family}")

@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.architectures import (
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
 from app.domain.methods import LayerMap
 from worker.networks.anatomy import ANATOMIES, MARIAN, Stack
-from worker.transfer.activations import Inputs, loudness, record
+from worker.transfer.activations import Inputs, capture_activations, mean_abs_activation
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ def select(
     teacher: nn.Module,
     batches: Sequence[Inputs],
     *,
-    card: EncoderCard,
-    student: Shape,
+    architecture: EncoderArchitecture,
+    student: EncoderShape,
     layer_map: LayerMap,
 ) -> Selection:
     """Keep what speaks loudest on some text: the largest mean absolute activation.
@@ -84,17 +89,19 @@ def select(
     Args:
         teacher: the network whose parts are ranked.
         batches: the text.
-        card: the teacher's layout.
+        architecture: the teacher's layout.
         student: the shape to come to.
         layer_map: which layers are taken.
     """
-    anatomy, shape = ANATOMIES[card.architecture], card.shape
+    anatomy, shape = ANATOMIES[architecture.family], architecture.shape
     layers = map_layers(layer_map, teacher=shape.layers, student=student.layers)
     streams = [
         anatomy.embedding_norm,
         *(anatomy.part_name(layer, "ffn_norm") for layer in range(shape.layers)),
     ]
-    values = record(teacher, batches, before=_inputs(anatomy, layers), after=streams, keep=loudness)
+    values = capture_activations(
+        teacher, batches, before=_inputs(anatomy, layers), after=streams, keep=mean_abs_activation
+    )
     scores = {key: rows.mean(0) for key, rows in values.items()}
     residual = torch.stack([scores[f"{stream} >"] for stream in streams]).sum(0)  # (D,)
     return _selection(
@@ -106,7 +113,7 @@ def select_stacks(
     teacher: nn.Module,
     batches: Sequence[Inputs],
     *,
-    card: EncoderDecoderCard,
+    architecture: EncoderDecoderArchitecture,
     student: EncoderDecoderShape,
     layer_map: LayerMap,
 ) -> StackSelections:
@@ -116,8 +123,8 @@ def select_stacks(
     own in every width, so that each of the student's takes the teacher's of the nearest frequency.
     """
     shapes = {
-        "encoder": (card.shape.encoder, student.encoder),
-        "decoder": (card.shape.decoder, student.decoder),
+        "encoder": (architecture.shape.encoder, student.encoder),
+        "decoder": (architecture.shape.decoder, student.decoder),
     }
     stacks = {"encoder": MARIAN.encoder, "decoder": MARIAN.decoder}
     layers = {
@@ -125,7 +132,7 @@ def select_stacks(
         for name, (ours, theirs) in shapes.items()
     }
     before = [part for name, stack in stacks.items() for part in _inputs(stack, layers[name])]
-    values = record(teacher, batches, before=before, keep=loudness)
+    values = capture_activations(teacher, batches, before=before, keep=mean_abs_activation)
     scores = {key: rows.mean(0) for key, rows in values.items()}
     chosen = {
         name: _selection(
@@ -170,8 +177,8 @@ def _selection(
     layers: list[int],
     *,
     residual: Tensor,
-    shape: Shape,
-    student: Shape,
+    shape: EncoderShape,
+    student: EncoderShape,
 ) -> Selection:
     """The loudest heads, dimensions within heads, and neurons of each layer."""
 

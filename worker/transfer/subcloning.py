@@ -6,7 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.architectures import (
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
 from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
 from worker.transfer.selection import Selection, StackSelections
 
@@ -15,8 +20,8 @@ from worker.transfer.selection import Selection, StackSelections
 def subclone(
     teacher: nn.Module,
     student: nn.Module,
-    card: EncoderCard,
-    shape: Shape,
+    architecture: EncoderArchitecture,
+    shape: EncoderShape,
     selection: Selection,
     *,
     rescale: bool = True,
@@ -31,13 +36,13 @@ def subclone(
     Args:
         teacher: the network copied from.
         student: the network written to.
-        card: the teacher's layout.
+        architecture: the teacher's layout.
         shape: the student's dimensions.
         selection: what is kept.
         rescale: whether to multiply at all.
         with_head: whether the head is copied too.
     """
-    anatomy = ANATOMIES[card.architecture]
+    anatomy = ANATOMIES[architecture.family]
     keep = selection.residual
 
     for name in anatomy.embeddings:
@@ -49,7 +54,7 @@ def subclone(
         student,
         anatomy,
         selection,
-        widths=(card.shape.head_dim, shape.head_dim),
+        widths=(architecture.shape.head_dim, shape.head_dim),
         reads=keep,
         rescale=rescale,
     )
@@ -61,7 +66,7 @@ def subclone(
 def subclone_stacks(
     teacher: nn.Module,
     student: nn.Module,
-    card: EncoderDecoderCard,
+    architecture: EncoderDecoderArchitecture,
     shape: EncoderDecoderShape,
     selections: StackSelections,
     *,
@@ -70,7 +75,7 @@ def subclone_stacks(
     """The same for a translation model; its arguments are those of ``subclone``."""
     config: Any = student.config
     for name, stack in (("encoder", MARIAN.encoder), ("decoder", MARIAN.decoder)):
-        ours, theirs = getattr(card.shape, name), getattr(shape, name)
+        ours, theirs = getattr(architecture.shape, name), getattr(shape, name)
         selection: Selection = getattr(selections, name)
         _copy_layers(
             teacher,
@@ -83,13 +88,13 @@ def subclone_stacks(
         )
     for name, side in MARIAN.word_tables(shape).items():
         keep = getattr(selections, side).residual
-        table = embedding(teacher, MARIAN.word_table(card.shape, side)).weight[:, keep]
+        table = embedding(teacher, MARIAN.word_table(architecture.shape, side)).weight[:, keep]
         # Marian multiplies what it looks up by the root of the width.
-        growth = _growth(card.shape, shape, side) if rescale and config.scale_embedding else 1.0
+        growth = _growth(architecture.shape, shape, side) if rescale and config.scale_embedding else 1.0
         embedding(student, name).weight.copy_(growth * table)
     if rescale and not config.scale_embedding:
         # A decoder's states meet the output's words: a sum over fewer dimensions is to be as large as before.
-        growth = _growth(card.shape, shape, "decoder")
+        growth = _growth(architecture.shape, shape, "decoder")
         last = MARIAN.decoder.norm(student, shape.decoder_layers - 1, "ffn_norm")
         last.weight.mul_(growth)
         last.bias.mul_(growth)

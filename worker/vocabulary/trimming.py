@@ -52,7 +52,7 @@ def trim_vocabulary(teacher: Teacher, counts: IntArray, size: int, *, task: Task
         JobError: ``vocabulary_too_small``, when special pieces and letters alone are more.
     """
     keep = _chosen(teacher, counts, size)
-    if len(keep) == teacher.card.vocabulary:
+    if len(keep) == teacher.architecture.vocabulary:
         return teacher
     target = teacher.target_tokenizer
     return replace(
@@ -60,7 +60,7 @@ def trim_vocabulary(teacher: Teacher, counts: IntArray, size: int, *, task: Task
         network=_trimmed_network(teacher, keep, task=task),
         tokenizer=trim_tokenizer(teacher.tokenizer, keep),
         target_tokenizer=None if target is None else trim_tokenizer(target, keep),
-        card=teacher.card.model_copy(update={"vocabulary": len(keep)}),
+        architecture=teacher.architecture.model_copy(update={"vocabulary": len(keep)}),
         digest=hashlib.sha256(teacher.digest.encode() + keep.tobytes()).hexdigest(),
         untrimmed=teacher,
     )
@@ -82,8 +82,10 @@ def config_within(config: PretrainedConfig, size: int) -> PretrainedConfig:
 def _chosen(teacher: Teacher, counts: IntArray, size: int) -> IntArray:
     """The ids to keep, ascending."""
     seen = np.flatnonzero(counts).tolist()
-    keep = {id_ for id_ in _token_ids(teacher.network.config).values() if id_ < teacher.card.vocabulary}
-    if teacher.card.architecture in _POSITIONS_BEHIND_PADDING:
+    keep = {
+        id_ for id_ in _token_ids(teacher.network.config).values() if id_ < teacher.architecture.vocabulary
+    }
+    if teacher.architecture.family in _POSITIONS_BEHIND_PADDING:
         keep |= set(range(max(keep & {teacher.network.config.pad_token_id}, default=0)))
     tokenizers = [teacher.tokenizer]
     if teacher.target_tokenizer is not None:
@@ -117,10 +119,10 @@ def _trimmed_network(teacher: Teacher, keep: IntArray, *, task: Task) -> PreTrai
     values = network.config.to_dict()
     values |= {name: new_ids.get(id_) for name, id_ in _token_ids(network.config).items()}
     config = type(network.config).from_dict(values)
-    card = teacher.card.model_copy(update={"vocabulary": len(keep)})
+    architecture = teacher.architecture.model_copy(update={"vocabulary": len(keep)})
     with torch.random.fork_rng():  # what is drawn is overwritten
         head = Head.of(task, labels=config.num_labels, vocabulary=len(keep))
-        trimmed = build_network(config, card, head)
+        trimmed = build_network(config, architecture, head)
     rows = torch.from_numpy(keep)
     state = {}
     for name, ours in trimmed.state_dict().items():

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from app.domain.tasks import Head
 
-EncoderArchitecture = Literal["bert", "roberta", "xlm-roberta", "distilbert"]
-Architecture = Literal["bert", "roberta", "xlm-roberta", "distilbert", "marian", "bilstm"]
+EncoderFamilyName = Literal["bert", "roberta", "xlm-roberta", "distilbert"]
+FamilyName = Literal["bert", "roberta", "xlm-roberta", "distilbert", "marian", "bilstm"]
 """The families whose layout this service knows, by ``model_type`` of their config."""
 
 BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
@@ -32,7 +32,7 @@ def _require_whole_heads(name: str, width: int, heads: int) -> None:
         raise ValueError(f"{name} ({width}) must be a multiple of its heads ({heads})")
 
 
-class Shape(_Frozen):
+class EncoderShape(_Frozen):
     """The dimensions of an encoder that compression changes."""
 
     layers: _Depth
@@ -53,7 +53,7 @@ class Shape(_Frozen):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> "Shape":
+    def _check(self) -> "EncoderShape":
         _require_whole_heads("hidden", self.hidden, self.heads)
         if self.embedding is not None and self.embedding >= self.hidden:
             raise ValueError(f"embedding ({self.embedding}) must be below hidden ({self.hidden})")
@@ -90,12 +90,12 @@ class EncoderDecoderShape(_Frozen):
         return self
 
     @property
-    def encoder(self) -> Shape:
-        return Shape(layers=self.encoder_layers, hidden=self.hidden, heads=self.heads, ffn=self.ffn)
+    def encoder(self) -> EncoderShape:
+        return EncoderShape(layers=self.encoder_layers, hidden=self.hidden, heads=self.heads, ffn=self.ffn)
 
     @property
-    def decoder(self) -> Shape:
-        return Shape(
+    def decoder(self) -> EncoderShape:
+        return EncoderShape(
             layers=self.decoder_layers,
             hidden=self.decoder_hidden or self.hidden,
             heads=self.decoder_heads or self.heads,
@@ -135,7 +135,7 @@ def _kind(shape: Any) -> str:
 
 
 AnyShape: TypeAlias = Annotated[
-    Annotated[Shape, Tag("encoder")]
+    Annotated[EncoderShape, Tag("encoder")]
     | Annotated[EncoderDecoderShape, Tag("encoder_decoder")]
     | Annotated[BiLstmShape, Tag("bilstm")],
     Discriminator(_kind),
@@ -167,13 +167,13 @@ class LayerUse(_Frozen):
     swapped: bool = False
 
 
-class EncoderCard(BaseModel):
+class EncoderArchitecture(BaseModel):
     """What the planner must know of an encoder: its family, its shape and the sizes of its tables."""
 
     model_config = ConfigDict(frozen=True)
 
-    architecture: EncoderArchitecture
-    shape: Shape
+    family: EncoderFamilyName
+    shape: EncoderShape
     vocabulary: int
     positions: int
     token_types: int
@@ -182,7 +182,7 @@ class EncoderCard(BaseModel):
         description="In which order layers run where some run more than once; default: once each.",
     )
 
-    def count(self, shape: Shape | None = None, *, head: Head) -> ParameterCount:
+    def count(self, shape: EncoderShape | None = None, *, head: Head) -> ParameterCount:
         """Parameters of this family at ``shape`` (default: its own) with a head.
 
         Equal to what the networks hold; ``tests/worker/modeling/test_networks.py`` compares the two.
@@ -207,10 +207,10 @@ class EncoderCard(BaseModel):
         """Whether others than this service know such networks: no factors, and each layer run once."""
         return self.shape.rank is None and self.shape.embedding is None and self.schedule is None
 
-    def at(self, shape: Shape) -> "EncoderCard":
+    def at(self, shape: EncoderShape) -> "EncoderArchitecture":
         return self.model_copy(update={"shape": shape, "schedule": None})
 
-    def _head(self, s: Shape, head: Head) -> int:
+    def _head(self, s: EncoderShape, head: Head) -> int:
         dense = _linear(s.hidden, s.hidden)
         match head.task:
             case "text_classification" | "text_regression":
@@ -224,12 +224,12 @@ class EncoderCard(BaseModel):
                 raise ValueError("an encoder alone does not translate")
 
 
-class EncoderDecoderCard(BaseModel):
+class EncoderDecoderArchitecture(BaseModel):
     """What the planner must know of a translation model of the Marian family."""
 
     model_config = ConfigDict(frozen=True)
 
-    architecture: Literal["marian"] = "marian"
+    family: Literal["marian"] = "marian"
     shape: EncoderDecoderShape
     vocabulary: int
     positions: int
@@ -261,16 +261,16 @@ class EncoderDecoderCard(BaseModel):
         """Numbers of the positions: no parameters, but they lie beside the weights."""
         return self.positions * (self.shape.encoder.hidden + self.shape.decoder.hidden)
 
-    def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderCard":
+    def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderArchitecture":
         return self.model_copy(update={"shape": shape})
 
 
-class BiLstmCard(BaseModel):
+class BiLstmArchitecture(BaseModel):
     """What the planner must know of a BiLSTM: its shape and its vocabulary."""
 
     model_config = ConfigDict(frozen=True)
 
-    architecture: Literal["bilstm"] = "bilstm"
+    family: Literal["bilstm"] = "bilstm"
     shape: BiLstmShape
     vocabulary: int
     positions: int
@@ -285,12 +285,12 @@ class BiLstmCard(BaseModel):
             head=_linear(s.projection, head.outputs),
         )
 
-    def at(self, shape: BiLstmShape) -> "BiLstmCard":
+    def at(self, shape: BiLstmShape) -> "BiLstmArchitecture":
         return self.model_copy(update={"shape": shape})
 
 
-ModelCard: TypeAlias = Annotated[
-    EncoderCard | EncoderDecoderCard | BiLstmCard, Field(discriminator="architecture")
+Architecture: TypeAlias = Annotated[
+    EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture, Field(discriminator="family")
 ]
 
 

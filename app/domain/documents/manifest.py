@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.tasks import Head, Task
 
 Split = Literal["train", "dev", "test", "unlabeled"]
@@ -85,7 +85,7 @@ class ModelManifest(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     files: Files
-    card: ModelCard
+    architecture: Architecture
     task: Task | None = Field(description="None for an encoder without a task head.")
     labels: list[str] | None = Field(
         description="Of a classifier, in order: of texts, or IOB2 tags of tokens; None for any other model."
@@ -100,10 +100,10 @@ class ModelManifest(BaseModel):
     def head(self) -> Head | None:
         if self.task is None:
             return None
-        return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.card.vocabulary)
+        return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.architecture.vocabulary)
 
 
-class SplitCard(BaseModel):
+class SplitSummary(BaseModel):
     """One split of a data set."""
 
     rows: int
@@ -146,4 +146,4 @@ class DatasetManifest(BaseModel):
     task: Task
     labels: list[str] = Field(description="Empty where the task has none; tags of tokens are IOB2, O first.")
     is_pair: bool
-    splits: dict[Split, SplitCard]
+    splits: dict[Split, SplitSummary]

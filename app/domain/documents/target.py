@@ -5,9 +5,9 @@ from typing import Final, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.architectures import AnyShape
-from app.domain.methods.card import Bound
+from app.domain.methods.card import SizeConstraint
 
-BOUNDS: Final[tuple[str, ...]] = get_args(Bound)
+SIZE_CONSTRAINTS: Final[tuple[str, ...]] = get_args(SizeConstraint)
 
 
 class Target(BaseModel):
@@ -47,10 +47,10 @@ class Target(BaseModel):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Target":
-        given = [name for name in BOUNDS if getattr(self, name) is not None]
+        given = [name for name in SIZE_CONSTRAINTS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"give exactly one of {', '.join(BOUNDS[:-1])} and {BOUNDS[-1]}; got "
+                f"give exactly one of {', '.join(SIZE_CONSTRAINTS[:-1])} and {SIZE_CONSTRAINTS[-1]}; got "
                 f"{', '.join(given) or 'none'}"
             )
         return self

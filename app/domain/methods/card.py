@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.tasks import Task
 
-Bound = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
+SizeConstraint = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
-Saving = Literal["vocabulary", "embedding"]
+EmbeddingOption = Literal["vocabulary", "embedding"]
 """Members of a target that make the word table smaller."""
 
 ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "translation"]
@@ -30,11 +30,12 @@ class MethodCard(BaseModel):
     papers: list[str] = []
     when: str = Field(description="When to use it and when not.")
     tasks: list[Task] = Field(description="What its teachers and students can be asked to do.")
-    targets: list[Bound] = Field(
-        default=list(get_args(Bound)), description="How its student's size may be given; none: it stays."
+    targets: list[SizeConstraint] = Field(
+        default=list(get_args(SizeConstraint)),
+        description="How its student's size may be given; none: it stays.",
     )
-    savings: list[Saving] = Field(
-        default=list(get_args(Saving)),
+    embedding_options: list[EmbeddingOption] = Field(
+        default=list(get_args(EmbeddingOption)),
         description="What may be done about the words besides: fewer of them, or (not of translation) a "
         "factorised table.",
     )

@@ -15,6 +15,6 @@ CARD = MethodCard(
     "with a translation model. It makes nothing smaller.",
     tasks=ALL_TASKS,
     targets=[],
-    savings=[],
+    embedding_options=[],
     needs_head=False,
 )

@@ -31,5 +31,5 @@ CARD = MethodCard(
     when="For translation with a deep encoder and a shallow or narrow decoder; encoders too. The teacher's "
     "depth must be a multiple of the student's.",
     tasks=ALL_TASKS,
-    savings=["vocabulary"],
+    embedding_options=["vocabulary"],
 )

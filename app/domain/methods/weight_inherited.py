@@ -64,5 +64,5 @@ CARD = MethodCard(
     when="To narrow a teacher and keep its depth. On masked_language_modeling it makes a small model for any "
     "task, to be fine-tuned; on any other task a student for just that.",
     tasks=ENCODER_TASKS,
-    savings=["vocabulary"],
+    embedding_options=["vocabulary"],
 )

@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from app.domain.architectures import AnyShape, EncoderCard, ModelCard
-from app.domain.methods.card import Saving
+from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture
+from app.domain.methods.card import EmbeddingOption
 from app.domain.tasks import Head
 
 _WORTH_SAYING: Final = 0.25
@@ -19,7 +19,7 @@ _EMBEDDINGS: Final = (256, 128, 64, 32, 16)
 class Advice(BaseModel):
     """One change of the target, and what it would bring."""
 
-    about: Saving | Literal["latency"] = Field(description="Which member of the target.")
+    about: EmbeddingOption | Literal["latency"] = Field(description="Which member of the target.")
     value: int | None = Field(default=None, description="That it could be given.")
     freed_parameters: int | None = Field(default=None, description="Of this student's.")
     shape: AnyShape | None = Field(
@@ -28,13 +28,13 @@ class Advice(BaseModel):
     message: str
 
 
-def head_of(card: ModelCard, head: Head) -> Head:
-    """The head as this card has it: one that answers with words has as many outputs as there are words."""
-    return Head.of(head.task, labels=head.outputs, vocabulary=card.vocabulary)
+def head_of(architecture: Architecture, head: Head) -> Head:
+    """The head on this architecture: one that predicts words has as many outputs as there are words."""
+    return Head.of(head.task, labels=head.outputs, vocabulary=architecture.vocabulary)
 
 
-def total(card: ModelCard, head: Head) -> int:
-    return card.count(head=head_of(card, head)).total
+def total(architecture: Architecture, head: Head) -> int:
+    return architecture.count(head=head_of(architecture, head)).total
 
 
 def smaller_vocabulary(words: int) -> int | None:
@@ -43,18 +43,18 @@ def smaller_vocabulary(words: int) -> int | None:
 
 
 def advise(
-    student: ModelCard,
+    student: Architecture,
     *,
     head: Head,
-    savings: Sequence[Saving],
-    fitting: Callable[[Saving, int], ModelCard | None],
+    embedding_options: Sequence[EmbeddingOption],
+    fitting: Callable[[EmbeddingOption, int], Architecture | None],
 ) -> list[Advice]:
     """What trimming and factorising the words would free.
 
     Args:
         student: as planned.
         head: on top of it.
-        savings: what the method can do about the words.
+        embedding_options: what the method can do about the words.
         fitting: the largest student if a member of the target were given a value; None where the target
             bounds something else than parameters.
     """
@@ -64,11 +64,15 @@ def advise(
         return []
     advice = []
     words = smaller_vocabulary(student.vocabulary)
-    if "vocabulary" in savings and words is not None:
+    if "vocabulary" in embedding_options and words is not None:
         trimmed = student.model_copy(update={"vocabulary": words})
         what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} words"
         advice.append(_advice("vocabulary", words, what, student, trimmed, head, fitting))
-    if "embedding" in savings and isinstance(student, EncoderCard) and student.shape.embedding is None:
+    if (
+        "embedding" in embedding_options
+        and isinstance(student, EncoderArchitecture)
+        and student.shape.embedding is None
+    ):
         hidden = student.shape.hidden
         width = next((width for width in _EMBEDDINGS if 3 * width <= hidden), None)
         if width is not None:
@@ -84,13 +88,13 @@ def advise(
 
 
 def _advice(
-    about: Saving,
+    about: EmbeddingOption,
     value: int,
     what: str,
-    student: ModelCard,
-    lighter: ModelCard,
+    student: Architecture,
+    lighter: Architecture,
     head: Head,
-    fitting: Callable[[Saving, int], ModelCard | None],
+    fitting: Callable[[EmbeddingOption, int], Architecture | None],
 ) -> Advice:
     freed = total(student, head) - total(lighter, head)
     larger = fitting(about, value)

@@ -2,12 +2,17 @@
 
 from typing import get_args
 
-from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.architectures import (
+    Architecture,
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+)
 from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.methods import METHOD_CARDS
-from app.domain.methods.card import Bound
+from app.domain.methods.card import SizeConstraint
 from app.domain.tasks import LABELLED_TASKS, SELECTING_METRICS, Task
 
 
@@ -17,12 +22,12 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
     Raises:
         InvalidRequest: it cannot, or has no target where it needs one.
     """
-    name, card = spec.method.name, METHOD_CARDS[spec.method.name]
-    if data.task not in card.tasks:
+    name, method_card = spec.method.name, METHOD_CARDS[spec.method.name]
+    if data.task not in method_card.tasks:
         able = [other for other, its_card in METHOD_CARDS.items() if data.task in its_card.tasks]
         raise InvalidRequest(
             "method_not_for_task",
-            f"The data set's task is {data.task}; {name} does {_listed(card.tasks)}. "
+            f"The data set's task is {data.task}; {name} does {_listed(method_card.tasks)}. "
             f"For {data.task} there are {_listed(able)}.",
             pointer="#/method/name",
             task=data.task,
@@ -30,17 +35,17 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
         )
     if spec.target is None:
         return
-    if card.keeps_size:
+    if method_card.keeps_size:
         raise InvalidRequest(
             "target_not_allowed",
             f"{name} keeps the model's size. Leave target out, or choose another method.",
             pointer="#/target",
         )
-    [bound] = [bound for bound in get_args(Bound) if getattr(spec.target, bound) is not None]
-    if bound not in card.targets:
+    [bound] = [bound for bound in get_args(SizeConstraint) if getattr(spec.target, bound) is not None]
+    if bound not in method_card.targets:
         raise InvalidRequest(
             "target_not_allowed",
-            f"{name} takes no {bound}. Give {_listed(card.targets)}.",
+            f"{name} takes no {bound}. Give {_listed(method_card.targets)}.",
             pointer=f"#/target/{bound}",
         )
 
@@ -103,7 +108,7 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
         InvalidRequest: it is a network of another kind, or knows another task or other labels.
         Conflict: it has no head.
     """
-    _require_kind(model.card, data.task)
+    _require_kind(model.architecture, data.task)
     if not METHOD_CARDS[spec.method.name].needs_head:
         return
     if model.task is None:
@@ -117,9 +122,9 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
     require_same_task("teacher", model, data, pointer="#/dataset")
 
 
-def _require_kind(card: ModelCard, task: Task) -> None:
-    if isinstance(card, EncoderDecoderCard) == (task == "translation"):
-        if not isinstance(card, BiLstmCard) or task in METHOD_CARDS["bilstm"].tasks:
+def _require_kind(architecture: Architecture, task: Task) -> None:
+    if isinstance(architecture, EncoderDecoderArchitecture) == (task == "translation"):
+        if not isinstance(architecture, BiLstmArchitecture) or task in METHOD_CARDS["bilstm"].tasks:
             return
         what = f"a BiLSTM, which does {_listed(METHOD_CARDS['bilstm'].tasks)}"
     elif task == "translation":
@@ -176,8 +181,8 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
     pointer = "#/method/gate/small_model"
     if small.task is not None:
         require_same_task("small model", small, data, pointer=pointer)
-    for name in ("architecture", "vocabulary", "positions", "token_types"):
-        ours, theirs = (getattr(model.card, name, None) for model in (small, teacher))
+    for name in ("family", "vocabulary", "positions", "token_types"):
+        ours, theirs = (getattr(model.architecture, name, None) for model in (small, teacher))
         if ours != theirs:
             raise InvalidRequest(
                 "small_model_does_not_fit",
@@ -185,7 +190,7 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
                 "A gate needs two models of one family with the same tokenizer.",
                 pointer=pointer,
             )
-    if isinstance(small.card, EncoderCard) and small.card.schedule is not None:
+    if isinstance(small.architecture, EncoderArchitecture) and small.architecture.schedule is not None:
         raise InvalidRequest(
             "small_model_does_not_fit",
             "The small model runs layers more than once, as students of pea_kd do; a gate mixes the weights "
@@ -194,7 +199,7 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
         )
 
 
-def _listed(names: list[Task] | list[Bound] | list[str]) -> str:
+def _listed(names: list[Task] | list[SizeConstraint] | list[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 

@@ -5,12 +5,12 @@ from pydantic import ValidationError
 from app.domain.architectures import (
     MAX_BILSTM_EMBEDDING,
     AnyShape,
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
-    EncoderCard,
+    EncoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
-    Shape,
+    EncoderShape,
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
@@ -33,7 +33,7 @@ from app.domain.tasks import Head
 _SHAPE = "#/target/shape"
 
 
-def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
+def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
     """Refuse a teacher whose weights are not where the method looks for them.
 
     Raises:
@@ -42,11 +42,11 @@ def require_teacher(teacher: ModelCard, method: MethodSpec) -> None:
     """
     if isinstance(method, FineTuningSpec):
         return
-    if isinstance(method, BiLstmSpec) and isinstance(teacher, EncoderCard):
+    if isinstance(method, BiLstmSpec) and isinstance(teacher, EncoderArchitecture):
         _require_layer(method.teacher_layer, teacher.shape.layers)
-    if isinstance(teacher, BiLstmCard):
+    if isinstance(teacher, BiLstmArchitecture):
         what = "a BiLSTM"
-    elif not isinstance(teacher, EncoderCard) or not _reads_weights(method):
+    elif not isinstance(teacher, EncoderArchitecture) or not _reads_weights(method):
         return
     elif teacher.schedule is not None:
         what = "a network that runs layers more than once"
@@ -90,11 +90,11 @@ def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, h
             does not divide where it groups.
     """
     match teacher, shape:
-        case Shape(), BiLstmShape():
+        case EncoderShape(), BiLstmShape():
             _require_bilstm_task(head)
             if isinstance(method, BiLstmSpec):
                 _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
-        case Shape(), Shape():
+        case EncoderShape(), EncoderShape():
             _require_encoder(teacher, method, shape)
         case EncoderDecoderShape(), EncoderDecoderShape():
             _require_translator(teacher, method, shape)
@@ -110,7 +110,7 @@ def _require_bilstm_task(head: Head) -> None:
         )
 
 
-def _require_encoder(teacher: Shape, method: MethodSpec, shape: Shape) -> None:
+def _require_encoder(teacher: EncoderShape, method: MethodSpec, shape: EncoderShape) -> None:
     for name in ("layers", "hidden", "heads", "ffn"):
         _require_within(name, getattr(shape, name), getattr(teacher, name))
     if shape.rank is not None and not isinstance(method, LowRankSpec):
@@ -162,7 +162,7 @@ def _require_within(name: str, ours: int, theirs: int) -> None:
         )
 
 
-def _require_head_width(field: str, ours: Shape, theirs: Shape, method: MethodSpec) -> None:
+def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, method: MethodSpec) -> None:
     if _reads_weights(method) and ours.head_dim > theirs.head_dim:
         raise InvalidRequest(
             "wrong_shape",
@@ -198,7 +198,7 @@ def _require_divisor(name: str, ours: int, theirs: int) -> None:
         )
 
 
-def _require_rank(teacher: Shape, shape: Shape) -> None:
+def _require_rank(teacher: EncoderShape, shape: EncoderShape) -> None:
     most = min(teacher.hidden, teacher.ffn)
     if shape.rank is None or shape.rank >= most:
         raise InvalidRequest(
@@ -209,7 +209,7 @@ def _require_rank(teacher: Shape, shape: Shape) -> None:
         )
 
 
-def require_relations(teacher: ModelCard, method: MethodSpec, student: ModelCard) -> None:
+def require_relations(teacher: Architecture, method: MethodSpec, student: Architecture) -> None:
     """Refuse relation heads that a width cannot be cut into.
 
     Raises:
@@ -218,11 +218,11 @@ def require_relations(teacher: ModelCard, method: MethodSpec, student: ModelCard
     terms = getattr(method, "distillation", None)
     if not isinstance(terms, DistillationTerms) or not terms.relation_weight or terms.relation_heads is None:
         return
-    for whose, card in (("teacher", teacher), ("student", student)):
-        if isinstance(card, EncoderCard) and card.shape.hidden % terms.relation_heads:
+    for whose, architecture in (("teacher", teacher), ("student", student)):
+        if isinstance(architecture, EncoderArchitecture) and architecture.shape.hidden % terms.relation_heads:
             raise InvalidRequest(
                 "heads_do_not_divide",
-                f"The {whose}'s hidden ({card.shape.hidden}) must be a multiple of relation_heads "
+                f"The {whose}'s hidden ({architecture.shape.hidden}) must be a multiple of relation_heads "
                 f"({terms.relation_heads}). Leave relation_heads out to take as many as fit both.",
                 pointer="#/method/distillation/relation_heads",
             )
@@ -245,7 +245,7 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     return _validated(shape, embedding)
 
 
-def _validated(shape: Shape | BiLstmShape, embedding: int) -> AnyShape:
+def _validated(shape: EncoderShape | BiLstmShape, embedding: int) -> AnyShape:
     try:
         return type(shape).model_validate(shape.model_dump() | {"embedding": embedding})
     except ValidationError as error:
@@ -262,9 +262,9 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
         InvalidRequest: it would have to, or the table is to be wider than that of any BiLSTM.
     """
     place = "embedding" if target.embedding is not None else "shape/embedding"
-    if target.embedding is None and not (isinstance(target.shape, Shape) and target.shape.embedding):
+    if target.embedding is None and not (isinstance(target.shape, EncoderShape) and target.shape.embedding):
         return
-    if "embedding" not in METHOD_CARDS[method.name].savings:
+    if "embedding" not in METHOD_CARDS[method.name].embedding_options:
         raise InvalidRequest(
             "target_not_allowed",
             f"{method.name} works on whole word tables. Leave embedding out; target.vocabulary makes the "

@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 
 from app.domain.architectures import (
     BYTES_PER_PARAMETER,
-    BiLstmCard,
-    EncoderCard,
-    EncoderDecoderCard,
-    ModelCard,
+    Architecture,
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderShape,
     ParameterCount,
-    Shape,
 )
 from app.domain.documents import TrainingSpec
 from app.domain.methods import BiLstmSpec, DistillationSpec, MethodSpec, WeightInheritedSpec
@@ -44,10 +44,10 @@ def step_count(*, rows: int, training: TrainingSpec) -> int:
 
 
 def estimate(
-    student: ModelCard,
+    student: Architecture,
     method: MethodSpec,
     *,
-    teacher: ModelCard | None,
+    teacher: Architecture | None,
     head: Head,
     rows: int,
     row: Row,
@@ -75,7 +75,7 @@ def estimate(
     if _learns_from_outputs(method):
         learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
     trained, beside = student, 0
-    if isinstance(method, WeightInheritedSpec) and isinstance(teacher, EncoderCard):
+    if isinstance(method, WeightInheritedSpec) and isinstance(teacher, EncoderArchitecture):
         trained = teacher  # it is compressed as it trains, and small only at the end
         beside = _compactors(teacher.shape)
     operations = 6 * _products(trained, head, row) * learnt * training.epochs
@@ -95,7 +95,7 @@ def estimate(
     )
 
 
-def _compactors(shape: Shape) -> int:
+def _compactors(shape: EncoderShape) -> int:
     """Of all layers: square matrices on both sides of each of theirs."""
     return shape.layers * (10 * shape.hidden**2 + 2 * shape.ffn**2)
 
@@ -115,8 +115,8 @@ def _learnt_rows(method: MethodSpec, head: Head, *, rows: int, unlabeled: int) -
     return bitext + (rows + unlabeled if terms.logits_weight > 0 else 0)
 
 
-def _count(card: ModelCard, head: Head) -> ParameterCount:
-    return card.count(head=head_of(card, head))
+def _count(architecture: Architecture, head: Head) -> ParameterCount:
+    return architecture.count(head=head_of(architecture, head))
 
 
 def _answers(head: Head, row: Row) -> float:
@@ -126,39 +126,45 @@ def _answers(head: Head, row: Row) -> float:
     return row.tokens if head.task in PER_TOKEN_TASKS else 1.0
 
 
-def _runs(card: EncoderCard) -> float:
+def _runs(architecture: EncoderArchitecture) -> float:
     """How often a layer runs, on average."""
-    return 1.0 if card.schedule is None else len(card.schedule) / card.shape.layers
+    return 1.0 if architecture.schedule is None else len(architecture.schedule) / architecture.shape.layers
 
 
-def _products(card: ModelCard, head: Head, row: Row) -> float:
+def _products(architecture: Architecture, head: Head, row: Row) -> float:
     """Multiply-adds of one row's forward pass, those of attention's scores left out."""
-    count = _count(card, head)
-    match card:
-        case EncoderCard():
+    count = _count(architecture, head)
+    match architecture:
+        case EncoderArchitecture():
             answer = count.head
             if head.task == "masked_language_modeling":
-                answer += card.vocabulary * card.shape.hidden
-            return count.encoder * _runs(card) * row.tokens + answer * _answers(head, row)
-        case BiLstmCard():
+                answer += architecture.vocabulary * architecture.shape.hidden
+            return count.encoder * _runs(architecture) * row.tokens + answer * _answers(head, row)
+        case BiLstmArchitecture():
             return count.encoder * row.tokens + count.head * _answers(head, row)
-        case EncoderDecoderCard():
-            word = count.decoder + card.vocabulary * card.shape.decoder.hidden
+        case EncoderDecoderArchitecture():
+            word = count.decoder + architecture.vocabulary * architecture.shape.decoder.hidden
             return count.encoder * row.tokens + word * row.target_tokens
 
 
-def _activations(card: ModelCard, head: Head, row: Row) -> float:
+def _activations(architecture: Architecture, head: Head, row: Row) -> float:
     """Numbers kept of one row for the way back."""
-    match card:
-        case EncoderCard():
-            words = card.vocabulary * _answers(head, row) if head.task == "masked_language_modeling" else 0
-            return row.tokens * _of_layers(card.shape) * _runs(card) + words
-        case BiLstmCard():
-            return row.tokens * (16 * card.shape.hidden + card.shape.embedding + card.shape.projection)
-        case EncoderDecoderCard():
-            decoder = 1.5 * _of_layers(card.shape.decoder) + card.vocabulary
-            return row.tokens * _of_layers(card.shape.encoder) + row.target_tokens * decoder
+    match architecture:
+        case EncoderArchitecture():
+            words = (
+                architecture.vocabulary * _answers(head, row)
+                if head.task == "masked_language_modeling"
+                else 0
+            )
+            return row.tokens * _of_layers(architecture.shape) * _runs(architecture) + words
+        case BiLstmArchitecture():
+            return row.tokens * (
+                16 * architecture.shape.hidden + architecture.shape.embedding + architecture.shape.projection
+            )
+        case EncoderDecoderArchitecture():
+            decoder = 1.5 * _of_layers(architecture.shape.decoder) + architecture.vocabulary
+            return row.tokens * _of_layers(architecture.shape.encoder) + row.target_tokens * decoder
 
 
-def _of_layers(s: Shape) -> int:
+def _of_layers(s: EncoderShape) -> int:
     return s.layers * (10 * s.hidden + 2 * s.ffn)

@@ -7,13 +7,13 @@ from pydantic import BaseModel
 
 from app.domain.architectures import (
     AnyShape,
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
-    EncoderCard,
-    EncoderDecoderCard,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
-    Shape,
+    EncoderShape,
 )
 from app.domain.errors import InvalidRequest
 from app.domain.methods import (
@@ -29,7 +29,7 @@ from app.domain.methods import (
 from app.domain.planning.layer_sharing import layer_schedule
 from app.domain.tasks import Head
 
-LatencyOf: TypeAlias = Callable[[ModelCard, Head], float]
+LatencyOf: TypeAlias = Callable[[Architecture, Head], float]
 """Milliseconds that a network takes for one text."""
 
 _SMALLEST_WIDTH: Final = 8
@@ -40,23 +40,23 @@ _BILSTM_EMBEDDINGS: Final = (50, 100, 200, 300)
 _BILSTM_WIDTHS: Final = (100, 200, 300, 400, 600)
 
 
-def student_card(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> ModelCard:
+def student_architecture(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> Architecture:
     """The student of a teacher at a shape.
 
     Raises:
         InvalidRequest: the shape is of a kind that the method does not make of this teacher.
     """
     match teacher, shape, method:
-        case EncoderCard(), BiLstmShape(), _ if _makes_bilstms(method):
-            return BiLstmCard(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
-        case EncoderCard(), Shape(), PeaKdSpec():
+        case EncoderArchitecture(), BiLstmShape(), _ if _makes_bilstms(method):
+            return BiLstmArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
+        case EncoderArchitecture(), EncoderShape(), PeaKdSpec():
             schedule = layer_schedule(method.sharing, shape.layers)
             return teacher.at(shape).model_copy(update={"schedule": schedule})
-        case (EncoderCard(), Shape(), BiLstmSpec()) | (BiLstmCard(), _, _):
+        case (EncoderArchitecture(), EncoderShape(), BiLstmSpec()) | (BiLstmArchitecture(), _, _):
             pass
-        case (EncoderCard(), Shape(), _):
+        case (EncoderArchitecture(), EncoderShape(), _):
             return teacher.at(shape)
-        case (EncoderDecoderCard(), EncoderDecoderShape(), _):
+        case (EncoderDecoderArchitecture(), EncoderDecoderShape(), _):
             return teacher.at(shape)
     raise _wrong_kind(teacher, method, shape)
 
@@ -72,7 +72,7 @@ def _makes_bilstms(method: MethodSpec) -> bool:
             return False
 
 
-def family(teacher: ModelCard, method: MethodSpec, *, embedding: int | None) -> Iterator[ModelCard]:
+def family(teacher: Architecture, method: MethodSpec, *, embedding: int | None) -> Iterator[Architecture]:
     """Students that the method makes of the teacher, none larger than it in any dimension.
 
     Args:
@@ -82,18 +82,18 @@ def family(teacher: ModelCard, method: MethodSpec, *, embedding: int | None) -> 
     """
     shapes: Iterable[AnyShape]
     match teacher:
-        case EncoderCard() if isinstance(method, BiLstmSpec):
+        case EncoderArchitecture() if isinstance(method, BiLstmSpec):
             shapes = _bilstms(teacher.shape, embedding)
-        case EncoderCard():
+        case EncoderArchitecture():
             shapes = _encoders(teacher.shape, method, embedding)
-        case EncoderDecoderCard():
+        case EncoderDecoderArchitecture():
             shapes = _translators(teacher.shape, method)
-        case BiLstmCard():
+        case BiLstmArchitecture():
             shapes = ()
-    return (student_card(teacher, method, shape) for shape in shapes)
+    return (student_architecture(teacher, method, shape) for shape in shapes)
 
 
-def _encoders(t: Shape, method: MethodSpec, embedding: int | None) -> Iterator[Shape]:
+def _encoders(t: EncoderShape, method: MethodSpec, embedding: int | None) -> Iterator[EncoderShape]:
     """Shapes with the teacher's ratio of ffn to hidden and, but for WID's ``dim``, its head width."""
     if isinstance(method, LowRankSpec):
         yield from _low_ranks(t, embedding)
@@ -113,11 +113,11 @@ def _encoders(t: Shape, method: MethodSpec, embedding: int | None) -> Iterator[S
     for hidden, heads in widths:
         if hidden < _SMALLEST_WIDTH or (embedding is not None and embedding >= hidden):
             continue
-        narrow = Shape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=embedding)
+        narrow = EncoderShape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=embedding)
         yield from (narrow.model_copy(update={"layers": depth}) for depth in layers)
 
 
-def _low_ranks(t: Shape, embedding: int | None) -> Iterator[Shape]:
+def _low_ranks(t: EncoderShape, embedding: int | None) -> Iterator[EncoderShape]:
     """The teacher's shape at every rank, or, where there are many, at evenly spaced ones."""
     if embedding is None or embedding < t.hidden:
         widest = min(t.hidden, t.ffn)
@@ -126,7 +126,7 @@ def _low_ranks(t: Shape, embedding: int | None) -> Iterator[Shape]:
             yield t.model_copy(update={"rank": rank, "embedding": embedding})
 
 
-def _bilstms(t: Shape, embedding: int | None) -> Iterator[BiLstmShape]:
+def _bilstms(t: EncoderShape, embedding: int | None) -> Iterator[BiLstmShape]:
     """The published sizes (XtremeDistil, 2020), in which states of the teacher's width are learnt."""
     for width in _BILSTM_EMBEDDINGS if embedding is None else (embedding,):
         for hidden in _BILSTM_WIDTHS:
@@ -161,19 +161,19 @@ def divisors(number: int) -> list[int]:
     return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
 
 
-def _narrowed(t: Shape, heads: int, *, layers: int) -> Shape | None:
+def _narrowed(t: EncoderShape, heads: int, *, layers: int) -> EncoderShape | None:
     """With fewer heads of the same width; None below the smallest width there is."""
     hidden = heads * t.head_dim
     if hidden < _SMALLEST_WIDTH:
         return None
-    return Shape(layers=layers, hidden=hidden, heads=heads, ffn=_ffn(t, hidden))
+    return EncoderShape(layers=layers, hidden=hidden, heads=heads, ffn=_ffn(t, hidden))
 
 
-def _ffn(t: Shape, hidden: int) -> int:
+def _ffn(t: EncoderShape, hidden: int) -> int:
     return max(_SMALLEST_WIDTH, t.ffn * hidden // t.hidden)
 
 
-def _joined(encoder: Shape | None, decoder: Shape | None) -> Iterator[EncoderDecoderShape]:
+def _joined(encoder: EncoderShape | None, decoder: EncoderShape | None) -> Iterator[EncoderDecoderShape]:
     if encoder is None or decoder is None:
         return
     yield EncoderDecoderShape(
@@ -188,15 +188,15 @@ def _joined(encoder: Shape | None, decoder: Shape | None) -> Iterator[EncoderDec
     )
 
 
-def _wrong_kind(teacher: ModelCard, method: MethodSpec, shape: AnyShape) -> InvalidRequest:
+def _wrong_kind(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> InvalidRequest:
     match teacher:
-        case EncoderCard() if isinstance(method, BiLstmSpec):
+        case EncoderArchitecture() if isinstance(method, BiLstmSpec):
             wanted: type[BaseModel] = BiLstmShape
-        case EncoderCard():
-            wanted = Shape
-        case EncoderDecoderCard():
+        case EncoderArchitecture():
+            wanted = EncoderShape
+        case EncoderDecoderArchitecture():
             wanted = EncoderDecoderShape
-        case BiLstmCard():
+        case BiLstmArchitecture():
             return InvalidRequest(
                 "teacher_does_not_fit",
                 f"{method.name} makes no student of a BiLSTM. Give the transformer that it was distilled "

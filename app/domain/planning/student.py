@@ -10,15 +10,15 @@ from app.domain.architectures import (
     BYTES_PER_PARAMETER,
     MAX_ONNX_BYTES,
     AnyShape,
-    EncoderDecoderCard,
+    Architecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
     ParameterCount,
 )
 from app.domain.documents import Precision, Target
 from app.domain.errors import InvalidRequest
 from app.domain.methods import METHOD_CARDS, MethodSpec, ScratchSpec, WeightSqueezingSpec
-from app.domain.methods.card import Saving
+from app.domain.methods.card import EmbeddingOption
 from app.domain.planning.advice import Advice, advise, head_of, smaller_vocabulary, total
 from app.domain.planning.constraints import (
     require_embedding,
@@ -27,7 +27,7 @@ from app.domain.planning.constraints import (
     require_teacher,
     with_embedding,
 )
-from app.domain.planning.search_space import LatencyOf, family, student_card
+from app.domain.planning.search_space import LatencyOf, family, student_architecture
 from app.domain.tasks import Head
 
 _POINTER = "#/target"
@@ -54,7 +54,7 @@ class Budget(BaseModel):
 class StudentPlan(BaseModel):
     """The student that a target leads to."""
 
-    card: ModelCard
+    architecture: Architecture
     parameters: ParameterCount
     compression_ratio: float | None = Field(
         description="Teacher parameters over student parameters; null where there is no teacher."
@@ -71,11 +71,11 @@ class StudentPlan(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def shape(self) -> AnyShape:
-        return self.card.shape
+        return self.architecture.shape
 
 
 def plan_student(
-    teacher: ModelCard | None,
+    teacher: Architecture | None,
     method: MethodSpec,
     target: Target | None,
     *,
@@ -85,14 +85,14 @@ def plan_student(
     """The largest student that the method can make within the target; without a target, the teacher.
 
     The largest is the one with the most parameters that compute: width is dear where the vocabulary is large,
-    depth is not. The same arguments give the same plan, and latency the same for the same card.
+    depth is not. The same arguments give the same plan, and latency the same for the same architecture.
 
     Args:
         teacher: as it is registered, all its words included; None where ``scratch`` makes a first model.
         method: decides which shapes there are.
         target: what bounds the student.
         head: on top of it; outputs that are words follow the vocabulary.
-        latency: of a card in milliseconds; needed for ``max_latency_ms`` alone.
+        latency: of an architecture in milliseconds; needed for ``max_latency_ms`` alone.
 
     Raises:
         InvalidRequest: no student fits, the target is not smaller than the teacher, the method cannot make
@@ -108,12 +108,12 @@ def plan_student(
         return _described(teacher, whole=whole, allowed=None, head=head)
     require_teacher(teacher, method)
     require_embedding(teacher.shape, method, target)
-    card, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
-    require_relations(teacher, method, card)
-    _require_one_file(card, head, pointer=_POINTER)
+    architecture, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
+    require_relations(teacher, method, architecture)
+    _require_one_file(architecture, head, pointer=_POINTER)
     allowed = _allowed(target, whole)
 
-    def fitting(member: str, value: int) -> ModelCard | None:
+    def fitting(member: str, value: int) -> Architecture | None:
         if allowed is None:
             return None
         try:
@@ -121,25 +121,25 @@ def plan_student(
         except InvalidRequest:  # no student is wide enough
             return None
 
-    plan = _described(card, whole=whole, allowed=allowed, head=head)
+    plan = _described(architecture, whole=whole, allowed=allowed, head=head)
     return plan.model_copy(
         update={
             "latency_ms": latency_ms,
-            "advice": advise(card, head=head, savings=_savings(method), fitting=fitting),
+            "advice": advise(architecture, head=head, embedding_options=_savings(method), fitting=fitting),
         }
     )
 
 
-def _savings(method: MethodSpec) -> list[Saving]:
+def _savings(method: MethodSpec) -> list[EmbeddingOption]:
     """What can be done about the words; those of a gate's small model are what they are."""
     is_gated = isinstance(method, WeightSqueezingSpec) and method.gate is not None
-    return [] if is_gated else METHOD_CARDS[method.name].savings
+    return [] if is_gated else METHOD_CARDS[method.name].embedding_options
 
 
 def _choose(
-    teacher: ModelCard, method: MethodSpec, target: Target, *, head: Head, latency: LatencyOf | None = None
-) -> tuple[ModelCard, float | None]:
-    """The student's card and, where it was asked for, its latency."""
+    teacher: Architecture, method: MethodSpec, target: Target, *, head: Head, latency: LatencyOf | None = None
+) -> tuple[Architecture, float | None]:
+    """The student's architecture and, where it was asked for, its latency."""
     whole = total(teacher, head)
     if target.shape is not None:
         return _given(teacher, method, target, target.shape, head=head), None
@@ -165,8 +165,8 @@ def _choose(
 
 
 def _smaller_students(
-    teacher: ModelCard, method: MethodSpec, target: Target, *, head: Head
-) -> list[ModelCard]:
+    teacher: Architecture, method: MethodSpec, target: Target, *, head: Head
+) -> list[Architecture]:
     """The method's students with fewer parameters than the teacher; those that compute most come last."""
     whole = total(teacher, head)
     counted = [
@@ -178,26 +178,26 @@ def _smaller_students(
 
 
 def _given(
-    teacher: ModelCard, method: MethodSpec, target: Target, shape: AnyShape, *, head: Head
-) -> ModelCard:
+    teacher: Architecture, method: MethodSpec, target: Target, shape: AnyShape, *, head: Head
+) -> Architecture:
     shape = with_embedding(shape, target.embedding)
-    card = student_card(_trimmed(teacher, target), method, shape)
+    architecture = student_architecture(_trimmed(teacher, target), method, shape)
     require_fitting(teacher.shape, method, shape, head=head)
     whole = total(teacher, head)
-    if total(card, head) >= whole:
+    if total(architecture, head) >= whole:
         raise _too_large(f"The shape {shape}", whole)
-    return card
+    return architecture
 
 
 def _largest_in_time(
-    students: Sequence[ModelCard], limit_ms: float, latency: LatencyOf, *, head: Head
-) -> tuple[ModelCard, float]:
+    students: Sequence[Architecture], limit_ms: float, latency: LatencyOf, *, head: Head
+) -> tuple[Architecture, float]:
     """Halves the students until the limit is between two, taking time to grow with what computes.
 
     It does so but roughly, a deep network being slower than a wide one; the one that is chosen was measured.
     """
     students = students[:: math.ceil(len(students) / _MOST_TIMED)]
-    best: tuple[ModelCard, float] | None = None
+    best: tuple[Architecture, float] | None = None
     fastest_ms = math.inf
     low, high = 0, len(students)
     while low < high:
@@ -221,7 +221,7 @@ def _largest_in_time(
     return best
 
 
-def _first_model(method: MethodSpec, target: Target | None, head: Head) -> ModelCard:
+def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Architecture:
     """A translation model without a teacher; its vocabulary will be made of the data."""
     if not isinstance(method, ScratchSpec) or head.task != "translation":
         raise InvalidRequest(
@@ -247,10 +247,10 @@ def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Model
             pointer=f"{_POINTER}/vocabulary",
             smallest=_LEAST_NEW_VOCABULARY,
         )
-    return EncoderDecoderCard(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
+    return EncoderDecoderArchitecture(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
 
 
-def _trimmed(teacher: ModelCard, target: Target) -> ModelCard:
+def _trimmed(teacher: Architecture, target: Target) -> Architecture:
     """The teacher with the words that both keep."""
     words = min(target.vocabulary or teacher.vocabulary, teacher.vocabulary)
     return teacher.model_copy(update={"vocabulary": words})
@@ -274,7 +274,7 @@ def _too_large(what: str, whole: int) -> InvalidRequest:
     )
 
 
-def _too_small(students: Sequence[ModelCard], allowed: int, whole: int, *, head: Head) -> InvalidRequest:
+def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, head: Head) -> InvalidRequest:
     student = min(students, key=lambda student: total(student, head))
     smallest = total(student, head)
     embeddings = student.count(head=head_of(student, head)).embeddings
@@ -297,26 +297,30 @@ def _too_small(students: Sequence[ModelCard], allowed: int, whole: int, *, head:
     )
 
 
-def _require_one_file(card: ModelCard, head: Head, *, pointer: str) -> None:
+def _require_one_file(architecture: Architecture, head: Head, *, pointer: str) -> None:
     """Refuse now what would be trained and could not be exported then."""
-    numbers = total(card, head) + (card.sines if isinstance(card, EncoderDecoderCard) else 0)
+    numbers = total(architecture, head) + (
+        architecture.sines if isinstance(architecture, EncoderDecoderArchitecture) else 0
+    )
     weight_bytes = numbers * BYTES_PER_PARAMETER["fp32"]
     if weight_bytes > MAX_ONNX_BYTES:
         raise InvalidRequest(
             "onnx_too_large",
-            f"The job would make {card.shape}: {weight_bytes / 1e9:.2f} GB of fp32 weights; one ONNX file "
-            f"holds {MAX_ONNX_BYTES / 1e9:.2f} GB at most. "
+            f"The job would make {architecture.shape}: {weight_bytes / 1e9:.2f} GB of fp32 weights; one "
+            f"ONNX file holds {MAX_ONNX_BYTES / 1e9:.2f} GB at most. "
             + ("Give a smaller teacher." if pointer == "#/teacher" else "Ask for a smaller target."),
             pointer=pointer,
             weight_bytes=weight_bytes,
         )
 
 
-def _described(card: ModelCard, *, whole: int | None, allowed: int | None, head: Head) -> StudentPlan:
-    count = card.count(head=head_of(card, head))
+def _described(
+    architecture: Architecture, *, whole: int | None, allowed: int | None, head: Head
+) -> StudentPlan:
+    count = architecture.count(head=head_of(architecture, head))
     allowed = count.total if allowed is None else allowed
     return StudentPlan(
-        card=card,
+        architecture=architecture,
         parameters=count,
         compression_ratio=None if whole is None else whole / count.total,
         size_mb={

@@ -33,7 +33,7 @@ def open_predictor(manifest: ModelManifest, precision: str, *, fetch: Fetch, thr
         case "token_classification":
             return Tagger(network, manifest.labels or ())
         case "masked_language_modeling":
-            return FillMask(network, vocabulary=manifest.card.vocabulary)
+            return FillMask(network, vocabulary=manifest.architecture.vocabulary)
     raise ValueError("a model without a task answers nothing")
 
 

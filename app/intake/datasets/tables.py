@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.domain.documents.manifest import Split, SplitCard
+from app.domain.documents.manifest import Split, SplitSummary
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns, TaskColumns
@@ -45,7 +45,7 @@ class Prepared:
 
     labels: list[str]
     is_pair: bool
-    splits: dict[Split, SplitCard]
+    splits: dict[Split, SplitSummary]
 
 
 @dataclass
@@ -197,17 +197,17 @@ def _require_alike(drafts: Sequence[_Draft]) -> None:
         )
 
 
-def _finish(draft: _Draft, folder: Path) -> SplitCard:
+def _finish(draft: _Draft, folder: Path) -> SplitSummary:
     path = folder / f"{draft.split}.parquet"
     if isinstance(draft.answer, Named):
         _rewrite(draft, draft.answer, path)
     else:
         draft.path.rename(path)
-    return SplitCard(
+    return SplitSummary(
         rows=draft.rows,
         words=quantiles(draft.words),
         languages=dict(sorted(draft.languages.items())) or None,
-        **(draft.answer.card(draft.split) if draft.answer else {}),
+        **(draft.answer.architecture(draft.split) if draft.answer else {}),
     )
 
 

@@ -50,8 +50,8 @@ class Answer(Protocol):
             InvalidRequest: the answers of the splits do not go together.
         """
 
-    def card(self, split: Split) -> dict[str, Any]:
-        """What the split's ``SplitCard`` says about its answers."""
+    def architecture(self, split: Split) -> dict[str, Any]:
+        """What the split's ``SplitSummary`` says about its answers."""
 
 
 def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Answer | None:
@@ -121,7 +121,7 @@ class Scores:
             )
         return []
 
-    def card(self, split: Split) -> dict[str, Any]:
+    def architecture(self, split: Split) -> dict[str, Any]:
         seen = self._ranges[split]
         return {"scores": {"min": seen.least, "mean": seen.total / seen.count, "max": seen.greatest}}
 
@@ -153,7 +153,7 @@ class Targets:
     def settle(self) -> list[str]:
         return []
 
-    def card(self, split: Split) -> dict[str, Any]:
+    def architecture(self, split: Split) -> dict[str, Any]:
         return {"target_words": quantiles(self._words[split])}
 
 

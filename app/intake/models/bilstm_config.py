@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from app.domain.architectures import BiLstmCard, BiLstmShape
+from app.domain.architectures import BiLstmArchitecture, BiLstmShape
 from app.intake.models.config_file import ConfigFile, Ratio, Size
 
 
@@ -13,8 +13,8 @@ class BiLstmConfig(ConfigFile):
     projection_size: Size
     dropout: Ratio = 0.2
 
-    def card(self) -> BiLstmCard:
-        return BiLstmCard(
+    def architecture(self) -> BiLstmArchitecture:
+        return BiLstmArchitecture(
             shape=BiLstmShape(
                 embedding=self.embedding_size, hidden=self.hidden_size, projection=self.projection_size
             ),

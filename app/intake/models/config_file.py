@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 
 MIN_LENGTH = 8
@@ -26,7 +26,7 @@ class ConfigFile(BaseModel, ABC):
     pad_token_id: TokenId = 0
 
     @abstractmethod
-    def card(self) -> ModelCard:
+    def architecture(self) -> Architecture:
         """The shape and the sizes of the tables."""
 
     @property

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.architectures import EncoderArchitecture, EncoderCard, LayerUse, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderFamilyName, EncoderShape, LayerUse
 from app.intake.models.config_file import Activation, ConfigFile, Ratio, Size, TokenId
 
 
@@ -19,17 +19,19 @@ class Structure(BaseModel):
 
 
 class EncoderConfig(ConfigFile):
-    model_type: EncoderArchitecture
+    model_type: EncoderFamilyName
     initializer_range: float = Field(default=0.02, gt=0, le=1)
     squeeze: Structure | None = None
 
-    def _card(self, *, layers: int, hidden: int, heads: int, ffn: int, token_types: int) -> EncoderCard:
+    def _card(
+        self, *, layers: int, hidden: int, heads: int, ffn: int, token_types: int
+    ) -> EncoderArchitecture:
         given = self.squeeze or Structure()
         if given.schedule and {use.layer for use in given.schedule} != set(range(layers)):
             raise ValueError(f"schedule must run each of the {layers} layers, and no other")
-        return EncoderCard(
-            architecture=self.model_type,
-            shape=Shape(
+        return EncoderArchitecture(
+            family=self.model_type,
+            shape=EncoderShape(
                 layers=layers,
                 hidden=hidden,
                 heads=heads,
@@ -60,7 +62,7 @@ class BertConfig(EncoderConfig):
     is_decoder: Literal[False] = Field(default=False, exclude=True)
     add_cross_attention: Literal[False] = Field(default=False, exclude=True)
 
-    def card(self) -> EncoderCard:
+    def architecture(self) -> EncoderArchitecture:
         return self._card(
             layers=self.num_hidden_layers,
             hidden=self.hidden_size,
@@ -89,7 +91,7 @@ class DistilBertConfig(EncoderConfig):
     attention_dropout: Ratio = 0.1
     seq_classif_dropout: Ratio = 0.2
 
-    def card(self) -> EncoderCard:
+    def architecture(self) -> EncoderArchitecture:
         return self._card(
             layers=self.n_layers, hidden=self.dim, heads=self.n_heads, ffn=self.hidden_dim, token_types=0
         )

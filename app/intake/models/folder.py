@@ -48,14 +48,14 @@ def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
         source, config, task, lowercase=tokenizer_config.get("do_lower_case") is not False
     )
 
-    kept = config.kept | task_keys(config.card, task, labels)
+    kept = config.kept | task_keys(config.architecture, task, labels)
     (target / "config.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     for name, text in tokenizers.items():
         (target / name).write_text(text, "utf-8")
     (source / "model.safetensors").rename(target / "model.safetensors")
     return ModelManifest(
         files=Files(prefix="", entries={}),
-        card=config.card,
+        architecture=config.architecture,
         task=task,
         labels=labels,
         parameters=weights.parameters,

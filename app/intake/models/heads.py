@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.architectures import BiLstmCard, EncoderArchitecture, EncoderCard
+from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, EncoderFamilyName
 from app.domain.errors import InvalidRequest
 from app.intake.models.expected_tensors import Shapes, encoder_words, linear, norm
 
@@ -33,7 +33,7 @@ class _Heads:
 
 _LM_HEAD = _WordHead("lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "lm_head.decoder")
 _ROBERTA = _Heads("classifier.dense", "classifier.out_proj", "classifier", _LM_HEAD)
-_HEADS: dict[EncoderArchitecture, _Heads] = {
+_HEADS: dict[EncoderFamilyName, _Heads] = {
     "bert": _Heads(
         "bert.pooler.dense",
         "classifier",
@@ -68,16 +68,16 @@ class FoundHead:
     """Tensors that may be there, and what they must equal."""
 
 
-def find_head(shapes: Shapes, card: EncoderCard, *, network: str) -> FoundHead | None:
+def find_head(shapes: Shapes, architecture: EncoderArchitecture, *, network: str) -> FoundHead | None:
     """The head among an encoder's tensors, or None.
 
     Args:
         shapes: of all tensors.
-        card: of the encoder.
+        architecture: of the encoder.
         network: the class that wrote them, where that is known: a BERT that classifies tokens may have kept
             a pooler, without use.
     """
-    names, hidden = _HEADS[card.architecture], card.shape.hidden
+    names, hidden = _HEADS[architecture.family], architecture.shape.hidden
     tokens_only = network.endswith("ForTokenClassification")
     if {f"{names.dense}.weight", f"{names.text}.weight"} <= shapes.keys() and not tokens_only:
         classes = _rows(shapes, names.text)
@@ -89,14 +89,16 @@ def find_head(shapes: Shapes, card: EncoderCard, *, network: str) -> FoundHead |
     word = names.word
     if f"{word.dense}.weight" in shapes:
         tensors = linear(word.dense, hidden, hidden) | norm(word.norm, hidden)
-        copies = {f"{word.decoder}.weight": encoder_words(card)}
+        copies = {f"{word.decoder}.weight": encoder_words(architecture)}
         if word.bias != f"{word.decoder}.bias":
             copies[f"{word.decoder}.bias"] = word.bias
-        return FoundHead("word", card.vocabulary, tensors | {word.bias: (card.vocabulary,)}, copies)
+        return FoundHead(
+            "word", architecture.vocabulary, tensors | {word.bias: (architecture.vocabulary,)}, copies
+        )
     return None
 
 
-def bilstm_head(shapes: Shapes, card: BiLstmCard, *, network: str) -> FoundHead:
+def bilstm_head(shapes: Shapes, architecture: BiLstmArchitecture, *, network: str) -> FoundHead:
     """The classifier of a BiLSTM. Those of texts and of tokens look alike.
 
     Raises:
@@ -111,7 +113,7 @@ def bilstm_head(shapes: Shapes, card: BiLstmCard, *, network: str) -> FoundHead:
             f"{' or '.join(kinds)}. Upload the config.json that this service wrote.",
         )
     classes = _rows(shapes, "classifier") if "classifier.weight" in shapes else 1
-    return FoundHead(kind, classes, linear("classifier", classes, card.shape.projection), {})
+    return FoundHead(kind, classes, linear("classifier", classes, architecture.shape.projection), {})
 
 
 def _rows(shapes: Shapes, name: str) -> int:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
 from app.intake.models.config_file import Activation, ConfigFile, Ratio, Size, TokenId
 
 
@@ -59,9 +59,9 @@ class MarianConfig(ConfigFile):
             )
         return self
 
-    def card(self) -> EncoderDecoderCard:
+    def architecture(self) -> EncoderDecoderArchitecture:
         heads, ffn = self.decoder_attention_heads, self.decoder_ffn_dim
-        return EncoderDecoderCard(
+        return EncoderDecoderArchitecture(
             shape=EncoderDecoderShape(
                 encoder_layers=self.encoder_layers,
                 decoder_layers=self.decoder_layers,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.domain.architectures import ModelCard
+from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 from app.intake.models.bilstm_config import BiLstmConfig
 from app.intake.models.config_file import ConfigFile, invalid_config
@@ -30,7 +30,7 @@ _MAX_LABEL_CHARACTERS = 200
 class ModelConfig:
     """What a config says."""
 
-    card: ModelCard
+    architecture: Architecture
     max_length: int
     labels: list[str] | None
     """In order of their index; None where the config names none."""
@@ -61,7 +61,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     given = {key: value for key, value in raw.items() if value is not None}
     try:
         config = family.model_validate(given)
-        card = config.card()
+        architecture = config.architecture()
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
@@ -70,7 +70,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     except ValueError as error:
         raise invalid_config(str(error)) from None
     return ModelConfig(
-        card=card,
+        architecture=architecture,
         max_length=config.longest_text,
         labels=_labels(given.get("id2label")),
         problem_type=str(given["problem_type"]) if "problem_type" in given else None,

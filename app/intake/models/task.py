@@ -4,11 +4,11 @@ import re
 from typing import Any
 
 from app.domain.architectures import (
-    BiLstmCard,
-    EncoderCard,
-    EncoderDecoderCard,
+    Architecture,
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
 )
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import Task
@@ -40,7 +40,7 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
     Raises:
         InvalidRequest: the head is for something else, or its labels are not what the task needs.
     """
-    if config.card.architecture == "marian":
+    if config.architecture.family == "marian":
         return "translation", None
     if head is None:
         return None, None
@@ -57,10 +57,10 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
             return _text_task(config, head)
 
 
-def task_keys(card: ModelCard, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
+def task_keys(architecture: Architecture, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
     """What a config says of the task, and of the class that reads it."""
     keys: dict[str, Any] = {}
-    if network := _network(card, task):
+    if network := _network(architecture, task):
         keys["architectures"] = [network]
     if task == "text_regression":
         keys["problem_type"] = _REGRESSION
@@ -71,14 +71,14 @@ def task_keys(card: ModelCard, task: Task | None, labels: list[str] | None) -> d
     return keys
 
 
-def _network(card: ModelCard, task: Task | None) -> str | None:
+def _network(architecture: Architecture, task: Task | None) -> str | None:
     """The class that reads such a model; None where Hugging Face's would read it as something else."""
-    match card:
-        case EncoderCard(is_plain=True):
-            return _FAMILY_NAMES[card.architecture] + _HEAD_NAMES[task]
-        case EncoderDecoderCard(shape=EncoderDecoderShape(shares_embeddings=True)):
+    match architecture:
+        case EncoderArchitecture(is_plain=True):
+            return _FAMILY_NAMES[architecture.family] + _HEAD_NAMES[task]
+        case EncoderDecoderArchitecture(shape=EncoderDecoderShape(shares_embeddings=True)):
             return "MarianMTModel"
-        case BiLstmCard():
+        case BiLstmArchitecture():
             return f"BiLstm{_HEAD_NAMES[task]}"
         case _:
             return None

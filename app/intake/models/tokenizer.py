@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import Task
 from app.intake.limited_process import LimitExceededError, Limits, run_limited
@@ -55,9 +55,9 @@ def read_tokenizers(
         require_short(folder / name, _MAX_BYTES)
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
         sources = _sources(folder, config, Path(made), lowercase=lowercase)
-        loaded = _load(sources, Path(made), config.card)
+        loaded = _load(sources, Path(made), config.architecture)
     for tokenizer in loaded.values():
-        _check(tokenizer, config.card)
+        _check(tokenizer, config.architecture)
         if task == "translation":
             _check_ending(tokenizer, config)
     if task == "masked_language_modeling":
@@ -82,18 +82,25 @@ def require_short(path: Path, limit: int) -> None:
 
 def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) -> dict[str, Path]:
     """The file of each ``tokenizer.json`` that the model is to have; ``made`` receives those it has not."""
-    card = config.card
-    if isinstance(card, EncoderDecoderCard) and all((folder / name).is_file() for name in _SENTENCEPIECE):
-        return _write(made, _from_sentencepiece(folder, card.vocabulary))
+    architecture = config.architecture
+    if isinstance(architecture, EncoderDecoderArchitecture) and all(
+        (folder / name).is_file() for name in _SENTENCEPIECE
+    ):
+        return _write(made, _from_sentencepiece(folder, architecture.vocabulary))
     if (folder / "tokenizer.json").is_file():
         sources = {"tokenizer.json": folder / "tokenizer.json"}
-        if isinstance(card, EncoderDecoderCard) and (folder / "target_tokenizer.json").is_file():
+        if (
+            isinstance(architecture, EncoderDecoderArchitecture)
+            and (folder / "target_tokenizer.json").is_file()
+        ):
             sources["target_tokenizer.json"] = folder / "target_tokenizer.json"
         return sources
-    if (folder / "vocab.txt").is_file() and card.architecture in {"bert", "distilbert"}:
-        made_of_words = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=card.vocabulary)
+    if (folder / "vocab.txt").is_file() and architecture.family in {"bert", "distilbert"}:
+        made_of_words = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=architecture.vocabulary)
         return _write(made, {"tokenizer.json": made_of_words})
-    kinds = f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(card, EncoderDecoderCard) else ""
+    kinds = (
+        f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(architecture, EncoderDecoderArchitecture) else ""
+    )
     raise InvalidRequest(
         "missing_tokenizer",
         f"The folder has no {kinds}tokenizer.json. Save the tokenizer beside the model: "
@@ -107,11 +114,11 @@ def _write(folder: Path, contents: dict[str, str]) -> dict[str, Path]:
     return {name: folder / name for name in contents}
 
 
-def _load(sources: dict[str, Path], made: Path, card: ModelCard) -> dict[str, Any]:
+def _load(sources: dict[str, Path], made: Path, architecture: Architecture) -> dict[str, Any]:
     """Each tokenizer, once a process of its own has found it bounded and copied it to ``made``."""
     checked = {name: made / f"checked-{name}" for name in sources}
     probes = [
-        Probe(source=str(path), target=str(checked[name]), vocabulary=card.vocabulary)
+        Probe(source=str(path), target=str(checked[name]), vocabulary=architecture.vocabulary)
         for name, path in sources.items()
     ]
     try:
@@ -181,7 +188,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _check(tokenizer: Any, card: ModelCard) -> None:
+def _check(tokenizer: Any, architecture: Architecture) -> None:
     """Hold the ids against the embeddings, and encode a text and a pair.
 
     What the parts of a tokenizer do together stands in none of them.
@@ -189,9 +196,9 @@ def _check(tokenizer: Any, card: ModelCard) -> None:
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if largest < 0:
         raise _invalid("has an empty vocabulary")
-    if largest >= card.vocabulary:
-        raise _does_not_fit("ids", largest, card.vocabulary)
-    token_types = card.token_types if isinstance(card, EncoderCard) else 0
+    if largest >= architecture.vocabulary:
+        raise _does_not_fit("ids", largest, architecture.vocabulary)
+    token_types = architecture.token_types if isinstance(architecture, EncoderArchitecture) else 0
     for texts in (_PROBE,), (_PROBE, _PROBE):
         special = tokenizer.num_special_tokens_to_add(len(texts) > 1)
         if not 1 <= special <= _MAX_SPECIAL_TOKENS:
@@ -202,8 +209,8 @@ def _check(tokenizer: Any, card: ModelCard) -> None:
         with _library_errors("used"):
             encoding = tokenizer.encode(*texts)
             tokenizer.decode(encoding.ids)
-        if max(encoding.ids) >= card.vocabulary:
-            raise _does_not_fit("ids", max(encoding.ids), card.vocabulary)
+        if max(encoding.ids) >= architecture.vocabulary:
+            raise _does_not_fit("ids", max(encoding.ids), architecture.vocabulary)
         if token_types > 1 and max(encoding.type_ids) >= token_types:
             raise _does_not_fit("type ids", max(encoding.type_ids), token_types)
 

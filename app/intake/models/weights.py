@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.domain.architectures import BiLstmCard, EncoderCard, EncoderDecoderCard
+from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.errors import InvalidRequest
 from app.intake.models.expected_tensors import (
     PREFIXES,
@@ -45,27 +45,29 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
         InvalidRequest: not safetensors, or other tensors than the config's.
     """
     stored = StoredWeights(path)
-    match config.card:
-        case EncoderCard() as card:
-            return _check_encoder(stored, card, network=config.network)
-        case EncoderDecoderCard() as card:
-            return _check_translation(stored, card)
-        case BiLstmCard() as card:
-            return _check_bilstm(stored, card, network=config.network)
+    match config.architecture:
+        case EncoderArchitecture() as architecture:
+            return _check_encoder(stored, architecture, network=config.network)
+        case EncoderDecoderArchitecture() as architecture:
+            return _check_translation(stored, architecture)
+        case BiLstmArchitecture() as architecture:
+            return _check_bilstm(stored, architecture, network=config.network)
 
 
-def _check_encoder(stored: StoredWeights, card: EncoderCard, *, network: str) -> WeightsReport:
-    prefix = PREFIXES[card.architecture]
+def _check_encoder(
+    stored: StoredWeights, architecture: EncoderArchitecture, *, network: str
+) -> WeightsReport:
+    prefix = PREFIXES[architecture.family]
     shapes = stored.shapes
     if not any(name.startswith(prefix) for name in shapes):
         # A bare encoder was saved without the name of its family.
         shapes = {prefix + name: shape for name, shape in shapes.items()}
-    expected = encoder_tensors(card)
-    head = find_head(shapes, card, network=network)
+    expected = encoder_tensors(architecture)
+    head = find_head(shapes, architecture, network=network)
     if head is not None:
         expected |= head.tensors
     _require_same(expected, shapes)
-    if not card.is_plain:
+    if not architecture.is_plain:
         _refuse_others(expected, list(shapes))
         return WeightsReport(_count(expected), head)
     _refuse_others(expected, [name for name in shapes if _is_in_a_layer(name.removeprefix(prefix))])
@@ -76,18 +78,18 @@ def _check_encoder(stored: StoredWeights, card: EncoderCard, *, network: str) ->
     return WeightsReport(_count(expected | pooler), None)
 
 
-def _check_bilstm(stored: StoredWeights, card: BiLstmCard, *, network: str) -> WeightsReport:
-    head = bilstm_head(stored.shapes, card, network=network)
-    expected = bilstm_tensors(card) | head.tensors
+def _check_bilstm(stored: StoredWeights, architecture: BiLstmArchitecture, *, network: str) -> WeightsReport:
+    head = bilstm_head(stored.shapes, architecture, network=network)
+    expected = bilstm_tensors(architecture) | head.tensors
     _require_same(expected, stored.shapes)
     _refuse_others(expected, list(stored.shapes))
     return WeightsReport(_count(expected), head)
 
 
-def _check_translation(stored: StoredWeights, card: EncoderDecoderCard) -> WeightsReport:
+def _check_translation(stored: StoredWeights, architecture: EncoderDecoderArchitecture) -> WeightsReport:
     shapes = stored.shapes
-    expected, copies = translation_tensors(card), translation_copies(card)
-    bias, sines = translation_constants(card)
+    expected, copies = translation_tensors(architecture), translation_copies(architecture)
+    bias, sines = translation_constants(architecture)
     given = {name: shape for name, shape in (bias | sines).items() if name in shapes}
     _require_same(expected | given, shapes)
     _refuse_others(expected | given, [name for name in shapes if name not in copies])

@@ -17,7 +17,7 @@ from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import Task
 from app.main import create_app
-from tests.app.inference.models import MAX_LENGTH, NAMES, Folders, card_of, export_of, make_folder
+from tests.app.inference.models import MAX_LENGTH, NAMES, Folders, architecture_of, export_of, make_folder
 from tests.processes import wait_until
 
 Register = Callable[..., str]
@@ -28,11 +28,11 @@ def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """The folder of a small model of a family and task, exported in both precisions; made once a session."""
     made: dict[tuple[str, Task], Path] = {}
 
-    def make(architecture: str = "bert", task: Task = "text_classification") -> Path:
-        if (architecture, task) not in made:
-            made[architecture, task] = tmp_path_factory.mktemp("model")
-            make_folder(made[architecture, task], task, architecture)
-        return made[architecture, task]
+    def make(family: str = "bert", task: Task = "text_classification") -> Path:
+        if (family, task) not in made:
+            made[family, task] = tmp_path_factory.mktemp("model")
+            make_folder(made[family, task], task, family)
+        return made[family, task]
 
     return make
 
@@ -59,19 +59,19 @@ def register(inference_database: Database, storage: Storage, exported_folder: Fo
     """Put a model into store and registry, as a finished job does."""
 
     def put(
-        architecture: str = "bert",
+        family: str = "bert",
         *,
         task: Task = "text_classification",
         exports: tuple[str, ...] = ("fp32", "int8"),
     ) -> str:
-        folder = exported_folder(architecture, task)
+        folder = exported_folder(family, task)
         with inference_database.transaction() as session:
             model = Model(name="tiny", origin="job", manifest_json={})
             session.add(model)
             session.flush()  # gives the id
             manifest = ModelManifest(
                 files=storage.put_folder(f"models/{model.id}", folder),
-                card=card_of(task),
+                architecture=architecture_of(task),
                 task=task,
                 labels=NAMES[task],
                 parameters=1,

@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, ModelCard, Shape
+from app.domain.architectures import (
+    Architecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
 from app.domain.documents.manifest import OnnxExport
 from app.domain.tasks import Task
 from tests.tiny import tiny_model_folder, tiny_tokenizer
@@ -27,14 +33,14 @@ NAMES: dict[Task, list[str] | None] = {
 }
 
 
-def card_of(task: Task) -> ModelCard:
+def architecture_of(task: Task) -> Architecture:
     vocabulary = tiny_tokenizer().get_vocab_size()
     if task == "translation":
         shape = EncoderDecoderShape(encoder_layers=2, decoder_layers=2, hidden=32, heads=4, ffn=64)
-        return EncoderDecoderCard(shape=shape, vocabulary=vocabulary, positions=MAX_LENGTH)
-    return EncoderCard(
-        architecture="bert",
-        shape=Shape(layers=2, hidden=32, heads=2, ffn=64),
+        return EncoderDecoderArchitecture(shape=shape, vocabulary=vocabulary, positions=MAX_LENGTH)
+    return EncoderArchitecture(
+        family="bert",
+        shape=EncoderShape(layers=2, hidden=32, heads=2, ffn=64),
         vocabulary=vocabulary,
         positions=64,
         token_types=2,
@@ -70,18 +76,18 @@ def load(task: Task, folder: Path) -> Any:
     return network_class(task).from_pretrained(folder).eval()
 
 
-def make_folder(folder: Path, task: Task, architecture: str) -> None:
+def make_folder(folder: Path, task: Task, family: str) -> None:
     """Fill a folder as a finished job does."""
     if task == "translation":
         _make_translator(folder)
     else:
-        _make_encoder(folder, task, architecture)
+        _make_encoder(folder, task, family)
 
 
-def _make_encoder(folder: Path, task: Task, architecture: str) -> None:
+def _make_encoder(folder: Path, task: Task, family: str) -> None:
     from transformers import AutoConfig
 
-    tiny_model_folder(folder, labels=NAMES[task], architecture=architecture)
+    tiny_model_folder(folder, labels=NAMES[task], family=family)
     config = AutoConfig.from_pretrained(folder)
     config.initializer_range = 0.3  # so that texts and words differ in their answers
     if task == "text_regression":
@@ -98,11 +104,11 @@ def _make_encoder(folder: Path, task: Task, architecture: str) -> None:
 def _make_translator(folder: Path) -> None:
     from transformers import MarianConfig, MarianMTModel
 
-    card = card_of("translation")
-    assert isinstance(card, EncoderDecoderCard)
-    shape = card.shape
+    architecture = architecture_of("translation")
+    assert isinstance(architecture, EncoderDecoderArchitecture)
+    shape = architecture.shape
     config = MarianConfig(
-        vocab_size=card.vocabulary,
+        vocab_size=architecture.vocabulary,
         d_model=shape.hidden,
         encoder_layers=shape.encoder_layers,
         decoder_layers=shape.decoder_layers,
@@ -110,7 +116,7 @@ def _make_translator(folder: Path) -> None:
         decoder_attention_heads=shape.decoder.heads,
         encoder_ffn_dim=shape.encoder.ffn,
         decoder_ffn_dim=shape.decoder.ffn,
-        max_position_embeddings=card.positions,
+        max_position_embeddings=architecture.positions,
         pad_token_id=PAD,
         eos_token_id=END,
         decoder_start_token_id=PAD,
@@ -121,7 +127,7 @@ def _make_translator(folder: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = MarianMTModel(config).eval()
-        order = torch.randperm(card.vocabulary)
+        order = torch.randperm(architecture.vocabulary)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     # A table of its own order: with one table for both sides, random weights write a word again and again.
@@ -130,7 +136,7 @@ def _make_translator(folder: Path) -> None:
     network.save_pretrained(folder)
     make_exports(network, ["fp32", "int8"], folder)
     _reader().save(str(folder / "tokenizer.json"))
-    _writer(card.vocabulary).save(str(folder / "target_tokenizer.json"))
+    _writer(architecture.vocabulary).save(str(folder / "target_tokenizer.json"))
 
 
 def _reader() -> Tokenizer:
@@ -150,4 +156,4 @@ def _writer(vocabulary: int) -> Tokenizer:
 
 
 Folders = Callable[..., Path]
-"""(architecture, task) -> the folder of a small model."""
+"""(family, task) -> the folder of a small model."""

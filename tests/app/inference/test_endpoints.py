@@ -49,11 +49,11 @@ def torch_scores(folder: Any, text: str, pair: str | None = None) -> dict[str, f
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
     def test_equal_the_torch_network(
-        self, client: httpx.Client, register: Register, exported_folder: Any, architecture: str
+        self, client: httpx.Client, register: Register, exported_folder: Any, family: str
     ) -> None:
-        model_id = register(architecture)
+        model_id = register(family)
         long = " ".join(TEXTS)
         inputs = [
             *TEXTS[:6],
@@ -68,7 +68,7 @@ class TestAnswers:
         assert len(answers) == len(inputs)
         for asked, answer in zip(inputs, answers, strict=True):
             text, pair = (asked, None) if isinstance(asked, str) else (asked["text"], asked.get("text_pair"))
-            expected = torch_scores(exported_folder(architecture), text, pair)
+            expected = torch_scores(exported_folder(family), text, pair)
             assert scores_of(answer) == pytest.approx(expected, abs=1e-4)
         spread = [scores_of(answer)["good"] for answer in answers]
         assert max(spread) - min(spread) > 0.01  # else any order of answers would pass

@@ -14,13 +14,13 @@ from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.architectures import (
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
-    EncoderCard,
-    EncoderDecoderCard,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
-    Shape,
+    EncoderShape,
 )
 from app.domain.errors import NotFound, Overloaded
 from app.domain.tasks import Head
@@ -248,17 +248,19 @@ def test_damaged_copy_is_fetched_again(run: Session[None], register: Register, s
 def test_large_networks_get_several_threads(
     layers: int, hidden: int, cores: int, expected: tuple[int, int]
 ) -> None:
-    shape = Shape(layers=layers, hidden=hidden, heads=12, ffn=4 * hidden)
-    card = EncoderCard(architecture="bert", shape=shape, vocabulary=30_522, positions=512, token_types=2)
+    shape = EncoderShape(layers=layers, hidden=hidden, heads=12, ffn=4 * hidden)
+    architecture = EncoderArchitecture(
+        family="bert", shape=shape, vocabulary=30_522, positions=512, token_types=2
+    )
     head = Head(task="text_classification", outputs=2)
-    assert share_threads(cores, card, head) == expected
+    assert share_threads(cores, architecture, head) == expected
 
 
 @pytest.mark.parametrize(
-    ("card", "head", "expected"),
+    ("architecture", "head", "expected"),
     [
         (
-            EncoderDecoderCard(
+            EncoderDecoderArchitecture(
                 shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
                 vocabulary=58_101,
                 positions=512,
@@ -267,7 +269,7 @@ def test_large_networks_get_several_threads(
             (4, 2),
         ),
         (
-            BiLstmCard(
+            BiLstmArchitecture(
                 shape=BiLstmShape(embedding=300, hidden=600, projection=768),
                 vocabulary=100_000,
                 positions=512,
@@ -277,8 +279,10 @@ def test_large_networks_get_several_threads(
         ),
     ],
 )
-def test_threads_are_counted_by_what_computes(card: ModelCard, head: Head, expected: tuple[int, int]) -> None:
-    assert share_threads(8, card, head) == expected
+def test_threads_are_counted_by_what_computes(
+    architecture: Architecture, head: Head, expected: tuple[int, int]
+) -> None:
+    assert share_threads(8, architecture, head) == expected
 
 
 def test_copies_do_not_pile_up(tmp_path: Path, storage: Storage) -> None:

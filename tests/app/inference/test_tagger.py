@@ -124,11 +124,11 @@ class TestEntities:
     def test_of_a_text_without_words_are_none(self, client: httpx.Client, model_id: str, text: str) -> None:
         assert predict(client, model_id, [text, TEXTS[0], text]).json()[::2] == [[], []]
 
-    @pytest.mark.parametrize("architecture", ["roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ["roberta", "distilbert"])
     def test_come_from_other_families_too(
-        self, client: httpx.Client, register: Register, architecture: str
+        self, client: httpx.Client, register: Register, family: str
     ) -> None:
-        model_id = register(architecture, task="token_classification")
+        model_id = register(family, task="token_classification")
         assert len(predict(client, model_id, TEXTS).raise_for_status().json()) == len(TEXTS)
 
     def test_reach_the_client_of_hugging_face(

@@ -5,31 +5,31 @@ from collections.abc import Sequence
 from app.core.db.datasets import Dataset
 from app.core.db.models import Model
 from app.domain.architectures import (
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
-    EncoderCard,
-    EncoderDecoderCard,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
-    Shape,
+    EncoderShape,
 )
-from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, Split, SplitCard
+from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, Split, SplitSummary
 from app.domain.tasks import Task
 from tests.app.conftest import Api
 
-ENCODER = EncoderCard(
-    architecture="bert",
-    shape=Shape(layers=6, hidden=384, heads=12, ffn=1536),
+ENCODER = EncoderArchitecture(
+    family="bert",
+    shape=EncoderShape(layers=6, hidden=384, heads=12, ffn=1536),
     vocabulary=30_522,
     positions=512,
     token_types=2,
 )
-TRANSLATOR = EncoderDecoderCard(
+TRANSLATOR = EncoderDecoderArchitecture(
     shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
     vocabulary=8_000,
     positions=512,
 )
-BILSTM = BiLstmCard(
+BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
 LABELS: dict[Task, list[str]] = {
@@ -45,7 +45,7 @@ def labels_of(task: Task | None) -> list[str]:
 
 def add_model(
     api: Api,
-    card: ModelCard,
+    architecture: Architecture,
     task: Task | None,
     *,
     labels: Sequence[str] | None = None,
@@ -54,7 +54,7 @@ def add_model(
     """A model that knows a task, or none."""
     manifest = ModelManifest(
         files=_NO_FILES,
-        card=card,
+        architecture=architecture,
         task=task,
         labels=list(labels or labels_of(task)) or None,
         parameters=0,
@@ -71,13 +71,15 @@ def add_dataset(
     api: Api, task: Task, *, splits: Sequence[Split] = ("train", "dev"), rows: int = 1000, words: int = 20
 ) -> str:
     quantiles = {"p50": words, "p95": words, "p99": words, "max": words}
-    card = SplitCard(rows=rows, words=quantiles, target_words=quantiles if task == "translation" else None)
+    summary = SplitSummary(
+        rows=rows, words=quantiles, target_words=quantiles if task == "translation" else None
+    )
     manifest = DatasetManifest(
         files=_NO_FILES,
         task=task,
         labels=labels_of(task),
         is_pair=False,
-        splits=dict.fromkeys(splits, card),
+        splits=dict.fromkeys(splits, summary),
     )
     with api.database.transaction() as session:
         dataset = Dataset(name="data", manifest_json=manifest.model_dump(mode="json"))

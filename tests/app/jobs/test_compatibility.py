@@ -6,7 +6,13 @@ from typing import Any, get_args
 import pytest
 
 from app.core.db.jobs import Job
-from app.domain.architectures import EncoderCard, EncoderDecoderShape, LayerUse, ModelCard, Shape
+from app.domain.architectures import (
+    Architecture,
+    EncoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+    LayerUse,
+)
 from app.domain.documents import TrainingSpec
 from app.domain.methods import METHOD_CARDS
 from app.domain.tasks import SELECTING_METRICS, Task
@@ -14,13 +20,13 @@ from tests.app.conftest import Api, make_settings, run_api
 from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR, add_dataset, add_model
 
 TASKS: tuple[Task, ...] = get_args(Task)
-PAIRS = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS if task in card.tasks]
-UNABLE = [(name, task) for name, card in METHOD_CARDS.items() for task in TASKS if task not in card.tasks]
+PAIRS = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task in method.tasks]
+UNABLE = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task not in method.tasks]
 NEEDING_A_HEAD = [(name, task) for name, task in PAIRS if METHOD_CARDS[name].needs_head]
-SMALL = Shape(layers=3, hidden=192, heads=6, ffn=768)
-XLM_R_LARGE = EncoderCard(
-    architecture="xlm-roberta",
-    shape=Shape(layers=24, hidden=1024, heads=16, ffn=4096),
+SMALL = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
+XLM_R_LARGE = EncoderArchitecture(
+    family="xlm-roberta",
+    shape=EncoderShape(layers=24, hidden=1024, heads=16, ffn=4096),
     vocabulary=250_002,
     positions=514,
     token_types=1,
@@ -34,7 +40,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator
     yield from run_api(make_settings(tmp_path_factory.mktemp("app"), database_url=postgres_url))
 
 
-def teacher_card(task: Task) -> ModelCard:
+def teacher_card(task: Task) -> Architecture:
     return TRANSLATOR if task == "translation" else ENCODER
 
 
@@ -121,7 +127,7 @@ class TestTeacher:
         assert "B-PER" in refused(api, body, "label_mismatch", "#/dataset")
 
     @pytest.mark.parametrize(
-        ("card", "task", "words"),
+        ("architecture", "task", "words"),
         [
             (ENCODER, "translation", "cannot write"),
             (TRANSLATOR, "text_classification", "translation model"),
@@ -130,14 +136,14 @@ class TestTeacher:
         ],
     )
     @pytest.mark.parametrize("name", ["fine_tuning", "scratch", "distillation"])
-    def test_of_another_kind(self, api, name, card, task, words):
-        body = job(api, name, task, teacher=add_model(api, card, None))
+    def test_of_another_kind(self, api, name, architecture, task, words):
+        body = job(api, name, task, teacher=add_model(api, architecture, None))
         assert words in refused(api, body, "teacher_does_not_fit", "#/teacher")
 
     def test_a_bilstm_is_trained_further_but_not_compressed(self, api):
         teacher = add_model(api, BILSTM, "token_classification")
         body = job(api, "fine_tuning", "token_classification", teacher=teacher)
-        assert planned(api, body)["student"]["card"]["architecture"] == "bilstm"
+        assert planned(api, body)["student"]["architecture"]["family"] == "bilstm"
         body = job(api, "bilstm", "token_classification", teacher=teacher)
         refused(api, body, "teacher_does_not_fit", "#/teacher")
 
@@ -156,7 +162,7 @@ class TestNoTeacher:
         body = self.first(api)
         plan = planned(api, body)
         assert plan["teacher"] is None
-        assert plan["student"]["card"]["vocabulary"] == 2000
+        assert plan["student"]["architecture"]["vocabulary"] == 2000
         assert plan["student"]["compression_ratio"] is None
         del body["teacher"]
         created = api.http.post("/v1/jobs", json=body)
@@ -214,8 +220,8 @@ class TestTarget:
 
     def test_shared_layers_are_in_the_plan(self, api):
         body = job(api, "pea_kd", "text_classification")
-        card = planned(api, body)["student"]["card"]
-        assert len(card["schedule"]) == 2 * card["shape"]["layers"]
+        architecture = planned(api, body)["student"]["architecture"]
+        assert len(architecture["schedule"]) == 2 * architecture["shape"]["layers"]
 
     def test_fewer_words_leave_room(self, api):
         body = job(api, "weight_squeezing", "text_classification", target={"compression_ratio": 4})
@@ -225,7 +231,8 @@ class TestTarget:
         assert planned(api, body)["student"]["shape"] == advice["shape"]
 
     @pytest.mark.parametrize(
-        ("name", "task"), [(name, card.tasks[-1]) for name, card in METHOD_CARDS.items() if card.targets]
+        ("name", "task"),
+        [(name, method.tasks[-1]) for name, method in METHOD_CARDS.items() if method.targets],
     )
     def test_a_latency(self, api, name, task):
         """Half the time of the slowest student is asked for; the plan says that it is an estimate."""
@@ -256,7 +263,7 @@ class TestOneFile:
         assert detail.endswith("Give a smaller teacher.")
 
     @pytest.mark.parametrize(
-        "name", [name for name, card in METHOD_CARDS.items() if not card.keeps_size and name != "bilstm"]
+        "name", [name for name, method in METHOD_CARDS.items() if not method.keeps_size and name != "bilstm"]
     )
     def test_a_student(self, api, name):
         """A large teacher's; one that is small enough can be had of it."""
@@ -274,7 +281,7 @@ class TestOneFile:
 
 
 class TestGate:
-    def gated(self, api: Api, task: Task, small: ModelCard, knows: Task | None) -> dict[str, Any]:
+    def gated(self, api: Api, task: Task, small: Architecture, knows: Task | None) -> dict[str, Any]:
         method = {"name": "weight_squeezing", "gate": {"small_model": add_model(api, small, knows)}}
         return job(api, "weight_squeezing", task, method=method, target=None)
 

@@ -123,7 +123,7 @@ class TestFit:
     def test_a_target_where_the_size_is_kept(self, api, body):
         refused(api, body | {"method": {"name": "fine_tuning"}}, "target_not_allowed")
 
-    @pytest.mark.parametrize("name", [name for name, card in METHOD_CARDS.items() if not card.keeps_size])
+    @pytest.mark.parametrize("name", [name for name, method in METHOD_CARDS.items() if not method.keeps_size])
     def test_no_target_where_the_size_shrinks(self, api, body, name):
         refused(api, body | {"method": {"name": name}, "target": None}, "target_required")
 
@@ -182,7 +182,7 @@ class TestGate:
         refused(api, self.gated(body, small) | {"target": TARGET}, "target_not_allowed")
 
     def test_another_family(self, api, body, tmp_path):
-        small = upload(api, tmp_path, layers=1, architecture="roberta")
+        small = upload(api, tmp_path, layers=1, family="roberta")
         problem = refused(api, self.gated(body, small), "small_model_does_not_fit")
         assert problem["errors"][0]["pointer"] == "#/method/gate/small_model"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.architectures import EncoderDecoderShape, ModelCard, Shape
+from app.domain.architectures import Architecture, EncoderDecoderShape, EncoderShape
 from app.domain.planning import layer_schedule
 from app.domain.tasks import Head
 from app.jobs.latency_estimate import estimate_latency_ms
@@ -11,7 +11,7 @@ from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR
 CLASSES = Head(task="text_classification", outputs=2)
 WORDS = Head(task="masked_language_modeling", outputs=ENCODER.vocabulary)
 TRANSLATION = Head(task="translation", outputs=TRANSLATOR.vocabulary)
-SMALL = ENCODER.at(Shape(layers=2, hidden=64, heads=2, ffn=256))
+SMALL = ENCODER.at(EncoderShape(layers=2, hidden=64, heads=2, ffn=256))
 SHORT_DECODER = TRANSLATOR.at(
     EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=512, heads=8, ffn=2048)
 )
@@ -25,14 +25,14 @@ SHORT_DECODER = TRANSLATOR.at(
         (SHORT_DECODER, TRANSLATOR, TRANSLATION),
     ],
 )
-def test_what_computes_less_takes_less(small: ModelCard, large: ModelCard, head: Head):
+def test_what_computes_less_takes_less(small: Architecture, large: Architecture, head: Head):
     assert 0 < estimate_latency_ms(small, head) < estimate_latency_ms(large, head)
 
 
 def test_layers_that_run_twice_count_twice():
     shared = ENCODER.model_copy(update={"schedule": layer_schedule("shuffled", 6)})
     head_ms = estimate_latency_ms(ENCODER.at(ENCODER.shape.model_copy(update={"layers": 1})), CLASSES)
-    once, twice = (estimate_latency_ms(card, CLASSES) for card in (ENCODER, shared))
+    once, twice = (estimate_latency_ms(architecture, CLASSES) for architecture in (ENCODER, shared))
     layer_ms = (twice - once) / 6
     assert layer_ms == pytest.approx((once - head_ms) / 5)
 

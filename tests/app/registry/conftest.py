@@ -60,7 +60,7 @@ def parameters_by_arithmetic(model: dict) -> int:
     """As the planner counts them, who never sees the weights."""
     manifest = ModelManifest.model_validate(model["manifest"])
     assert manifest.head is not None
-    return manifest.card.count(head=manifest.head).total
+    return manifest.architecture.count(head=manifest.head).total
 
 
 def refused(api: Api, archive: Path, code: str, *, status: int = 422) -> str:

@@ -15,22 +15,22 @@ from tests.tiny import LABELS, tarred, tiny_model_folder, tiny_tokenizer, zipped
 
 
 class TestRegister:
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
     @pytest.mark.parametrize("labels", [LABELS, None], ids=["classifier", "encoder"])
-    def test_every_architecture(self, api, tmp_path, architecture, labels):
-        folder = tiny_model_folder(tmp_path / "model", architecture=architecture, labels=labels)
+    def test_every_architecture(self, api, tmp_path, family, labels):
+        folder = tiny_model_folder(tmp_path / "model", family=family, labels=labels)
         response = api.upload_model(zipped(folder), name=" Tiny ")
         model = response.json()
         assert response.status_code == 201, model
         assert response.headers["location"] == f"/v1/models/{model['id']}"
         assert model["name"] == "Tiny"
-        assert model["architecture"] == architecture
+        assert model["architecture"] == family
         assert model["shape"] == shape(layers=2, hidden=32, heads=2, ffn=64)
         assert model["labels"] == labels
         assert model["task"] == ("text_classification" if labels else None)
         tensors = load_file(folder / "model.safetensors")
         assert model["parameters"] == sum(tensor.size for tensor in tensors.values())
-        assert model["manifest"]["max_length"] == (63 if "roberta" in architecture else 64)
+        assert model["manifest"]["max_length"] == (63 if "roberta" in family else 64)
         assert sorted(model["manifest"]["files"]["entries"]) == [
             "config.json",
             "model.safetensors",
@@ -58,7 +58,7 @@ class TestRegister:
         assert model["shape"] == shape(layers=6, hidden=384, heads=12, ffn=1536)
         assert model["task"] is None
         assert model["parameters"] == 22_713_216
-        assert model["manifest"]["card"]["vocabulary"] == 30_522
+        assert model["manifest"]["architecture"]["vocabulary"] == 30_522
         assert model["manifest"]["max_length"] == 512
 
     def test_the_config_is_sanitised(self, api, tmp_path):

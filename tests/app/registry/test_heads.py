@@ -25,39 +25,39 @@ TASKS = {
 }
 
 
-def model_folder(path, task, *, architecture="bert", **settings):
+def model_folder(path, task, *, family="bert", **settings):
     """A tiny network with a head, as transformers saves it."""
     import transformers
 
-    tiny_model_folder(path, architecture=architecture)
+    tiny_model_folder(path, family=family)
     class_name, head = TASKS[task]
     config = transformers.AutoConfig.from_pretrained(path, **head, **settings)
     getattr(transformers, class_name).from_config(config).save_pretrained(path)
     return path
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("task", TASKS)
 class TestEveryHead:
-    def test_is_known_by_its_tensors(self, api, tmp_path, architecture, task):
-        folder = model_folder(tmp_path / "model", task, architecture=architecture)
+    def test_is_known_by_its_tensors(self, api, tmp_path, family, task):
+        folder = model_folder(tmp_path / "model", task, family=family)
         edit_config(folder, architectures=None)
         model = accepted(api, folder)
-        assert (model["architecture"], model["task"]) == (architecture, task)
+        assert (model["architecture"], model["task"]) == (family, task)
         assert model["labels"] == {"text_classification": LABELS, "token_classification": TAGS}.get(task)
         assert model["parameters"] == parameters_by_arithmetic(model)
 
-    def test_what_is_stored_can_be_uploaded_again(self, api, tmp_path, architecture, task):
-        model = accepted(api, model_folder(tmp_path / "model", task, architecture=architecture))
+    def test_what_is_stored_can_be_uploaded_again(self, api, tmp_path, family, task):
+        model = accepted(api, model_folder(tmp_path / "model", task, family=family))
         again = accepted(api, downloaded(api, model, tmp_path / "again"))
         assert again["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
         assert (again["task"], again["labels"]) == (model["task"], model["labels"])
 
-    def test_what_is_stored_is_a_folder_of_transformers(self, api, tmp_path, architecture, task):
+    def test_what_is_stored_is_a_folder_of_transformers(self, api, tmp_path, family, task):
         import torch
         import transformers
 
-        folder = model_folder(tmp_path / "model", task, architecture=architecture)
+        folder = model_folder(tmp_path / "model", task, family=family)
         class_ = getattr(transformers, TASKS[task][0])
         stored = downloaded(api, accepted(api, folder), tmp_path / "stored")
         ids = torch.tensor([[2, 7, 8, 3]])
@@ -89,11 +89,11 @@ class TestText:
         edit_config(folder, problem_type="multi_label_classification")
         assert "one of several labels" in refused(api, zipped(folder), "unsupported_head")
 
-    @pytest.mark.parametrize("architecture", FAMILIES)
-    def test_multiple_choice(self, api, tmp_path, architecture):
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_multiple_choice(self, api, tmp_path, family):
         import transformers
 
-        folder = tiny_model_folder(tmp_path / "model", architecture=architecture)
+        folder = tiny_model_folder(tmp_path / "model", family=family)
         config = transformers.AutoConfig.from_pretrained(folder)
         transformers.AutoModelForMultipleChoice.from_config(config).save_pretrained(folder)
         assert "ForMultipleChoice" in refused(api, zipped(folder), "unsupported_head")
@@ -163,12 +163,12 @@ WORD_HEADS = {
 }
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 class TestWord:
     @staticmethod
-    def store_copies(folder, architecture, *, change: float) -> None:
+    def store_copies(folder, family, *, change: float) -> None:
         """The output matrix beside the word table, as files of earlier transformers have it."""
-        decoder, bias = WORD_HEADS[architecture]
+        decoder, bias = WORD_HEADS[family]
 
         def copy(tensors):
             [words] = [name for name in tensors if name.endswith("word_embeddings.weight")]
@@ -177,19 +177,19 @@ class TestWord:
 
         edit_tensors(folder, copy)
 
-    def test_a_copy_of_the_word_table(self, api, tmp_path, architecture):
-        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
-        self.store_copies(folder, architecture, change=0)
+    def test_a_copy_of_the_word_table(self, api, tmp_path, family):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", family=family)
+        self.store_copies(folder, family, change=0)
         model = accepted(api, folder)
         assert model["parameters"] == parameters_by_arithmetic(model)
 
-    def test_an_output_of_its_own(self, api, tmp_path, architecture):
-        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
-        self.store_copies(folder, architecture, change=0.01)
+    def test_an_output_of_its_own(self, api, tmp_path, family):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", family=family)
+        self.store_copies(folder, family, change=0.01)
         assert "tied" in refused(api, zipped(folder), "untied_weights")
 
-    def test_a_head_without_its_norm(self, api, tmp_path, architecture):
-        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+    def test_a_head_without_its_norm(self, api, tmp_path, family):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", family=family)
 
         def drop(tensors):
             for name in list(tensors):
@@ -199,8 +199,8 @@ class TestWord:
         edit_tensors(folder, drop)
         assert "lacks" in refused(api, zipped(folder), "weights_do_not_fit_config")
 
-    def test_a_tokenizer_that_masks_nothing(self, api, tmp_path, architecture):
-        folder = model_folder(tmp_path / "model", "masked_language_modeling", architecture=architecture)
+    def test_a_tokenizer_that_masks_nothing(self, api, tmp_path, family):
+        folder = model_folder(tmp_path / "model", "masked_language_modeling", family=family)
         path = folder / "tokenizer.json"
         path.write_text(path.read_text().replace("[MASK]", "[OTHER]"))
         assert "[MASK]" in refused(api, zipped(folder), "invalid_tokenizer")

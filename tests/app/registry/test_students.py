@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.domain.architectures import BiLstmCard, BiLstmShape, EncoderCard, Shape
+from app.domain.architectures import BiLstmArchitecture, BiLstmShape, EncoderArchitecture, EncoderShape
 from app.domain.planning import layer_schedule
 from app.domain.tasks import Head
 from tests.app.registry.conftest import (
@@ -22,26 +22,26 @@ from tests.tiny import tiny_model_folder, zipped
 LABELS = {"text_classification": ["no", "yes"], "token_classification": ["O", "B-X", "I-X"]}
 
 
-def student_folder(path: Path, task: str, *, architecture: str = "bert", sharing=None, **structure) -> Path:
+def student_folder(path: Path, task: str, *, family: str = "bert", sharing=None, **structure) -> Path:
     """A student as the worker saves it."""
     from transformers import AutoConfig
 
     from worker.networks.loading import build_network, save_network
 
-    tiny_model_folder(path, architecture=architecture)
+    tiny_model_folder(path, family=family)
     config = AutoConfig.from_pretrained(path)
-    card = EncoderCard(
-        architecture=architecture,
-        shape=Shape(layers=2, hidden=32, heads=2, ffn=64, **structure),
+    architecture = EncoderArchitecture(
+        family=family,
+        shape=EncoderShape(layers=2, hidden=32, heads=2, ffn=64, **structure),
         vocabulary=config.vocab_size,
         positions=64,
-        token_types=0 if architecture == "distilbert" else config.type_vocab_size,
+        token_types=0 if family == "distilbert" else config.type_vocab_size,
         schedule=None if sharing is None else layer_schedule(sharing, 2),
     )
     labels = LABELS.get(task, [])
     config.id2label = dict(enumerate(labels or ["LABEL_0"]))
     head = Head.of(task, labels=len(labels), vocabulary=config.vocab_size)
-    save_network(build_network(config, card, head), path)
+    save_network(build_network(config, architecture, head), path)
     return path
 
 
@@ -55,9 +55,9 @@ def bilstm_folder(path: Path, task: str) -> Path:
     labels = LABELS[task]
     config.id2label = dict(enumerate(labels))
     shape = BiLstmShape(embedding=8, hidden=12, projection=16)
-    card = BiLstmCard(shape=shape, vocabulary=config.vocab_size, positions=64)
+    architecture = BiLstmArchitecture(shape=shape, vocabulary=config.vocab_size, positions=64)
     head = Head.of(task, labels=len(labels), vocabulary=config.vocab_size)
-    save_network(build_network(config, card, head), path)
+    save_network(build_network(config, architecture, head), path)
     return path
 
 
@@ -66,12 +66,12 @@ def brought_back(api, folder: Path, tmp_path: Path) -> dict:
     model = accepted(api, folder)
     again = accepted(api, downloaded(api, model, tmp_path / "again"))
     assert again["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
-    assert again["manifest"]["card"] == model["manifest"]["card"]
+    assert again["manifest"]["architecture"] == model["manifest"]["architecture"]
     assert model["parameters"] == parameters_by_arithmetic(model)
     return model
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 class TestEncoders:
     @pytest.mark.parametrize(
         "structure", [{"rank": 4}, {"embedding": 8}, {"rank": 4, "embedding": 8}], ids=str
@@ -79,23 +79,21 @@ class TestEncoders:
     @pytest.mark.parametrize(
         "task", ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
     )
-    def test_factors(self, api, tmp_path, architecture, structure, task):
-        folder = student_folder(tmp_path / "model", task, architecture=architecture, **structure)
+    def test_factors(self, api, tmp_path, family, structure, task):
+        folder = student_folder(tmp_path / "model", task, family=family, **structure)
         model = brought_back(api, folder, tmp_path)
         assert model["task"] == task
         assert {key: value for key, value in model["shape"].items() if key in structure} == structure
 
     @pytest.mark.parametrize("sharing", ["shuffled", "repeated", "paired", "upper_half"])
-    def test_layers_that_run_again(self, api, tmp_path, architecture, sharing):
-        folder = student_folder(
-            tmp_path / "model", "text_classification", architecture=architecture, sharing=sharing
-        )
+    def test_layers_that_run_again(self, api, tmp_path, family, sharing):
+        folder = student_folder(tmp_path / "model", "text_classification", family=family, sharing=sharing)
         model = brought_back(api, folder, tmp_path)
-        assert model["manifest"]["card"]["schedule"] == [
+        assert model["manifest"]["architecture"]["schedule"] == [
             use.model_dump() for use in layer_schedule(sharing, 2)
         ]
 
-    def test_what_is_stored_answers_as_before(self, api, tmp_path, architecture):
+    def test_what_is_stored_answers_as_before(self, api, tmp_path, family):
         import torch
 
         from app.domain.documents.manifest import ModelManifest
@@ -103,7 +101,7 @@ class TestEncoders:
 
         task = "text_classification"
         folder = student_folder(
-            tmp_path / "model", task, architecture=architecture, sharing="paired", rank=4, embedding=8
+            tmp_path / "model", task, family=family, sharing="paired", rank=4, embedding=8
         )
         model = accepted(api, folder)
         manifest = ModelManifest.model_validate(model["manifest"])

@@ -40,7 +40,7 @@ def narrow(folder) -> Path:
     """A student whose decoder is half as wide."""
     from transformers import MarianConfig
 
-    from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+    from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
     from app.domain.tasks import Head
     from worker.networks.loading import build_network
 
@@ -48,9 +48,9 @@ def narrow(folder) -> Path:
     shape = EncoderDecoderShape(
         encoder_layers=2, decoder_layers=1, hidden=16, heads=2, ffn=32, decoder_hidden=8, decoder_ffn=16
     )
-    card = EncoderDecoderCard(shape=shape, vocabulary=config.vocab_size, positions=64)
+    architecture = EncoderDecoderArchitecture(shape=shape, vocabulary=config.vocab_size, positions=64)
     head = Head.of("translation", labels=0, vocabulary=config.vocab_size)
-    build_network(config, card, head).save_pretrained(folder)
+    build_network(config, architecture, head).save_pretrained(folder)
     return folder
 
 
@@ -134,7 +134,7 @@ class TestTaken:
 
     def test_one_that_was_trained_from_scratch(self, api, tmp_path):
         """Its vocabulary is of bytes, and ids of special pieces are others than Marian's."""
-        from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+        from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
         from app.domain.tasks import Head
         from worker.networks.loading import build_network, save_network
         from worker.networks.new_translator import marian_config, train_tokenizer
@@ -142,10 +142,10 @@ class TestTaken:
         tokenizer = train_tokenizer([" ".join(ENGLISH), " ".join(GERMAN)], vocabulary=300)
         config = marian_config(tokenizer, positions=32)
         shape = EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32)
-        card = EncoderDecoderCard(shape=shape, vocabulary=300, positions=32)
+        architecture = EncoderDecoderArchitecture(shape=shape, vocabulary=300, positions=32)
         head = Head.of("translation", labels=0, vocabulary=300)
         folder = tmp_path / "model"
-        save_network(build_network(config, card, head), folder)
+        save_network(build_network(config, architecture, head), folder)
         tokenizer.save(str(folder / "tokenizer.json"))
         model = accepted(api, folder)
         assert model["parameters"] == parameters_by_arithmetic(model)

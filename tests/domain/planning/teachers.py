@@ -2,18 +2,23 @@
 
 from pydantic import TypeAdapter
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, EncoderDecoderShape, Shape
+from app.domain.architectures import (
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
 from app.domain.methods import METHOD_CARDS, MethodSpec
 from app.domain.tasks import Head
 
-MINILM = EncoderCard(
-    architecture="bert",
-    shape=Shape(layers=6, hidden=384, heads=12, ffn=1536),
+MINILM = EncoderArchitecture(
+    family="bert",
+    shape=EncoderShape(layers=6, hidden=384, heads=12, ffn=1536),
     vocabulary=30_522,
     positions=512,
     token_types=2,
 )
-MARIAN = EncoderDecoderCard(
+MARIAN = EncoderDecoderArchitecture(
     shape=EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=512, heads=8, ffn=2048),
     vocabulary=8_000,
     positions=512,
@@ -32,4 +37,6 @@ def method(name: str, **knobs: object) -> MethodSpec:
 
 def able(head: Head) -> list[str]:
     """The methods that make smaller models for a task."""
-    return [name for name, card in METHOD_CARDS.items() if head.task in card.tasks and not card.keeps_size]
+    return [
+        name for name, method in METHOD_CARDS.items() if head.task in method.tasks and not method.keeps_size
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.architectures import Shape
+from app.domain.architectures import EncoderShape
 from app.domain.documents import Target
 from app.domain.planning import plan_student
 from app.domain.planning.advice import total
@@ -28,7 +28,7 @@ def test_what_is_promised_comes_true(name):
         change = {"vocabulary": advice.value}
         if advice.about == "embedding":
             change = {"shape": plan.shape.model_copy(update={"embedding": advice.value})}
-        lighter = total(plan.card.model_copy(update=change), CLASSES)
+        lighter = total(plan.architecture.model_copy(update=change), CLASSES)
         assert advice.freed_parameters == plan.parameters.total - lighter > 0
         assert f"{advice.freed_parameters:,}" in advice.message
 
@@ -41,7 +41,7 @@ def test_the_share_is_said():
 
 
 def test_a_shape_stays_what_it_is():
-    target = Target(shape=Shape(layers=3, hidden=192, heads=6, ffn=768))
+    target = Target(shape=EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
     plan = plan_student(MINILM, method("weight_copy"), target, head=CLASSES)
     assert {advice.about: advice.value for advice in plan.advice} == {"vocabulary": 8000, "embedding": 64}
     assert all(advice.shape is None for advice in plan.advice)

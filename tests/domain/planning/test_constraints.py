@@ -4,12 +4,12 @@ import pytest
 
 from app.domain.architectures import (
     AnyShape,
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
     EncoderDecoderShape,
+    EncoderShape,
     LayerUse,
-    ModelCard,
-    Shape,
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
@@ -24,7 +24,7 @@ A_THIRD = {"compression_ratio": 3}
 READERS_OF_WEIGHTS = [name for name in able(CLASSES) if name not in ("scratch", "distillation")]
 
 
-def refusal(name: str, shape: AnyShape, *, teacher: ModelCard = MINILM, **knobs: object) -> InvalidRequest:
+def refusal(name: str, shape: AnyShape, *, teacher: Architecture = MINILM, **knobs: object) -> InvalidRequest:
     head = TRANSLATION if teacher is MARIAN else CLASSES
     with pytest.raises(InvalidRequest) as caught:
         plan_student(teacher, method(name, **knobs), Target(shape=shape), head=head)
@@ -48,7 +48,7 @@ def test_a_shape_of_a_translator_s_family_is_taken(name):
 
 @pytest.mark.parametrize(("name", "value"), [("layers", 7), ("hidden", 396), ("heads", 16), ("ffn", 1537)])
 def test_larger_than_the_teacher(name, value):
-    shape = Shape(**SMALL | {"hidden": 384, "heads": 12} | {name: value})
+    shape = EncoderShape(**SMALL | {"hidden": 384, "heads": 12} | {name: value})
     error = refusal("weight_squeezing", shape)
     assert (error.code, error.pointer) == ("target_too_large", f"#/target/shape/{name}")
 
@@ -86,20 +86,22 @@ def test_larger_than_a_translator(change, place):
     ],
 )
 def test_what_the_method_keeps(name, knobs, change, place):
-    error = refusal(name, Shape(**SMALL | change), **knobs)
+    error = refusal(name, EncoderShape(**SMALL | change), **knobs)
     assert (error.code, error.pointer) == ("wrong_shape", f"#/target/shape/{place}")
     assert name in error.message
 
 
 def test_a_rank_as_large_as_a_narrow_feed_forward():
-    teacher = MINILM.at(Shape(layers=3, hidden=192, heads=6, ffn=96))
-    error = refusal("low_rank", Shape(layers=3, hidden=192, heads=6, ffn=96, rank=100), teacher=teacher)
+    teacher = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=96))
+    error = refusal(
+        "low_rank", EncoderShape(layers=3, hidden=192, heads=6, ffn=96, rank=100), teacher=teacher
+    )
     assert "below 96" in error.message
-    ranks = [card.shape.rank for card in family(teacher, method("low_rank"), embedding=None)]
+    ranks = [architecture.shape.rank for architecture in family(teacher, method("low_rank"), embedding=None)]
     assert max(ranks) < 96
 
 
-WIDE_HEADS = Shape(layers=2, hidden=128, heads=2, ffn=512)
+WIDE_HEADS = EncoderShape(layers=2, hidden=128, heads=2, ffn=512)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_states_of_another_width():
 
 @pytest.mark.parametrize("layers", [4, 5])
 def test_a_depth_that_does_not_divide(layers):
-    error = refusal("weight_distillation", Shape(**SMALL | {"layers": layers}))
+    error = refusal("weight_distillation", EncoderShape(**SMALL | {"layers": layers}))
     assert (error.code, error.pointer) == ("depth_does_not_divide", "#/target/shape/layers")
     assert error.details["possible"] == [1, 2, 3, 6]
 
@@ -153,8 +155,8 @@ def test_a_depth_of_a_translator_that_does_not_divide(side):
     [
         ("distillation", EncoderDecoderShape(**TRANSLATOR), MINILM, "layers, hidden, heads, ffn"),
         ("weight_copy", BiLstmShape(embedding=50, hidden=200, projection=384), MINILM, "layers, hidden"),
-        ("bilstm", Shape(**SMALL), MINILM, "embedding, hidden, projection"),
-        ("distillation", Shape(**SMALL), MARIAN, "encoder_layers, decoder_layers, hidden"),
+        ("bilstm", EncoderShape(**SMALL), MINILM, "embedding, hidden, projection"),
+        ("distillation", EncoderShape(**SMALL), MARIAN, "encoder_layers, decoder_layers, hidden"),
     ],
 )
 def test_a_shape_of_another_kind(name, shape, teacher, words):
@@ -172,7 +174,7 @@ class TestBiLstm:
     @pytest.mark.parametrize("head", [CLASSES, TAGS], ids=lambda head: head.task)
     def test_of_a_control(self, name, head):
         plan = plan_student(MINILM, method(name), Target(shape=self.SHAPE), head=head)
-        assert (plan.card.architecture, plan.shape) == ("bilstm", self.SHAPE)
+        assert (plan.architecture.family, plan.shape) == ("bilstm", self.SHAPE)
 
     @pytest.mark.parametrize(
         "knobs", [{"initialisation": "weight_copy"}, {"distillation": {"patient_weight": 1}}]
@@ -192,7 +194,7 @@ def test_no_smaller_than_the_teacher():
 
 
 TEACHERS = {
-    "a BiLSTM": BiLstmCard(
+    "a BiLSTM": BiLstmArchitecture(
         shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
     ),
     "more than once": MINILM.model_copy(update={"schedule": (LayerUse(layer=0), LayerUse(layer=0))}),
@@ -212,7 +214,7 @@ class TestTeacher:
     @pytest.mark.parametrize("what", ["more than once", "rank 32", "embedding 64"])
     def test_whose_outputs_alone_count(self, what):
         plan = plan_student(TEACHERS[what], method("distillation"), Target(**A_THIRD), head=CLASSES)
-        assert plan.card.schedule is None
+        assert plan.architecture.schedule is None
         assert plan.shape.rank is None
 
     @pytest.mark.parametrize("what", TEACHERS)
@@ -230,7 +232,7 @@ def test_relation_heads_divide_both_widths(heads, whose):
     """384 and 192 wide; without a weight they are not looked at."""
     spec = method("distillation", distillation={"relation_weight": 1, "relation_heads": heads})
     unused = method("distillation", distillation={"relation_heads": heads})
-    target = Target(shape=Shape(**SMALL))
+    target = Target(shape=EncoderShape(**SMALL))
     plan_student(MINILM, unused, target, head=CLASSES)
     if whose is None:
         plan_student(MINILM, spec, target, head=CLASSES)

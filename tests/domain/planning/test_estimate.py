@@ -2,15 +2,15 @@
 
 import pytest
 
-from app.domain.architectures import BiLstmCard, BiLstmShape, ModelCard, Shape
+from app.domain.architectures import Architecture, BiLstmArchitecture, BiLstmShape, EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.methods import MethodSpec
 from app.domain.planning import Row, estimate, step_count
 from app.domain.tasks import Head
 from tests.domain.planning.teachers import CLASSES, MARIAN, MINILM, TAGS, TRANSLATION, WORDS, method
 
-SMALL = MINILM.at(Shape(layers=3, hidden=192, heads=6, ffn=768))
-BILSTM = BiLstmCard(
+SMALL = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
+BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
 TEXT = Row(tokens=20)
@@ -18,18 +18,18 @@ SENTENCES = Row(tokens=20, target_tokens=20)
 
 
 def cost(
-    card: ModelCard = MINILM,
+    architecture: Architecture = MINILM,
     spec: MethodSpec | None = None,
     *,
     head: Head = CLASSES,
     rows: int = 1000,
     row: Row = TEXT,
-    teacher: ModelCard | None = None,
+    teacher: Architecture | None = None,
     unlabeled: int = 0,
     **training: int,
 ):
     return estimate(
-        card,
+        architecture,
         spec or method("scratch"),
         teacher=teacher,
         head=head,

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from app.domain.architectures import BiLstmShape, EncoderDecoderShape, ModelCard, Shape
+from app.domain.architectures import Architecture, BiLstmShape, EncoderDecoderShape, EncoderShape
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
 from app.domain.planning import plan_student
@@ -28,9 +28,9 @@ COPY = method("weight_copy")
 INHERITED_HEADS = method("weight_inherited", strategy="head")
 
 
-def every_shape() -> list[Shape]:
+def every_shape() -> list[EncoderShape]:
     return [
-        Shape(layers=layers, hidden=32 * heads, heads=heads, ffn=128 * heads)
+        EncoderShape(layers=layers, hidden=32 * heads, heads=heads, ffn=128 * heads)
         for heads, layers in product(range(1, 13), range(1, 7))
         if (heads, layers) != (12, 6)
     ]
@@ -54,7 +54,7 @@ class TestBudget:
     @pytest.mark.parametrize("words", [None, 2000])
     def test_it_fits_and_no_larger_one_does(self, name, head, words):
         """Of every method, on every kind of network: anything that computes more is over the budget."""
-        teacher: ModelCard = MARIAN if head is TRANSLATION else MINILM
+        teacher: Architecture = MARIAN if head is TRANSLATION else MINILM
         whole, spec = total(teacher, head), method(name)
         trimmed = teacher if words is None else teacher.model_copy(update={"vocabulary": words})
         students = list(family(trimmed, spec, embedding=None))
@@ -62,8 +62,8 @@ class TestBudget:
         for part in (0, 0.1, 0.3, 0.6, 0.9):
             budget = int(smallest + part * (whole - 1 - smallest))
             plan = plan_student(teacher, spec, Target(max_parameters=budget, vocabulary=words), head=head)
-            assert plan.parameters.total == total(plan.card, head) <= budget
-            assert plan.card.vocabulary == trimmed.vocabulary
+            assert plan.parameters.total == total(plan.architecture, head) <= budget
+            assert plan.architecture.vocabulary == trimmed.vocabulary
             larger = [student for student in students if student.count(head=head).body > plan.parameters.body]
             assert all(total(student, head) > budget for student in larger)
 
@@ -116,7 +116,7 @@ class TestBudget:
             plan_student(MINILM, SQUEEZING, target, head=CLASSES)
 
     def test_a_teacher_with_no_smaller_student(self):
-        teacher = MINILM.at(Shape(layers=1, hidden=384, heads=12, ffn=1536))
+        teacher = MINILM.at(EncoderShape(layers=1, hidden=384, heads=12, ffn=1536))
         with pytest.raises(InvalidRequest) as caught:
             plan_student(teacher, method("pea_kd"), Target(compression_ratio=2), head=CLASSES)
         assert caught.value.code == "no_smaller_student"
@@ -125,7 +125,7 @@ class TestBudget:
 class TestFamilies:
     """What each method leaves as it is in the teacher."""
 
-    def shapes(self, name: str, teacher: ModelCard = MINILM, **knobs: object) -> list:
+    def shapes(self, name: str, teacher: Architecture = MINILM, **knobs: object) -> list:
         return [student.shape for student in family(teacher, method(name, **knobs), embedding=None)]
 
     def test_wid_narrows_each_head(self):
@@ -193,7 +193,7 @@ class TestFamilies:
         assert len(shapes) == 4 * 5
 
     def test_heads_too_narrow_to_stand_alone(self):
-        teacher = MINILM.at(Shape(layers=2, hidden=16, heads=4, ffn=32))
+        teacher = MINILM.at(EncoderShape(layers=2, hidden=16, heads=4, ffn=32))
         assert {s.shape.hidden for s in family(teacher, SQUEEZING, embedding=None)} == {8, 12, 16}
 
 
@@ -204,12 +204,12 @@ class TestWords:
         trimmed = plan_student(
             MINILM, SQUEEZING, target.model_copy(update={"vocabulary": 8000}), head=CLASSES
         )
-        assert trimmed.card.vocabulary == 8000
+        assert trimmed.architecture.vocabulary == 8000
         assert trimmed.parameters.body > 2 * whole.parameters.body
 
     def test_no_more_than_there_are(self):
         target = Target(compression_ratio=4, vocabulary=100_000)
-        assert plan_student(MINILM, SQUEEZING, target, head=CLASSES).card.vocabulary == 30_522
+        assert plan_student(MINILM, SQUEEZING, target, head=CLASSES).architecture.vocabulary == 30_522
 
     def test_the_ratio_is_to_the_whole_teacher(self):
         """With most words gone its own shape is a student of it."""
@@ -230,15 +230,15 @@ class TestWords:
         assert plan.parameters.total <= WHOLE / 2
 
     def test_beside_a_shape(self):
-        shape = Shape(layers=3, hidden=192, heads=6, ffn=768)
+        shape = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
         plan = plan_student(MINILM, COPY, Target(shape=shape, embedding=64), head=CLASSES)
         assert plan.shape == shape.model_copy(update={"embedding": 64})
 
     @pytest.mark.parametrize(
         ("shape", "code"),
         [
-            (Shape(layers=3, hidden=192, heads=6, ffn=768, embedding=32), "wrong_shape"),
-            (Shape(layers=3, hidden=64, heads=2, ffn=256), "wrong_shape"),
+            (EncoderShape(layers=3, hidden=192, heads=6, ffn=768, embedding=32), "wrong_shape"),
+            (EncoderShape(layers=3, hidden=64, heads=2, ffn=256), "wrong_shape"),
         ],
         ids=["another", "no narrower"],
     )
@@ -284,17 +284,17 @@ class TestLatency:
     LIMIT = Target(max_latency_ms=2)
 
     @staticmethod
-    def by_body(card: ModelCard, head: Head) -> float:
+    def by_body(architecture: Architecture, head: Head) -> float:
         """Two milliseconds for three million parameters that compute."""
-        return card.count(head=head).body / 1.5e6
+        return architecture.count(head=head).body / 1.5e6
 
     @pytest.mark.parametrize("name", able(CLASSES))
     def test_the_largest_in_time(self, name):
         asked = []
 
-        def latency(card: ModelCard, head: Head) -> float:
-            asked.append(card)
-            return self.by_body(card, head)
+        def latency(architecture: Architecture, head: Head) -> float:
+            asked.append(architecture)
+            return self.by_body(architecture, head)
 
         plan = plan_student(MINILM, method(name), self.LIMIT, head=CLASSES, latency=latency)
         students = [
@@ -303,16 +303,16 @@ class TestLatency:
             if total(student, CLASSES) < WHOLE and self.by_body(student, CLASSES) <= 2
         ]
         assert plan.parameters.body == max(student.count(head=CLASSES).body for student in students)
-        assert plan.latency_ms == self.by_body(plan.card, CLASSES)
+        assert plan.latency_ms == self.by_body(plan.architecture, CLASSES)
         assert len(asked) <= 7
         assert plan.budget.parameters == plan.parameters.total
 
     def test_of_many_a_few_are_timed(self):
         asked = []
 
-        def latency(card: ModelCard, head: Head) -> float:
-            asked.append(card)
-            return self.by_body(card, head)
+        def latency(architecture: Architecture, head: Head) -> float:
+            asked.append(architecture)
+            return self.by_body(architecture, head)
 
         plan = plan_student(MARIAN, SQUEEZING, Target(max_latency_ms=10), head=TRANSLATION, latency=latency)
         assert len(asked) <= 7
@@ -321,15 +321,15 @@ class TestLatency:
     def test_what_was_chosen_was_measured_to_fit(self):
         """However little time has to do with size."""
 
-        def latency(card: ModelCard, head: Head) -> float:
-            return (7 * card.shape.hidden + 13 * card.shape.layers) % 17 / 5
+        def latency(architecture: Architecture, head: Head) -> float:
+            return (7 * architecture.shape.hidden + 13 * architecture.shape.layers) % 17 / 5
 
         plan = plan_student(MINILM, SQUEEZING, self.LIMIT, head=CLASSES, latency=latency)
-        assert plan.latency_ms == latency(plan.card, CLASSES) <= 2
+        assert plan.latency_ms == latency(plan.architecture, CLASSES) <= 2
 
     def test_none_is_so_fast(self):
         with pytest.raises(InvalidRequest, match=r"took 3 ms") as caught:
-            plan_student(MINILM, SQUEEZING, self.LIMIT, head=CLASSES, latency=lambda card, head: 3.0)
+            plan_student(MINILM, SQUEEZING, self.LIMIT, head=CLASSES, latency=lambda architecture, head: 3.0)
         assert caught.value.pointer == "#/target/max_latency_ms"
         assert caught.value.details["fastest_ms"] == 3.0
 
@@ -339,10 +339,10 @@ class TestFirstModel:
 
     def test_the_shape_and_a_vocabulary(self):
         plan = plan_student(None, method("scratch"), Target(shape=self.SHAPE), head=TRANSLATION)
-        assert (plan.shape, plan.card.vocabulary, plan.compression_ratio) == (self.SHAPE, 8000, None)
+        assert (plan.shape, plan.architecture.vocabulary, plan.compression_ratio) == (self.SHAPE, 8000, None)
         assert plan.parameters.embeddings == 8000 * 64
         target = Target(shape=self.SHAPE, vocabulary=2000)
-        assert plan_student(None, method("scratch"), target, head=TRANSLATION).card.vocabulary == 2000
+        assert plan_student(None, method("scratch"), target, head=TRANSLATION).architecture.vocabulary == 2000
 
     def test_a_vocabulary_below_the_bytes(self):
         target = Target(shape=self.SHAPE, vocabulary=258)
@@ -365,7 +365,11 @@ class TestFirstModel:
 
     @pytest.mark.parametrize(
         "target",
-        [None, Target(compression_ratio=2), Target(shape=Shape(layers=2, hidden=64, heads=2, ffn=128))],
+        [
+            None,
+            Target(compression_ratio=2),
+            Target(shape=EncoderShape(layers=2, hidden=64, heads=2, ffn=128)),
+        ],
     )
     def test_a_shape_is_needed(self, target):
         with pytest.raises(InvalidRequest) as caught:
@@ -374,6 +378,6 @@ class TestFirstModel:
 
 
 def test_no_target_keeps_the_model_as_it_is():
-    card = next(iter(family(MINILM, method("pea_kd"), embedding=None)))
-    plan = plan_student(card, method("fine_tuning"), None, head=CLASSES)
-    assert (plan.card, plan.compression_ratio) == (card, 1)
+    architecture = next(iter(family(MINILM, method("pea_kd"), embedding=None)))
+    plan = plan_student(architecture, method("fine_tuning"), None, head=CLASSES)
+    assert (plan.architecture, plan.compression_ratio) == (architecture, 1)

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain.architectures import Shape
+from app.domain.architectures import EncoderShape
 from app.domain.methods import DistillationTerms
 from app.domain.planning import layer_schedule
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker.data.batches import collate
 from worker.distillation.feature_terms import patient_loss, patient_states, relation_heads, relation_loss
 from worker.distillation.objectives import Masking
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.transfer.initialisation import random_network, spaced_network, subcloned_network
 
 CPU = torch.device("cpu")
@@ -64,15 +64,23 @@ def test_relation_loss_equals_the_written_out_sum():
 
 
 def test_relation_heads_divide_both_widths():
-    teacher, student = Shape(layers=1, hidden=24, heads=6, ffn=8), Shape(layers=1, hidden=16, heads=2, ffn=8)
+    teacher, student = (
+        EncoderShape(layers=1, hidden=24, heads=6, ffn=8),
+        EncoderShape(layers=1, hidden=16, heads=2, ffn=8),
+    )
     assert relation_heads(None, teacher, student) == 4
     assert relation_heads(8, teacher, student) == 8
 
 
-def lesson_for(task, folder, *, card, **terms):
+def lesson_for(task, folder, *, architecture, **terms):
     teacher, data = make_teacher(folder / "teacher", task=task), make_data(task, train=40, dev=8)
-    context = MemoryContext(folder, card=card)
-    return teacher, data, context, lesson_of(DistillationTerms(**INSIDE, **terms), teacher, data, context)
+    context = MemoryContext(folder, architecture=architecture)
+    return (
+        teacher,
+        data,
+        context,
+        distillation_objective(DistillationTerms(**INSIDE, **terms), teacher, data, context),
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,24 +90,26 @@ class TestInside:
     def test_a_teacher_has_nothing_to_learn_from_itself(self, tmp_path, task):
         teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40, dev=8)
         terms = DistillationTerms(**INSIDE)
-        lesson = lesson_of(terms, teacher, data, MemoryContext(tmp_path, card=teacher.card))
-        batch = collate(lesson.split, ROWS, pad_id=0, device=CPU)
-        loss = lesson.objective(teacher.network, batch)
+        training_objective = distillation_objective(
+            terms, teacher, data, MemoryContext(tmp_path, architecture=teacher.architecture)
+        )
+        batch = collate(training_objective.split, ROWS, pad_id=0, device=CPU)
+        loss = training_objective.objective(teacher.network, batch)
         assert loss.detach() < 0.01  # states are kept in fp16, and computed in bf16 where that is faster
 
     def test_a_narrower_student_learns(self, tmp_path, task):
-        card = encoder_card(shape=Shape(layers=3, hidden=16, heads=2, ffn=24))
-        teacher, data, context, lesson = lesson_for(task, tmp_path, card=card)
+        architecture = encoder_card(shape=EncoderShape(layers=3, hidden=16, heads=2, ffn=24))
+        teacher, data, context, training_objective = lesson_for(task, tmp_path, architecture=architecture)
         network = random_network(teacher, data, context)
         for module in network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        batch = collate(lesson.split, ROWS, pad_id=0, device=CPU)
+        batch = collate(training_objective.split, ROWS, pad_id=0, device=CPU)
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
         losses = []
         for _ in range(12):
             torch.manual_seed(0)  # the same words masked
-            loss = lesson.objective(network, batch)
+            loss = training_objective.objective(network, batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -114,28 +124,28 @@ def test_what_is_inherited_is_compared_with_what_it_was(tmp_path, make, term):
     data = make_data(train=40, dev=8)
     # Of two layers, as deep as its teacher, and wide enough that what is left out says little.
     teacher = make_teacher(tmp_path / "two", shape=TEACHER_SHAPE.model_copy(update={"layers": 2}))
-    card = encoder_card(shape=Shape(layers=2, hidden=28, heads=4, ffn=64))
-    context = MemoryContext(tmp_path, card=card)
+    architecture = encoder_card(shape=EncoderShape(layers=2, hidden=28, heads=4, ffn=64))
+    context = MemoryContext(tmp_path, architecture=architecture)
     start = make(teacher, data, context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
 
     def loss(projection):
         terms = DistillationTerms(logits_weight=1.0, **{term: 100.0})
-        lesson = lesson_of(terms, teacher, data, context, projection=projection)
-        return lesson.objective(start.network, batch).item()
+        training_objective = distillation_objective(terms, teacher, data, context, projection=projection)
+        return training_objective.objective(start.network, batch).item()
 
     assert loss(start.projection) < 0.5 * loss(None)
 
 
 def test_each_term_counts(tmp_path):
-    card = encoder_card(shape=Shape(layers=3, hidden=16, heads=2, ffn=24))
+    architecture = encoder_card(shape=EncoderShape(layers=3, hidden=16, heads=2, ffn=24))
     teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=40, dev=8)
-    context = MemoryContext(tmp_path, card=card)
+    context = MemoryContext(tmp_path, architecture=architecture)
     network = random_network(teacher, data, context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
 
     def loss(**terms):
-        found = lesson_of(DistillationTerms(logits_weight=1.0, **terms), teacher, data, context)
+        found = distillation_objective(DistillationTerms(logits_weight=1.0, **terms), teacher, data, context)
         return found.objective(network, batch).item()
 
     plain = loss()
@@ -149,8 +159,8 @@ def test_each_term_counts(tmp_path):
 
 
 def test_the_teacher_runs_once_for_all_its_outputs(tmp_path):
-    card = encoder_card(shape=Shape(layers=3, hidden=16, heads=2, ffn=24))
-    _, _, context, _ = lesson_for("text_classification", tmp_path, card=card)
+    architecture = encoder_card(shape=EncoderShape(layers=3, hidden=16, heads=2, ffn=24))
+    _, _, context, _ = lesson_for("text_classification", tmp_path, architecture=architecture)
     passes = [
         report for report in context.reports if report[0] == "teacher_outputs" and report[1] == report[2]
     ]
@@ -160,19 +170,23 @@ def test_the_teacher_runs_once_for_all_its_outputs(tmp_path):
 
 
 def test_masked_words_are_asked_of_the_teacher_as_they_are_masked(tmp_path):
-    card = encoder_card(shape=TEACHER_SHAPE)
-    _, _, context, lesson = lesson_for("masked_language_modeling", tmp_path, card=card)
-    assert isinstance(lesson.objective, Masking)
+    architecture = encoder_card(shape=TEACHER_SHAPE)
+    _, _, context, training_objective = lesson_for(
+        "masked_language_modeling", tmp_path, architecture=architecture
+    )
+    assert isinstance(training_objective.objective, Masking)
     assert not context.cache_dir.exists() or not list(context.cache_dir.iterdir())
 
 
 def test_students_whose_layers_run_twice_match_every_run(tmp_path):
     shape = TEACHER_SHAPE.model_copy(update={"layers": 2})
-    card = encoder_card(shape=shape).model_copy(update={"schedule": layer_schedule("shuffled", 2)})
-    teacher, data, context, lesson = lesson_for("text_classification", tmp_path, card=card)
+    architecture = encoder_card(shape=shape).model_copy(update={"schedule": layer_schedule("shuffled", 2)})
+    teacher, data, context, training_objective = lesson_for(
+        "text_classification", tmp_path, architecture=architecture
+    )
     network = random_network(teacher, data, context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
-    assert torch.isfinite(lesson.objective(network, batch))
+    assert torch.isfinite(training_objective.objective(network, batch))
     assert sorted(path.name.split("-")[0] for path in context.cache_dir.glob("first*")) == [
         "first1",
         "first2",

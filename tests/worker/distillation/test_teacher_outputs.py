@@ -40,7 +40,7 @@ def test_logits_are_the_teachers(parts):
 
 def test_hidden_states_are_the_teachers_projected(parts):
     teacher, data, context = parts
-    projection = torch.randn(teacher.card.shape.hidden, 8)
+    projection = torch.randn(teacher.architecture.shape.hidden, 8)
     lookup = cached_hidden_states(teacher, data.train, projection=projection, pad_id=0, context=context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
     with torch.inference_mode():
@@ -91,7 +91,7 @@ def test_other_data_and_other_teachers_have_entries_of_their_own(parts, tmp_path
     teacher, data, context = parts
     cached_logits(teacher, data.train, pad_id=0, context=context)
     cached_logits(teacher, data.dev, pad_id=0, context=context)
-    other = make_teacher(tmp_path / "other", architecture="distilbert")
+    other = make_teacher(tmp_path / "other", family="distilbert")
     cached_logits(other, data.train, pad_id=0, context=context)
     assert len(list(context.cache_dir.glob("logits-*.npy"))) == 3
 
@@ -112,7 +112,7 @@ class TestTrimmed:
     @pytest.fixture
     def trimmed(self, tmp_path):
         teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=40)
-        counts = count_pieces([data.train], teacher.card.vocabulary)
+        counts = count_pieces([data.train], teacher.architecture.vocabulary)
         return trim_vocabulary(teacher, counts, 70, task="text_classification")
 
     def columns(self):
@@ -152,7 +152,7 @@ class TestTrimmed:
     def test_the_teacher_is_asked_of_the_words_that_pieces_leave(self, max_length, tmp_path):
         """Those of some rows are cut off, shorter pieces being more."""
         teacher, data = make_teacher(tmp_path / "tags", task="token_classification"), make_data(train=40)
-        counts = count_pieces([data.train], teacher.card.vocabulary)
+        counts = count_pieces([data.train], teacher.architecture.vocabulary)
         trimmed = trim_vocabulary(teacher, counts, 70, task="token_classification")
         words = [text.split() for text in self.columns()["text"]]
         rows = {"tokens": words, "tags": [[0] * len(row) for row in words]}
@@ -173,7 +173,7 @@ class TestTrimmed:
     def test_words_that_unknown_ones_let_in_are_judged_by_the_teacher_that_is_left(self, tmp_path):
         """One unknown piece is less than five known ones: the whole teacher does not get that far."""
         teacher = make_teacher(tmp_path / "tags", task="token_classification")
-        counts = count_pieces([make_data(train=40).train], teacher.card.vocabulary)
+        counts = count_pieces([make_data(train=40).train], teacher.architecture.vocabulary)
         left = trim_vocabulary(teacher, counts, 70, task="token_classification")
         rows = {"tokens": [["zqxkj"] * 4, ["a", "b"]]}
         split = encode_columns("token_classification", rows, teacher=left, max_length=12)

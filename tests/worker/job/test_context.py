@@ -45,7 +45,7 @@ def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) 
     return JobContext(
         device=torch.device("cpu"),
         training=TrainingSpec(),
-        card=encoder_card(),
+        architecture=encoder_card(),
         cache_dir=tmp_path / "cache",
         checkpoint=tmp_path / "checkpoint.safetensors",
         checkpoint_interval_s=interval_s,

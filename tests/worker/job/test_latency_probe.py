@@ -10,13 +10,13 @@ import torch
 from transformers import MarianConfig, PreTrainedModel
 
 from app.domain.architectures import (
-    BiLstmCard,
+    Architecture,
+    BiLstmArchitecture,
     BiLstmShape,
-    EncoderCard,
-    EncoderDecoderCard,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ModelCard,
-    Shape,
+    EncoderShape,
 )
 from app.domain.documents import Target
 from app.domain.methods import ScratchSpec
@@ -30,9 +30,9 @@ from worker.networks.loading import build_network
 from worker.vocabulary.trimming import config_within
 
 HEAD = Head(task="text_classification", outputs=2)
-TEACHER = EncoderCard(
-    architecture="bert",
-    shape=Shape(layers=6, hidden=256, heads=4, ffn=1024),
+TEACHER = EncoderArchitecture(
+    family="bert",
+    shape=EncoderShape(layers=6, hidden=256, heads=4, ffn=1024),
     vocabulary=tiny_tokenizer().get_vocab_size(),
     positions=64,
     token_types=2,
@@ -44,11 +44,11 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         self.config = classifier(folder).config
-        self.built: list[ModelCard] = []
+        self.built: list[Architecture] = []
 
-    def __call__(self, card: ModelCard, head: Head) -> PreTrainedModel:
-        self.built.append(card)
-        return build_network(self.config, card, head)
+    def __call__(self, architecture: Architecture, head: Head) -> PreTrainedModel:
+        self.built.append(architecture)
+        return build_network(self.config, architecture, head)
 
 
 @pytest.fixture
@@ -57,18 +57,18 @@ def build(tmp_path: Path) -> Builder:
 
 
 def test_a_bilstm(build, tmp_path):
-    card = BiLstmCard(
+    architecture = BiLstmArchitecture(
         shape=BiLstmShape(embedding=16, hidden=32, projection=256),
         vocabulary=TEACHER.vocabulary,
         positions=64,
     )
-    assert LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(card, HEAD) > 0
+    assert LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")(architecture, HEAD) > 0
 
 
 def test_a_translation_is_timed_to_the_length_of_its_reference(tmp_path):
     """A network drawn at random would write on, or stop at once."""
     config = MarianConfig(vocab_size=64, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
-    card = EncoderDecoderCard(
+    architecture = EncoderDecoderArchitecture(
         shape=EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32),
         vocabulary=64,
         positions=128,
@@ -78,7 +78,7 @@ def test_a_translation_is_timed_to_the_length_of_its_reference(tmp_path):
         data = replace(dev_data(texts(10, words=8)), task="translation", labels=[], vocabulary=64)
         data = replace(data, dev=replace(data.dev, labels=None, targets=texts(10, words=words)))
         build = partial(build_network, config)
-        return LatencyProbe(build, data, known=tmp_path / f"{words}.json")(card, data.head)
+        return LatencyProbe(build, data, known=tmp_path / f"{words}.json")(architecture, data.head)
 
     assert latency(40) > 2 * latency(4)
 
@@ -91,7 +91,7 @@ def texts(rows: int, *, words: int) -> TokenizedSplit:
 
 def test_a_large_network_takes_longer(build, tmp_path):
     probe = LatencyProbe(build, dev_data(), known=tmp_path / "latencies.json")
-    small = TEACHER.at(Shape(layers=1, hidden=64, heads=1, ffn=256))
+    small = TEACHER.at(EncoderShape(layers=1, hidden=64, heads=1, ffn=256))
     assert 0 < probe(small, HEAD) < probe(TEACHER, HEAD)
 
 
@@ -105,11 +105,11 @@ def test_a_translator_of_fewer_words(tmp_path):
     """Marian's padding is its last word."""
     config = MarianConfig(vocab_size=64, pad_token_id=63, eos_token_id=0, decoder_start_token_id=63)
     shape = EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=32)
-    card = EncoderDecoderCard(shape=shape, vocabulary=30, positions=128)
+    architecture = EncoderDecoderArchitecture(shape=shape, vocabulary=30, positions=128)
     data = replace(dev_data(texts(10, words=8)), task="translation", labels=[], vocabulary=64)
     data = replace(data, pad_id=63, dev=replace(data.dev, labels=None, targets=texts(10, words=8)))
-    build = partial(build_network, config_within(config, card.vocabulary))
-    assert LatencyProbe(build, data, known=tmp_path / "latencies.json")(card, data.head) > 0
+    build = partial(build_network, config_within(config, architecture.vocabulary))
+    assert LatencyProbe(build, data, known=tmp_path / "latencies.json")(architecture, data.head) > 0
 
 
 def test_each_is_measured_once(build, tmp_path):
@@ -135,5 +135,5 @@ def test_a_plan_by_what_was_measured(build, tmp_path):
     limit_ms = probe(TEACHER, HEAD) / 2
     target = Target(max_latency_ms=limit_ms)
     plan = plan_student(TEACHER, ScratchSpec(name="scratch"), target, head=HEAD, latency=probe)
-    assert plan.latency_ms == probe(plan.card, HEAD) <= limit_ms
+    assert plan.latency_ms == probe(plan.architecture, HEAD) <= limit_ms
     assert len(build.built) <= 1 + 7

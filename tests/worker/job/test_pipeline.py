@@ -95,7 +95,9 @@ class TestSuccess:
         network = load_network(folder, manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == manifest.parameters
         assert (
-            manifest.parameters == manifest.card.count(head=manifest.head).total < teacher.manifest.parameters
+            manifest.parameters
+            == manifest.architecture.count(head=manifest.head).total
+            < teacher.manifest.parameters
         )
         assert manifest.labels == LABELS
         assert manifest.max_length == 32
@@ -121,7 +123,7 @@ class TestSuccess:
     ) -> None:
         assert encoder.manifest.task is None
         assert teacher.manifest.task == "text_classification"
-        assert teacher.manifest.card == encoder.manifest.card
+        assert teacher.manifest.architecture == encoder.manifest.architecture
         assert teacher.manifest.exports["fp32"].metric > 0.7
 
     def test_a_gated_method_gets_its_small_model(
@@ -141,7 +143,7 @@ class TestSuccess:
         )
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        assert outcome.manifest.card == small.manifest.card
+        assert outcome.manifest.architecture == small.manifest.architecture
 
     def test_scratch_needs_no_teacher_that_knows_the_task(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -178,10 +180,10 @@ class TestSuccess:
         request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        assert outcome.manifest.card.vocabulary <= 100 < teacher.manifest.card.vocabulary
+        assert outcome.manifest.architecture.vocabulary <= 100 < teacher.manifest.architecture.vocabulary
         folder = fetch_model(shelf, outcome.manifest, tmp_path / "student")
         tokenizer = load_tokenizer(folder / "tokenizer.json")
-        assert tokenizer.get_vocab_size() == outcome.manifest.card.vocabulary
+        assert tokenizer.get_vocab_size() == outcome.manifest.architecture.vocabulary
         network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == outcome.manifest.parameters
         assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
@@ -205,7 +207,7 @@ class TestSuccess:
         request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        assert outcome.manifest.card.vocabulary <= 100
+        assert outcome.manifest.architecture.vocabulary <= 100
 
     def test_a_seed_gives_the_same_weights_twice_and_another_gives_others(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path

@@ -100,7 +100,8 @@ def test_the_watch_begins_before_torch_is_imported(tmp_path: Path):
     started = tmp_path / "started"
     program = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); "
     (slow / "__init__.py").write_text(program + "time.sleep(600)")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
+    search_path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search_path)}
     command = [sys.executable, "-P", "-m", "worker.job.main", str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment) as process:
         try:

@@ -86,7 +86,7 @@ def test_what_cannot_be_asked_is_an_error_that_says_so(
     folder = tmp_path / "dataset"
     for name in dataset.manifest.files.entries:
         Shelf(tmp_path).storage.fetch(f"{dataset.manifest.files.prefix}/{name}", folder / name)
-    teacher = Teacher(network=None, tokenizer=tokenizer, card=encoder_card(), digest="")  # type: ignore[arg-type]
+    teacher = Teacher(network=None, tokenizer=tokenizer, architecture=encoder_card(), digest="")  # type: ignore[arg-type]
     with pytest.raises(JobError) as caught:
         load_task_data(folder, dataset.manifest, teacher=teacher, max_length=16)
     assert caught.value.code == code

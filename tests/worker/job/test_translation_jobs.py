@@ -46,13 +46,13 @@ def test_scratch_makes_a_teacher_of_a_data_set_alone(shelf: Shelf, teacher: Mode
     assert set(manifest.files.entries) == FILES
     assert manifest.task == "translation"
     assert manifest.labels is None
-    assert manifest.card.vocabulary <= 300
+    assert manifest.architecture.vocabulary <= 300
     assert manifest.max_length == 32
     assert manifest.exports["fp32"].decoder_file == "decoder.fp32.onnx"
     assert manifest.exports["fp32"].metric > 5
     folder = fetch_model(shelf, manifest, tmp_path)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    assert tokenizer.get_vocab_size() == manifest.card.vocabulary
+    assert tokenizer.get_vocab_size() == manifest.architecture.vocabulary
     assert tokenizer.truncation is None
     network = load_network(folder, manifest, task="translation", labels=[])
     assert network.num_parameters(only_trainable=True) == manifest.parameters
@@ -72,7 +72,7 @@ def test_its_student_is_trained_measured_and_stored(
     assert isinstance(outcome, Succeeded), outcome
     manifest, report = outcome.manifest, outcome.report
     assert set(manifest.files.entries) == FILES | {"encoder.int8.onnx", "decoder.int8.onnx"}
-    assert manifest.card.shape.decoder_hidden == 16
+    assert manifest.architecture.shape.decoder_hidden == 16
     folder = fetch_model(shelf, manifest, tmp_path / "student")
     for name, entry in manifest.files.entries.items():
         assert FileEntry.of(folder / name) == entry

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import BiLstmCard, BiLstmShape
+from app.domain.architectures import BiLstmArchitecture, BiLstmShape
 from app.domain.methods import BiLstmSpec, FineTuningSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, make_data, make_teacher
 from worker import methods
@@ -15,9 +15,9 @@ from worker.contracts import TaskData, Teacher
 from worker.data.batches import collate, subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.quality import measure
-from worker.methods.bilstm.lessons import Lessons, teacher_state
 from worker.methods.bilstm.losses import answer_distance, representation_distance
 from worker.methods.bilstm.method import start_words
+from worker.methods.bilstm.stage_objectives import Lessons, teacher_state
 from worker.methods.bilstm.stages import UNFREEZING, divide, plan_stages
 
 CPU = torch.device("cpu")
@@ -97,8 +97,8 @@ def shape_of(stages):
 
 def bilstm_context(folder, teacher: Teacher, **options) -> MemoryContext:
     shape = BiLstmShape(embedding=8, hidden=12, projection=TEACHER_SHAPE.hidden)
-    card = BiLstmCard(shape=shape, vocabulary=teacher.card.vocabulary, positions=64)
-    return MemoryContext(folder, card=card, **options)
+    architecture = BiLstmArchitecture(shape=shape, vocabulary=teacher.architecture.vocabulary, positions=64)
+    return MemoryContext(folder, architecture=architecture, **options)
 
 
 def distil(teacher: Teacher, data: TaskData, context: MemoryContext, **spec):
@@ -126,7 +126,7 @@ class TestStartOfWords:
 
     def test_a_wider_table_keeps_the_rest_as_drawn(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        words = torch.nn.Embedding(teacher.card.vocabulary, 40)
+        words = torch.nn.Embedding(teacher.architecture.vocabulary, 40)
         drawn = words.weight.detach().clone()
         start_words(words, teacher)
         assert torch.equal(words.weight[:, 32:], drawn[:, 32:])
@@ -137,8 +137,8 @@ class TestLessons:
     def test_joint_hears_the_labels_and_finds_the_teachers_answers(self, tmp_path):
         teacher, data = make_teacher(tmp_path / "teacher"), with_unlabeled("text_classification", labelled=20)
         context = bilstm_context(tmp_path, teacher)
-        lessons = Lessons(teacher, data, BiLstmSpec(name="bilstm"), context)
-        joint = lessons.joint()
+        stage_objectives = Lessons(teacher, data, BiLstmSpec(name="bilstm"), context)
+        joint = stage_objectives.joint()
         known = (joint.split.labels >= 0).mean()
         assert 1 / 10 < known < 1 / 7
         # Each row's answer is the one of its text.
@@ -201,7 +201,7 @@ class TestDistillation:
         data = with_unlabeled("token_classification", labelled=200)
         data = replace(data, train=replace(data.train, languages=["da", "sw"] * 100))
         teacher = make_teacher(tmp_path / "teacher", task="token_classification")
-        untrained = MemoryContext(tmp_path, card=teacher.card, epochs=30, learning_rate=4e-3)
+        untrained = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=30, learning_rate=4e-3)
         methods.load("fine_tuning").compress(teacher, data, FineTuningSpec(name="fine_tuning"), untrained)
         context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=1e-2)
         student = distil(teacher, data, context)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from app.domain.architectures import BiLstmShape
 from app.domain.errors import JobCancelled
 from app.domain.methods import MethodSpec
-from app.domain.planning.search_space import student_card
+from app.domain.planning.search_space import student_architecture
 from tests.worker.compression import (
     STUDENT_SHAPE,
     TEACHER_SHAPE,
@@ -69,8 +69,8 @@ def compress(name: str, folder: Path, data: TaskData, **context: object) -> tupl
 def context_of(name: str, folder: Path, **options: Any) -> MemoryContext:
     """The outside of a method, with the student that is planned for it."""
     teacher = encoder_card(shape=TEACHER_SHAPE)
-    card = student_card(teacher, spec_of(name), SHAPES.get(name, STUDENT_SHAPE))
-    return MemoryContext(folder, card=card, **options)
+    architecture = student_architecture(teacher, spec_of(name), SHAPES.get(name, STUDENT_SHAPE))
+    return MemoryContext(folder, architecture=architecture, **options)
 
 
 def spec_of(name: str) -> MethodSpec:
@@ -86,16 +86,16 @@ def run(name: str, teacher: Teacher, data: TaskData, context: MemoryContext) -> 
 class TestEveryMethod:
     def test_student_is_a_plain_network_of_the_planned_size(self, name, tmp_path, data):
         student, context = compress(name, tmp_path, data, epochs=0.5)
-        expected = context.card.count(head=data.head).total
+        expected = context.architecture.count(head=data.head).total
         assert student.network.num_parameters() == expected
         assert not student.network.training
-        assert type(student.network) is network_class(context.card, data.task)
+        assert type(student.network) is network_class(context.architecture, data.task)
         below = [module for module in student.network.modules() if module is not student.network]
         assert all(type(module).__module__.startswith(("torch.nn", "transformers")) for module in below)
 
     def test_student_survives_saving_and_exporting(self, name, tmp_path, data):
         student, context = compress(name, tmp_path, data, epochs=0.5)
-        loaded = saved_and_loaded(student.network, context.card, data, tmp_path / "saved")
+        loaded = saved_and_loaded(student.network, context.architecture, data, tmp_path / "saved")
         assert same_weights(student.network, loaded)
         export_onnx(student.network, tmp_path / "student.onnx")
         expected = predict_logits(student.network, data.dev, pad_id=0, device=torch.device("cpu"))
@@ -137,7 +137,9 @@ class TestEveryMethod:
 
     def test_learns(self, name, teacher, data, tmp_path):
         context = context_of(name, tmp_path, epochs=40, learning_rate=4e-3)
-        fresh = Teacher(copy.deepcopy(teacher.network), teacher.tokenizer, teacher.card, teacher.digest)
+        fresh = Teacher(
+            copy.deepcopy(teacher.network), teacher.tokenizer, teacher.architecture, teacher.digest
+        )
         student = run(name, fresh, data, context)
         logits = predict_logits(student.network, data.dev, pad_id=0, device=torch.device("cpu"))
         assert (logits.argmax(1) == data.dev.labels).mean() > 0.75

@@ -1,4 +1,4 @@
-"""Every method on every task that its card names: it trains, learns, saves and exports."""
+"""Every method on every task that its architecture names: it trains, learns, saves and exports."""
 
 from pathlib import Path
 
@@ -41,12 +41,12 @@ def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     context: MemoryContext = context_of(name, tmp_path, epochs=1)
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": name, **SETTINGS[name]})
     student = methods.load(name).compress(teacher, data, spec, context)
-    assert student.network.num_parameters() == context.card.count(head=data.head).total
+    assert student.network.num_parameters() == context.architecture.count(head=data.head).total
     losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
     assert np.isfinite(losses).all()
     assert np.isfinite(dev_score(student.network, data, device=CPU))
 
-    loaded = saved_and_loaded(student.network, context.card, data, tmp_path / "saved")
+    loaded = saved_and_loaded(student.network, context.architecture, data, tmp_path / "saved")
     assert same_weights(student.network, loaded)
     export_onnx(student.network, tmp_path / "student.onnx")
     few = subset(data.dev, np.arange(16))
@@ -65,8 +65,8 @@ def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], 
     """XLM-RoBERTa's model of masked words meets it first as its output's."""
     task: Task = "masked_language_modeling"
     data, teacher = make_data(task), make_teacher(tmp_path / "model", "xlm-roberta", task=task)
-    card = encoder_card("xlm-roberta", shape=STUDENT_SHAPE)
-    context = MemoryContext(tmp_path, card=card, epochs=1)
+    architecture = encoder_card("xlm-roberta", shape=STUDENT_SHAPE)
+    context = MemoryContext(tmp_path, architecture=architecture, epochs=1)
     student = methods.load(spec["name"]).compress(
         teacher, data, TypeAdapter(MethodSpec).validate_python(spec), context
     )

@@ -20,7 +20,7 @@ def moved(teacher: Teacher, tmp_path: Path, task: Task, **training: float | None
     data = make_data(task)
     context = MemoryContext(
         tmp_path,
-        card=teacher.card,
+        architecture=teacher.architecture,
         **{
             "epochs": 32 / 256,
             "warmup_ratio": 0,

@@ -5,7 +5,7 @@ from app.domain.methods import LowRankSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
 from worker.data.batches import collate
-from worker.distillation.training_objective import labels_lesson
+from worker.distillation.training_objective import label_objective
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.low_rank.factorisation import factorise, row_fisher
 
@@ -57,7 +57,7 @@ class TestFactorise:
 def test_row_fisher_is_the_mean_squared_gradient(tmp_path):
     teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=8)
     name = "bert.encoder.layer.1.output.dense"
-    objective = labels_lesson(data, MemoryContext(tmp_path)).objective
+    objective = label_objective(data, MemoryContext(tmp_path)).objective
     batches = [collate(data.train, np.array(rows), pad_id=0, device=CPU) for rows in ([0, 1], [2, 3])]
     module = teacher.network.get_submodule(name)
     found = row_fisher(teacher.network, {name: module}, objective, batches)[name]
@@ -72,8 +72,10 @@ def test_row_fisher_is_the_mean_squared_gradient(tmp_path):
 
 def test_at_full_rank_the_student_starts_as_its_teacher(tmp_path):
     teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=64)
-    card = encoder_card(shape=TEACHER_SHAPE.model_copy(update={"rank": 32}))
-    context = MemoryContext(tmp_path, card=card, epochs=0.1, batch_size=64, learning_rate=1e-12)
+    architecture = encoder_card(shape=TEACHER_SHAPE.model_copy(update={"rank": 32}))
+    context = MemoryContext(
+        tmp_path, architecture=architecture, epochs=0.1, batch_size=64, learning_rate=1e-12
+    )
     for factorisation in ("svd", "fisher"):
         spec = LowRankSpec(name="low_rank", factorisation=factorisation)
         student = methods.load("low_rank").compress(teacher, data, spec, context).network

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from app.domain.methods import DistillationTerms, PeaKdSpec
-from app.domain.planning.search_space import student_card
+from app.domain.planning.search_space import student_architecture
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker import methods
 from worker.methods.pea_kd.predictions import Thresholds, judge
@@ -17,8 +17,8 @@ LABELS = np.array([0, 0, 1, 0, 1])
 
 def pea_context(folder, spec, **options):
     shape = TEACHER_SHAPE.model_copy(update={"layers": 2})
-    card = student_card(encoder_card(shape=TEACHER_SHAPE), spec, shape)
-    return MemoryContext(folder, card=card, **options)
+    architecture = student_architecture(encoder_card(shape=TEACHER_SHAPE), spec, shape)
+    return MemoryContext(folder, architecture=architecture, **options)
 
 
 class TestPredictions:

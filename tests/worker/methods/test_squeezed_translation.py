@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import MarianConfig
 
-from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
 from app.domain.methods import WeightSqueezingSpec
 from app.domain.tasks import Head
 from tests.tiny import tiny_examples, tiny_tokenizer
@@ -29,15 +29,19 @@ NARROW = SHALLOW.model_copy(update={"decoder_hidden": 16, "decoder_heads": 2, "d
 @pytest.fixture(scope="module")
 def teacher() -> Teacher:
     tokenizer = tiny_tokenizer()
-    card = EncoderDecoderCard(shape=WHOLE, vocabulary=tokenizer.get_vocab_size(), positions=64)
+    architecture = EncoderDecoderArchitecture(
+        shape=WHOLE, vocabulary=tokenizer.get_vocab_size(), positions=64
+    )
     config = MarianConfig(pad_token_id=0, eos_token_id=3, decoder_start_token_id=0, scale_embedding=True)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        network = build_network(config, card, Head(task="translation", outputs=card.vocabulary))
+        network = build_network(
+            config, architecture, Head(task="translation", outputs=architecture.vocabulary)
+        )
         for parameter in network.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    return Teacher(network=network, tokenizer=tokenizer, card=card, digest="marian")
+    return Teacher(network=network, tokenizer=tokenizer, architecture=architecture, digest="marian")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def data(teacher: Teacher) -> TaskData:
         unlabeled=None,
         labels=[],
         pad_id=0,
-        vocabulary=teacher.card.vocabulary,
+        vocabulary=teacher.architecture.vocabulary,
     )
 
 
@@ -67,9 +71,9 @@ def logits(network, data):
 
 def started(kind, teacher, data, shape, folder):
     """A student folded from its maps at step 0."""
-    context = MemoryContext(folder, card=teacher.card.at(shape))
+    context = MemoryContext(folder, architecture=teacher.architecture.at(shape))
     spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=kind)
-    network = build_network(teacher.network.config, context.card, data.head)
+    network = build_network(teacher.network.config, context.architecture, data.head)
     maps = initial_maps(teacher, network, data, spec, context)
     as_started = logits(network, data)
     generators = Generators(network, maps, spec)
@@ -82,7 +86,7 @@ def started(kind, teacher, data, shape, folder):
 @pytest.mark.parametrize("shape", [SHALLOW, SMALL, NARROW], ids=["shallow", "small", "narrow"])
 def test_select_is_the_subcloned_network_at_step_0(shape, teacher, data, tmp_path):
     network, as_started = started("select", teacher, data, shape, tmp_path)
-    context = MemoryContext(tmp_path, card=teacher.card.at(shape))
+    context = MemoryContext(tmp_path, architecture=teacher.architecture.at(shape))
     expected = logits(subcloned_network(teacher, data, context, layer_map="uniform").network, data)
     np.testing.assert_allclose(as_started, expected, atol=1e-4)
     np.testing.assert_allclose(logits(network, data), expected, atol=1e-4)
@@ -107,9 +111,12 @@ def test_at_the_teachers_own_shape_the_refitted_student_is_the_teacher(teacher, 
 
 
 def test_training_makes_the_loss_smaller(teacher, data, tmp_path):
-    context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=4)
+    context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=4)
     spec = WeightSqueezingSpec(name="weight_squeezing")
     student = methods.load("weight_squeezing").compress(teacher, data, spec, context)
     losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
     assert losses[-1] < losses[0]
-    assert student.network.num_parameters(only_trainable=True) == context.card.count(head=data.head).total
+    assert (
+        student.network.num_parameters(only_trainable=True)
+        == context.architecture.count(head=data.head).total
+    )

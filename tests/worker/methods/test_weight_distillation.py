@@ -122,11 +122,15 @@ class TestGeneratedWeight:
 
 
 def encoder_case(folder: Path) -> tuple[Teacher, TaskData, RunContext]:
-    return make_teacher(folder), make_data(), MemoryContext(folder, card=encoder_card(shape=STUDENT_SHAPE))
+    return (
+        make_teacher(folder),
+        make_data(),
+        MemoryContext(folder, architecture=encoder_card(shape=STUDENT_SHAPE)),
+    )
 
 
 def translator_case(folder: Path, shape: object) -> tuple[Teacher, TaskData, RunContext]:
-    return make_translator(), translation_data(), MemoryContext(folder, card=translation_card(shape))
+    return make_translator(), translation_data(), MemoryContext(folder, architecture=translation_card(shape))
 
 
 CASES = {
@@ -209,7 +213,7 @@ class TestXavier:
         teacher, data, context = encoder_case(tmp_path)
         spec = WeightDistillationSpec(name="weight_distillation", initial_generator="xavier")
         student = methods.load("weight_distillation").compress(teacher, data, spec, context)
-        assert student.network.num_parameters() == context.card.count(head=data.head).total
+        assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
 
 class TestPhases:
@@ -224,4 +228,4 @@ class TestPhases:
         teacher = make_teacher(tmp_path)
         three = STUDENT_SHAPE.model_copy(update={"layers": 3})
         with pytest.raises(ValueError, match="do not divide"):
-            StackPair(ANATOMIES["bert"], teacher.card.shape, three, None)
+            StackPair(ANATOMIES["bert"], teacher.architecture.shape, three, None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.domain.architectures import Shape
+from app.domain.architectures import EncoderShape
 from app.domain.errors import JobCancelled
 from app.domain.methods import WeightInheritedSpec
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
@@ -24,12 +24,12 @@ from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.forward import answer
-from worker.transfer.activations import record
+from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches, random_network
 
 CPU = torch.device("cpu")
-NARROW = Shape(layers=4, hidden=20, heads=4, ffn=24)
-FEW_HEADS = Shape(layers=4, hidden=16, heads=2, ffn=24)
+NARROW = EncoderShape(layers=4, hidden=20, heads=4, ffn=24)
+FEW_HEADS = EncoderShape(layers=4, hidden=16, heads=2, ffn=24)
 TASKS = ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
 SHAPES = [pytest.param(NARROW, id="dim"), pytest.param(FEW_HEADS, id="head")]
 STEPS = 20
@@ -42,12 +42,12 @@ def exact(monkeypatch):
 
 
 def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matrices=1e-3, **given):
-    context = MemoryContext(tmp_path, card=teacher.card.at(target))
+    context = MemoryContext(tmp_path, architecture=teacher.architecture.at(target))
     network = random_network(teacher, data, context)
     weights = InheritedWeights(
         network,
         teacher.network,
-        teacher.card,
+        teacher.architecture,
         data.head,
         target=target,
         whole_heads=target == FEW_HEADS,
@@ -125,7 +125,7 @@ class MaskedNorm(nn.Module):
 def teacher_sized(teacher, weights):
     """The network that the paper trains: every layer in the teacher's size, with masks."""
     masks = {name: group.kept.float() for name, group in weights.index_groups.items()}
-    anatomy = ANATOMIES[teacher.card.architecture]
+    anatomy = ANATOMIES[teacher.architecture.family]
     network = copy.deepcopy(teacher.network).eval()
     for name in anatomy.embeddings:
         table = network.get_submodule(name).weight.data
@@ -149,9 +149,9 @@ def dev_batch(data):
 
 class TestNarrowingNetwork:
     @pytest.mark.parametrize("task", TASKS)
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
-    def test_is_the_teacher_at_step_0(self, tmp_path, task, architecture):
-        teacher, data = make_teacher(tmp_path, architecture, task=task), make_data(task, dev=16)
+    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    def test_is_the_teacher_at_step_0(self, tmp_path, task, family):
+        teacher, data = make_teacher(tmp_path, family, task=task), make_data(task, dev=16)
         network, weights = make_weights(teacher, data, tmp_path)
         weights.fold()
         network.eval()
@@ -160,7 +160,7 @@ class TestNarrowingNetwork:
         assert torch.allclose(answer(network, batch).logits, expected, atol=1e-5)
 
     @pytest.mark.parametrize(
-        ("architecture", "task"),
+        ("family", "task"),
         [
             ("bert", "text_classification"),
             ("bert", "masked_language_modeling"),
@@ -173,9 +173,9 @@ class TestNarrowingNetwork:
     @pytest.mark.parametrize("target", SHAPES)
     @pytest.mark.parametrize("steps", [12, STEPS])
     def test_equals_the_teacher_sized_one_with_compactors_in_its_graph(
-        self, tmp_path, exact, target, task, architecture, steps
+        self, tmp_path, exact, target, task, family, steps
     ):
-        teacher, data = make_teacher(tmp_path, architecture, task=task), make_data(task, dev=16)
+        teacher, data = make_teacher(tmp_path, family, task=task), make_data(task, dev=16)
         network, weights = make_weights(teacher, data, tmp_path, target=target)
         train(network, weights, data, steps=steps)
         weights.fold()
@@ -286,7 +286,7 @@ class TestRotation:
         weights.fold()
         shares = []
         for one in (teacher.network, network):
-            [values] = record(one, batches, after=[weights.wiring.norms[-1]]).values()
+            [values] = capture_activations(one, batches, after=[weights.wiring.norms[-1]]).values()
             variances = values.var(0)
             shares.append(variances.topk(8).values.sum() / variances.sum())
         assert shares[1] > 1.2 * shares[0]
@@ -319,7 +319,7 @@ class TestTurnedHeads:
                 query, key, output = (
                     anatomy.part_name(layer, role) for role in ("query", "key", "attention_output")
                 )
-                said = record(of, batches, before=[output], after=[query, key])
+                said = capture_activations(of, batches, before=[output], after=[query, key])
                 for head in range(TEACHER_SHAPE.heads):
                     last = slice(head * width + width // 2, (head + 1) * width)
                     q, k, z = (said[name][:, last] for name in (f"{query} >", f"{key} >", f"> {output}"))
@@ -478,7 +478,9 @@ class TestReconstruction:
     def test_what_goes_is_told_from_what_stays_by_ridge_regression(self, narrowed, group):
         before, _, weights, old, kept = narrowed
         reader = weights.wiring.reader_of(group)
-        values = record(before, weights._batches, before=[reader])[f"> {reader}"].double().numpy()
+        values = (
+            capture_activations(before, weights._batches, before=[reader])[f"> {reader}"].double().numpy()
+        )
         stay = np.isin(old[group], kept[group])
         assert 0 < stay.sum() < len(stay)
         centre = values.mean(0)
@@ -503,7 +505,9 @@ class TestReconstruction:
         name = weights.wiring.norms[0]
         readers = weights.wiring.readers_after(name)
         rows = {reader: weights.index_groups[weights.wiring.linears[reader].rows].kept for reader in readers}
-        expected, found = (record(of, weights._batches, after=readers) for of in (before, network.eval()))
+        expected, found = (
+            capture_activations(of, weights._batches, after=readers) for of in (before, network.eval())
+        )
         for reader in readers:
             scale = network.config.hidden_size / network.config.num_attention_heads
             scale = (scale / (TEACHER_SHAPE.hidden / TEACHER_SHAPE.heads)) ** 0.5
@@ -563,12 +567,12 @@ class TestMethod:
     def test_learns_relations_of_the_teacher(self, tmp_path, data, rotation):
         def dense_loss(distillation):
             teacher = make_teacher(tmp_path)
-            context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1.5)
+            context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1.5)
             spec = WeightInheritedSpec(
                 name="weight_inherited", rotation=rotation, distillation=distillation, dense_ratio=0.75
             )
             student = methods.load("weight_inherited").compress(teacher, data, spec, context)
-            assert student.network.num_parameters() == context.card.count(head=data.head).total
+            assert student.network.num_parameters() == context.architecture.count(head=data.head).total
             dense = [metrics for stage, *_, metrics in context.reports if stage == "dense"]
             return next(metrics["loss"] for metrics in dense if "loss" in metrics)
 
@@ -578,14 +582,14 @@ class TestMethod:
     @pytest.mark.parametrize("task", TASKS)
     def test_does_every_task_of_an_encoder(self, tmp_path, task):
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
-        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=3)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=3)
         spec = WeightInheritedSpec(name="weight_inherited", dense_ratio=0.25, distillation=None)
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
-        assert student.network.num_parameters() == context.card.count(head=data.head).total
+        assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
     def test_drops_what_the_training_says(self, tmp_path, data):
         teacher = make_teacher(tmp_path)
-        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1, dropout=0.3)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1, dropout=0.3)
         spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
         ratios = {m.p for m in student.network.modules() if isinstance(m, nn.Dropout)}
@@ -595,7 +599,12 @@ class TestMethod:
         """However few steps there are, the student is no random network."""
         teacher, few = make_teacher(tmp_path), make_data(train=8)
         context = MemoryContext(
-            tmp_path, card=teacher.card, epochs=1, batch_size=8, evaluations=1, learning_rate=1e-9
+            tmp_path,
+            architecture=teacher.architecture,
+            epochs=1,
+            batch_size=8,
+            evaluations=1,
+            learning_rate=1e-9,
         )
         spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
         student = methods.load("weight_inherited").compress(teacher, few, spec, context)
@@ -606,7 +615,7 @@ class TestMethod:
         """The activation in its head stands between what would turn and what would turn it back."""
         task = "masked_language_modeling"
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
-        context = MemoryContext(tmp_path, card=teacher.card, epochs=1, learning_rate=1e-9)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=1, learning_rate=1e-9)
         spec = WeightInheritedSpec(name="weight_inherited")
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
         assert torch.allclose(logits_of(student, data), logits_of(teacher, data), atol=1e-3)
@@ -614,13 +623,15 @@ class TestMethod:
     def test_what_is_not_of_the_planned_size_yet_cannot_be_the_student(self, tmp_path, data):
         teacher = make_teacher(tmp_path)
         context = MemoryContext(
-            tmp_path, card=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
+            tmp_path, architecture=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
         )
         spec = WeightInheritedSpec(name="weight_inherited", prune_ratio=0.5, dense_ratio=0, distillation=None)
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
         assert student.metrics["best_step"] >= 8
         assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
-        assert student.network.num_parameters() < teacher.card.count(TEACHER_SHAPE, head=data.head).total
+        assert (
+            student.network.num_parameters() < teacher.architecture.count(TEACHER_SHAPE, head=data.head).total
+        )
 
     @pytest.mark.parametrize("part", ["query", "value", "attention_output"])
     def test_a_head_without_a_say_does_no_harm(self, tmp_path, data, part):
@@ -632,7 +643,7 @@ class TestMethod:
                 module.weight.zero_()
             else:
                 module.weight[:8], module.bias[:8] = 0, 0
-        context = MemoryContext(tmp_path, card=teacher.card.at(NARROW), epochs=1)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1)
         spec = WeightInheritedSpec(name="weight_inherited")
         student = methods.load("weight_inherited").compress(teacher, data, spec, context)
         assert all(torch.isfinite(value).all() for value in student.network.state_dict().values())

@@ -31,7 +31,7 @@ from worker.methods.weight_squeezing.views import views_of
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.loading import build_network
 from worker.parameterization.parameterizations import GeneratedWeights, Rates
-from worker.transfer.activations import record
+from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches, random_network
 from worker.transfer.selection import select
 from worker.transfer.subcloning import subclone
@@ -47,13 +47,17 @@ LABEL_LOSS = LabelLoss("text_classification")
 
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
     batches = calibration_batches(data, device=CPU)
-    return select(teacher.network, batches, card=teacher.card, student=shape, layer_map="uniform")
+    return select(
+        teacher.network, batches, architecture=teacher.architecture, student=shape, layer_map="uniform"
+    )
 
 
 def maps_of(make, teacher, selection):
-    student = teacher.card.at(STUDENT_SHAPE)
-    views = views_of(teacher.card, student, selection)
-    return make(teacher.network, views, selecting_tables(teacher.network, teacher.card, student, views))
+    student = teacher.architecture.at(STUDENT_SHAPE)
+    views = views_of(teacher.architecture, student, selection)
+    return make(
+        teacher.network, views, selecting_tables(teacher.network, teacher.architecture, student, views)
+    )
 
 
 def logits_of(network, data):
@@ -117,17 +121,17 @@ class TestRates:
 
 
 class TestInitialMaps:
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
     @pytest.mark.parametrize("shape", [{"heads": 2}, {"heads": 4}, {"heads": 1}], ids=str)
-    def test_select_is_the_subcloned_network_at_step_0(self, tmp_path, data, architecture, shape):
-        teacher = make_teacher(tmp_path, architecture)
+    def test_select_is_the_subcloned_network_at_step_0(self, tmp_path, data, family, shape):
+        teacher = make_teacher(tmp_path, family)
         shape = STUDENT_SHAPE.model_copy(update=shape)
-        if shape.head_dim > teacher.card.shape.head_dim:
+        if shape.head_dim > teacher.architecture.shape.head_dim:
             shape = shape.model_copy(update={"hidden": 8})
-        context = MemoryContext(tmp_path, card=teacher.card.at(shape))
+        context = MemoryContext(tmp_path, architecture=teacher.architecture.at(shape))
         selection = selection_for(teacher, data, shape)
         subcloned = random_network(teacher, data, context)
-        subclone(teacher.network, subcloned, teacher.card, shape, selection)
+        subclone(teacher.network, subcloned, teacher.architecture, shape, selection)
         network = random_network(teacher, data, context)
         maps = initial_maps(
             teacher,
@@ -178,16 +182,16 @@ class TestInitialMaps:
         outputs = []
         for chosen in (selection, permuted):
             network = make_student(teacher)
-            subclone(teacher.network, network, teacher.card, STUDENT_SHAPE, chosen)
+            subclone(teacher.network, network, teacher.architecture, STUDENT_SHAPE, chosen)
             maps = maps_of(selecting_maps, teacher, chosen)
             weights_of(network, maps).fold()
             outputs.append(logits_of(network, data))
         assert torch.allclose(*outputs, atol=1e-5)
 
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert"])
-    def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, architecture):
-        teacher = make_teacher(tmp_path, architecture)
-        context = MemoryContext(tmp_path, card=teacher.card.at(STUDENT_SHAPE))
+    @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+    def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, family):
+        teacher = make_teacher(tmp_path, family)
+        context = MemoryContext(tmp_path, architecture=teacher.architecture.at(STUDENT_SHAPE))
         distances = {}
         for kind in ("select", "pca"):
             network = random_network(teacher, data, context)
@@ -206,7 +210,7 @@ class TestInitialMaps:
         for module in teacher.network.modules():
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
-        shape = teacher.card.shape
+        shape = teacher.architecture.shape
         context = MemoryContext(tmp_path, shape=shape)
         network = random_network(teacher, data, context)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map="pca")
@@ -214,13 +218,14 @@ class TestInitialMaps:
         layer = ANATOMIES["bert"].part_name(0, "query")
         batches = calibration_batches(data, device=CPU)
         ours, theirs = (
-            record(net, batches, after=[layer])[f"{layer} >"] for net in (network, teacher.network)
+            capture_activations(net, batches, after=[layer])[f"{layer} >"]
+            for net in (network, teacher.network)
         )
         assert (ours - theirs).square().mean() < 0.05 * theirs.var()
 
 
 def make_student(teacher):
-    return build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
+    return build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
 
 
 def weights_of(network, maps):
@@ -335,12 +340,12 @@ class TestGatedSqueezing:
     def test_the_squeezed_stream_is_turned_to_the_small_models(self, teacher, data, tmp_path):
         small, context = make_small_model(tmp_path), MemoryContext(tmp_path)
         place, batches = ANATOMIES["bert"].part_name(0, "ffn_norm"), calibration_batches(data, device=CPU)
-        wanted = record(small, batches, after=[place])[f"{place} >"]
+        wanted = capture_activations(small, batches, after=[place])[f"{place} >"]
         likeness = []
         for like in (None, small):
             network = random_network(teacher, data, context)
             initial_maps(teacher, network, data, SPEC, context, like=like)
-            found = record(network, batches, after=[place])[f"{place} >"]
+            found = capture_activations(network, batches, after=[place])[f"{place} >"]
             likeness.append(torch.cosine_similarity(found, wanted, dim=1).mean())
         assert likeness[1] > likeness[0] + 0.1
 
@@ -383,7 +388,7 @@ def test_a_factorised_word_table_is_squeezed_and_widened(tmp_path, task, initial
         context = MemoryContext(tmp_path, shape=shape, epochs=1, learning_rate=rate)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=initial_map)
         student = methods.load("weight_squeezing").compress(teacher, data, spec, context).network
-        assert student.num_parameters() == context.card.count(head=data.head).total
+        assert student.num_parameters() == context.architecture.count(head=data.head).total
         narrow, widen = student.get_input_embeddings()
         products[rate] = (narrow.weight @ widen.weight.T).detach()
     context = MemoryContext(tmp_path, shape=STUDENT_SHAPE)

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.domain.architectures import BiLstmCard, BiLstmShape
+from app.domain.architectures import BiLstmArchitecture, BiLstmShape
 from app.domain.tasks import Head
 from worker.export.onnx_export import export_onnx
 from worker.networks.bilstm import BiLstm, BiLstmConfig, _by_direction, _packed
 from worker.networks.loading import build_network
 
 SHAPE = BiLstmShape(embedding=6, hidden=5, projection=7)
-CARD = BiLstmCard(shape=SHAPE, vocabulary=40, positions=64)
+CARD = BiLstmArchitecture(shape=SHAPE, vocabulary=40, positions=64)
 TASKS = ["text_classification", "token_classification"]
 
 

@@ -28,7 +28,7 @@ def test_a_head_for_other_answers_is_a_new_one(
     tiny_tokenizer().save(str(tmp_path / TOKENIZER))
     manifest = ModelManifest(
         files=Files(prefix="", entries={}),
-        card=teacher.card,
+        architecture=teacher.architecture,
         task="text_classification",
         labels=TASK_LABELS["text_classification"],
         parameters=1,
@@ -43,7 +43,7 @@ def test_a_bare_encoder_has_no_head(tmp_path: Path) -> None:
     tiny_tokenizer().save(str(tmp_path / TOKENIZER))
     manifest = ModelManifest(
         files=Files(prefix="", entries={}),
-        card=teacher.card,
+        architecture=teacher.architecture,
         task=None,
         labels=None,
         parameters=1,

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.domain.architectures import Shape
+from app.domain.architectures import EncoderShape
 from app.domain.tasks import Head
 from tests.worker.compression import (
     STUDENT_SHAPE,
@@ -20,7 +20,7 @@ from worker.numerics.least_squares import (
     principal_directions,
     ridge_regression,
 )
-from worker.transfer.activations import record
+from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches
 from worker.transfer.selection import map_layers, select
 from worker.transfer.subcloning import subclone
@@ -30,13 +30,13 @@ HEAD = Head(task="text_classification", outputs=2)
 
 
 @pytest.mark.parametrize("task", list(TASK_LABELS))
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
 @pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
-def test_planner_counts_what_the_network_holds(tmp_path, architecture, shape, task):
-    teacher = make_teacher(tmp_path, architecture)
-    head = Head.of(task, labels=len(TASK_LABELS[task]), vocabulary=teacher.card.vocabulary)
-    network = build_network(teacher.network.config, teacher.card.at(shape), head)
-    assert network.num_parameters() == teacher.card.count(shape, head=head).total
+def test_planner_counts_what_the_network_holds(tmp_path, family, shape, task):
+    teacher = make_teacher(tmp_path, family)
+    head = Head.of(task, labels=len(TASK_LABELS[task]), vocabulary=teacher.architecture.vocabulary)
+    network = build_network(teacher.network.config, teacher.architecture.at(shape), head)
+    assert network.num_parameters() == teacher.architecture.count(shape, head=head).total
 
 
 class TestMapLayers:
@@ -54,12 +54,16 @@ class TestMapLayers:
 class TestSubclone:
     def test_equals_copying_number_by_number(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        network = build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
+        network = build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         chosen = select(
-            teacher.network, batches, card=teacher.card, student=STUDENT_SHAPE, layer_map="uniform"
+            teacher.network,
+            batches,
+            architecture=teacher.architecture,
+            student=STUDENT_SHAPE,
+            layer_map="uniform",
         )
-        subclone(teacher.network, network, teacher.card, STUDENT_SHAPE, chosen)
+        subclone(teacher.network, network, teacher.architecture, STUDENT_SHAPE, chosen)
         source = teacher.network.bert.encoder.layer[chosen.layers[1]]
         target = network.bert.encoder.layer[1]
         query = [
@@ -78,12 +82,16 @@ class TestSubclone:
 
     def test_at_the_teachers_own_shape_is_the_teacher(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        network = build_network(teacher.network.config, teacher.card, HEAD)
+        network = build_network(teacher.network.config, teacher.architecture, HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         chosen = select(
-            teacher.network, batches, card=teacher.card, student=TEACHER_SHAPE, layer_map="uniform"
+            teacher.network,
+            batches,
+            architecture=teacher.architecture,
+            student=TEACHER_SHAPE,
+            layer_map="uniform",
         )
-        subclone(teacher.network, network, teacher.card, TEACHER_SHAPE, chosen)
+        subclone(teacher.network, network, teacher.architecture, TEACHER_SHAPE, chosen)
         theirs = teacher.network.state_dict()
         for name, value in network.state_dict().items():
             assert torch.allclose(value, theirs[name], atol=1e-6), name
@@ -97,8 +105,10 @@ class TestSelect:
             for layer in teacher.network.bert.encoder.layer:
                 layer.intermediate.dense.bias[loud] += 50
         batches = calibration_batches(make_data(), device=CPU)
-        student = Shape(layers=2, hidden=16, heads=2, ffn=8)
-        chosen = select(teacher.network, batches, card=teacher.card, student=student, layer_map="uniform")
+        student = EncoderShape(layers=2, hidden=16, heads=2, ffn=8)
+        chosen = select(
+            teacher.network, batches, architecture=teacher.architecture, student=student, layer_map="uniform"
+        )
         for neurons in chosen.neurons:
             assert set(loud) <= set(neurons.tolist())
 
@@ -108,7 +118,7 @@ class TestRecord:
         teacher, data = make_teacher(tmp_path), make_data(train=40)
         batches = calibration_batches(data, device=CPU)
         name = "bert.embeddings.LayerNorm"
-        values = record(teacher.network, batches, before=[name], after=[name])
+        values = capture_activations(teacher.network, batches, before=[name], after=[name])
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         assert values[f"> {name}"].shape == values[f"{name} >"].shape == (tokens, 32)
         norm = teacher.network.get_submodule(name)
@@ -171,7 +181,7 @@ def test_record_runs_a_network_as_far_as_it_must(tmp_path):
     network.bert.encoder.layer[1].register_forward_hook(lambda *_: ran.append("layer 1"))
     network.bert.encoder.layer[2].register_forward_hook(lambda *_: ran.append("layer 2"))
     norm = "bert.encoder.layer.1.output.LayerNorm"
-    found = record(network, batches, before=[norm], after=[norm])
+    found = capture_activations(network, batches, before=[norm], after=[norm])
     tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
     assert {key: len(values) for key, values in found.items()} == {f"> {norm}": tokens, f"{norm} >": tokens}
     assert ran == []  # layer 1 ends with that norm, and what comes after it nobody asked for

@@ -13,7 +13,7 @@ from worker.data.batches import collate
 from worker.data.tokenization import encode_columns
 from worker.distillation.teacher_outputs import cached_logits
 from worker.evaluation.evaluate import predict_logits
-from worker.networks.target_scaling import ScoreScale
+from worker.networks.target_scaling import TargetScaler
 from worker.runner.protocol import ModelRef, Succeeded
 from worker.vocabulary.trimming import count_pieces, trim_vocabulary
 
@@ -33,17 +33,17 @@ class TestScale:
     @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (-2, 1.5), (3, 0.5)])
     def test_scores_of_about_one_are_learnt_as_they_are(self, mean, spread):
         data = scored(mean, spread)
-        scale = ScoreScale.of(data)
+        scale = TargetScaler.of(data)
         assert scale.is_plain
         assert scale.data(data) is data
 
     def test_other_tasks_have_none(self):
-        assert ScoreScale.of(make_data("token_classification")).is_plain
+        assert TargetScaler.of(make_data("token_classification")).is_plain
 
     @pytest.mark.parametrize(("mean", "spread"), [(300, 1), (0, 100), (0, 1e-3), (-1e6, 1e4), (9, 2), (5, 1)])
     def test_others_get_mean_0_and_spread_1(self, mean, spread):
         data = scored(mean, spread)
-        scaled = ScoreScale.of(data).data(data)
+        scaled = TargetScaler.of(data).data(data)
         assert np.isnan(scaled.train.labels[3])
         assert np.nanmean(scaled.train.labels) == pytest.approx(0, abs=1e-3)
         assert np.nanstd(scaled.train.labels) == pytest.approx(1, abs=1e-2)
@@ -52,13 +52,13 @@ class TestScale:
 
     def test_one_score_for_all_is_only_moved(self):
         data = scored(300, 0)
-        assert np.nanmax(np.abs(ScoreScale.of(data).data(data).train.labels)) == 0
+        assert np.nanmax(np.abs(TargetScaler.of(data).data(data).train.labels)) == 0
 
-    @pytest.mark.parametrize("architecture", FAMILIES)
-    def test_a_teacher_answers_on_it_and_comes_back(self, architecture, tmp_path):
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_a_teacher_answers_on_it_and_comes_back(self, family, tmp_path):
         data = scored(300, 80)
-        teacher = make_teacher(tmp_path, architecture, task="text_regression")
-        scale = ScoreScale.of(data)
+        teacher = make_teacher(tmp_path, family, task="text_regression")
+        scale = TargetScaler.of(data)
         answers = predict_logits(teacher.network, data.dev, pad_id=0, device=CPU)
         scaled = scale.teacher(teacher)
         on_it = predict_logits(scaled.network, data.dev, pad_id=0, device=CPU)
@@ -70,9 +70,9 @@ class TestScale:
 
     def test_the_teacher_with_all_its_words_answers_on_it_as_well(self, tmp_path):
         """A trimmed teacher's rows are judged by it."""
-        scale = ScoreScale.of(scored(300, 80))
+        scale = TargetScaler.of(scored(300, 80))
         teacher = make_teacher(tmp_path, task="text_regression")
-        counts = count_pieces([make_data("text_regression").train], teacher.card.vocabulary)
+        counts = count_pieces([make_data("text_regression").train], teacher.architecture.vocabulary)
         scaled = scale.teacher(trim_vocabulary(teacher, counts, 70, task="text_regression"))
         columns = {"text": [example["text"] for example in tiny_scored_examples(20)]}
         split = encode_columns("text_regression", columns, teacher=scaled, max_length=64)

@@ -8,7 +8,7 @@ import torch
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker.data.batches import collate, subset
 from worker.distillation.objectives import LabelLoss
-from worker.distillation.training_objective import labels_lesson
+from worker.distillation.training_objective import label_objective
 from worker.parameterization.parameterizations import DenseWeights, Rates
 
 CPU = torch.device("cpu")
@@ -38,10 +38,10 @@ def table_of(network):
     return network.get_input_embeddings().weight.detach()
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
-def test_training_goes_as_with_the_whole_table(tmp_path, architecture):
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_training_goes_as_with_the_whole_table(tmp_path, family):
     data = few_words()
-    network = make_teacher(tmp_path, architecture).network
+    network = make_teacher(tmp_path, family).network
     other, before = copy.deepcopy(network), table_of(network).clone()
     words = np.union1d(data.train.ids, [0])
     assert len(words) < len(before)
@@ -97,8 +97,8 @@ def test_texts_may_be_filled_up_with_another_word_than_the_table_says(tmp_path):
     data, network = few_words(), make_teacher(tmp_path).network
     padding = next(word for word in range(1, 50) if word not in data.train.ids)
     data = replace(data, pad_id=padding)
-    lesson = labels_lesson(data, MemoryContext(tmp_path))
-    weights = DenseWeights(network, Rates(1e-2, 0.0), words=lesson.words)
+    training_objective = label_objective(data, MemoryContext(tmp_path))
+    weights = DenseWeights(network, Rates(1e-2, 0.0), words=training_objective.words)
     batch = collate(data.train, np.arange(12), pad_id=padding, device=CPU)
     assert padding in batch.inputs["input_ids"]
     before = table_of(network).clone()

@@ -10,8 +10,8 @@ from app.core.db import Database
 from app.core.db.datasets import Dataset
 from app.core.db.jobs import Job, list_events
 from app.core.db.models import Model
-from app.domain.architectures import EncoderCard, Shape
-from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, SplitCard
+from app.domain.architectures import EncoderArchitecture, EncoderShape
+from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, SplitSummary
 from tests.processes import wait_until
 from worker.runner.queue_tasks import Worker, run_job
 
@@ -37,8 +37,8 @@ def succeed(manifest=None):
     write_outcome(workdir, request, Succeeded(manifest=manifest, metrics={"accuracy": 0.8}, report=report))
 """
 
-_SHAPE = Shape(layers=2, hidden=32, heads=2, ffn=64)
-_CARD = EncoderCard(architecture="bert", shape=_SHAPE, vocabulary=100, positions=64, token_types=2)
+_SHAPE = EncoderShape(layers=2, hidden=32, heads=2, ffn=64)
+_CARD = EncoderArchitecture(family="bert", shape=_SHAPE, vocabulary=100, positions=64, token_types=2)
 
 
 def child(body: str) -> list[str]:
@@ -121,7 +121,7 @@ def stored_files(data_dir: Path) -> list[Path]:
 def model_manifest() -> ModelManifest:
     return ModelManifest(
         files=Files(prefix="models/teacher", entries={}),
-        card=_CARD,
+        architecture=_CARD,
         task="text_classification",
         labels=["no", "yes"],
         parameters=1000,
@@ -130,7 +130,7 @@ def model_manifest() -> ModelManifest:
 
 
 def _dataset_manifest() -> DatasetManifest:
-    split = SplitCard(rows=2, labels={"no": 1, "yes": 1}, words={"p50": 3, "p95": 3, "p99": 3, "max": 3})
+    split = SplitSummary(rows=2, labels={"no": 1, "yes": 1}, words={"p50": 3, "p95": 3, "p99": 3, "max": 3})
     return DatasetManifest(
         files=Files(prefix="datasets/data", entries={}),
         task="text_classification",

@@ -57,15 +57,15 @@ succeed()
 # Within its second heartbeat's transaction.
 STOPS_ITSELF = """
 import os, signal
-import worker.runner.supervisor
-hold, beats = worker.supervisor.hold_lease, []
+from worker.runner import supervisor
+hold, beats = supervisor.hold_lease, []
 def hold_and_stop(*arguments, **options):
     job = hold(*arguments, **options)
     beats.append(job)
     if len(beats) == 2:
         os.kill(os.getpid(), signal.SIGSTOP)
     return job
-worker.supervisor.hold_lease = hold_and_stop
+supervisor.hold_lease = hold_and_stop
 """
 
 

@@ -10,7 +10,7 @@ from app.domain.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
 from worker.data.batches import collate, subset
 from worker.distillation.objectives import LabelLoss
-from worker.distillation.training_objective import Lesson, lesson_of
+from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.networks.loading import build_network
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, train
@@ -25,7 +25,7 @@ LABEL_LOSS = LabelLoss("text_classification")
 def network(tmp_path):
     teacher = make_teacher(tmp_path / "teacher")
     torch.manual_seed(0)
-    return build_network(teacher.network.config, teacher.card.at(STUDENT_SHAPE), HEAD)
+    return build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
 
 
 def run(network, context, *, steps=16, evaluate=lambda _: 0.5, objective=LABEL_LOSS, rate=1e-3):
@@ -92,13 +92,19 @@ def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
     """Few of the rows have one: most micro-batches have none."""
     teacher, data = make_teacher(tmp_path), make_data(train=8, dev=8)
     data = replace(data, unlabeled=replace(make_data(train=24).train, labels=None))
-    lesson = lesson_of(DistillationTerms(logits_weight=0.3), teacher, data, MemoryContext(tmp_path))
+    training_objective = distillation_objective(
+        DistillationTerms(logits_weight=0.3), teacher, data, MemoryContext(tmp_path)
+    )
     network, rows = make_teacher(tmp_path / "student").network, np.random.default_rng(0).permutation(32)
 
     def loss(size):
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-        batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
-        return sum(share * lesson.objective(network, batch) for batch, share in with_shares(batches)).item()
+        batches = [
+            collate(training_objective.split, part, pad_id=0, device=torch.device("cpu")) for part in parts
+        ]
+        return sum(
+            share * training_objective.objective(network, batch) for batch, share in with_shares(batches)
+        ).item()
 
     assert loss(size) == pytest.approx(loss(32), rel=1e-3)
 
@@ -109,7 +115,7 @@ def test_terms_on_the_inside_weigh_the_same_in_micro_batches(tmp_path, task, ter
     """They are means over tokens, or rows, whatever is asked of these."""
     teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=24, dev=8)
     terms = DistillationTerms(logits_weight=1.0, **{term: 100.0})
-    lesson = lesson_of(terms, teacher, data, MemoryContext(tmp_path))
+    training_objective = distillation_objective(terms, teacher, data, MemoryContext(tmp_path))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         network = random_network(teacher, data, MemoryContext(tmp_path)).eval()
@@ -117,8 +123,12 @@ def test_terms_on_the_inside_weigh_the_same_in_micro_batches(tmp_path, task, ter
 
     def loss(size):
         parts = [by_length[i : i + size] for i in range(0, 24, size)]
-        batches = [collate(lesson.split, part, pad_id=0, device=torch.device("cpu")) for part in parts]
-        return sum(share * lesson.objective(network, batch) for batch, share in with_shares(batches)).item()
+        batches = [
+            collate(training_objective.split, part, pad_id=0, device=torch.device("cpu")) for part in parts
+        ]
+        return sum(
+            share * training_objective.objective(network, batch) for batch, share in with_shares(batches)
+        ).item()
 
     assert loss(5) == pytest.approx(loss(24), rel=1e-4)
 
@@ -151,7 +161,10 @@ class TestPhases:
         run_phases(
             network,
             MemoryContext(tmp_path),
-            [phase(network, 2, lesson=Lesson(few, objective, pad_id=0)), phase(network, 2)],
+            [
+                phase(network, 2, training_objective=TrainingObjective(few, objective, pad_id=0)),
+                phase(network, 2),
+            ],
         )
         assert seen == [(8, 7), (8, 7)]
 

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import MarianConfig
 
-from app.domain.architectures import EncoderDecoderCard, EncoderDecoderShape
+from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
 from app.domain.errors import JobError
 from app.domain.tasks import Head
 from tests.worker.compression import make_data, make_teacher
@@ -163,18 +163,20 @@ def test_no_text_is_cut_into_unused_pieces():
 
 
 class TestTrimVocabulary:
-    @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
     @pytest.mark.parametrize("task", ["text_classification", "masked_language_modeling"])
-    def test_answers_as_before(self, tmp_path, architecture, task):
-        teacher, data = make_teacher(tmp_path, architecture, task=task), make_data()
-        counts = count_pieces([data.train], teacher.card.vocabulary)
+    def test_answers_as_before(self, tmp_path, family, task):
+        teacher, data = make_teacher(tmp_path, family, task=task), make_data()
+        counts = count_pieces([data.train], teacher.architecture.vocabulary)
         smaller = trim_vocabulary(teacher, counts, 90, task=task)
-        assert smaller.card.vocabulary == smaller.network.config.vocab_size <= 90
-        assert smaller.tokenizer.get_vocab_size() == smaller.card.vocabulary
-        assert smaller.network.num_parameters() == smaller.card.count(head=head_of(smaller, task)).total
+        assert smaller.architecture.vocabulary == smaller.network.config.vocab_size <= 90
+        assert smaller.tokenizer.get_vocab_size() == smaller.architecture.vocabulary
+        assert (
+            smaller.network.num_parameters() == smaller.architecture.count(head=head_of(smaller, task)).total
+        )
         assert smaller.digest != teacher.digest
         text = "a wonderful film with the dreadful actor"
-        kept = [smaller.tokenizer.id_to_token(id_) for id_ in range(smaller.card.vocabulary)]
+        kept = [smaller.tokenizer.id_to_token(id_) for id_ in range(smaller.architecture.vocabulary)]
         rows = [teacher.tokenizer.token_to_id(token) for token in kept]
         with torch.no_grad():
             before = teacher.network(torch.tensor([teacher.tokenizer.encode(text).ids])).logits
@@ -187,18 +189,18 @@ class TestTrimVocabulary:
         source = tokenize_translations(
             corpus(60), corpus(60, seed=5), tokenizer=teacher.tokenizer, writer=teacher.writer, max_length=64
         )
-        counts = count_pieces([source], teacher.card.vocabulary)
+        counts = count_pieces([source], teacher.architecture.vocabulary)
         assert counts.sum() == len(source.ids) + len(source.targets.ids)
         smaller = trim_vocabulary(teacher, counts, 150, task="translation")
         kept = [
             teacher.tokenizer.token_to_id(smaller.tokenizer.id_to_token(i))
-            for i in range(smaller.card.vocabulary)
+            for i in range(smaller.architecture.vocabulary)
         ]
         config = smaller.network.config
         assert kept[config.pad_token_id] == teacher.network.config.pad_token_id
         assert kept[config.decoder_start_token_id] == teacher.network.config.decoder_start_token_id
         assert smaller.network.lm_head.weight is smaller.network.model.shared.weight
-        ids = torch.arange(0, smaller.card.vocabulary, 3)[None]
+        ids = torch.arange(0, smaller.architecture.vocabulary, 3)[None]
         old = torch.tensor(kept)[ids]
         with torch.no_grad():
             after = smaller.network(input_ids=ids, decoder_input_ids=ids).logits
@@ -208,7 +210,7 @@ class TestTrimVocabulary:
     def test_padding_of_roberta_stays_where_positions_begin(self, tmp_path):
         teacher = make_teacher(tmp_path, "roberta")
         teacher.network.config.pad_token_id = 4
-        counts = count_pieces([make_data().train], teacher.card.vocabulary)
+        counts = count_pieces([make_data().train], teacher.architecture.vocabulary)
         assert (
             trim_vocabulary(teacher, counts, 90, task="text_classification").network.config.pad_token_id == 4
         )
@@ -216,10 +218,10 @@ class TestTrimVocabulary:
     def test_room_is_filled_with_words_of_the_data_s_letters(self, tmp_path):
         """The first ones by their ids, which is the order of frequency in most vocabularies."""
         teacher, data = make_teacher(tmp_path), make_data()
-        counts = count_pieces([data.train, None], teacher.card.vocabulary)
+        counts = count_pieces([data.train, None], teacher.architecture.vocabulary)
         counts[teacher.tokenizer.token_to_id("castle")] = counts[teacher.tokenizer.token_to_id("engine")] = 0
         everything = trim_vocabulary(teacher, counts, 10_000, task=data.task)
-        room = everything.card.vocabulary - 1
+        room = everything.architecture.vocabulary - 1
         smaller = trim_vocabulary(teacher, counts, room, task=data.task)
         lost = {*everything.tokenizer.get_vocab()} - {*smaller.tokenizer.get_vocab()}
         assert len(lost) == 1
@@ -229,28 +231,32 @@ class TestTrimVocabulary:
 
     def test_too_small_a_size_says_what_is_possible(self, tmp_path):
         teacher, data = make_teacher(tmp_path), make_data()
-        counts = count_pieces([data.train], teacher.card.vocabulary)
+        counts = count_pieces([data.train], teacher.architecture.vocabulary)
         with pytest.raises(JobError, match="Ask for at least") as caught:
             trim_vocabulary(teacher, counts, 20, task=data.task)
         smallest = caught.value.details["smallest"]
-        assert trim_vocabulary(teacher, counts, smallest, task=data.task).card.vocabulary == smallest
+        assert trim_vocabulary(teacher, counts, smallest, task=data.task).architecture.vocabulary == smallest
 
 
 def head_of(teacher: Teacher, task: str) -> Head:
-    return Head.of(task, labels=2, vocabulary=teacher.card.vocabulary)
+    return Head.of(task, labels=2, vocabulary=teacher.architecture.vocabulary)
 
 
 def marian_teacher() -> Teacher:
     tokenizer = unigram()
-    card = EncoderDecoderCard(
+    architecture = EncoderDecoderArchitecture(
         shape=EncoderDecoderShape(encoder_layers=1, decoder_layers=1, hidden=16, heads=2, ffn=24),
         vocabulary=tokenizer.get_vocab_size(),
         positions=256,
     )
     config = MarianConfig(pad_token_id=1, eos_token_id=2, decoder_start_token_id=1, forced_eos_token_id=2)
-    network = build_network(config, card, Head(task="translation", outputs=card.vocabulary))
+    network = build_network(config, architecture, Head(task="translation", outputs=architecture.vocabulary))
     with torch.no_grad():
-        network.final_logits_bias.add_(torch.randn(card.vocabulary))
+        network.final_logits_bias.add_(torch.randn(architecture.vocabulary))
     return Teacher(
-        network=network, tokenizer=tokenizer, card=card, digest="marian", target_tokenizer=tokenizer
+        network=network,
+        tokenizer=tokenizer,
+        architecture=architecture,
+        digest="marian",
+        target_tokenizer=tokenizer,
     )

@@ -7,7 +7,7 @@ from torch import nn
 
 from app.domain.methods import BiLstmSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.methods.bilstm.lessons import Lessons
+from worker.methods.bilstm.stage_objectives import Lessons
 from worker.methods.bilstm.stages import SubStage, plan_stages
 from worker.networks.bilstm import BiLstm
 from worker.numerics.least_squares import principal_directions
@@ -30,22 +30,25 @@ class BiLstmDistillation:
         assert isinstance(network, BiLstm)
         network.set_dropout(spec.dropout)
         start_words(network.word_embeddings, teacher)
-        lessons = Lessons(teacher, data, spec, context)
-        steps = total_steps(lessons.everything, context.training)
+        stage_objectives = Lessons(teacher, data, spec, context)
+        steps = total_steps(stage_objectives.everything, context.training)
         if spec.training == "joint":
-            lesson = lessons.joint()
-            training = dense_phase(network, lesson, context, default_rate=_LEARNING_RATE)
-            phases = [replace(training, steps=steps, lesson=lesson)]
+            training_objective = stage_objectives.joint()
+            training = dense_phase(network, training_objective, context, default_rate=_LEARNING_RATE)
+            phases = [replace(training, steps=steps, training_objective=training_objective)]
         else:
-            labelled_share = len(data.train) / len(lessons.everything)
+            labelled_share = len(data.train) / len(stage_objectives.everything)
             stages = plan_stages(
                 steps, labelled_share=labelled_share, gradual_unfreezing=spec.gradual_unfreezing
             )
             labels_ratio = _FEW_LABELS_RATE_RATIO ** (1 - labelled_share)
             phases = [
-                stage_phase(stage, network, lessons, context, labels_ratio=labels_ratio) for stage in stages
+                stage_phase(stage, network, stage_objectives, context, labels_ratio=labels_ratio)
+                for stage in stages
             ]
-        return train_student(network, data, phases=phases, lesson=lessons.labels, context=context)
+        return train_student(
+            network, data, phases=phases, training_objective=stage_objectives.labels, context=context
+        )
 
 
 @torch.no_grad()
@@ -61,14 +64,14 @@ def start_words(words: nn.Embedding, teacher: Teacher) -> None:
 
 
 def stage_phase(
-    stage: SubStage, network: BiLstm, lessons: Lessons, context: RunContext, *, labels_ratio: float
+    stage: SubStage, network: BiLstm, stage_objectives: Lessons, context: RunContext, *, labels_ratio: float
 ) -> Phase:
     """One sub-stage: from the top of the network down to some depth, all that is below being frozen.
 
     Args:
         stage: what is taught, and how far down.
         network: trained.
-        lessons: what each stage learns.
+        stage_objectives: what each stage learns.
         context: the rates and steps.
         labels_ratio: of the labels' stage's learning rate to the others'.
     """
@@ -77,12 +80,12 @@ def stage_phase(
     if by_labels:
         rates = replace(rates, learning_rate=labels_ratio * rates.learning_rate)
     parts = [network.classifier, network.projection, network.lstm, network.word_embeddings][: stage.depth]
-    lesson = lessons.of(stage.stage)
+    training_objective = stage_objectives.of(stage.stage)
     return Phase(
         stage.name,
         stage.steps,
-        lambda: DenseWeights(network, rates, words=lesson.words, parts=parts),
-        lesson=lesson,
-        evaluate=lessons.measure_of(stage.stage),
+        lambda: DenseWeights(network, rates, words=training_objective.words, parts=parts),
+        training_objective=training_objective,
+        evaluate=stage_objectives.measure_of(stage.stage),
         patience=_PATIENCE if by_labels else None,
     )

@@ -2,9 +2,9 @@
 
 from app.domain.methods import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.training.student import dense_phase, train_student
-from worker.transfer.initialisation import Start, random_network, spaced_network, subcloned_network
+from worker.transfer.initialisation import InitialStudent, random_network, spaced_network, subcloned_network
 
 
 class Distillation:
@@ -13,16 +13,18 @@ class Distillation:
     ) -> Student:
         match spec.initialisation:
             case "random":
-                start = Start(random_network(teacher, data, context), projection=None)
+                start = InitialStudent(random_network(teacher, data, context), projection=None)
             case "weight_copy":
                 start = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
             case "weight_selection":
                 start = spaced_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context, projection=start.projection)
+        training_objective = distillation_objective(
+            spec.distillation, teacher, data, context, projection=start.projection
+        )
         return train_student(
             start.network,
             data,
-            phases=[dense_phase(start.network, lesson, context)],
-            lesson=lesson,
+            phases=[dense_phase(start.network, training_objective, context)],
+            training_objective=training_objective,
             context=context,
         )

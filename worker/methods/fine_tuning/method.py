@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import labels_lesson
+from worker.distillation.training_objective import label_objective
 from worker.networks.anatomy import ANATOMIES
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, total_steps
@@ -22,22 +22,24 @@ class FineTuning:
     ) -> Student:
         network = teacher.network.to(context.device)
         training = context.training
-        rate = training.learning_rate or _RATE_TIMES_WIDTH / teacher.card.shape.hidden
+        rate = training.learning_rate or _RATE_TIMES_WIDTH / teacher.architecture.shape.hidden
         rates = Rates(rate, training.weight_decay)
         # What knows nothing yet has a longer way to go than what is pretrained.
         head_rates = Rates(max(rate, LEARNING_RATE), training.weight_decay)
         own_rates = dict.fromkeys(_new_head(teacher), head_rates)
-        lesson = labels_lesson(data, context)
+        training_objective = label_objective(data, context)
         phase = Phase(
             "fine_tuning",
-            total_steps(lesson.split, training),
-            lambda: DenseWeights(network, rates, own_rates=own_rates, words=lesson.words),
+            total_steps(training_objective.split, training),
+            lambda: DenseWeights(network, rates, own_rates=own_rates, words=training_objective.words),
         )
-        return train_student(network, data, phases=[phase], lesson=lesson, context=context)
+        return train_student(
+            network, data, phases=[phase], training_objective=training_objective, context=context
+        )
 
 
 def _new_head(teacher: Teacher) -> list[nn.Parameter]:
-    if not teacher.has_new_head or not isinstance(teacher.card, EncoderCard):
+    if not teacher.has_new_head or not isinstance(teacher.architecture, EncoderArchitecture):
         return []
-    encoder = f"{ANATOMIES[teacher.card.architecture].encoder}."
+    encoder = f"{ANATOMIES[teacher.architecture.family].encoder}."
     return [weight for name, weight in teacher.network.named_parameters() if not name.startswith(encoder)]

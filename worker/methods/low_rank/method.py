@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import LowRankSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.data.batches import collate
-from worker.distillation.training_objective import labels_lesson, lesson_of
+from worker.distillation.training_objective import distillation_objective, label_objective
 from worker.methods.low_rank.factorisation import factorise, row_fisher
 from worker.networks.anatomy import ANATOMIES, linear
 from worker.networks.structure import MATRICES
@@ -25,22 +25,24 @@ class LowRank:
         matrices = _matrices(teacher)
         importance = _importance(teacher, matrices, data, context) if spec.factorisation == "fisher" else {}
         _fill(network, matrices, importance, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context)
+        training_objective = distillation_objective(spec.distillation, teacher, data, context)
         return train_student(
             network,
             data,
-            phases=[dense_phase(network, lesson, context, default_rate=_LEARNING_RATE)],
-            lesson=lesson,
+            phases=[dense_phase(network, training_objective, context, default_rate=_LEARNING_RATE)],
+            training_objective=training_objective,
             context=context,
         )
 
 
 def _matrices(teacher: Teacher) -> dict[str, nn.Linear]:
     """Every matrix that is factorised, by the name that it has in the student too."""
-    assert isinstance(teacher.card, EncoderCard)
-    anatomy = ANATOMIES[teacher.card.architecture]
+    assert isinstance(teacher.architecture, EncoderArchitecture)
+    anatomy = ANATOMIES[teacher.architecture.family]
     names = [
-        anatomy.part_name(layer, role) for layer in range(teacher.card.shape.layers) for role in MATRICES
+        anatomy.part_name(layer, role)
+        for layer in range(teacher.architecture.shape.layers)
+        for role in MATRICES
     ]
     return {name: linear(teacher.network, name) for name in names}
 
@@ -55,7 +57,7 @@ def _importance(
         for i in range(0, len(rows), _FISHER_BATCH)
     )
     network = teacher.network.to(context.device).eval()
-    return row_fisher(network, matrices, labels_lesson(data, context).objective, batches)
+    return row_fisher(network, matrices, label_objective(data, context).objective, batches)
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import PeaKdSpec
 from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
 from worker.distillation.objectives import LabelLoss, default_temperature
 from worker.distillation.teacher_outputs import teacher_logits
-from worker.distillation.training_objective import Lesson, lesson_of
+from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
 from worker.networks.anatomy import ANATOMIES, linear
@@ -34,9 +34,9 @@ class PeaKd:
         if terms.temperature is None:
             temperature = default_temperature(len(data.labels), of_two=_TEMPERATURE_OF_TWO)
             terms = terms.model_copy(update={"temperature": temperature})
-        lesson = lesson_of(terms, teacher, data, context)
+        training_objective = distillation_objective(terms, teacher, data, context)
         rates = rates_of(context, default=_LEARNING_RATE)
-        steps = total_steps(lesson.split, context.training)
+        steps = total_steps(training_objective.split, context.training)
         pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)
 
         name = _output_of(network, context)
@@ -44,12 +44,12 @@ class PeaKd:
 
         def under(head: nn.Linear) -> DenseWeights:
             network.set_submodule(name, head)
-            return DenseWeights(network, rates, words=lesson.words)
+            return DenseWeights(network, rates, words=training_objective.words)
 
         final = Phase("distillation", steps - pretraining_steps, lambda: under(teachers_head))
         phases = [final]
         if pretraining_steps:
-            judging, dev = _judging(teacher, lesson.split, data, context)
+            judging, dev = _judging(teacher, training_objective.split, data, context)
 
             def evaluate(candidate: nn.Module) -> float:
                 return -_mean_loss(candidate, dev, data, context)
@@ -58,16 +58,18 @@ class PeaKd:
                 "pretraining",
                 pretraining_steps,
                 lambda: under(_judging_head(teachers_head, spread=network.config.initializer_range)),
-                lesson=judging,
+                training_objective=judging,
                 evaluate=evaluate,
             )
             phases = [begin, final]
-        return train_student(network, data, phases=phases, lesson=lesson, context=context)
+        return train_student(
+            network, data, phases=phases, training_objective=training_objective, context=context
+        )
 
 
 def _judging(
     teacher: Teacher, taught: TokenizedSplit, data: TaskData, context: RunContext
-) -> tuple[Lesson, TokenizedSplit]:
+) -> tuple[TrainingObjective, TokenizedSplit]:
     """Training rows and dev rows, each labelled with how the teacher does on it.
 
     The teacher has run over what is ``taught``, training rows and, behind them, any unlabelled ones.
@@ -79,7 +81,7 @@ def _judging(
     thresholds = Thresholds.medians(train, _labels(data.train))
     judged = replace(data.train, labels=judge(train, _labels(data.train), thresholds))
     return (
-        Lesson(judged, LabelLoss(data.task), data.pad_id),
+        TrainingObjective(judged, LabelLoss(data.task), data.pad_id),
         replace(data.dev, labels=judge(dev, _labels(data.dev), thresholds)),
     )
 
@@ -95,8 +97,8 @@ def _mean_loss(network: nn.Module, split: TokenizedSplit, data: TaskData, contex
 
 
 def _output_of(network: PreTrainedModel, context: RunContext) -> str:
-    assert isinstance(context.card, EncoderCard)
-    return ANATOMIES[context.card.architecture].head_of(network).output
+    assert isinstance(context.architecture, EncoderArchitecture)
+    return ANATOMIES[context.architecture.family].head_of(network).output
 
 
 def _judging_head(head: nn.Linear, *, spread: float) -> nn.Linear:

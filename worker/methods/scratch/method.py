@@ -2,7 +2,7 @@
 
 from app.domain.methods import ScratchSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import labels_lesson
+from worker.distillation.training_objective import label_objective
 from worker.training.student import dense_phase, train_student
 from worker.transfer.initialisation import random_network
 
@@ -10,11 +10,11 @@ from worker.transfer.initialisation import random_network
 class Scratch:
     def compress(self, teacher: Teacher, data: TaskData, spec: ScratchSpec, context: RunContext) -> Student:
         network = random_network(teacher, data, context)
-        lesson = labels_lesson(data, context)
+        training_objective = label_objective(data, context)
         return train_student(
             network,
             data,
-            phases=[dense_phase(network, lesson, context)],
-            lesson=lesson,
+            phases=[dense_phase(network, training_objective, context)],
+            training_objective=training_objective,
             context=context,
         )

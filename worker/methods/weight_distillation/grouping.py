@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import Shape
+from app.domain.architectures import EncoderShape
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
 from worker.networks.anatomy import Stack
 from worker.transfer.selection import Selection
@@ -38,8 +38,8 @@ class StackPair:
     """The layers of a teacher, and those of a student made of them, whose depth divides the teacher's."""
 
     stack: Stack
-    teacher: Shape
-    student: Shape
+    teacher: EncoderShape
+    student: EncoderShape
     selection: Selection
     """Of the last layer of each group: what the student starts from."""
 

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import WeightDistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_distillation.grouping import (
     SelectingMaps,
     StackPair,
@@ -36,13 +36,15 @@ class WeightDistillation:
         projection = None
         if spec.initial_generator == "select":
             matrices = selecting_generators(teacher, network, pairs)
-            if isinstance(teacher.card, EncoderCard):
-                projection = residual_selector(teacher.card, pairs[0].selection)
+            if isinstance(teacher.architecture, EncoderArchitecture):
+                projection = residual_selector(teacher.architecture, pairs[0].selection)
         else:
             matrices = random_generators(teacher, network, pairs, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context, projection=projection)
+        training_objective = distillation_objective(
+            spec.distillation, teacher, data, context, projection=projection
+        )
         rates = rates_of(context)
-        steps = total_steps(lesson.split, context.training)
+        steps = total_steps(training_objective.split, context.training)
         generator_steps = round(steps * spec.generator_ratio)
 
         def generated() -> GeneratedWeights:
@@ -54,11 +56,13 @@ class WeightDistillation:
                 Phase(
                     "weights",
                     steps - generator_steps,
-                    lambda: DenseWeights(network, rates, words=lesson.words),
+                    lambda: DenseWeights(network, rates, words=training_objective.words),
                     warmup_share=_SECOND_WARMUP,
                 )
             )
-        return train_student(network, data, phases=phases, lesson=lesson, context=context)
+        return train_student(
+            network, data, phases=phases, training_objective=training_objective, context=context
+        )
 
 
 def copy_selected(
@@ -66,20 +70,24 @@ def copy_selected(
 ) -> list[StackPair]:
     """Write the selected part of the teacher into the student; returns its stacks, the encoder's first."""
     batches = calibration_batches(data, device=context.device)
-    match teacher.card, context.card:
-        case EncoderCard() as card, EncoderCard(shape=shape):
-            selection = select(teacher.network, batches, card=card, student=shape, layer_map="uniform")
-            subclone(teacher.network, network, card, shape, selection)
-            return [StackPair(ANATOMIES[card.architecture], card.shape, shape, selection)]
-        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
-            chosen = select_stacks(teacher.network, batches, card=card, student=shape, layer_map="uniform")
-            subclone_stacks(teacher.network, network, card, shape, chosen)
+    match teacher.architecture, context.architecture:
+        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
+            selection = select(
+                teacher.network, batches, architecture=architecture, student=shape, layer_map="uniform"
+            )
+            subclone(teacher.network, network, architecture, shape, selection)
+            return [StackPair(ANATOMIES[architecture.family], architecture.shape, shape, selection)]
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
+            chosen = select_stacks(
+                teacher.network, batches, architecture=architecture, student=shape, layer_map="uniform"
+            )
+            subclone_stacks(teacher.network, network, architecture, shape, chosen)
             return [
-                StackPair(MARIAN.encoder, card.shape.encoder, shape.encoder, chosen.encoder),
-                StackPair(MARIAN.decoder, card.shape.decoder, shape.decoder, chosen.decoder),
+                StackPair(MARIAN.encoder, architecture.shape.encoder, shape.encoder, chosen.encoder),
+                StackPair(MARIAN.decoder, architecture.shape.decoder, shape.decoder, chosen.decoder),
             ]
         case _:
-            raise ValueError(f"{context.card} is no smaller {teacher.card.architecture}")
+            raise ValueError(f"{context.architecture} is no smaller {teacher.architecture.family}")
 
 
 def selecting_generators(
@@ -127,12 +135,12 @@ def random_generators(
 
 def word_tables(teacher: Teacher, context: RunContext) -> dict[str, str]:
     """The student's tables and the teacher's that they are made of, by module name."""
-    match teacher.card, context.card:
-        case EncoderDecoderCard(shape=theirs), EncoderDecoderCard(shape=ours):
+    match teacher.architecture, context.architecture:
+        case EncoderDecoderArchitecture(shape=theirs), EncoderDecoderArchitecture(shape=ours):
             return {
                 name: MARIAN.word_table(theirs, stack) for name, stack in MARIAN.word_tables(ours).items()
             }
-        case EncoderCard() as card, _:
-            return {name: name for name in ANATOMIES[card.architecture].embeddings}
+        case EncoderArchitecture() as architecture, _:
+            return {name: name for name in ANATOMIES[architecture.family].embeddings}
         case _:
-            raise ValueError(f"{teacher.card.architecture} has no word tables")
+            raise ValueError(f"{teacher.architecture.family} has no word tables")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_inherited.inheriting import InheritedWeights
-from worker.transfer.activations import Inputs, record
+from worker.transfer.activations import Inputs, capture_activations
 
 _RIDGE = 1e-6
 
@@ -37,7 +37,7 @@ def turn_heads(
     names = [weights.wiring.anatomy.part_name(layer, role) for role in roles]
     query, key, value, output = (weights.linears[name] for name in names)
     asking, asked, _, written_by = names
-    said = record(teacher, batches, before=[written_by], after=[asking, asked])
+    said = capture_activations(teacher, batches, before=[written_by], after=[asking, asked])
     queries, keys, mixed = said[f"{asking} >"], said[f"{asked} >"], said[f"> {written_by}"]  # (K, D)
     key.bias.sub_(keys.mean(0))
     value.bias.sub_(mixed.mean(0))  # a head's weights add up to one

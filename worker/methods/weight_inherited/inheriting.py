@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.tasks import Head
 from worker.data.batches import Batch
 from worker.methods.weight_inherited.compactors import CompactedLinear, taken
@@ -46,10 +46,10 @@ class InheritedWeights:
         self,
         network: PreTrainedModel,
         teacher: PreTrainedModel,
-        card: EncoderCard,
+        architecture: EncoderArchitecture,
         head: Head,
         *,
-        target: Shape,
+        target: EncoderShape,
         whole_heads: bool,
         schedule: Schedule,
         rates: CompactionRates,
@@ -61,7 +61,7 @@ class InheritedWeights:
         Args:
             network: becomes the teacher, then smaller and smaller, and at the end the student.
             teacher: copied.
-            card: its layout.
+            architecture: its layout.
             head: what lies on both.
             target: the student's dimensions; it is as deep as the teacher.
             whole_heads: whether attention loses whole heads, else dimensions of every head alike.
@@ -71,16 +71,16 @@ class InheritedWeights:
             on_fit: told of each part that is about to be fitted; may raise to stop.
         """
         self.network = network
-        self._teacher, self._card, self._head = teacher, card, head
+        self._teacher, self._card, self._head = teacher, architecture, head
         self._whole_heads, self._schedule, self._rates = whole_heads, schedule, rates
         self._batches, self._on_fit = batches, on_fit
         self._device = next(teacher.parameters()).device
-        self.wiring = Wiring(teacher, card)
+        self.wiring = Wiring(teacher, architecture)
         self.index_groups = {
             name: group.to(self._device)
             for name, group in self.wiring.groups(target, whole_heads=whole_heads).items()
         }
-        self.words = nn.Parameter(torch.eye(card.shape.hidden, device=self._device))
+        self.words = nn.Parameter(torch.eye(architecture.shape.hidden, device=self._device))
         """The compactor of all embeddings, (D, D)."""
         self.linears = {
             name: CompactedLinear(linear(teacher, name), has_rows=ends.rows is not None)
@@ -206,14 +206,16 @@ class InheritedWeights:
         if (width, ffn) != (shape.hidden, shape.ffn):
             self._rebuild(shape)
 
-    def _shape(self) -> Shape:
+    def _shape(self) -> EncoderShape:
         """Of what is still there."""
         s = self._card.shape
         hidden = len(self._indices[RESIDUAL])
         heads = hidden // s.head_dim if self._whole_heads else s.heads
-        return Shape(layers=s.layers, hidden=hidden, heads=heads, ffn=len(self._indices[neurons_of(0)]))
+        return EncoderShape(
+            layers=s.layers, hidden=hidden, heads=heads, ffn=len(self._indices[neurons_of(0)])
+        )
 
-    def _rebuild(self, shape: Shape) -> None:
+    def _rebuild(self, shape: EncoderShape) -> None:
         with torch.random.fork_rng():  # draws weights that nobody will see
             made = build_network(self.network.config, self._card.at(shape), self._head).to(self._device)
         for name, module in made.named_modules():  # the config's own dropout is the teacher's

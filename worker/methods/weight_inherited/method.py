@@ -1,9 +1,9 @@
 """The driver of weight-inherited distillation."""
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_inherited.heads import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
@@ -23,14 +23,16 @@ class WeightInherited:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: WeightInheritedSpec, context: RunContext
     ) -> Student:
-        card, planned = teacher.card, context.card
-        assert isinstance(card, EncoderCard)
-        assert isinstance(planned, EncoderCard)
+        architecture, planned = teacher.architecture, context.architecture
+        assert isinstance(architecture, EncoderArchitecture)
+        assert isinstance(planned, EncoderArchitecture)
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
-        lesson = lesson_of(_on_predictions(spec.distillation), teacher, data, context)
+        training_objective = distillation_objective(
+            _on_predictions(spec.distillation), teacher, data, context
+        )
         rates = rates_of(context)
-        steps = total_steps(lesson.split, context.training)
+        steps = total_steps(training_objective.split, context.training)
         dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step inherits
         inheriting_steps = steps - dense_steps
         prune_steps = min(max(1, round(steps * spec.prune_ratio)), inheriting_steps)
@@ -39,7 +41,7 @@ class WeightInherited:
             weights = InheritedWeights(
                 network,
                 teacher.network,
-                card,
+                architecture,
                 data.head,
                 target=planned.shape,
                 whole_heads=spec.strategy == "head",
@@ -57,7 +59,7 @@ class WeightInherited:
                 batches = calibration_batches(data, device=context.device)
                 norms = weights.wiring.norms
                 # A head that is kept or given up as a whole gains nothing by being turned.
-                turned = range(card.shape.layers) if spec.strategy == "dim" else ()
+                turned = range(architecture.shape.layers) if spec.strategy == "dim" else ()
 
                 def on_part(number: int) -> None:
                     context.check_cancelled()
@@ -66,7 +68,7 @@ class WeightInherited:
                 rotate(weights, teacher.network, batches, on_norm=lambda name: on_part(norms.index(name)))
                 for layer in turned:
                     on_part(len(norms) + layer)
-                    turn_heads(weights, teacher.network, batches, layer=layer, heads=card.shape.heads)
+                    turn_heads(weights, teacher.network, batches, layer=layer, heads=architecture.shape.heads)
             return weights
 
         # One decay over both phases: what stays has to make up for the last portions too.
@@ -79,12 +81,14 @@ class WeightInherited:
                 Phase(
                     "dense",
                     dense_steps,
-                    lambda: DenseWeights(network, rates, words=lesson.words),
+                    lambda: DenseWeights(network, rates, words=training_objective.words),
                     rates=(handover, 0.0),
-                    lesson=lesson_of(spec.distillation, teacher, data, context),
+                    training_objective=distillation_objective(spec.distillation, teacher, data, context),
                 )
             )
-        return train_student(network, data, phases=phases, lesson=lesson, context=context)
+        return train_student(
+            network, data, phases=phases, training_objective=training_objective, context=context
+        )
 
 
 def _on_predictions(terms: DistillationTerms | None) -> DistillationTerms | None:

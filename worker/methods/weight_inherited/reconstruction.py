@@ -17,7 +17,7 @@ from worker.methods.weight_inherited.compactors import CompactedLinear
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring
 from worker.networks.anatomy import norm
 from worker.numerics.least_squares import fit_norm, ridge_regression
-from worker.transfer.activations import Inputs, record
+from worker.transfer.activations import Inputs, capture_activations
 
 _STREAM_RIDGE = 1e-4
 _RIDGE = 3e-2
@@ -52,7 +52,11 @@ def reconstruct(
     fewer = [name for name, indices in before.items() if len(kept[name]) < len(indices)]
     readers = {name: wiring.reader_of(name) for name in fewer if name != RESIDUAL}
     norms = wiring.norms if RESIDUAL in fewer else []
-    said = record(network, batches, before=[*norms, *readers.values()], after=norms) if fewer else {}
+    said = (
+        capture_activations(network, batches, before=[*norms, *readers.values()], after=norms)
+        if fewer
+        else {}
+    )
     stay = {name: torch.searchsorted(before[name], kept[name]) for name in fewer}
     for name in norms:
         on_fit(name)

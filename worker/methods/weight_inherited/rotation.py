@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.methods.weight_inherited.wiring import RESIDUAL
 from worker.numerics.least_squares import fit_norm, ridge_regression, strongest_directions
-from worker.transfer.activations import Inputs, record
+from worker.transfer.activations import Inputs, capture_activations
 
 _RIDGE = 1e-4
 
@@ -38,7 +38,7 @@ def rotate(
         on_norm: told of each norm that is about to be fitted; may raise to stop.
     """
     norms = weights.wiring.norms
-    targets = record(teacher, batches, after=norms)
+    targets = capture_activations(teacher, batches, after=norms)
     turn = _directions([targets[f"{name} >"] for name in norms])  # (D, D)
     weights.words.copy_(turn.T)
     for name, ends in weights.wiring.linears.items():
@@ -78,7 +78,7 @@ def _fit(
     weights.fold()
     module = weights.network.get_submodule(name)
     assert isinstance(module, nn.LayerNorm)
-    inputs = record(weights.network, batches, before=[name])[f"> {name}"]
+    inputs = capture_activations(weights.network, batches, before=[name])[f"> {name}"]
     gain, shift = fit_norm(inputs, target @ turn.T, eps=module.eps)
     weights.vectors[f"{name}.weight"].copy_(gain)
     weights.vectors[f"{name}.bias"].copy_(shift)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from app.domain.architectures import EncoderCard, Shape
+from app.domain.architectures import EncoderArchitecture, EncoderShape
 from worker.methods.weight_inherited.indices import IndexGroup
 from worker.networks.anatomy import ANATOMIES
 
@@ -25,14 +25,14 @@ class Ends:
 class Wiring:
     """The linear layers and norms of a network by the indices that they share."""
 
-    def __init__(self, network: nn.Module, card: EncoderCard) -> None:
-        """Look at a network of a card, whatever its head."""
-        self.anatomy = ANATOMIES[card.architecture]
+    def __init__(self, network: nn.Module, architecture: EncoderArchitecture) -> None:
+        """Look at a network of an architecture, whatever its head."""
+        self.anatomy = ANATOMIES[architecture.family]
         self.head = self.anatomy.head_of(network)
-        self._card = card
+        self._card = architecture
         self.linears = self._linears()
         self.norms = [self.anatomy.embedding_norm]
-        for layer in range(card.shape.layers):
+        for layer in range(architecture.shape.layers):
             self.norms += [self.anatomy.part_name(layer, role) for role in ("attention_norm", "ffn_norm")]
         if self.head.norm is not None:
             self.norms.append(self.head.norm)
@@ -42,7 +42,7 @@ class Wiring:
         """Whether the output's matrix is the word table."""
         return self.head.norm is not None
 
-    def groups(self, target: Shape, *, whole_heads: bool) -> dict[str, IndexGroup]:
+    def groups(self, target: EncoderShape, *, whole_heads: bool) -> dict[str, IndexGroup]:
         """The index sets, whole, on their way to a shape."""
         s = self._card.shape
         unit = s.head_dim if whole_heads else s.heads

@@ -2,7 +2,7 @@
 
 from app.domain.methods import WeightSelectionSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.training.student import dense_phase, train_student
 from worker.transfer.initialisation import spaced_network
 
@@ -12,11 +12,13 @@ class WeightSelection:
         self, teacher: Teacher, data: TaskData, spec: WeightSelectionSpec, context: RunContext
     ) -> Student:
         start = spaced_network(teacher, data, context)
-        lesson = lesson_of(spec.distillation, teacher, data, context, projection=start.projection)
+        training_objective = distillation_objective(
+            spec.distillation, teacher, data, context, projection=start.projection
+        )
         return train_student(
             start.network,
             data,
-            phases=[dense_phase(start.network, lesson, context)],
-            lesson=lesson,
+            phases=[dense_phase(start.network, training_objective, context)],
+            training_objective=training_objective,
             context=context,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard
+from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
 from worker.networks.anatomy import ANATOMIES, MARIAN, embedding, linear
 from worker.numerics.least_squares import singular_directions
@@ -65,15 +65,15 @@ def selecting_maps(
 
 
 def selecting_tables(
-    teacher: nn.Module, card: ModelCard, student: ModelCard, views: Mapping[str, StackView]
+    teacher: nn.Module, architecture: Architecture, student: Architecture, views: Mapping[str, StackView]
 ) -> dict[str, TableMap]:
     """The tables of a student, by name, on the dimensions that it keeps."""
-    if isinstance(card, EncoderCard):
+    if isinstance(architecture, EncoderArchitecture):
         keep = views["encoder"].residual_selector().T  # (D, d)
-        names = ANATOMIES[card.architecture].embeddings
+        names = ANATOMIES[architecture.family].embeddings
         return {f"{name}.weight": TableMap(embedding(teacher, name).weight, keep) for name in names}
-    assert isinstance(card, EncoderDecoderCard)
-    assert isinstance(student, EncoderDecoderCard)
+    assert isinstance(architecture, EncoderDecoderArchitecture)
+    assert isinstance(student, EncoderDecoderArchitecture)
     config: Any = teacher.config
 
     def growth(view: StackView) -> float:
@@ -82,22 +82,22 @@ def selecting_tables(
 
     return {
         f"{name}.weight": TableMap(
-            embedding(teacher, MARIAN.word_table(card.shape, side)).weight,
+            embedding(teacher, MARIAN.word_table(architecture.shape, side)).weight,
             growth(views[side]) * views[side].residual_selector().T,
         )
         for name, side in MARIAN.word_tables(student.shape).items()
     }
 
 
-def narrowed(maps: InitialMaps, network: nn.Module, card: EncoderCard) -> InitialMaps:
+def narrowed(maps: InitialMaps, network: nn.Module, architecture: EncoderArchitecture) -> InitialMaps:
     """The maps of a student whose word table is factorised: E_t R P^T+ makes the table, P trains densely.
 
     Args:
         maps: of the same student with a whole table, E_t R.
         network: the student, its factors standing.
-        card: the student's.
+        architecture: the student's.
     """
-    words, *others = ANATOMIES[card.architecture].embeddings
+    words, *others = ANATOMIES[architecture.family].embeddings
     whole = maps.tables[f"{words}.weight"]
     widen = linear(network, f"{words}.1").weight.detach()  # P, (d, e)
     tables = {f"{words}.0.weight": TableMap(whole.table, whole.columns @ torch.linalg.pinv(widen.T))}

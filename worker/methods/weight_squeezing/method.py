@@ -3,11 +3,11 @@
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard
+from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import WeightSqueezingSpec
 from app.domain.methods.weight_squeezing import Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import lesson_of
+from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
     InitialMaps,
@@ -46,11 +46,16 @@ class WeightSqueezing:
             small = context.load_model(spec.gate.small_model).to(context.device)
             maps = initial_maps(teacher, network, data, spec, context, like=small)
             network = _mixed(small, network, maps, spec.gate)
-        if isinstance(context.card, EncoderCard) and context.card.shape.embedding is not None:
-            maps = narrowed(maps, network, context.card)
-        lesson = lesson_of(spec.distillation, teacher, data, context, projection=maps.projection.contiguous())
+        if (
+            isinstance(context.architecture, EncoderArchitecture)
+            and context.architecture.shape.embedding is not None
+        ):
+            maps = narrowed(maps, network, context.architecture)
+        training_objective = distillation_objective(
+            spec.distillation, teacher, data, context, projection=maps.projection.contiguous()
+        )
         rates = rates_of(context)
-        steps = total_steps(lesson.split, context.training)
+        steps = total_steps(training_objective.split, context.training)
         dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step squeezes
         gate_rate = _gate_rate(steps - dense_steps, rates.learning_rate)
         generators = Generators(network, maps, spec, gate_rate=gate_rate)
@@ -66,9 +71,13 @@ class WeightSqueezing:
         phases = [Phase("squeezing", steps - dense_steps, squeezed)]
         if dense_steps:
             phases.append(
-                Phase("dense", dense_steps, lambda: DenseWeights(network, rates, words=lesson.words))
+                Phase(
+                    "dense", dense_steps, lambda: DenseWeights(network, rates, words=training_objective.words)
+                )
             )
-        student = train_student(network, data, phases=phases, lesson=lesson, context=context)
+        student = train_student(
+            network, data, phases=phases, training_objective=training_objective, context=context
+        )
         mapping = {"mapping_multiply_adds": generators.multiply_adds}
         return Student(network=student.network, metrics={**student.metrics, **mapping})
 
@@ -108,18 +117,18 @@ def initial_maps(
     """The maps to start from, near another network's stream if one is given; what is not mapped starts."""
     batches = calibration_batches(data, device=context.device)
     selection = _select(teacher, batches, spec, context)
-    views = views_of(teacher.card, context.card, selection)
+    views = views_of(teacher.architecture, context.architecture, selection)
 
     def on_layer(layer: int) -> None:
         context.check_cancelled()
         context.report("initial_maps", layer, sum(view.student.layers for view in views.values()))
 
-    if spec.initial_map == "pca" and isinstance(teacher.card, EncoderCard):
+    if spec.initial_map == "pca" and isinstance(teacher.architecture, EncoderArchitecture):
         return reconstructing_maps(
-            teacher.network, network, teacher.card, views, batches, like=like, on_layer=on_layer
+            teacher.network, network, teacher.architecture, views, batches, like=like, on_layer=on_layer
         )
     _subclone(teacher, network, selection, context)
-    tables = selecting_tables(teacher.network, teacher.card, context.card, views)
+    tables = selecting_tables(teacher.network, teacher.architecture, context.architecture, views)
     if spec.initial_map == "pca":
         return reconstructing_stack_maps(teacher.network, network, views, tables, batches, on_layer=on_layer)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
@@ -129,12 +138,16 @@ def initial_maps(
 def _select(
     teacher: Teacher, batches: list[Inputs], spec: WeightSqueezingSpec, context: RunContext
 ) -> Selection | StackSelections:
-    match teacher.card, context.card:
-        case EncoderCard() as card, EncoderCard(shape=shape):
-            return select(teacher.network, batches, card=card, student=shape, layer_map=spec.layer_map)
-        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape):
-            return select_stacks(teacher.network, batches, card=card, student=shape, layer_map=spec.layer_map)
-    raise TypeError(f"no maps from {teacher.card.architecture} to {context.card.architecture}")
+    match teacher.architecture, context.architecture:
+        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
+            return select(
+                teacher.network, batches, architecture=architecture, student=shape, layer_map=spec.layer_map
+            )
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
+            return select_stacks(
+                teacher.network, batches, architecture=architecture, student=shape, layer_map=spec.layer_map
+            )
+    raise TypeError(f"no maps from {teacher.architecture.family} to {context.architecture.family}")
 
 
 def _subclone(
@@ -143,8 +156,10 @@ def _subclone(
     selection: Selection | StackSelections,
     context: RunContext,
 ) -> None:
-    match teacher.card, context.card, selection:
-        case EncoderCard() as card, EncoderCard(shape=shape), Selection():
-            subclone(teacher.network, network, card, shape, selection)
-        case EncoderDecoderCard() as card, EncoderDecoderCard(shape=shape), StackSelections():
-            subclone_stacks(teacher.network, network, card, shape, selection)
+    match teacher.architecture, context.architecture, selection:
+        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape), Selection():
+            subclone(teacher.network, network, architecture, shape, selection)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(
+            shape=shape
+        ), StackSelections():
+            subclone_stacks(teacher.network, network, architecture, shape, selection)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
 from worker.methods.weight_squeezing.views import Attention, StackView, attentions
 from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
@@ -27,7 +27,7 @@ from worker.numerics.least_squares import (
     ridge_regression,
 )
 from worker.parameterization.maps import map_columns, map_rows
-from worker.transfer.activations import Inputs, record
+from worker.transfer.activations import Inputs, capture_activations
 
 OnLayer = Callable[[int], None]
 """Told of each student layer that is about to be solved; may raise to stop."""
@@ -40,7 +40,7 @@ _WRITE_RIDGE = 1e-2
 def reconstructing_maps(
     teacher: nn.Module,
     student: nn.Module,
-    card: EncoderCard,
+    architecture: EncoderArchitecture,
     views: Mapping[str, StackView],
     batches: Sequence[Inputs],
     *,
@@ -52,7 +52,7 @@ def reconstructing_maps(
     Args:
         teacher: the network reconstructed.
         student: a network of the planned shape; every parameter of it is written.
-        card: the teacher's layout.
+        architecture: the teacher's layout.
         views: of the encoder.
         batches: text to reconstruct the teacher on.
         like: a network of the student's shape; given, the student's stream is turned towards its stream, so
@@ -62,7 +62,7 @@ def reconstructing_maps(
     Returns:
         Maps whose folded weights are those of the student.
     """
-    anatomy, view = ANATOMIES[card.architecture], views["encoder"]
+    anatomy, view = ANATOMIES[architecture.family], views["encoder"]
     streams = _streams(teacher, anatomy.embedding_norm, view.stack, view.selection.layers, batches)
     directions = principal_directions(streams, view.student.hidden)  # (D, d)
     if like is not None:
@@ -109,7 +109,7 @@ def _streams(
 ) -> Tensor:
     """The stream where some layers end, and before them all, one after the other, weighing alike: (K, D)."""
     places = [embedding_norm, *(stack.part_name(layer, "ffn_norm") for layer in layers)]
-    values = record(network, batches, after=places)
+    values = capture_activations(network, batches, after=places)
     streams = []
     for place in places:
         centred = values[f"{place} >"] - values[f"{place} >"].mean(1, keepdim=True)
@@ -150,7 +150,7 @@ class _Solver:
         inputs = self._student_value(name) if inputs is None else inputs
         after = f"{teacher_name} >"
         if after not in self._target:
-            self._target |= record(self._teacher, self._batches, after=[teacher_name])
+            self._target |= capture_activations(self._teacher, self._batches, after=[teacher_name])
         gain, shift = fit_norm(inputs, self._target[after] @ self._write.T, eps=module.eps)
         module.weight.copy_(gain)
         module.bias.copy_(shift)
@@ -194,7 +194,7 @@ class _Solver:
         states = []
         for network in (self._student, self._teacher):
             last = MARIAN.encoder.part_name(_depth(network, MARIAN.encoder) - 1, "ffn_norm")
-            states.append(record(network, self._batches, after=[last])[f"{last} >"])
+            states.append(capture_activations(network, self._batches, after=[last])[f"{last} >"])
         return asked, ridge_regression(states[0], states[1], ridge=_READ_RIDGE)
 
     def _reading(self, layer: int, role: str, stream: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,7 +240,7 @@ class _Solver:
         return self._view.stack.part_name(layer, role)
 
     def _student_value(self, before: str) -> Tensor:
-        return record(self._student, self._batches, before=[before])[f"> {before}"]
+        return capture_activations(self._student, self._batches, before=[before])[f"> {before}"]
 
 
 class _HeadFit:
@@ -265,7 +265,7 @@ class _HeadFit:
             return self._fit_word_head()
         if head_s.dense is not None:
             self._fit_dense()
-        said = record(self._teacher, self._batches, after=[head_t.output])[f"{head_t.output} >"]
+        said = capture_activations(self._teacher, self._batches, after=[head_t.output])[f"{head_t.output} >"]
         weight, bias = ridge_regression(self._student_value(head_s.output), said, ridge=_WRITE_RIDGE)
         output_s = linear(self._student, head_s.output)
         output_s.weight.copy_(weight)
@@ -294,7 +294,9 @@ class _HeadFit:
         rows = self._write  # (d, D)
         dense_s.weight.copy_(rows @ dense_t.weight @ read)
         dense_s.bias.copy_(rows @ (dense_t.weight @ offset + dense_t.bias))
-        said = record(self._teacher, self._batches, after=[self._head_t.norm])[f"{self._head_t.norm} >"]
+        said = capture_activations(self._teacher, self._batches, after=[self._head_t.norm])[
+            f"{self._head_t.norm} >"
+        ]
         norm_s = norm(self._student, self._head_s.norm)
         gain, shift = fit_norm(self._student_value(self._head_s.norm), said @ rows.T, eps=norm_s.eps)
         norm_s.weight.copy_(gain)
@@ -310,12 +312,12 @@ class _HeadFit:
         name_t, name_s = self._head_t.dense, self._head_s.dense
         assert name_t is not None
         assert name_s is not None
-        features = record(self._teacher, self._batches, before=[name_t])[f"> {name_t}"]
+        features = capture_activations(self._teacher, self._batches, before=[name_t])[f"> {name_t}"]
         read, offset = ridge_regression(self._student_value(name_s), features, ridge=_WRITE_RIDGE)
         return linear(self._teacher, name_t), linear(self._student, name_s), read, offset
 
     def _student_value(self, before: str) -> Tensor:
-        return record(self._student, self._batches, before=[before])[f"> {before}"]
+        return capture_activations(self._student, self._batches, before=[before])[f"> {before}"]
 
 
 def _recorded(
@@ -327,7 +329,7 @@ def _recorded(
     norms = [*(attention.norm for attention in kinds), "ffn_norm"]
     around = [stack.part_name(layer, role) for layer in layers for role in norms]
     read = [stack.part_name(layer, role) for layer in layers for role in reads]
-    return record(network, batches, before=[*read, *around], after=around)
+    return capture_activations(network, batches, before=[*read, *around], after=around)
 
 
 def _depth(network: nn.Module, stack: Stack) -> int:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import EncoderCard, EncoderDecoderCard, ModelCard, Shape
+from app.domain.architectures import (
+    Architecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderShape,
+)
 from worker.networks.anatomy import ANATOMIES, MARIAN, Stack
 from worker.transfer.selection import Selection, StackSelections
 
@@ -39,8 +44,8 @@ class StackView:
     """One list of layers."""
 
     stack: Stack
-    teacher: Shape
-    student: Shape
+    teacher: EncoderShape
+    student: EncoderShape
     selection: Selection
     memory: Tensor
     """The residual dimensions kept of the encoder, which attention to it reads; of an encoder, its own."""
@@ -87,15 +92,17 @@ class StackView:
 
 
 def views_of(
-    teacher: ModelCard, student: ModelCard, selection: Selection | StackSelections
+    teacher: Architecture, student: Architecture, selection: Selection | StackSelections
 ) -> dict[str, StackView]:
     """The lists of layers of a network, those that others read first."""
     match teacher, student, selection:
-        case EncoderCard(shape=ours), EncoderCard(shape=theirs), Selection():
-            stack = ANATOMIES[teacher.architecture]
+        case EncoderArchitecture(shape=ours), EncoderArchitecture(shape=theirs), Selection():
+            stack = ANATOMIES[teacher.family]
             view = StackView(stack, ours, theirs, selection, selection.residual, ours.hidden)
             return {"encoder": view}
-        case EncoderDecoderCard(shape=whole), EncoderDecoderCard(shape=small), StackSelections():
+        case EncoderDecoderArchitecture(shape=whole), EncoderDecoderArchitecture(
+            shape=small
+        ), StackSelections():
             memory, width = selection.encoder.residual, whole.hidden
             return {
                 "encoder": StackView(
@@ -105,7 +112,7 @@ def views_of(
                     MARIAN.decoder, whole.decoder, small.decoder, selection.decoder, memory, width
                 ),
             }
-    raise TypeError(f"no maps from {teacher.architecture} to {student.architecture}")
+    raise TypeError(f"no maps from {teacher.family} to {student.family}")
 
 
 def _rows_of_identity(indices: Tensor, size: int) -> Tensor:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.domain.architectures import EncoderCard
+from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import BiLstmSpec
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate, concatenate, ordered_rows, subset
 from worker.distillation.objectives import Objective, answer_loss
 from worker.distillation.teacher_outputs import cached_logits, cached_states_asked
-from worker.distillation.training_objective import Lesson, labels_lesson
+from worker.distillation.training_objective import TrainingObjective, label_objective
 from worker.methods.bilstm.losses import AnswerTerm, LabelTerm, Lookup, StatesTerm, Sum, Term
 from worker.methods.bilstm.stages import Stage
 
@@ -26,13 +26,13 @@ _BATCH_SIZE = 128
 
 
 class Lessons:
-    """The lessons of one job; the teacher's outputs are computed, or found in the cache."""
+    """The stage_objectives of one job; the teacher's outputs are computed, or found in the cache."""
 
     def __init__(self, teacher: Teacher, data: TaskData, spec: BiLstmSpec, context: RunContext) -> None:
         self._data = data
         self._spec = spec
         self._context = context
-        self.labels = labels_lesson(data, context)
+        self.labels = label_objective(data, context)
         self.everything = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
         state = teacher_state(teacher, data, spec)
         states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
@@ -41,7 +41,7 @@ class Lessons:
         self._states_t, self._dev_states_t = states(self.everything), states(data.dev)
         self._logits_t, self._dev_logits_t = logits(self.everything), logits(data.dev)
 
-    def of(self, stage: Stage) -> Lesson:
+    def of(self, stage: Stage) -> TrainingObjective:
         """The first two are taught on all texts, as if none had a label."""
         match stage:
             case "representation":
@@ -50,7 +50,7 @@ class Lessons:
                 term = AnswerTerm(self._logits_t, self._spec.soft_targets)
             case "labels":
                 return self.labels
-        return Lesson(self.everything, Sum(term), self._data.pad_id)
+        return TrainingObjective(self.everything, Sum(term), self._data.pad_id)
 
     def measure_of(self, stage: Stage) -> Callable[[nn.Module], float] | None:
         """How near a student is to the teacher on dev, 0 is best; None: the task's metric tells."""
@@ -63,7 +63,7 @@ class Lessons:
                 return None
         return lambda network: -self._dev_loss(network, Sum(term))
 
-    def joint(self) -> Lesson:
+    def joint(self) -> TrainingObjective:
         """All at once, the labelled rows so often that the labels are heard."""
         origin = _with_labelled_repeated(len(self._data.train), len(self.everything))
         smoothing = self._context.training.label_smoothing
@@ -72,7 +72,7 @@ class Lessons:
             AnswerTerm(_at(origin, self._logits_t), self._spec.soft_targets),
             StatesTerm(_at(origin, self._states_t), self._spec.representation_loss),
         )
-        return Lesson(subset(self.everything, origin), terms, self._data.pad_id)
+        return TrainingObjective(subset(self.everything, origin), terms, self._data.pad_id)
 
     @torch.inference_mode()
     def _dev_loss(self, network: nn.Module, loss: Objective) -> float:
@@ -88,8 +88,8 @@ class Lessons:
 
 def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:
     """Which of the teacher's states is learnt."""
-    assert isinstance(teacher.card, EncoderCard)
-    layers = teacher.card.shape.layers
+    assert isinstance(teacher.architecture, EncoderArchitecture)
+    layers = teacher.architecture.shape.layers
     if spec.teacher_layer is None:
         return layers if data.task == "text_classification" else (layers + 1) // 2
     return spec.teacher_layer
