@@ -11,8 +11,8 @@ from app.core.db import Database
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
-from worker.runner.queue_tasks import Worker
 from worker.runner.shutdown import Shutdown
+from worker.runner.worker import Worker
 
 MakeWorker = Callable[..., Worker]
 

@@ -7,7 +7,8 @@ from celery.signals import worker_shutting_down
 from celery.worker import state
 
 from app.core.queue import DEFAULT_QUEUE, RUN_JOB
-from worker.runner.queue_tasks import Worker, run_job
+from worker.runner.queue_tasks import run_job
+from worker.runner.worker import Worker
 
 
 def create_celery(worker: Worker) -> Celery:

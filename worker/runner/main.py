@@ -13,8 +13,10 @@ from app.core.logging import configure_logging
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
-from worker.runner.queue_tasks import Worker, run_next_job, sweep
+from worker.runner.queue_tasks import run_next_job
 from worker.runner.shutdown import Shutdown
+from worker.runner.sweeper import sweep
+from worker.runner.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from app.core.db.models import Model
 from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, SplitSummary
 from tests.processes import wait_until
-from worker.runner.queue_tasks import Worker, run_job
+from worker.runner.queue_tasks import run_job
+from worker.runner.worker import Worker
 
 _PRELUDE = """
 import os, pathlib, signal, subprocess, sys, time

@@ -23,8 +23,10 @@ from tests.conftest import empty_tables
 from tests.processes import is_alive, is_stopped, wait_until
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job, stored_files, workdir
-from worker.runner.queue_tasks import Worker, run_job, run_next_job, sweep
+from worker.runner.queue_tasks import run_job, run_next_job
 from worker.runner.supervisor import DATABASE_AWAY
+from worker.runner.sweeper import sweep
+from worker.runner.worker import Worker
 
 SUPERVISOR = """
 import sys

@@ -28,16 +28,10 @@ from tests.worker.runner.children import (
     stored_files,
     workdir,
 )
+from worker.runner.conclusion import conclude, output_prefix
 from worker.runner.protocol import Cancelled
-from worker.runner.queue_tasks import (
-    WORKER_LOST,
-    _conclude,
-    _release_expired,
-    output_prefix,
-    run_job,
-    run_next_job,
-    sweep,
-)
+from worker.runner.queue_tasks import run_job, run_next_job
+from worker.runner.sweeper import WORKER_LOST, release_expired, sweep
 
 SUCCEEDS = child("succeed()")
 FAILS = child(
@@ -181,8 +175,8 @@ succeed()
         run_job(worker, job_id)
         job = read_job(database, job_id)
         with database.transaction() as session:
-            assert _conclude(worker, session, job, Cancelled(), job.student_id) is JobStatus.SUCCEEDED
-            assert _conclude(worker, session, job, Cancelled(), new_id("mdl")) is None
+            assert conclude(worker, session, job, Cancelled(), job.student_id) is JobStatus.SUCCEEDED
+            assert conclude(worker, session, job, Cancelled(), new_id("mdl")) is None
 
 
 class TestRunNextJob:
@@ -227,7 +221,7 @@ class TestSweep:
         worker = make_worker(SUCCEEDS, broker_url=redis_url)
         for _ in range(2):
             with database.transaction() as session:
-                _release_expired(worker, session, job_id)
+                release_expired(worker, session, job_id)
         assert len(history(database, job_id, "status")) == 2
         assert announced(redis_url) == 1
 

@@ -1,0 +1,118 @@
+"""Writing how an attempt at a job ended."""
+
+import logging
+
+from obstore.exceptions import BaseError as StoreError
+
+from app.core.db import WriteSession, after_commit
+from app.core.db.base import database_time
+from app.core.db.datasets import get_dataset
+from app.core.db.jobs import Job, count_requeues, hold_lease, move
+from app.core.db.models import Model, lock_model
+from app.domain.job_states import JobStatus
+from worker.runner.protocol import Cancelled, Failed, Succeeded
+from worker.runner.supervisor import Ending, Interrupted, Lost
+from worker.runner.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN = "worker_shutdown"
+
+
+def conclude(
+    worker: Worker, session: WriteSession, claimed: Job, ending: Ending, student_id: str | None
+) -> JobStatus | None:
+    """Write how an attempt ended; None where the job is no longer its own."""
+    job = hold_lease(session, claimed.id, attempt=claimed.attempt, lease=worker.settings.lease)
+    if job is None:
+        # An answer to an earlier commit may have been lost on its way here.
+        written = student_id is not None and session.get(Model, student_id) is not None
+        return JobStatus.SUCCEEDED if written else None
+    match ending:
+        case Succeeded():
+            assert student_id is not None
+            _register(session, job, ending, student_id)
+        case Cancelled():
+            move(session, job, JobStatus.CANCELLED)
+        case Interrupted():
+            put_back(worker, session, job, reason=SHUTDOWN)
+        case Failed(retryable=True) if count_setbacks(session, job) < worker.settings.max_attempts:
+            put_back(worker, session, job, reason=ending.code, message=ending.message)
+        case Failed():
+            fail(session, job, ending.code, ending.message)
+        case Lost():
+            raise AssertionError("a lost job is nobody's to conclude")
+    return job.status
+
+
+def fail(session: WriteSession, job: Job, code: str, message: str) -> None:
+    job.error_code = code
+    job.error_message = message
+    move(session, job, JobStatus.FAILED, error={"code": code, "message": message})
+
+
+def put_back(worker: Worker, session: WriteSession, job: Job, *, reason: str, **data: str) -> None:
+    """Queue a running job again, unless its client wants it no more."""
+    if job.cancel_requested_at is not None:
+        move(session, job, JobStatus.CANCELLED)
+        return
+    move(session, job, JobStatus.QUEUED, reason=reason, **data)
+    announce(worker, session, job)
+
+
+def count_setbacks(session: WriteSession, job: Job) -> int:
+    """How many attempts came to nothing by nobody's wish, the present one among them."""
+    return 1 + count_requeues(session, job.id, except_for=SHUTDOWN)
+
+
+def announce(worker: Worker, session: WriteSession, job: Job) -> None:
+    job.announced_at = database_time(session)
+    after_commit(session, lambda: worker.queue.announce(job.id))
+
+
+def output_prefix(job_id: str, attempt: int) -> str:
+    """Where an attempt stores its student. Derived, so that whoever buries the attempt can clear it."""
+    return f"models/{job_id}-{attempt}"
+
+
+def clear_output(worker: Worker, job_id: str, attempt: int) -> None:
+    """Delete what an attempt without a student stored."""
+    prefix = output_prefix(job_id, attempt)
+    try:
+        worker.storage.delete_prefix(prefix)
+    except (StoreError, OSError):
+        logger.warning("could not delete %s", prefix, exc_info=True)
+
+
+def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:
+    teacher = None if job.teacher_id is None else lock_model(session, job.teacher_id, "update")
+    origin = teacher or get_dataset(session, job.dataset_id)
+    session.add(
+        Model(
+            id=student_id,
+            name=f"{origin.name} / {job.method}"[:200],
+            origin="job",
+            manifest_json=outcome.manifest.model_dump(mode="json"),
+            metrics=outcome.metrics,
+            job_id=job.id,
+            teacher_id=job.teacher_id,
+            dataset_id=job.dataset_id,
+            method=job.method,
+        )
+    )
+    if teacher is not None:
+        _attach_exports(teacher, outcome)
+    job.student_id = student_id
+    job.report = outcome.report
+    job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}
+    move(session, job, JobStatus.SUCCEEDED, student=student_id)
+
+
+def _attach_exports(teacher: Model, outcome: Succeeded) -> None:
+    """Let a teacher that came without ONNX files be served from those that were made to measure it."""
+    manifest = teacher.manifest
+    missing = {key: export for key, export in outcome.teacher_exports.items() if key not in manifest.exports}
+    if missing:
+        manifest.exports.update(missing)
+        manifest.files.entries.update(outcome.teacher_files)
+        teacher.manifest_json = manifest.model_dump(mode="json")
