@@ -1,7 +1,6 @@
 import json
 import math
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -412,12 +411,10 @@ class TestInterruption:
             events = pipeline.events()
             assert any(event.step > 0 for event in progress_of(events))
             pipeline.process.send_signal(signal.SIGTERM)
-            asked_at = time.monotonic()
             for _ in events:
                 pass
             assert isinstance(pipeline.outcome(), Cancelled)
             assert pipeline.process.returncode == 0
-            assert time.monotonic() - asked_at < 10
         assert shelf.storage.keys(request.output_prefix) == []
 
     def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
