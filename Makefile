@@ -20,7 +20,7 @@ demo: install ## squeeze a real transformer, end to end, over HTTP (DATA=folder 
 	$(BIN)/squeeze demo $(if $(DATA),--data $(DATA))
 
 test: install ## run every test against a real PostgreSQL and a real Redis-compatible server
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: install ## formatting, lints, types, import contracts, migrations, deployment files
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What every test may ask for: real servers, a migrated database on each, an empty broker."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from sqlalchemy import create_engine, make_url, text
 from app.core.db import Base, Database
 from app.core.db.migrate import upgrade
 from tests.servers import postgres_server, redis_server
+
+# Tests run side by side, one process a core: more threads would only keep each other waiting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
