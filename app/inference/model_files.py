@@ -43,7 +43,7 @@ class ModelFiles:
             found = FileEntry.of(partial)
             if found != expected:
                 raise Unavailable(
-                    "model_file_damaged",
+                    "model_file_corrupted",
                     f"The stored {name} has sha256 {found.sha256}, not {expected.sha256}. Restore the "
                     "file, or register the model again.",
                     name=name,

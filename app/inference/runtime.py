@@ -232,7 +232,7 @@ def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidRequest(
-                "pair_not_taken",
+                "pairs_not_supported",
                 f"Input {position} is a pair; a model of {task} reads single texts. Send each for itself.",
                 pointer="#/inputs",
                 position=position,

@@ -124,13 +124,13 @@ def load_task_data(
     """The data that a method sees, and the test split, which it does not.
 
     Raises:
-        JobError: ``tokenizer_without_mask``, or ``nothing_to_ask``, when no text of a split has a word left.
+        JobError: ``missing_mask_token``, or ``no_trainable_tokens``, when no text of a split has a word left.
     """
     mask_id = special_id(teacher.tokenizer, "[MASK]", "<mask>")
     vocabulary = teacher.architecture.vocabulary
     if manifest.task == "masked_language_modeling" and mask_id is None:
         raise JobError(
-            "tokenizer_without_mask",
+            "missing_mask_token",
             "The teacher's tokenizer has no [MASK] or <mask>, which takes the place of a hidden word. Take a "
             "model that was trained on masked words.",
         )
@@ -144,7 +144,7 @@ def load_task_data(
         )
         if split.position_offsets[-1] == 0:
             raise JobError(
-                "nothing_to_ask",
+                "no_trainable_tokens",
                 f"No text of {name} has a word that the teacher's tokenizer makes a piece of: there is "
                 "nothing to learn or to measure. Mend the texts, or take another teacher.",
                 split=name,

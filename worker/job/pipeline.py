@@ -288,7 +288,7 @@ def _load_small_model(
     data, folder = request.dataset.manifest, workdir / "small_model"
     if load_tokenizer(folder / TOKENIZER).get_vocab() != tokenizer.get_vocab():
         raise JobError(
-            "small_model_does_not_fit",
+            "incompatible_small_model",
             "The small model's tokenizer has as many pieces as the teacher's, but other ones. A gate needs "
             "two models with the same tokenizer.",
         )

@@ -26,7 +26,7 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
     if data.task not in method_card.tasks:
         able = [other for other, its_card in METHOD_CARDS.items() if data.task in its_card.tasks]
         raise InvalidRequest(
-            "method_not_for_task",
+            "method_not_supported_for_task",
             f"The data set's task is {data.task}; {name} does {_listed(method_card.tasks)}. "
             f"For {data.task} there are {_listed(able)}.",
             pointer="#/method/name",
@@ -60,7 +60,7 @@ def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
     if metric is not None and metric not in possible:
         has = f"has {_listed(list(possible))}" if possible else "goes by its loss. Leave metric out"
         raise InvalidRequest(
-            "metric_not_for_task",
+            "metric_not_supported_for_task",
             f"training.metric is {metric}; {data.task} {has}.",
             pointer="#/training/metric",
             metrics=list(possible),
@@ -79,7 +79,7 @@ def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
     for name in ("hidden_weight", "patient_weight", "relation_weight"):
         if getattr(terms, name):
             raise InvalidRequest(
-                "terms_not_for_task",
+                "distillation_terms_not_supported",
                 f"A translation student learns from its teacher's translations alone. Leave {name} out.",
                 pointer=f"#/method/distillation/{name}",
             )
@@ -94,7 +94,7 @@ def require_splits(data: DatasetManifest) -> None:
     missing = [split for split in ("train", "dev") if split not in data.splits]
     if missing:
         raise InvalidRequest(
-            "dataset_not_labelled",
+            "missing_splits",
             f"The data set has no {' and no '.join(missing)} split. Texts without answers are an unlabeled "
             "split of a data set that has both.",
             pointer="#/dataset",
@@ -132,7 +132,7 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
     else:
         what = "a translation model, which can do nothing else"
     raise InvalidRequest(
-        "teacher_does_not_fit",
+        "incompatible_teacher",
         f"The data set's task is {task}, and the teacher is {what}. Give another teacher or another data "
         "set.",
         pointer="#/teacher",
@@ -185,14 +185,14 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
         ours, theirs = (getattr(model.architecture, name, None) for model in (small, teacher))
         if ours != theirs:
             raise InvalidRequest(
-                "small_model_does_not_fit",
+                "incompatible_small_model",
                 f"The small model's {name} is {ours}, the teacher's {theirs}. "
                 "A gate needs two models of one family with the same tokenizer.",
                 pointer=pointer,
             )
     if isinstance(small.architecture, EncoderArchitecture) and small.architecture.schedule is not None:
         raise InvalidRequest(
-            "small_model_does_not_fit",
+            "incompatible_small_model",
             "The small model runs layers more than once, as students of pea_kd do; a gate mixes the weights "
             "of each layer. Give a model with layers of its own.",
             pointer=pointer,

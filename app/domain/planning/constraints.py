@@ -55,7 +55,7 @@ def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
     else:
         return
     raise InvalidRequest(
-        "teacher_does_not_fit",
+        "incompatible_teacher",
         f"The teacher is {what}; {method.name} starts from a transformer with whole matrices. "
         "Give the teacher that it was made of.",
         pointer="#/teacher",
@@ -65,7 +65,7 @@ def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
 def _require_layer(layer: int | None, layers: int) -> None:
     if layer is not None and layer > layers:
         raise InvalidRequest(
-            "no_such_layer",
+            "teacher_layer_out_of_range",
             f"teacher_layer is {layer}, but the teacher has {layers} layers; 0 means its embeddings.",
             pointer="#/method/teacher_layer",
             largest=layers,
@@ -104,7 +104,7 @@ def _require_bilstm_task(head: Head) -> None:
     tasks = METHOD_CARDS["bilstm"].tasks
     if head.task not in tasks:
         raise InvalidRequest(
-            "wrong_shape",
+            "invalid_shape",
             f"A BiLSTM does {' and '.join(tasks)}; the task is {head.task}. Give the shape of an encoder.",
             pointer=_SHAPE,
         )
@@ -115,7 +115,7 @@ def _require_encoder(teacher: EncoderShape, method: MethodSpec, shape: EncoderSh
         _require_within(name, getattr(shape, name), getattr(teacher, name))
     if shape.rank is not None and not isinstance(method, LowRankSpec):
         raise InvalidRequest(
-            "wrong_shape",
+            "invalid_shape",
             f"{method.name} makes whole matrices. Leave rank out, or choose the method low_rank.",
             pointer=f"{_SHAPE}/rank",
         )
@@ -165,7 +165,7 @@ def _require_within(name: str, ours: int, theirs: int) -> None:
 def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, method: MethodSpec) -> None:
     if _reads_weights(method) and ours.head_dim > theirs.head_dim:
         raise InvalidRequest(
-            "wrong_shape",
+            "invalid_shape",
             f"{method.name} takes the dimensions of a head from one of the teacher's, which has "
             f"{theirs.head_dim}; hidden / heads is {ours.head_dim}. Give more heads.",
             pointer=f"{_SHAPE}/{field}",
@@ -180,7 +180,7 @@ def _require_same(name: str, ours: int, theirs: int, method: MethodSpec, *, whos
     what = "hidden / heads" if name == "head_dim" else name
     strategy = f" with the strategy {method.strategy}" if isinstance(method, WeightInheritedSpec) else ""
     raise InvalidRequest(
-        "wrong_shape",
+        "invalid_shape",
         f"{method.name}{strategy} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
         pointer=_SHAPE + place,
         expected=theirs,
@@ -190,7 +190,7 @@ def _require_same(name: str, ours: int, theirs: int, method: MethodSpec, *, whos
 def _require_divisor(name: str, ours: int, theirs: int) -> None:
     if theirs % ours:
         raise InvalidRequest(
-            "depth_does_not_divide",
+            "depth_not_divisible",
             f"weight_distillation makes each layer of a group of as many teacher layers: {name} ({ours}) "
             f"must divide the teacher's ({theirs}), as {', '.join(map(str, divisors(theirs)))} do.",
             pointer=f"{_SHAPE}/{name}",
@@ -202,7 +202,7 @@ def _require_rank(teacher: EncoderShape, shape: EncoderShape) -> None:
     most = min(teacher.hidden, teacher.ffn)
     if shape.rank is None or shape.rank >= most:
         raise InvalidRequest(
-            "wrong_shape",
+            "invalid_shape",
             f"low_rank factorises the teacher's matrices: give a rank below {most}, "
             f"not {shape.rank or 'none'}.",
             pointer=f"{_SHAPE}/rank",
@@ -221,7 +221,7 @@ def require_relations(teacher: Architecture, method: MethodSpec, student: Archit
     for whose, architecture in (("teacher", teacher), ("student", student)):
         if isinstance(architecture, EncoderArchitecture) and architecture.shape.hidden % terms.relation_heads:
             raise InvalidRequest(
-                "heads_do_not_divide",
+                "heads_not_divisible",
                 f"The {whose}'s hidden ({architecture.shape.hidden}) must be a multiple of relation_heads "
                 f"({terms.relation_heads}). Leave relation_heads out to take as many as fit both.",
                 pointer="#/method/distillation/relation_heads",
@@ -238,7 +238,7 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
         return shape
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(
-            "wrong_shape",
+            "invalid_shape",
             f"target.embedding is {embedding} and the shape's {shape.embedding}. Give one of them.",
             pointer="#/target/embedding",
         )
@@ -251,7 +251,7 @@ def _validated(shape: EncoderShape | BiLstmShape, embedding: int) -> AnyShape:
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InvalidRequest(
-            "wrong_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding"
+            "invalid_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding"
         ) from None
 
 

@@ -198,14 +198,14 @@ def _wrong_kind(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> I
             wanted = EncoderDecoderShape
         case BiLstmArchitecture():
             return InvalidRequest(
-                "teacher_does_not_fit",
+                "incompatible_teacher",
                 f"{method.name} makes no student of a BiLSTM. Give the transformer that it was distilled "
                 "from.",
                 pointer="#/teacher",
             )
     fields = [name for name, field in wanted.model_fields.items() if field.is_required()]
     return InvalidRequest(
-        "wrong_shape",
+        "invalid_shape",
         f"Of this teacher {method.name} makes a student whose shape has {', '.join(fields)}; "
         f"the shape given is another kind: {shape}.",
         pointer="#/target/shape",

@@ -49,7 +49,7 @@ class FillMask:
         for position, text in enumerate(inputs):
             if (masks := text.count(self._mask)) != 1:
                 raise InvalidRequest(
-                    "one_mask_needed",
+                    "exactly_one_mask_required",
                     f"Input {position} holds {self._mask} {masks} times. Write it once in each text, where "
                     "the model is to fill in a word.",
                     pointer="#/inputs",
@@ -76,7 +76,7 @@ class FillMask:
     def answer(self, row: list[Fill] | None, _parameters: FillMaskParameters) -> list[Fill]:
         if row is None:
             raise InvalidRequest(
-                "mask_cut_off",
+                "mask_truncated",
                 f"The model reads {self._tokenizer.max_length} tokens of a text, and {self._mask} stands "
                 "after them. Shorten the text before it.",
                 pointer="#/inputs",

@@ -160,7 +160,7 @@ def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
     if late := draft.late.intersection(row):
         name = min(late)
         raise place.fault(
-            "column_in_some_rows",
+            "inconsistent_columns",
             f"there is {name!r}, which the first row has not. Give it to every row of the split, or to none.",
             column=name,
         )
@@ -192,7 +192,7 @@ def _require_alike(drafts: Sequence[_Draft]) -> None:
     pairs = [draft.split for draft in drafts if draft.is_pair]
     if 0 < len(pairs) < len(drafts):
         raise InvalidRequest(
-            "pairs_in_some_splits",
+            "inconsistent_text_pairs",
             f"Only {', '.join(pairs)} has a second text. Give every split both columns, or none.",
         )
 

@@ -202,7 +202,7 @@ class Tags:
             return name
         if not names:
             raise place.fault(
-                "numbers_without_names",
+                "tag_names_required",
                 f"the tag is {name}, a number. List the tags that numbers stand for in 'labels', in order.",
             )
         if not 0 <= int(name) < len(names):

@@ -62,7 +62,7 @@ def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Ans
     """
     if labels is not None and task not in LABELLED_TASKS:
         raise InvalidRequest(
-            "needless_labels", f"{task} has no labels. Leave 'labels' out.", pointer="#/labels"
+            "labels_not_allowed", f"{task} has no labels. Leave 'labels' out.", pointer="#/labels"
         )
     match task:
         case "text_classification":

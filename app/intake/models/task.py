@@ -101,7 +101,7 @@ def _labels(config: ModelConfig, head: FoundHead) -> list[str]:
     labels = config.labels or [f"LABEL_{index}" for index in range(head.outputs)]
     if len(labels) != head.outputs:
         raise InvalidRequest(
-            "weights_do_not_fit_config",
+            "weights_config_mismatch",
             f"config.json names {len(labels)} labels, but the classifier has {head.outputs} outputs. "
             "Write id2label with a name for each output.",
         )

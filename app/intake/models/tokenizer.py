@@ -156,7 +156,7 @@ def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePiece
     known = len(model.scores.keys() & vocabulary.keys())
     if 2 * known < len(model.scores):
         raise InvalidRequest(
-            "tokenizer_does_not_fit_config",
+            "tokenizer_config_mismatch",
             f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload the "
             "files of one and the same model.",
         )
@@ -221,14 +221,14 @@ def _check_ending(tokenizer: Any, config: ModelConfig) -> None:
     last = tokenizer.encode(_PROBE).ids[-1]
     if last != end:
         raise InvalidRequest(
-            "tokenizer_does_not_fit_config",
+            "tokenizer_config_mismatch",
             f"The tokenizer ends a text with the id {last}, and config.json has eos_token_id {end}. "
             "Upload the tokenizer that the model was trained with.",
         )
     padding = tokenizer.token_to_id(PADDING)
     if padding not in {None, config.kept["pad_token_id"]}:
         raise InvalidRequest(
-            "tokenizer_does_not_fit_config",
+            "tokenizer_config_mismatch",
             f"The tokenizer has {PADDING} at {padding}, and config.json has pad_token_id "
             f"{config.kept['pad_token_id']}. Upload the tokenizer that the model was trained with.",
         )
@@ -274,7 +274,7 @@ def _word_piece(path: Path, *, lowercase: bool, rows: int) -> str:
 
 def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:
     return InvalidRequest(
-        "tokenizer_does_not_fit_config",
+        "tokenizer_config_mismatch",
         f"The tokenizer's {what} go up to {largest:,}, but the embeddings have {rows:,} rows. "
         "Upload the tokenizer that the model was trained with.",
         largest=largest,

@@ -148,6 +148,6 @@ def _some(names: list[str]) -> str:
 
 def _mismatch(what: str) -> InvalidRequest:
     return InvalidRequest(
-        "weights_do_not_fit_config",
+        "weights_config_mismatch",
         f"model.safetensors {what}. Upload the config and the weights of one and the same model.",
     )

@@ -248,7 +248,7 @@ class TestTables:
 
     def test_pairs_in_some_splits(self, api):
         pairs = [row | {"text_pair": "y"} for row in ROWS]
-        refused(api, post_train(api, "t.jsonl", jsonl(pairs)), "pairs_in_some_splits")
+        refused(api, post_train(api, "t.jsonl", jsonl(pairs)), "inconsistent_text_pairs")
 
     @pytest.mark.parametrize("name", ["t.xlsx", "t", "", ".gz", "t.csv.zip"])
     def test_unknown_format(self, api, name):

@@ -167,7 +167,7 @@ class TestMaskedLanguageModeling:
 
     def test_labels_are_refused(self, api):
         response = post_rows(api, "masked_language_modeling", LABELLED, labels='["good", "bad"]')
-        assert "has no labels" in refused(api, response, "needless_labels")
+        assert "has no labels" in refused(api, response, "labels_not_allowed")
 
 
 class TestColumns:
@@ -198,13 +198,13 @@ class TestColumns:
     def test_one_that_only_later_rows_have(self, api, name):
         rows = [*LABELLED, LABELLED[0] | {name: "da"}]
         detail = refused(
-            api, post_rows(api, "text_classification", LABELLED, dev=rows), "column_in_some_rows"
+            api, post_rows(api, "text_classification", LABELLED, dev=rows), "inconsistent_columns"
         )
         assert detail.startswith(f"dev, line 3: there is {name!r}, which the first row has not.")
 
     def test_one_of_another_name_that_only_later_rows_have(self, api):
         rows = [TRANSLATED[0], TRANSLATED[1] | {"language": "da", "lang": "da"}]
-        assert "'language'" in refused(api, post_rows(api, "translation", rows), "column_in_some_rows")
+        assert "'language'" in refused(api, post_rows(api, "translation", rows), "inconsistent_columns")
         columns = '{"language": "lang"}'
         refused(api, post_rows(api, "translation", rows, columns=columns), "missing_column")
 

@@ -85,7 +85,7 @@ class TestRegister:
         rows = [{"text": "Ada sings"}, {"text": "no names", "tokens": ["no", "names"]}]
         unlabeled = ("u.jsonl", jsonl(rows))
         response = post(api, {"task": "token_classification"}, train=table, dev=table, unlabeled=unlabeled)
-        detail = refused(api, response, "column_in_some_rows")
+        detail = refused(api, response, "inconsistent_columns")
         assert detail.startswith("unlabeled, line 2: there is 'tokens'")
 
     def test_unlabeled_without_either(self, api):
@@ -259,7 +259,7 @@ class TestLabels:
         assert dataset["splits"]["train"]["repaired_tags"] == 0
 
     def test_numbers_without_names(self, api):
-        detail = refused(api, post_tags(api, tagged(["0", "3"])), "numbers_without_names")
+        detail = refused(api, post_tags(api, tagged(["0", "3"])), "tag_names_required")
         assert detail.startswith("train, line 1: the tag is 0, a number. List the tags")
 
     @pytest.mark.parametrize("tag", [5, -100])

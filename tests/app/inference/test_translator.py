@@ -157,7 +157,7 @@ class TestRefusals:
     def test_of_a_pair(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, {"text": "a", "text_pair": "b"})
         assert response.status_code == 422
-        assert response.json()["type"].endswith("pair_not_taken")
+        assert response.json()["type"].endswith("pairs_not_supported")
 
     def test_of_parameters_for_the_search_name_them(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, "a", generate_parameters={"temperature": 1})

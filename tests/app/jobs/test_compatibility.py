@@ -92,7 +92,7 @@ class TestMethodAndTask:
 
     @pytest.mark.parametrize(("name", "task"), UNABLE)
     def test_a_method_on_a_task_that_it_cannot_do(self, api, name, task):
-        detail = refused(api, job(api, name, task), "method_not_for_task", "#/method/name")
+        detail = refused(api, job(api, name, task), "method_not_supported_for_task", "#/method/name")
         assert task in detail
         assert all(able in detail for able in METHOD_CARDS[name].tasks)
 
@@ -138,19 +138,19 @@ class TestTeacher:
     @pytest.mark.parametrize("name", ["fine_tuning", "scratch", "distillation"])
     def test_of_another_kind(self, api, name, architecture, task, words):
         body = job(api, name, task, teacher=add_model(api, architecture, None))
-        assert words in refused(api, body, "teacher_does_not_fit", "#/teacher")
+        assert words in refused(api, body, "incompatible_teacher", "#/teacher")
 
     def test_a_bilstm_is_trained_further_but_not_compressed(self, api):
         teacher = add_model(api, BILSTM, "token_classification")
         body = job(api, "fine_tuning", "token_classification", teacher=teacher)
         assert planned(api, body)["student"]["architecture"]["family"] == "bilstm"
         body = job(api, "bilstm", "token_classification", teacher=teacher)
-        refused(api, body, "teacher_does_not_fit", "#/teacher")
+        refused(api, body, "incompatible_teacher", "#/teacher")
 
     def test_no_split_with_answers(self, api):
         dataset = add_dataset(api, "text_classification", splits=("unlabeled",))
         body = job(api, "distillation", "text_classification", dataset=dataset)
-        assert "no train and no dev split" in refused(api, body, "dataset_not_labelled", "#/dataset")
+        assert "no train and no dev split" in refused(api, body, "missing_splits", "#/dataset")
 
 
 class TestNoTeacher:
@@ -195,7 +195,7 @@ class TestMetric:
             if metric in SELECTING_METRICS[task]:
                 planned(api, body)
             else:
-                refused(api, body, "metric_not_for_task", "#/training/metric")
+                refused(api, body, "metric_not_supported_for_task", "#/training/metric")
 
 
 @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
@@ -203,7 +203,7 @@ def test_a_translator_s_inside_is_not_learnt_from(api, term):
     method = {"name": "distillation", "distillation": {term: 1.0}}
     body = job(api, "distillation", "translation", method=method)
     pointer = f"#/method/distillation/{term}"
-    assert "translations alone" in refused(api, body, "terms_not_for_task", pointer)
+    assert "translations alone" in refused(api, body, "distillation_terms_not_supported", pointer)
     planned(api, job(api, "distillation", "text_classification", method=method))
 
 
@@ -211,12 +211,12 @@ class TestTarget:
     def test_a_depth_that_does_not_divide(self, api):
         shape = TRANSLATOR.shape.model_copy(update={"decoder_layers": 4}).model_dump()
         body = job(api, "weight_distillation", "translation", target={"shape": shape})
-        detail = refused(api, body, "depth_does_not_divide", "#/target/shape/decoder_layers")
+        detail = refused(api, body, "depth_not_divisible", "#/target/shape/decoder_layers")
         assert "1, 2, 3, 6" in detail
 
     def test_a_shape_of_another_kind(self, api):
         body = job(api, "distillation", "translation", target={"shape": SMALL.model_dump()})
-        refused(api, body, "wrong_shape", "#/target/shape")
+        refused(api, body, "invalid_shape", "#/target/shape")
 
     def test_shared_layers_are_in_the_plan(self, api):
         body = job(api, "pea_kd", "text_classification")
@@ -304,10 +304,10 @@ class TestGate:
         small = ENCODER.at(SMALL)
         twice = tuple(LayerUse(layer=layer) for layer in (*range(SMALL.layers), *range(SMALL.layers)))
         body = self.gated(api, "text_classification", small.model_copy(update={"schedule": twice}), None)
-        assert "pea_kd" in refused(api, body, "small_model_does_not_fit", "#/method/gate/small_model")
+        assert "pea_kd" in refused(api, body, "incompatible_small_model", "#/method/gate/small_model")
 
     def test_a_small_model_with_other_tables(self, api):
         small = ENCODER.at(SMALL).model_copy(update={"vocabulary": 8000})
         body = self.gated(api, "text_classification", small, None)
-        detail = refused(api, body, "small_model_does_not_fit", "#/method/gate/small_model")
+        detail = refused(api, body, "incompatible_small_model", "#/method/gate/small_model")
         assert "vocabulary is 8000" in detail

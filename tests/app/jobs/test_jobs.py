@@ -183,7 +183,7 @@ class TestGate:
 
     def test_another_family(self, api, body, tmp_path):
         small = upload(api, tmp_path, layers=1, family="roberta")
-        problem = refused(api, self.gated(body, small), "small_model_does_not_fit")
+        problem = refused(api, self.gated(body, small), "incompatible_small_model")
         assert problem["errors"][0]["pointer"] == "#/method/gate/small_model"
 
     def test_other_labels(self, api, body, tmp_path):

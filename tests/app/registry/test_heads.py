@@ -152,7 +152,7 @@ class TestToken:
     def test_fewer_tags_than_outputs(self, api, tmp_path):
         folder = model_folder(tmp_path / "model", "token_classification")
         edit_config(folder, id2label={"0": "O", "1": "B-PER", "2": "I-PER"})
-        assert "5 outputs" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "5 outputs" in refused(api, zipped(folder), "weights_config_mismatch")
 
 
 WORD_HEADS = {
@@ -197,7 +197,7 @@ class TestWord:
                     del tensors[name]
 
         edit_tensors(folder, drop)
-        assert "lacks" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "lacks" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_a_tokenizer_that_masks_nothing(self, api, tmp_path, family):
         folder = model_folder(tmp_path / "model", "masked_language_modeling", family=family)

@@ -250,20 +250,20 @@ class TestWeights:
         tensors = load_file(folder / "model.safetensors")
         del tensors["bert.encoder.layer.1.attention.self.query.weight"]
         save_file(tensors, folder / "model.safetensors")
-        assert "layer.1.attention.self.query" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "layer.1.attention.self.query" in refused(api, zipped(folder), "weights_config_mismatch")
 
     @pytest.mark.parametrize("changes", [{"hidden_size": 64}, {"vocab_size": 999}, {"num_hidden_layers": 3}])
     def test_config_of_a_larger_model(self, api, folder, changes):
         edit_config(folder, **changes)
-        assert "one and the same model" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "one and the same model" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_config_of_a_shallower_model(self, api, folder):
         edit_config(folder, num_hidden_layers=1)
-        assert "does not mean" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "does not mean" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_labels_that_the_classifier_does_not_have(self, api, folder):
         edit_config(folder, id2label={"0": "a", "1": "b", "2": "c"})
-        assert "3 labels" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "3 labels" in refused(api, zipped(folder), "weights_config_mismatch")
 
     @pytest.mark.parametrize(
         ("names", "shape", "message"),
@@ -387,7 +387,7 @@ class TestTokenizer:
         tokenizer = type(tiny_tokenizer()).from_str(tiny_tokenizer().to_str())
         tokenizer.add_tokens(["another"])
         tokenizer.save(str(folder / "tokenizer.json"))
-        assert "trained with" in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+        assert "trained with" in refused(api, zipped(folder), "tokenizer_config_mismatch")
 
     def test_word_list_without_special_tokens(self, api, folder):
         (folder / "tokenizer.json").unlink()

@@ -135,7 +135,7 @@ class TestBiLstm:
     def test_config_of_another(self, api, tmp_path, changes):
         folder = bilstm_folder(tmp_path / "model", "text_classification")
         edit_config(folder, **changes)
-        refused(api, zipped(folder), "weights_do_not_fit_config")
+        refused(api, zipped(folder), "weights_config_mismatch")
 
     @pytest.mark.parametrize(
         "changes", [{"hidden_size": 10**6}, {"dropout": 1.5}, {"projection_size": None}], ids=str
@@ -172,12 +172,12 @@ class TestRefused:
     def test_structure_of_another_student(self, api, tmp_path, structure):
         folder = student_folder(tmp_path / "model", "text_classification", rank=4)
         edit_config(folder, squeeze=structure)
-        assert "one and the same model" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "one and the same model" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_a_tensor_more(self, api, tmp_path):
         folder = student_folder(tmp_path / "model", "text_classification", rank=4)
         edit_tensors(folder, lambda tensors: tensors.update({"another": np.zeros(3, np.float32)}))
-        assert "another" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "another" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_no_class_is_named_that_would_misread_it(self, api, tmp_path):
         stored = downloaded(

@@ -188,7 +188,7 @@ class TestTokenizerThatDoesNotFit:
     @pytest.mark.parametrize("post_processor", [template("[CLS]", ids=99_999), template("[CLS]", type_id=7)])
     def test_ids(self, api, folder, post_processor):
         edit_tokenizer(folder, post_processor=post_processor)
-        assert "trained with" in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+        assert "trained with" in refused(api, zipped(folder), "tokenizer_config_mismatch")
 
     def test_a_text_that_it_cannot_encode(self, api, folder):
         edit_tokenizer(

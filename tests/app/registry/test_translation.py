@@ -237,15 +237,15 @@ class TestConfig:
 class TestWeights:
     def test_config_of_another_depth(self, api, folder):
         edit_config(folder, decoder_layers=2)
-        assert "decoder.layers.1" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "decoder.layers.1" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_config_of_a_shallower_encoder(self, api, folder):
         edit_config(folder, encoder_layers=1)
-        assert "encoder.layers.1" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "encoder.layers.1" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_a_norm_that_the_family_has_not(self, api, folder):
         edit_tensors(folder, lambda t: t.update({"model.encoder.layer_norm.weight": np.ones(16, np.float32)}))
-        assert "layer_norm" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "layer_norm" in refused(api, zipped(folder), "weights_config_mismatch")
 
     @pytest.mark.parametrize("name", ["lm_head", "model.decoder.embed_tokens"])
     def test_words_of_its_own(self, api, folder, name):
@@ -257,11 +257,11 @@ class TestWeights:
     def test_positions_that_were_learnt(self, api, folder):
         learnt = np.zeros((64, 16), np.float32)
         edit_tensors(folder, lambda t: t.update({"model.encoder.embed_positions.weight": learnt}))
-        assert "sines" in refused(api, zipped(folder), "weights_do_not_fit_config")
+        assert "sines" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_config_of_a_narrow_decoder(self, api, narrow):
         edit_config(narrow, decoder_hidden=12)
-        refused(api, zipped(narrow), "weights_do_not_fit_config")
+        refused(api, zipped(narrow), "weights_config_mismatch")
 
 
 class TestTokenizer:
@@ -282,7 +282,7 @@ class TestTokenizer:
     def test_of_another_model(self, api, folder):
         words = ["κύων", "οἶκος", "ποταμός", "παλαιός", "χλωρός", "βαίνει", "ὁράω"]
         (folder / "source.spm").write_bytes(train_sentencepiece(words, size=30))
-        assert "one and the same" in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+        assert "one and the same" in refused(api, zipped(folder), "tokenizer_config_mismatch")
 
     @pytest.mark.parametrize(
         "change",
@@ -311,12 +311,12 @@ class TestTokenizer:
         path = folder / "vocab.json"
         vocabulary = json.loads(path.read_text())
         path.write_text(json.dumps(vocabulary | {"another": len(vocabulary)}))
-        assert "trained with" in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+        assert "trained with" in refused(api, zipped(folder), "tokenizer_config_mismatch")
 
     @pytest.mark.parametrize("key", ["eos_token_id", "pad_token_id"])
     def test_other_ids_than_the_config(self, api, folder, key):
         edit_config(folder, **{key: 5})
-        assert key in refused(api, zipped(folder), "tokenizer_does_not_fit_config")
+        assert key in refused(api, zipped(folder), "tokenizer_config_mismatch")
 
     def test_a_charsmap_that_is_damaged(self, api, folder, tmp_path):
         """Its table leads out of itself."""

@@ -87,7 +87,7 @@ def test_larger_than_a_translator(change, place):
 )
 def test_what_the_method_keeps(name, knobs, change, place):
     error = refusal(name, EncoderShape(**SMALL | change), **knobs)
-    assert (error.code, error.pointer) == ("wrong_shape", f"#/target/shape/{place}")
+    assert (error.code, error.pointer) == ("invalid_shape", f"#/target/shape/{place}")
     assert name in error.message
 
 
@@ -116,7 +116,7 @@ WIDE_HEADS = EncoderShape(layers=2, hidden=128, heads=2, ffn=512)
 )
 def test_heads_wider_than_those_they_are_taken_from(name, knobs):
     error = refusal(name, WIDE_HEADS, **knobs)
-    assert (error.code, error.pointer) == ("wrong_shape", "#/target/shape/heads")
+    assert (error.code, error.pointer) == ("invalid_shape", "#/target/shape/heads")
     assert error.details["largest"] == 32
 
 
@@ -140,7 +140,7 @@ def test_states_of_another_width():
 @pytest.mark.parametrize("layers", [4, 5])
 def test_a_depth_that_does_not_divide(layers):
     error = refusal("weight_distillation", EncoderShape(**SMALL | {"layers": layers}))
-    assert (error.code, error.pointer) == ("depth_does_not_divide", "#/target/shape/layers")
+    assert (error.code, error.pointer) == ("depth_not_divisible", "#/target/shape/layers")
     assert error.details["possible"] == [1, 2, 3, 6]
 
 
@@ -161,7 +161,7 @@ def test_a_depth_of_a_translator_that_does_not_divide(side):
 )
 def test_a_shape_of_another_kind(name, shape, teacher, words):
     error = refusal(name, shape, teacher=teacher)
-    assert (error.code, error.pointer) == ("wrong_shape", "#/target/shape")
+    assert (error.code, error.pointer) == ("invalid_shape", "#/target/shape")
     assert words in error.message
 
 
@@ -180,7 +180,7 @@ class TestBiLstm:
         "knobs", [{"initialisation": "weight_copy"}, {"distillation": {"patient_weight": 1}}]
     )
     def test_of_a_control_that_looks_inside(self, knobs):
-        assert refusal("distillation", self.SHAPE, **knobs).code == "wrong_shape"
+        assert refusal("distillation", self.SHAPE, **knobs).code == "invalid_shape"
 
     def test_on_another_task(self):
         with pytest.raises(InvalidRequest, match="text_classification and token_classification"):
@@ -209,7 +209,7 @@ class TestTeacher:
     def test_whose_weights_are_not_where_they_are_read(self, name, what):
         with pytest.raises(InvalidRequest, match=what) as caught:
             plan_student(TEACHERS[what], method(name), Target(**A_THIRD), head=CLASSES)
-        assert (caught.value.code, caught.value.pointer) == ("teacher_does_not_fit", "#/teacher")
+        assert (caught.value.code, caught.value.pointer) == ("incompatible_teacher", "#/teacher")
 
     @pytest.mark.parametrize("what", ["more than once", "rank 32", "embedding 64"])
     def test_whose_outputs_alone_count(self, what):
@@ -239,12 +239,12 @@ def test_relation_heads_divide_both_widths(heads, whose):
         return
     with pytest.raises(InvalidRequest, match=f"The {whose}'s hidden") as caught:
         plan_student(MINILM, spec, target, head=CLASSES)
-    assert caught.value.code == "heads_do_not_divide"
+    assert caught.value.code == "heads_not_divisible"
     assert caught.value.pointer == "#/method/distillation/relation_heads"
 
 
 def test_a_layer_that_the_teacher_has_not():
     shape = BiLstmShape(embedding=50, hidden=100, projection=384)
     error = refusal("bilstm", shape, teacher_layer=7)
-    assert (error.code, error.pointer) == ("no_such_layer", "#/method/teacher_layer")
+    assert (error.code, error.pointer) == ("teacher_layer_out_of_range", "#/method/teacher_layer")
     assert error.details["largest"] == 6

@@ -237,8 +237,8 @@ class TestWords:
     @pytest.mark.parametrize(
         ("shape", "code"),
         [
-            (EncoderShape(layers=3, hidden=192, heads=6, ffn=768, embedding=32), "wrong_shape"),
-            (EncoderShape(layers=3, hidden=64, heads=2, ffn=256), "wrong_shape"),
+            (EncoderShape(layers=3, hidden=192, heads=6, ffn=768, embedding=32), "invalid_shape"),
+            (EncoderShape(layers=3, hidden=64, heads=2, ffn=256), "invalid_shape"),
         ],
         ids=["another", "no narrower"],
     )

@@ -328,7 +328,7 @@ class TestFailure:
         request = shelf.request(teacher, dataset, gated, target=SMALL, small_model=small)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Failed)
-        assert outcome.code == "small_model_does_not_fit"
+        assert outcome.code == "incompatible_small_model"
         assert "tokenizer" in outcome.message
 
     def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:

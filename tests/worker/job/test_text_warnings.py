@@ -67,14 +67,14 @@ def words_only(tokens: list[str]) -> Tokenizer:
             "masked_language_modeling",
             [{"text": "a fine film"}] * 8,
             words_only(["[UNK]", "[PAD]"]),
-            "tokenizer_without_mask",
+            "missing_mask_token",
         ),
-        ("masked_language_modeling", [{"text": "\ufffd"}], tiny_tokenizer(), "nothing_to_ask"),
+        ("masked_language_modeling", [{"text": "\ufffd"}], tiny_tokenizer(), "no_trainable_tokens"),
         (
             "token_classification",
             [{"tokens": ["\ufffd"], "tags": ["B-x"]}] * 8,
             tiny_tokenizer(),
-            "nothing_to_ask",
+            "no_trainable_tokens",
         ),
     ],
 )
