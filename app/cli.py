@@ -29,27 +29,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="squeeze",
-        description="Compression as a service: a transformer in, a target size, a small served student out.",
+        description="Model compression as a service: upload a transformer, name a target size, get a small "
+        "served student.",
         epilog="Settings come from the environment (SQUEEZE_…); the README lists them.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
     up = commands.add_parser("up", help="everything on this machine: database, broker, API and one worker")
-    up.add_argument("--data-dir", type=Path, help="where everything is kept (default: .squeeze)")
+    up.add_argument("--data-dir", type=Path, help="data folder (default: .squeeze)")
     up.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     up.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8000)")
     up.set_defaults(run=_up)
 
     for name, run, text in (
-        ("api", _api, "the API alone"),
-        ("worker", _worker, "one worker alone"),
-        ("migrate", _migrate, "bring the database to the newest schema"),
+        ("api", _api, "the API only"),
+        ("worker", _worker, "one worker only"),
+        ("migrate", _migrate, "upgrade the database to the latest schema"),
     ):
         commands.add_parser(name, help=text).set_defaults(run=run)
 
-    demo = commands.add_parser("demo", help="squeeze a real transformer, end to end, over HTTP")
+    demo = commands.add_parser("demo", help="compress a real transformer, end to end, over HTTP")
     demo.add_argument("--data", type=Path, help="a folder with train.jsonl.gz, dev.jsonl.gz and meta.json")
-    demo.add_argument("--epochs", type=float, help="passes over the training split, for teacher and student")
+    demo.add_argument("--epochs", type=float, help="training epochs, for teacher and student")
     demo.set_defaults(run=_demo)
     return parser
 

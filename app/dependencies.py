@@ -28,7 +28,7 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),
 ]
-"""A name that people give to a thing; no control characters, which Postgres would refuse."""
+"""Display name; no control characters."""
 
 
 # Coroutines, for FastAPI gives any other function a thread.
@@ -70,8 +70,8 @@ def require_known_fields(given: Iterable[str], known: Sequence[str]) -> None:
         if name not in known:
             raise InvalidRequest(
                 "unknown_field",
-                f"There is no field {name[:50]!r}; there are {', '.join(known)}. Mend its name, or leave it "
-                "out.",
+                f"Unknown field {name[:50]!r}; known fields are {', '.join(known)}. Fix the name or remove "
+                "the field.",
                 pointer=f"#/{name[:50]}",
                 field=name[:50],
                 known=list(known),
@@ -80,11 +80,12 @@ def require_known_fields(given: Iterable[str], known: Sequence[str]) -> None:
 
 Limit = Annotated[
     int,
-    Query(ge=1, description=f"Entries of a page; more than {_MAX_PAGE} are taken as {_MAX_PAGE}."),
+    Query(ge=1, description=f"Page size; values above {_MAX_PAGE} are treated as {_MAX_PAGE}."),
     AfterValidator(lambda limit: min(limit, _MAX_PAGE)),
 ]
 After = Annotated[
-    str | None, Query(pattern=r"^[a-z]{3}_[0-9A-Z]{26}$", description="The last id of the page before.")
+    str | None,
+    Query(pattern=r"^[a-z]{3}_[0-9A-Z]{26}$", description="Cursor: the last id of the previous page."),
 ]
 
 
@@ -108,7 +109,7 @@ class Page(BaseModel, Generic[T]):
     object: Literal["list"] = "list"
     data: list[T]
     has_more: bool
-    next: str | None = Field(default=None, description="The `after` of the next page.")
+    next: str | None = Field(default=None, description="Cursor of the next page, to pass as `after`.")
 
 
 def page_of(read: Callable[[Row], T], rows: Sequence[Row], *, limit: int) -> Page[T]:

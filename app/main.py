@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Squeeze",
         version="1",
-        summary="Compression as a service: a transformer in, a target size, a small served student out.",
+        summary="Model compression as a service: upload a transformer, name a target size, get a small "
+        "served student.",
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
     )

@@ -37,7 +37,7 @@ class Queue:
         try:
             self._celery.send_task(RUN_JOB, [job_id], retry=False)
         except (OperationalError, OSError):
-            logger.warning("could not announce job %s; the sweeper will", job_id, exc_info=True)
+            logger.warning("could not announce job %s; the sweeper will retry", job_id, exc_info=True)
 
     def check(self) -> None:
         """Raise when there is a broker and it does not answer."""

@@ -23,55 +23,63 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         default=None, description="s3://bucket/prefix or file:///path; default: a folder in data_dir."
     )
-    s3_endpoint: str | None = Field(default=None, description="For an S3-compatible store of one's own.")
+    s3_endpoint: str | None = Field(
+        default=None, description="URL of an S3-compatible object store; default: AWS."
+    )
     hub_endpoint: str = Field(
-        default="https://huggingface.co", description="Where models named by hub id come from."
+        default="https://huggingface.co", description="Hub from which models are downloaded."
     )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     request_threads: int = Field(
-        default=32, ge=1, description="Requests worked on at once; each may hold a database connection."
+        default=32, ge=1, description="Requests handled concurrently; each may hold a database connection."
     )
 
-    max_body_bytes: int = Field(default=8 * 2**20, gt=0, description="Of a request that uploads no file.")
+    max_body_bytes: int = Field(
+        default=8 * 2**20, gt=0, description="Largest request body, file uploads excepted."
+    )
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0)
     max_unpacked_bytes: int = Field(default=8 * 2**30, gt=0)
-    max_rows: int = Field(default=20_000_000, gt=0, description="Rows of one data set, over all its splits.")
+    max_rows: int = Field(
+        default=20_000_000, gt=0, description="Maximum rows of a data set, over all splits."
+    )
 
     lease: timedelta = Field(
-        default=timedelta(seconds=30), description="A job whose lease ran out is taken up again."
+        default=timedelta(seconds=30), description="A running job whose lease expires is requeued."
     )
     heartbeat: timedelta = Field(
         default=timedelta(seconds=2), description="How often a running job renews its lease."
     )
     sweep_interval: timedelta = Field(
-        default=timedelta(seconds=5), description="How often lost jobs are looked for."
+        default=timedelta(seconds=5), description="Interval between sweeps for lost jobs."
     )
     announce_again: timedelta = Field(
-        default=timedelta(minutes=10), description="When a queued job's announcement counts as lost."
+        default=timedelta(minutes=10), description="Age after which a queued job is announced again."
     )
     poll_interval: timedelta = Field(
-        default=timedelta(seconds=1), description="For a worker without a broker."
+        default=timedelta(seconds=1), description="How often a worker polls the jobs table."
     )
-    cancel_grace: timedelta = Field(default=timedelta(seconds=10), description="From SIGTERM to SIGKILL.")
-    max_attempts: int = Field(default=3, ge=1, description="A job whose workers die this often has failed.")
+    cancel_grace: timedelta = Field(
+        default=timedelta(seconds=10), description="Time between SIGTERM and SIGKILL."
+    )
+    max_attempts: int = Field(default=3, ge=1, description="Lost workers after which a job fails.")
 
     onnx_tolerance: float = Field(default=1e-4, gt=0, description="Largest |torch - ONNX| on logits, fp32.")
     int8_min_agreement: float = Field(
         default=0.9,
         ge=0,
         le=1,
-        description="Least share of dev texts that int8 labels as fp32 does, and of its metric.",
+        description="Minimum share of dev predictions, and of the metric, that int8 keeps of fp32.",
     )
 
     inference_threads: int = Field(
-        default=0, ge=0, description="Threads that predict on one model; 0: one a core."
+        default=0, ge=0, description="Inference threads per model; 0: one per core."
     )
     inference_sessions: int = Field(default=8, ge=1, description="Models held in memory at once.")
-    inference_batch: int = Field(default=32, ge=1, description="Texts that one run takes at most.")
+    inference_batch: int = Field(default=32, ge=1, description="Maximum batch size of one inference call.")
     inference_queue: int = Field(
-        default=1024, ge=1, description="Texts that may wait; more are answered 429."
+        default=1024, ge=1, description="Maximum texts queued per model; further requests get a 429."
     )
 
     @computed_field  # type: ignore[prop-decorator]

@@ -45,21 +45,26 @@ def create(
     settings: SettingsDep,
     response: Response,
     train: Annotated[UploadFile, File(description=_TABLE)],
-    dev: Annotated[UploadFile, File(description="Chooses the best student, and measures it.")],
+    dev: Annotated[UploadFile, File(description="Selects the best checkpoint and measures it.")],
     name: Annotated[Name, Form()] = "data set",
-    test: Annotated[UploadFile | None, File(description="Looked at once, at the end.")] = None,
+    test: Annotated[UploadFile | None, File(description="Evaluated once, at the end.")] = None,
     unlabeled: Annotated[
         UploadFile | None,
-        File(description="To distil on: the same columns but what there is to predict, which is not read."),
+        File(
+            description="Unlabeled rows for distillation: the same columns without labels, scores, "
+            "tags or translations; these are ignored."
+        ),
     ] = None,
     task: Annotated[Task, Form()] = "text_classification",
     columns: Annotated[
         str | None,
-        Form(description='JSON: what your columns are called, such as `{"text": "sentence", "label": "y"}`.'),
+        Form(
+            description='JSON object from field to column name, such as `{"text": "sentence", "label": "y"}`.'
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        Form(description="JSON list of the labels, or of the tags, in order; default: sorted."),
+        Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
     ] = None,
 ) -> DatasetRead:
     """Register a data set: check every row, and count what the splits hold.

@@ -41,11 +41,11 @@ class DatasetRead(BaseModel):
     name: str
     task: Task
     labels: list[str] = Field(
-        description="In the order of their index; of token_classification, IOB2 tags, O first. "
-        "Empty where the task has none."
+        description="Labels in order of their index; for token_classification IOB2 tags, O first. Empty "
+        "for tasks without labels."
     )
-    is_pair: bool = Field(description="Whether each row has two texts.")
-    rows: int = Field(description="Over all splits.")
+    is_pair: bool = Field(description="Whether rows are text pairs.")
+    rows: int = Field(description="Total rows of all splits.")
     size_bytes: int
     sha256: str
     splits: dict[Split, SplitSummary]

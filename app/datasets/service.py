@@ -69,7 +69,7 @@ def delete_dataset(session: WriteSession, storage: Storage, dataset_id: str) -> 
     if job is not None:
         raise Conflict(
             "dataset_in_use",
-            f"Job {job.id} is {job.status} and needs this data set. Cancel it or wait for its end.",
+            f"Job {job.id} is {job.status} and uses this data set. Cancel the job or wait until it finishes.",
             job=job.id,
         )
     prefix = dataset.manifest.files.prefix

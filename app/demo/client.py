@@ -71,5 +71,5 @@ class Client:
     def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
         response = self._http.request(method, path, **content)
         if response.is_error:
-            raise DemoFailed(f"{method} {path} was answered {response.status_code}: {response.text}")
+            raise DemoFailed(f"{method} {path} returned {response.status_code}: {response.text}")
         return response

@@ -40,7 +40,7 @@ def run_tour(data: Path | None, *, epochs: float | None) -> int:
     try:
         corpus = standard_library() if data is None else read_folder(data)
     except (OSError, ValueError, LookupError) as error:
-        print(f"squeeze: {data} is not such a folder: {error}", file=sys.stderr)
+        print(f"squeeze: {data} is not a data folder: {error}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="squeeze-demo-") as folder:
         try:
@@ -82,7 +82,7 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
 
         rows = _examples(corpus)
         texts = [{name: value for name, value in row.items() if name != "label"} for row in rows]
-        with screen.step("Asking both for predictions"):
+        with screen.step("Requesting predictions from both"):
             answers = [client.predict(model["id"], texts) for model in (teacher, student)]
         screen.show_predictions(rows, answers)
         screen.show_comparison(job["metrics"])

@@ -61,7 +61,7 @@ def delete_model(session: WriteSession, storage: Storage, model_id: str) -> None
     if job is not None:
         raise Conflict(
             "model_in_use",
-            f"Job {job.id} is {job.status} and needs this model. Cancel it or wait for its end.",
+            f"Job {job.id} is {job.status} and uses this model. Cancel the job or wait until it finishes.",
             job=job.id,
         )
     prefix = model.manifest.files.prefix

@@ -116,12 +116,12 @@ def _keep_promises(session: WriteSession, case: str) -> None:
 
 def _refuse_to_flush(session: Session, *_: object) -> None:
     if session.new or session.dirty or session.deleted:
-        raise TypeError("a ReadSession changes nothing: use Database.transaction()")
+        raise TypeError("a ReadSession is read-only: use Database.transaction()")
 
 
 def _refuse_to_change(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
-        raise TypeError("a ReadSession only selects: use Database.transaction()")
+        raise TypeError("a ReadSession is read-only: use Database.transaction()")
 
 
 def _postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> Engine:

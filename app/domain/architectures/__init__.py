@@ -43,13 +43,13 @@ class EncoderShape(_Frozen):
         default=None,
         ge=1,
         le=4096,
-        description="Of each layer's matrices, as products of two; default: whole.",
+        description="Rank of each layer's factorised matrices; default: not factorised.",
     )
     embedding: int | None = Field(
         default=None,
         ge=4,
         le=4096,
-        description="Width of the word table, which a matrix then brings to hidden; default: hidden.",
+        description="Embedding size, projected to hidden by a matrix; default: hidden.",
     )
 
     @model_validator(mode="after")
@@ -78,7 +78,7 @@ class EncoderDecoderShape(_Frozen):
     heads: _Heads
     ffn: _Inner
     decoder_hidden: _Width | None = Field(
-        default=None, description="Default: hidden, with shared embeddings."
+        default=None, description="Default: hidden, with embeddings shared with the encoder."
     )
     decoder_heads: _Heads | None = Field(default=None, description="Default: heads.")
     decoder_ffn: _Inner | None = Field(default=None, description="Default: ffn.")
@@ -114,12 +114,12 @@ class EncoderDecoderShape(_Frozen):
 class BiLstmShape(_Frozen):
     """The dimensions of a bidirectional LSTM over word pieces."""
 
-    embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Width of the word table.")
-    hidden: int = Field(ge=4, le=2048, description="Width of each direction.")
+    embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Embedding size.")
+    hidden: int = Field(ge=4, le=2048, description="Hidden size of each direction.")
     projection: int = Field(
         ge=4,
         le=4096,
-        description="Width of the layer below the head, in which it learns the teacher's states.",
+        description="Size of the projection below the head, trained to match the teacher's hidden states.",
     )
 
     def __str__(self) -> str:
@@ -179,7 +179,7 @@ class EncoderArchitecture(BaseModel):
     token_types: int
     schedule: tuple[LayerUse, ...] | None = Field(
         default=None,
-        description="In which order layers run where some run more than once; default: once each.",
+        description="Order in which layers run, with repeats; default: each once, in order.",
     )
 
     def count(self, shape: EncoderShape | None = None, *, head: Head) -> ParameterCount:
@@ -221,7 +221,7 @@ class EncoderArchitecture(BaseModel):
             case "masked_language_modeling":
                 return dense + 2 * s.hidden + head.outputs  # the word table is the output's too
             case "translation":
-                raise ValueError("an encoder alone does not translate")
+                raise ValueError("an encoder-only model cannot translate")
 
 
 class EncoderDecoderArchitecture(BaseModel):

@@ -15,14 +15,16 @@ class JobSpec(BaseModel):
     teacher: str | None = Field(
         default=None,
         pattern=r"^mdl_[0-9A-Z]{26}$",
-        description="The model to compress; absent where scratch is to make one.",
+        description="Id of the model to compress; omit it for a scratch job that trains a first model.",
     )
-    dataset: str = Field(pattern=r"^dst_[0-9A-Z]{26}$", description="What to train and measure on.")
+    dataset: str = Field(
+        pattern=r"^dst_[0-9A-Z]{26}$", description="Id of the data set to train and evaluate on."
+    )
     method: MethodSpec
     target: Target | None = Field(
-        default=None, description="How small; absent for a method that keeps the size."
+        default=None, description="Size target; omit it for methods that keep the size."
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     exports: list[Precision] = Field(
-        default=["fp32", "int8"], min_length=1, max_length=2, description="ONNX files to make."
+        default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )

@@ -48,27 +48,30 @@ class Files(BaseModel):
 class OnnxExport(BaseModel):
     """One ONNX file of a model, and how far it was found from the torch network."""
 
-    file: str = Field(description="The whole network; the encoder of a translation model.")
+    file: str = Field(description="The network; for translation models the encoder.")
     decoder_file: str | None = Field(
         default=None,
-        description="One step of a translation model's decoder, with its cache going in and out.",
+        description="One step of a translation model's decoder, with its key-value cache as input and "
+        "output.",
     )
-    size_bytes: int = Field(description="Of all its files.")
-    max_logit_difference: float = Field(description="Largest |torch - ONNX| over the dev texts compared.")
+    size_bytes: int = Field(description="Total size of its files.")
+    max_logit_difference: float = Field(
+        description="Largest |torch - ONNX| logit difference over the compared dev texts."
+    )
     label_agreement: float = Field(
-        description="Share of answers (texts, tokens or words) that are the same, in [0, 1]; words that the "
-        "torch network finds as good as equally likely count as the same."
+        description="Share of equal predictions (of texts, tokens or masked words), in [0, 1]; words with "
+        "nearly the same logits in the torch network count as equal."
     )
     metric: float | None = Field(
         default=None,
-        description="The task's metric of this file on dev, or on a part of it where dev is large.",
+        description="The task's main metric of this file on dev, or on a sample of a large dev split.",
     )
     network_metric: float | None = Field(
         default=None,
-        description="The torch network's on the same texts; none of a translation model.",
+        description="The torch network's metric on the same texts; null for translation models.",
     )
     latency_ms: dict[str, float] = Field(
-        default_factory=dict, description="Median over dev texts, by batch size ('1', '32')."
+        default_factory=dict, description="Median latency on dev texts by batch size ('1', '32')."
     )
 
 
@@ -76,7 +79,7 @@ class HubSource(BaseModel):
     """Where a model was taken from."""
 
     hub: str
-    revision: str = Field(description="The commit, whatever name was asked for.")
+    revision: str = Field(description="The resolved commit.")
 
 
 class ModelManifest(BaseModel):
@@ -86,15 +89,18 @@ class ModelManifest(BaseModel):
 
     files: Files
     architecture: Architecture
-    task: Task | None = Field(description="None for an encoder without a task head.")
+    task: Task | None = Field(description="Null for an encoder without a task head.")
     labels: list[str] | None = Field(
-        description="Of a classifier, in order: of texts, or IOB2 tags of tokens; None for any other model."
+        description="Labels of a text classifier or IOB2 tags of a token classifier, in order; null for "
+        "other models."
     )
     parameters: int
     lowercase: bool | None = None
-    max_length: int = Field(description="Tokens that the model takes at most.")
+    max_length: int = Field(description="Maximum input length in tokens.")
     source: HubSource | None = None
-    exports: dict[str, OnnxExport] = Field(default_factory=dict, description="By precision: fp32, int8.")
+    exports: dict[str, OnnxExport] = Field(
+        default_factory=dict, description="Exports by precision: fp32, int8."
+    )
 
     @property
     def head(self) -> Head | None:
@@ -108,21 +114,21 @@ class SplitSummary(BaseModel):
 
     rows: int
     labels: dict[str, int] | None = Field(
-        default=None, description="Rows by label; of token_classification, entities by kind."
+        default=None, description="Rows by label; for token_classification entities by type."
     )
     repaired_tags: int | None = Field(
         default=None,
-        description="Of token_classification: I- tags that began an entity, and were made B- tags.",
+        description="For token_classification: I- tags that began an entity and were changed to B- tags.",
     )
-    scores: dict[str, float] | None = Field(default=None, description="Of text_regression: min, mean, max.")
+    scores: dict[str, float] | None = Field(default=None, description="For text_regression: min, mean, max.")
     languages: dict[str, int] | None = Field(
-        default=None, description="Rows by language, where the rows name theirs."
+        default=None, description="Rows by language, if the data has a language column."
     )
     words: dict[str, int] = Field(
-        description="Quantiles of words and punctuation marks: p50, p95, p99, max. Of translation, the "
-        "source's."
+        description="Quantiles of text length in words and punctuation marks: p50, p95, p99, max. For "
+        "translation, of the source."
     )
-    target_words: dict[str, int] | None = Field(default=None, description="Of translation, the target's.")
+    target_words: dict[str, int] | None = Field(default=None, description="For translation, of the target.")
 
 
 class DatasetManifest(BaseModel):
@@ -144,6 +150,8 @@ class DatasetManifest(BaseModel):
 
     files: Files
     task: Task
-    labels: list[str] = Field(description="Empty where the task has none; tags of tokens are IOB2, O first.")
+    labels: list[str] = Field(
+        description="Empty for tasks without labels; for token_classification IOB2 tags, O first."
+    )
     is_pair: bool
     splits: dict[Split, SplitSummary]

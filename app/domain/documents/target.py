@@ -16,33 +16,36 @@ class Target(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     compression_ratio: float | None = Field(
-        default=None, gt=1, le=1000, description="Teacher parameters over student parameters, at least."
+        default=None, gt=1, le=1000, description="Minimum ratio of teacher parameters to student parameters."
     )
-    max_parameters: int | None = Field(default=None, gt=0, description="Parameters, at most.")
+    max_parameters: int | None = Field(default=None, gt=0, description="Maximum number of parameters.")
     max_size_mb: float | None = Field(
-        default=None, gt=0, le=1_000_000, description="Megabytes (10^6 bytes) of fp32 weights, at most."
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Maximum size of the fp32 weights in megabytes (10^6 bytes).",
     )
     max_latency_ms: float | None = Field(
         default=None,
         gt=0,
         le=100_000,
-        description="Milliseconds of one text on the worker's CPU, in fp32, at most; measured when the job "
-        "begins.",
+        description="Maximum fp32 latency of one text on the worker's CPU in milliseconds; measured when "
+        "the job starts.",
     )
-    shape: AnyShape | None = Field(default=None, description="The student's dimensions themselves.")
+    shape: AnyShape | None = Field(default=None, description="Explicit dimensions of the student.")
     vocabulary: int | None = Field(
         default=None,
         ge=100,
         le=1_000_000,
-        description="Words to keep, the most frequent of the data set's and, where these leave room, others "
-        "of its letters; default: all. The tokenizer is trimmed with the table.",
+        description="Vocabulary size of the student: the data set's most frequent tokens are kept and, if "
+        "there is room, others made of its characters; default: all. The tokenizer is trimmed to match.",
     )
     embedding: int | None = Field(
         default=None,
         ge=4,
         le=4096,
-        description="Width of the word table, which a matrix then brings to the student's width; of "
-        "encoders.",
+        description="Embedding size of a factorised embedding, projected to the student's hidden size; "
+        "encoders only.",
     )
 
     @model_validator(mode="after")

@@ -11,36 +11,39 @@ class BiLstmSpec(Spec):
     name: Literal["bilstm"]
     training: Literal["stagewise", "joint"] = Field(
         default="stagewise",
-        description="Representations, then logits, then labels, each unfreezing from the top; or all at "
-        "once.",
+        description="staged: hidden states, then logits, then labels, each with gradual unfreezing from "
+        "the top; joint: all at once.",
     )
     gradual_unfreezing: bool = Field(
-        default=True, description="Whether a stage begins with its new layer alone and goes down from there."
+        default=True,
+        description="Gradual unfreezing: each stage trains its top layer first, then the layers below.",
     )
     teacher_layer: int | None = Field(
         default=None,
         ge=0,
         le=48,
-        description="Whose states are learnt; 0: the embeddings; default: a middle one.",
+        description="Teacher layer whose hidden states are matched; 0: the embeddings; default: a middle "
+        "layer.",
     )
     soft_targets: Literal["logits", "labels"] = Field(
-        default="logits", description="What is learnt on unlabelled text: logits, or the teacher's choice."
+        default="logits",
+        description="Targets on unlabeled text: the teacher's logits, or its predicted labels.",
     )
     representation_loss: Literal["mse", "cosine", "kld"] = Field(
-        default="mse", description="How far the projection is from the teacher's states."
+        default="mse", description="Distance between the projection and the teacher's hidden states."
     )
     dropout: float = Field(
         default=0.2,
         ge=0,
         lt=1,
-        description="Of word embeddings, LSTM states and the projection, in training.",
+        description="Dropout rate of the embeddings, LSTM states and projection.",
     )
 
 
 CARD = MethodCard(
     title="Distillation into a BiLSTM",
     papers=["https://arxiv.org/abs/1910.01769", "https://arxiv.org/abs/2004.05686"],
-    when="When latency counts most, labels are few and unlabelled text of the same kind is plenty.",
+    when="For the lowest latency, with few labels and plenty of unlabeled in-domain text.",
     tasks=["text_classification", "token_classification"],
-    data="labelled train and dev splits; unlabeled texts carry most of what is learnt",
+    data="labelled train and dev splits; most of the training signal comes from unlabeled texts",
 )

@@ -29,18 +29,22 @@ class MethodCard(BaseModel):
     title: str
     papers: list[str] = []
     when: str = Field(description="When to use it and when not.")
-    tasks: list[Task] = Field(description="What its teachers and students can be asked to do.")
+    tasks: list[Task] = Field(description="Supported tasks.")
     targets: list[SizeConstraint] = Field(
         default=list(get_args(SizeConstraint)),
-        description="How its student's size may be given; none: it stays.",
+        description="Supported size targets; empty for methods that keep the size.",
     )
     embedding_options: list[EmbeddingOption] = Field(
         default=list(get_args(EmbeddingOption)),
-        description="What may be done about the words besides: fewer of them, or (not of translation) a "
-        "factorised table.",
+        description="Supported embedding options: a smaller vocabulary, or (except for translation) a "
+        "factorised embedding.",
     )
-    data: str = Field(default="labelled train and dev splits", description="What it learns from.")
-    needs_head: bool = Field(default=True, description="Whether the teacher must already know the task.")
+    data: str = Field(
+        default="labelled train and dev splits", description="Required and optional training data."
+    )
+    needs_head: bool = Field(
+        default=True, description="Whether the teacher needs a trained head for the task."
+    )
 
     @property
     def keeps_size(self) -> bool:

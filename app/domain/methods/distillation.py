@@ -10,10 +10,12 @@ class DistillationSpec(Spec):
     """Trains the student on what the teacher says: its softened predictions, its states, its translations."""
 
     name: Literal["distillation"]
-    initialisation: Initialisation = Field(default="random", description="Where the student starts.")
-    layer_map: LayerMap = Field(default="uniform", description="For weight_copy: which layers are taken.")
+    initialisation: Initialisation = Field(default="random", description="Initial weights of the student.")
+    layer_map: LayerMap = Field(
+        default="uniform", description="For weight_copy: which teacher layers are copied."
+    )
     distillation: DistillationTerms = Field(
-        default_factory=DistillationTerms, description="How the teacher enters the loss."
+        default_factory=DistillationTerms, description="Distillation terms of the loss."
     )
 
 
@@ -25,9 +27,9 @@ CARD = MethodCard(
         "https://arxiv.org/abs/1908.09355",
         "https://arxiv.org/abs/2012.15828",
     ],
-    when="When texts are many: the student learns from the teacher's softened predictions, on labelled "
-    "texts and on unlabelled ones where the data set has some. Patient and relation terms look inside "
-    "the teacher. Also the control for methods that start from the teacher's weights.",
+    when="For large data sets: the student learns from the teacher's softened predictions on labelled and, "
+    "if present, unlabeled texts. Patient and relation terms also match the teacher's hidden states and "
+    "attention relations. Also a baseline for methods that start from the teacher's weights.",
     tasks=ALL_TASKS,
-    data="labelled train and dev splits; unlabeled texts, where there are some, are learnt from as well",
+    data="labelled train and dev splits; unlabeled texts are used as well, if present",
 )

@@ -11,8 +11,8 @@ class FineTuningSpec(Spec):
 
 CARD = MethodCard(
     title="Fine-tuning",
-    when="To make a teacher: puts a head for the data set's task on an encoder and trains both, or goes on "
-    "with a translation model. It makes nothing smaller.",
+    when="To train a teacher: adds a task head to an encoder and trains both, or continues training a "
+    "translation model. The size stays the same.",
     tasks=ALL_TASKS,
     targets=[],
     embedding_options=[],

@@ -12,18 +12,17 @@ class LowRankSpec(Spec):
     name: Literal["low_rank"]
     factorisation: Literal["svd", "fisher"] = Field(
         default="svd",
-        description="What is kept: plain singular directions, or rows weighed by their Fisher "
-        "information (Hsu et al., 2022).",
+        description="Plain SVD, or SVD weighted by the Fisher information of the rows (Hsu et al., 2022).",
     )
     distillation: DistillationTerms | None = Field(
-        default=None, description="Terms from the teacher's predictions; absent: labels only."
+        default=None, description="Distillation terms of the loss; default: labels only."
     )
 
 
 CARD = MethodCard(
     title="Low-rank factorisation",
     papers=["https://arxiv.org/abs/2207.00112"],
-    when="As a control, or where depth and width must stay. More and thinner matrices: look at the "
-    "latency, not at the size alone.",
+    when="As a baseline, or if depth and width must not change. Each matrix becomes two thin ones: check "
+    "the latency, not only the size.",
     tasks=ENCODER_TASKS,
 )

@@ -11,8 +11,8 @@ class ScratchSpec(Spec):
 
 CARD = MethodCard(
     title="Training from scratch",
-    when="As a control: what the student's shape reaches without the teacher. Without a teacher in the job "
-    "it makes a translation model, vocabulary included.",
+    when="As a baseline: what the student's shape reaches without a teacher. A job without a teacher "
+    "trains a translation model from scratch, including its vocabulary.",
     tasks=ALL_TASKS,
     needs_head=False,
 )

@@ -22,19 +22,21 @@ class DistillationTerms(Spec):
         default=None,
         gt=0,
         le=100,
-        description="Softens both distributions; default: 2 of two labels, 1 of more; of "
-        "Pea-KD 10 / (labels - 1), at least 1.",
+        description="Softmax temperature of teacher and student; default: 2 for two labels, 1 for more; "
+        "for Pea-KD 10 / (labels - 1), at least 1.",
     )
     logits_weight: float = Field(
-        default=0.9, ge=0, le=1, description="Share of the KL term; the labels' cross-entropy gets the rest."
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Weight of the KL term; the labels' cross-entropy has weight 1 - logits_weight.",
     )
     hidden_weight: float = Field(
         default=0.0,
         ge=0,
         le=1000,
-        description="Weight of the squared distance between last hidden states. A wider teacher's are mapped "
-        "as the student's own were made of them, where it starts from them, or else to their principal "
-        "directions.",
+        description="Weight of the squared distance between last hidden states. A wider teacher's states "
+        "are projected by the map that initialised the student, or else to their principal components.",
     )
     patient_weight: float = Field(
         default=0.0,
@@ -42,10 +44,10 @@ class DistillationTerms(Spec):
         le=10_000,
         description="Weight of the squared distance between normalised first-token states of matched "
         "layers, all of the student's but its last (patient distillation, Sun et al., 2019); a wider "
-        "teacher's are mapped like hidden states.",
+        "teacher's states are projected as for hidden_weight.",
     )
     patient_layers: Literal["skip", "last"] = Field(
-        default="skip", description="Which teacher layers: evenly spaced ones, or the last ones."
+        default="skip", description="Matched teacher layers: evenly spaced, or the last ones."
     )
     relation_weight: float = Field(
         default=0.0,
@@ -58,7 +60,8 @@ class DistillationTerms(Spec):
         default=None,
         ge=1,
         le=256,
-        description="Of the relations; default: as many as divide both widths, up to the teacher's heads.",
+        description="Number of relation heads; default: the most that divide both hidden sizes, up to the "
+        "teacher's heads.",
     )
 
 
@@ -66,5 +69,5 @@ class DensePhase(Spec):
     """Steps on the folded weights, after what made them has done its part."""
 
     dense_ratio: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of the steps spent on the folded weights afterwards."
+        default=0.0, ge=0, lt=1, description="Fraction of steps that train the folded weights at the end."
     )

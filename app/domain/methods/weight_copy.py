@@ -10,19 +10,20 @@ class WeightCopySpec(Spec):
     """Starts the student from rows and columns of the teacher (weight subcloning), then trains it."""
 
     name: Literal["weight_copy"]
-    layer_map: LayerMap = Field(default="uniform", description="Which teacher layers the student takes.")
+    layer_map: LayerMap = Field(default="uniform", description="Which teacher layers are copied.")
     rescale: bool = Field(
-        default=True, description="Multiply copied matrices by the root of the ratio of their input widths."
+        default=True,
+        description="Scale copied matrices by the square root of the ratio of their input widths.",
     )
     distillation: DistillationTerms | None = Field(
-        default=None, description="Terms from the teacher's predictions; absent: labels only."
+        default=None, description="Distillation terms of the loss; default: labels only."
     )
 
 
 CARD = MethodCard(
     title="Weight subcloning",
     papers=["https://arxiv.org/abs/2312.09299"],
-    when="When steps are few: the cheapest start from the teacher. Also the control for methods that learn "
-    "what to take.",
+    when="For short trainings: the cheapest initialisation from the teacher. Also a baseline for methods "
+    "that learn what to keep.",
     tasks=ALL_TASKS,
 )

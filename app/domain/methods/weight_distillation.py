@@ -12,24 +12,25 @@ class WeightDistillationSpec(Spec):
     name: Literal["weight_distillation"]
     initial_generator: Literal["select", "xavier"] = Field(
         default="select",
-        description="Where the generator starts: at the copied teacher, or as in the paper's code.",
+        description="Initial generator: one that copies the selected teacher weights, or Xavier as in the "
+        "paper's code.",
     )
     generator_ratio: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="Share of the steps in which the generator trains; then the weights do.",
+        description="Fraction of steps that train the generator; the rest train the generated weights.",
     )
     distillation: DistillationTerms | None = Field(
-        default_factory=DistillationTerms, description="Terms from the teacher; null: labels only."
+        default_factory=DistillationTerms, description="Distillation terms of the loss; null: labels only."
     )
 
 
 CARD = MethodCard(
     title="Weight Distillation",
     papers=["https://arxiv.org/abs/2009.09152"],
-    when="For translation with a deep encoder and a shallow or narrow decoder; encoders too. The teacher's "
-    "depth must be a multiple of the student's.",
+    when="For translation with a deep encoder and a shallow or narrow decoder; also for encoders. The "
+    "teacher's depth must be a multiple of the student's.",
     tasks=ALL_TASKS,
     embedding_options=["vocabulary"],
 )

@@ -11,58 +11,62 @@ class WeightInheritedSpec(Spec):
 
     name: Literal["weight_inherited"]
     strategy: Literal["dim", "head"] = Field(
-        default="dim", description="What attention loses: dimensions of every head alike, or whole heads."
+        default="dim", description="What is pruned in attention: dimensions of every head, or whole heads."
     )
     rotation: Literal["none", "pca"] = Field(
         default="pca",
-        description="What is inherited: the teacher as it is, as in the paper; or the teacher turned to the "
-        "principal directions of its residual stream and of its heads, so that what goes says least. Models "
-        "of masked words are inherited as they are.",
+        description="none: the teacher as it is, as in the paper; pca: rotate the teacher to the principal "
+        "components of its residual stream and heads, so that the pruned dimensions carry the least "
+        "variance. Ignored for masked_language_modeling.",
     )
     prune_ratio: float = Field(
-        default=0.25, gt=0, lt=1, description="Share of the steps over which rows and columns are given up."
+        default=0.25, gt=0, lt=1, description="Fraction of steps over which rows and columns are pruned."
     )
     compactor_rate_ratio: float = Field(
         default=1.0,
         gt=0,
         le=100,
-        description="How fast compactors move the merged weights, as a share of the learning rate.",
+        description="Learning rate of the compactors, measured by the change of the merged weights, "
+        "relative to learning_rate.",
     )
     inherited_rate_ratio: float = Field(
-        default=0.02, ge=0, le=10, description="Learning rate of the teacher's weights, as a share of it."
+        default=0.02,
+        ge=0,
+        le=10,
+        description="Learning rate of the teacher's weights, relative to learning_rate.",
     )
     dense_ratio: float = Field(
-        default=0.75, ge=0, lt=1, description="Share of the steps spent on the merged weights afterwards."
+        default=0.75, ge=0, lt=1, description="Fraction of steps that train the merged weights at the end."
     )
     distillation: DistillationTerms | None = Field(
         default=None,
-        description="Terms from the teacher; absent, as in the paper: none. That on relations is for a "
-        "network whose width stays, and counts in the dense phase.",
+        description="Distillation terms of the loss; default: none, as in the paper. relation_weight "
+        "applies only in the dense phase, where the width no longer changes.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> "WeightInheritedSpec":
         if self.prune_ratio + self.dense_ratio > 1:
             raise ValueError(
-                f"prune_ratio ({self.prune_ratio}) and dense_ratio ({self.dense_ratio}) are shares of the "
-                "same steps: together they are at most 1"
+                f"prune_ratio ({self.prune_ratio}) and dense_ratio ({self.dense_ratio}) are fractions of "
+                "the same steps and must sum to at most 1"
             )
         terms = self.distillation
         if terms and (terms.hidden_weight or terms.patient_weight):
             raise ValueError(
-                "hidden_weight and patient_weight compare states along the teacher's directions, and this "
-                "student's are its own. Take relation_weight, which needs none"
+                "hidden_weight and patient_weight are not supported: the student's hidden dimensions do "
+                "not match the teacher's. Use relation_weight"
             )
         if terms and terms.relation_weight and self.dense_ratio == 0:
-            raise ValueError("relation_weight counts in the dense phase alone: give dense_ratio a share")
+            raise ValueError("relation_weight applies only in the dense phase: set dense_ratio above 0")
         return self
 
 
 CARD = MethodCard(
     title="Weight-Inherited Distillation",
     papers=["https://arxiv.org/abs/2305.09098"],
-    when="To narrow a teacher and keep its depth. On masked_language_modeling it makes a small model for any "
-    "task, to be fine-tuned; on any other task a student for just that.",
+    when="To reduce a teacher's width and keep its depth. On masked_language_modeling it makes a general "
+    "small model for fine-tuning; on other tasks a task-specific student.",
     tasks=ENCODER_TASKS,
     embedding_options=["vocabulary"],
 )

@@ -11,13 +11,13 @@ class WeightSelectionSpec(Spec):
 
     name: Literal["weight_selection"]
     distillation: DistillationTerms | None = Field(
-        default=None, description="Terms from the teacher's predictions; absent: labels only."
+        default=None, description="Distillation terms of the loss; default: labels only."
     )
 
 
 CARD = MethodCard(
     title="Weight selection",
     papers=["https://arxiv.org/abs/2311.18823"],
-    when="As a control: a start from the teacher that looks at no data.",
+    when="As a baseline: an initialisation from the teacher that uses no data.",
     tasks=ALL_TASKS,
 )

@@ -10,17 +10,18 @@ class Gate(Spec):
     """Mixes a small pretrained model with the squeezed teacher: W = (1 - g) W_pre + g L W_t R."""
 
     small_model: str = Field(
-        pattern=r"^mdl_[0-9A-Z]{26}$", description="A registered model of the student's shape."
+        pattern=r"^mdl_[0-9A-Z]{26}$", description="Id of a pretrained model with the student's shape."
     )
     granularity: Literal["matrix", "row", "element", "layer"] = Field(
-        default="matrix", description="How many gates: one a matrix, a row, an element, or a layer."
+        default="matrix", description="Gates per matrix, row, element or layer."
     )
     initial_logit: float = Field(
         default=4.0,
         ge=-20,
         le=20,
-        description="g = sigmoid of this at step 0: at 4 nearly all is squeezed, at -4 nearly all the small "
-        "model's. The paper's value is not known to us; 4 did best on CoLA and STS-B.",
+        description="Initial gate logit, g = sigmoid(initial_logit): at 4 nearly all of the mixed weight is "
+        "squeezed, at -4 nearly all is the small model's. The paper does not give a value; 4 did best on "
+        "CoLA and STS-B.",
     )
 
 
@@ -30,30 +31,31 @@ class WeightSqueezingSpec(DensePhase):
     name: Literal["weight_squeezing"]
     initial_map: Literal["pca", "select", "svd", "gauss"] = Field(
         default="pca",
-        description="Where the maps start: principal directions of the teacher's activations, refitted layer "
-        "by layer; selected rows and columns; top singular directions of each matrix; or noise.",
+        description="Initial maps: principal components of the teacher's activations, refitted layer by "
+        "layer; selected rows and columns; top singular vectors of each matrix; or random.",
     )
     layer_map: LayerMap = Field(
-        default="uniform", description="Which teacher layers the student's come from."
+        default="uniform", description="Which teacher layers the student's layers are mapped from."
     )
     map_rate_ratio: float = Field(
         default=1.0,
         gt=0,
         le=100,
-        description="How fast the maps move the folded weights, as a share of the learning rate.",
+        description="Learning rate of the maps, measured by the change of the folded weights, relative to "
+        "learning_rate.",
     )
     distillation: DistillationTerms | None = Field(
-        default=None, description="Terms from the teacher's predictions; absent: labels only."
+        default=None, description="Distillation terms of the loss; default: labels only."
     )
-    gate: Gate | None = Field(default=None, description="Present: Gated Weight Squeezing.")
+    gate: Gate | None = Field(default=None, description="If set, Gated Weight Squeezing.")
 
 
 CARD = MethodCard(
     title="Weight Squeezing",
     papers=["https://arxiv.org/abs/2010.06993"],
-    when="To carry over what the teacher knows with little data: the student's weights are learnt maps of "
-    "the teacher's. Gated, they are mixed with a small pretrained model's: better than fine-tuning that "
-    "one, and about as good as squeezing alone where measured. A step costs more than a plain one; the "
-    "deployed student costs nothing more.",
+    when="To keep the teacher's quality with little data: the student's weights are learned linear maps of "
+    "the teacher's. Gated, they are mixed with the weights of a small pretrained model: better than "
+    "fine-tuning that model, and about as good as squeezing alone where measured. Training steps cost more "
+    "than plain ones; the deployed student does not.",
     tasks=ALL_TASKS,
 )

@@ -19,11 +19,11 @@ _EMBEDDINGS: Final = (256, 128, 64, 32, 16)
 class Advice(BaseModel):
     """One change of the target, and what it would bring."""
 
-    about: EmbeddingOption | Literal["latency"] = Field(description="Which member of the target.")
-    value: int | None = Field(default=None, description="That it could be given.")
-    freed_parameters: int | None = Field(default=None, description="Of this student's.")
+    about: EmbeddingOption | Literal["latency"] = Field(description="Field of the target.")
+    value: int | None = Field(default=None, description="Suggested value.")
+    freed_parameters: int | None = Field(default=None, description="Parameters that it would save.")
     shape: AnyShape | None = Field(
-        default=None, description="The largest student that the budget would then hold, where it is another."
+        default=None, description="Largest student within the budget with this value, if it is a larger one."
     )
     message: str
 
@@ -66,7 +66,7 @@ def advise(
     words = smaller_vocabulary(student.vocabulary)
     if "vocabulary" in embedding_options and words is not None:
         trimmed = student.model_copy(update={"vocabulary": words})
-        what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} words"
+        what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} tokens"
         advice.append(_advice("vocabulary", words, what, student, trimmed, head, fitting))
     if (
         "embedding" in embedding_options
@@ -78,7 +78,7 @@ def advise(
         if width is not None:
             shape = student.shape.model_copy(update={"embedding": width})
             factorised = student.model_copy(update={"shape": shape})
-            what = f"With target.embedding {width}, a word table {width} wide and a matrix that widens it,"
+            what = f"With target.embedding {width}, a factorised embedding of size {width},"
             advice.append(_advice("embedding", width, what, student, factorised, head, fitting))
     return [
         item.model_copy(update={"message": f"Embeddings are {share:.0%} of this student. {item.message}"})
@@ -105,6 +105,6 @@ def _advice(
         value=value,
         freed_parameters=freed,
         shape=shape,
-        message=f"{what} it would have {freed:,} parameters fewer"
-        + (f"; the same budget would hold {shape}." if shape else "."),
+        message=f"{what} it would have {freed:,} fewer parameters"
+        + (f"; the same budget would allow {shape}." if shape else "."),
     )

@@ -27,8 +27,8 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
         able = [other for other, its_card in METHOD_CARDS.items() if data.task in its_card.tasks]
         raise InvalidRequest(
             "method_not_supported_for_task",
-            f"The data set's task is {data.task}; {name} does {_listed(method_card.tasks)}. "
-            f"For {data.task} there are {_listed(able)}.",
+            f"The data set's task is {data.task}; {name} supports {_listed(method_card.tasks)}. Methods for "
+            f"{data.task}: {_listed(able)}.",
             pointer="#/method/name",
             task=data.task,
             methods=able,
@@ -38,14 +38,14 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
     if method_card.keeps_size:
         raise InvalidRequest(
             "target_not_allowed",
-            f"{name} keeps the model's size. Leave target out, or choose another method.",
+            f"{name} keeps the model's size. Omit target or choose another method.",
             pointer="#/target",
         )
     [bound] = [bound for bound in get_args(SizeConstraint) if getattr(spec.target, bound) is not None]
     if bound not in method_card.targets:
         raise InvalidRequest(
             "target_not_allowed",
-            f"{name} takes no {bound}. Give {_listed(method_card.targets)}.",
+            f"{name} does not support {bound}. Use {_listed(method_card.targets)}.",
             pointer=f"#/target/{bound}",
         )
 
@@ -58,7 +58,7 @@ def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
     """
     metric, possible = spec.training.metric, SELECTING_METRICS[data.task]
     if metric is not None and metric not in possible:
-        has = f"has {_listed(list(possible))}" if possible else "goes by its loss. Leave metric out"
+        has = f"supports {_listed(list(possible))}" if possible else "is selected by loss; omit metric"
         raise InvalidRequest(
             "metric_not_supported_for_task",
             f"training.metric is {metric}; {data.task} {has}.",
@@ -80,7 +80,8 @@ def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
         if getattr(terms, name):
             raise InvalidRequest(
                 "distillation_terms_not_supported",
-                f"A translation student learns from its teacher's translations alone. Leave {name} out.",
+                f"{name} is not supported for translation: the student learns from the teacher's "
+                "translations only. Omit it.",
                 pointer=f"#/method/distillation/{name}",
             )
 
@@ -95,7 +96,7 @@ def require_splits(data: DatasetManifest) -> None:
     if missing:
         raise InvalidRequest(
             "missing_splits",
-            f"The data set has no {' and no '.join(missing)} split. Texts without answers are an unlabeled "
+            f"The data set has no {' and no '.join(missing)} split. Upload unlabeled texts as the unlabeled "
             "split of a data set that has both.",
             pointer="#/dataset",
         )
@@ -114,9 +115,8 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
     if model.task is None:
         raise Conflict(
             "teacher_has_no_head",
-            f"The teacher is an encoder without a head for a task, and {spec.method.name} learns from one "
-            f"that knows {data.task}. Run a job with the method fine_tuning first and take its student as "
-            "teacher.",
+            f"The teacher is an encoder without a task head; {spec.method.name} needs one trained for "
+            f"{data.task}. Run a fine_tuning job first and use its student as the teacher.",
             teacher=spec.teacher,
         )
     require_same_task("teacher", model, data, pointer="#/dataset")
@@ -126,15 +126,14 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
     if isinstance(architecture, EncoderDecoderArchitecture) == (task == "translation"):
         if not isinstance(architecture, BiLstmArchitecture) or task in METHOD_CARDS["bilstm"].tasks:
             return
-        what = f"a BiLSTM, which does {_listed(METHOD_CARDS['bilstm'].tasks)}"
+        what = f"a BiLSTM, which supports {_listed(METHOD_CARDS['bilstm'].tasks)}"
     elif task == "translation":
-        what = "an encoder, which cannot write"
+        what = "an encoder, which cannot translate"
     else:
-        what = "a translation model, which can do nothing else"
+        what = "a translation model, which supports no other task"
     raise InvalidRequest(
         "incompatible_teacher",
-        f"The data set's task is {task}, and the teacher is {what}. Give another teacher or another data "
-        "set.",
+        f"The data set's task is {task}, and the teacher is {what}. Use another teacher or another data set.",
         pointer="#/teacher",
         task=task,
     )
@@ -160,12 +159,10 @@ def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *
         return
     advice = "Register a data set with the same labels, or fine-tune a teacher on this one."
     if sorted(theirs) == sorted(data.labels):
-        advice = (
-            "They are the same in another order: register the data set with 'labels' in the model's order."
-        )
+        advice = "Only the order differs: register the data set with 'labels' in the model's order."
     raise InvalidRequest(
         "label_mismatch",
-        f"The {whose} knows the labels {_some(theirs)}; the data set has {_some(data.labels)}. {advice}",
+        f"The {whose} has the labels {_some(theirs)}; the data set has {_some(data.labels)}. {advice}",
         pointer=pointer,
         model_labels=theirs,
         dataset_labels=data.labels,
@@ -186,15 +183,15 @@ def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetMani
         if ours != theirs:
             raise InvalidRequest(
                 "incompatible_small_model",
-                f"The small model's {name} is {ours}, the teacher's {theirs}. "
-                "A gate needs two models of one family with the same tokenizer.",
+                f"The small model's {name} is {ours}, the teacher's {theirs}. Gating needs two models of "
+                "the same family with the same tokenizer.",
                 pointer=pointer,
             )
     if isinstance(small.architecture, EncoderArchitecture) and small.architecture.schedule is not None:
         raise InvalidRequest(
             "incompatible_small_model",
-            "The small model runs layers more than once, as students of pea_kd do; a gate mixes the weights "
-            "of each layer. Give a model with layers of its own.",
+            "The small model shares layers (as students of pea_kd do); gating needs separate weights for "
+            "each layer. Use a small model without shared layers.",
             pointer=pointer,
         )
 

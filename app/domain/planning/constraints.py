@@ -49,15 +49,15 @@ def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
     elif not isinstance(teacher, EncoderArchitecture) or not _reads_weights(method):
         return
     elif teacher.schedule is not None:
-        what = "a network that runs layers more than once"
+        what = "a network with shared layers"
     elif teacher.shape.rank is not None or teacher.shape.embedding is not None:
         what = f"a factorised network, {teacher.shape}"
     else:
         return
     raise InvalidRequest(
         "incompatible_teacher",
-        f"The teacher is {what}; {method.name} starts from a transformer with whole matrices. "
-        "Give the teacher that it was made of.",
+        f"The teacher is {what}; {method.name} needs a transformer without shared or factorised weights. "
+        "Use the teacher that this model was compressed from.",
         pointer="#/teacher",
     )
 
@@ -66,7 +66,8 @@ def _require_layer(layer: int | None, layers: int) -> None:
     if layer is not None and layer > layers:
         raise InvalidRequest(
             "teacher_layer_out_of_range",
-            f"teacher_layer is {layer}, but the teacher has {layers} layers; 0 means its embeddings.",
+            f"teacher_layer is {layer}, but the teacher has {layers} layers. Use 0 (the embeddings) to "
+            f"{layers}.",
             pointer="#/method/teacher_layer",
             largest=layers,
         )
@@ -105,7 +106,7 @@ def _require_bilstm_task(head: Head) -> None:
     if head.task not in tasks:
         raise InvalidRequest(
             "invalid_shape",
-            f"A BiLSTM does {' and '.join(tasks)}; the task is {head.task}. Give the shape of an encoder.",
+            f"A BiLSTM supports {' and '.join(tasks)}; the task is {head.task}. Use the shape of an encoder.",
             pointer=_SHAPE,
         )
 
@@ -116,7 +117,7 @@ def _require_encoder(teacher: EncoderShape, method: MethodSpec, shape: EncoderSh
     if shape.rank is not None and not isinstance(method, LowRankSpec):
         raise InvalidRequest(
             "invalid_shape",
-            f"{method.name} makes whole matrices. Leave rank out, or choose the method low_rank.",
+            f"{method.name} does not factorise matrices. Omit rank or use the method low_rank.",
             pointer=f"{_SHAPE}/rank",
         )
     kept: tuple[str, ...] = ()
@@ -156,7 +157,7 @@ def _require_within(name: str, ours: int, theirs: int) -> None:
     if ours > theirs:
         raise InvalidRequest(
             "target_too_large",
-            f"The student's {name} ({ours}) is larger than the teacher's ({theirs}).",
+            f"The student's {name} ({ours}) is larger than the teacher's ({theirs}). Use at most {theirs}.",
             pointer=f"{_SHAPE}/{name}",
             largest=theirs,
         )
@@ -166,8 +167,8 @@ def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, me
     if _reads_weights(method) and ours.head_dim > theirs.head_dim:
         raise InvalidRequest(
             "invalid_shape",
-            f"{method.name} takes the dimensions of a head from one of the teacher's, which has "
-            f"{theirs.head_dim}; hidden / heads is {ours.head_dim}. Give more heads.",
+            f"The student's head size (hidden / heads) is {ours.head_dim}; {method.name} needs at most the "
+            f"teacher's {theirs.head_dim}. Use more heads.",
             pointer=f"{_SHAPE}/{field}",
             largest=theirs.head_dim,
         )
@@ -191,8 +192,8 @@ def _require_divisor(name: str, ours: int, theirs: int) -> None:
     if theirs % ours:
         raise InvalidRequest(
             "depth_not_divisible",
-            f"weight_distillation makes each layer of a group of as many teacher layers: {name} ({ours}) "
-            f"must divide the teacher's ({theirs}), as {', '.join(map(str, divisors(theirs)))} do.",
+            f"weight_distillation groups the teacher's layers evenly: {name} ({ours}) must divide the "
+            f"teacher's {theirs}. Possible values: {', '.join(map(str, divisors(theirs)))}.",
             pointer=f"{_SHAPE}/{name}",
             possible=divisors(theirs),
         )
@@ -203,8 +204,7 @@ def _require_rank(teacher: EncoderShape, shape: EncoderShape) -> None:
     if shape.rank is None or shape.rank >= most:
         raise InvalidRequest(
             "invalid_shape",
-            f"low_rank factorises the teacher's matrices: give a rank below {most}, "
-            f"not {shape.rank or 'none'}.",
+            f"low_rank needs a rank below {most}; got {shape.rank or 'none'}.",
             pointer=f"{_SHAPE}/rank",
         )
 
@@ -223,7 +223,8 @@ def require_relations(teacher: Architecture, method: MethodSpec, student: Archit
             raise InvalidRequest(
                 "heads_not_divisible",
                 f"The {whose}'s hidden ({architecture.shape.hidden}) must be a multiple of relation_heads "
-                f"({terms.relation_heads}). Leave relation_heads out to take as many as fit both.",
+                f"({terms.relation_heads}). Omit relation_heads to use the most that divide both hidden "
+                "sizes.",
                 pointer="#/method/distillation/relation_heads",
             )
 
@@ -239,7 +240,8 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(
             "invalid_shape",
-            f"target.embedding is {embedding} and the shape's {shape.embedding}. Give one of them.",
+            f"target.embedding is {embedding}, but target.shape.embedding is {shape.embedding}. Set only "
+            "one of them.",
             pointer="#/target/embedding",
         )
     return _validated(shape, embedding)
@@ -267,8 +269,8 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
     if "embedding" not in METHOD_CARDS[method.name].embedding_options:
         raise InvalidRequest(
             "target_not_allowed",
-            f"{method.name} works on whole word tables. Leave embedding out; target.vocabulary makes the "
-            "table smaller.",
+            f"{method.name} does not support factorised embeddings. Omit embedding; use target.vocabulary "
+            "for smaller embeddings.",
             pointer=f"#/target/{place}",
         )
     if isinstance(teacher, EncoderDecoderShape) or teacher is None:
@@ -276,8 +278,8 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
     if isinstance(method, BiLstmSpec) and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
         raise InvalidRequest(
             "target_not_allowed",
-            f"The word table of a BiLSTM is at most {MAX_BILSTM_EMBEDDING} wide; target.embedding is "
-            f"{target.embedding}. Ask for less, or leave it out.",
+            f"target.embedding is {target.embedding}; a BiLSTM supports at most {MAX_BILSTM_EMBEDDING}. Use "
+            "a smaller value or omit it.",
             pointer="#/target/embedding",
             largest=MAX_BILSTM_EMBEDDING,
         )
@@ -286,7 +288,7 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
 def _embedding_of_translator() -> InvalidRequest:
     return InvalidRequest(
         "target_not_allowed",
-        "A translation model's word table is its output too and is not factorised. Leave target.embedding "
-        "out; target.vocabulary makes the table smaller.",
+        "The embeddings of a translation model are tied to its output and cannot be factorised. Omit "
+        "target.embedding; use target.vocabulary for smaller embeddings.",
         pointer="#/target/embedding",
     )

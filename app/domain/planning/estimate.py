@@ -28,7 +28,7 @@ class Estimate(BaseModel):
     steps: int
     seconds: float
     peak_memory_mb: float
-    assumed_gflops: float = Field(description="The sustained rate that ``seconds`` assumes.")
+    assumed_gflops: float = Field(description="Sustained GFLOPS assumed by ``seconds``.")
 
 
 class Row(BaseModel):

@@ -199,14 +199,13 @@ def _wrong_kind(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> I
         case BiLstmArchitecture():
             return InvalidRequest(
                 "incompatible_teacher",
-                f"{method.name} makes no student of a BiLSTM. Give the transformer that it was distilled "
-                "from.",
+                f"{method.name} does not support a BiLSTM teacher. Use the transformer that it was "
+                "distilled from.",
                 pointer="#/teacher",
             )
     fields = [name for name, field in wanted.model_fields.items() if field.is_required()]
     return InvalidRequest(
         "invalid_shape",
-        f"Of this teacher {method.name} makes a student whose shape has {', '.join(fields)}; "
-        f"the shape given is another kind: {shape}.",
+        f"{method.name} needs a shape with {', '.join(fields)} for this teacher; got {shape}.",
         pointer="#/target/shape",
     )

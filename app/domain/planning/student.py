@@ -43,7 +43,9 @@ _NEW_POSITIONS: Final = 512
 class Budget(BaseModel):
     """The parameters that a target allows, and the share of them that each group takes."""
 
-    parameters: int = Field(description="Of a target that bounds no parameters: the student's own.")
+    parameters: int = Field(
+        description="Parameters that the target allows; the student's own if the target sets no limit."
+    )
     embeddings: float
     encoder: float
     decoder: float
@@ -57,14 +59,16 @@ class StudentPlan(BaseModel):
     architecture: Architecture
     parameters: ParameterCount
     compression_ratio: float | None = Field(
-        description="Teacher parameters over student parameters; null where there is no teacher."
+        description="Teacher parameters divided by student parameters; null without a teacher."
     )
-    size_mb: dict[Precision, float] = Field(description="Megabytes (10^6 bytes) of weights by precision.")
+    size_mb: dict[Precision, float] = Field(
+        description="Size of the weights in megabytes (10^6 bytes) by precision."
+    )
     budget: Budget
     latency_ms: float | None = Field(
         default=None,
-        description="Of one text, where max_latency_ms is asked for. In a plan an estimate from matrix "
-        "products on the API's host; the job measures it on the worker's.",
+        description="Latency of one text, if max_latency_ms is the target. In a plan it is estimated from "
+        "matrix products on the API host; the job measures it on the worker.",
     )
     advice: list[Advice] = []
 
@@ -150,12 +154,12 @@ def _choose(
     if not students:
         raise InvalidRequest(
             "no_smaller_student",
-            f"{method.name} makes no student of this teacher ({teacher.shape}) that is smaller than it"
+            f"{method.name} cannot make a student smaller than this teacher ({teacher.shape})"
             + (f" with an embedding of {target.embedding}." if target.embedding else "."),
             pointer=_POINTER,
         )
     if target.max_latency_ms is not None:
-        assert latency is not None, "max_latency_ms needs something that measures"
+        assert latency is not None, "max_latency_ms needs a latency function"
         return _largest_in_time(students, target.max_latency_ms, latency, head=head)
     assert allowed is not None
     fitting = [student for student in students if total(student, head) <= allowed]
@@ -213,8 +217,8 @@ def _largest_in_time(
     if best is None:
         raise InvalidRequest(
             "target_too_small",
-            f"The target allows {limit_ms:g} ms, but the fastest student of this teacher that was timed took "
-            f"{fastest_ms:.3g} ms. Ask for at least that.",
+            f"The target allows {limit_ms:g} ms, but the fastest student of this teacher that was timed "
+            f"took {fastest_ms:.3g} ms. Allow at least that.",
             pointer=f"{_POINTER}/max_latency_ms",
             fastest_ms=fastest_ms,
         )
@@ -226,14 +230,14 @@ def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Archi
     if not isinstance(method, ScratchSpec) or head.task != "translation":
         raise InvalidRequest(
             "teacher_required",
-            f"{method.name} on {head.task} starts from a registered model: give its id as teacher. Without "
-            "one scratch makes a translation model, and that is all.",
+            f"{method.name} on {head.task} needs a teacher. Set teacher to the id of a registered model; "
+            "only scratch jobs on translation can omit it.",
             pointer="#/teacher",
         )
     if target is None or not isinstance(target.shape, EncoderDecoderShape):
         raise InvalidRequest(
             "shape_required",
-            "Without a teacher there is nothing to be smaller than: give target.shape with encoder_layers, "
+            "A job without a teacher needs an explicit shape. Set target.shape with encoder_layers, "
             "decoder_layers, hidden, heads and ffn.",
             pointer=f"{_POINTER}/shape" if target else _POINTER,
         )
@@ -242,8 +246,8 @@ def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Archi
     if vocabulary < _LEAST_NEW_VOCABULARY:
         raise InvalidRequest(
             "vocabulary_too_small",
-            f"target.vocabulary is {vocabulary}; a new one begins with {_LEAST_NEW_VOCABULARY} pieces: "
-            "one for each byte, and three special ones. Ask for more.",
+            f"target.vocabulary is {vocabulary}; a new vocabulary needs at least {_LEAST_NEW_VOCABULARY} "
+            "tokens (256 bytes and three special tokens).",
             pointer=f"{_POINTER}/vocabulary",
             smallest=_LEAST_NEW_VOCABULARY,
         )
@@ -268,7 +272,7 @@ def _allowed(target: Target, whole: int) -> int | None:
 def _too_large(what: str, whole: int) -> InvalidRequest:
     return InvalidRequest(
         "target_too_large",
-        f"{what} is no smaller than the teacher, which has {whole:,} parameters. Ask for less.",
+        f"{what} is not smaller than the teacher, which has {whole:,} parameters. Use a smaller target.",
         pointer=_POINTER,
         teacher_parameters=whole,
     )
@@ -281,7 +285,7 @@ def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, he
     words = smaller_vocabulary(student.vocabulary)
     advice = ""
     if 2 * embeddings > smallest:
-        advice = " Most of them are embeddings."
+        advice = " Most of these are embeddings."
         if words is not None:
             trimmed = total(student.model_copy(update={"vocabulary": words}), head)
             advice += f" With target.vocabulary {words:,} it would have {trimmed:,}."
@@ -289,7 +293,7 @@ def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, he
         "target_too_small",
         f"The target allows {allowed:,} parameters, but the smallest student of this teacher has "
         f"{smallest:,} ({math.ceil(smallest * BYTES_PER_PARAMETER['fp32'] / 1e4) / 100:.2f} MB in fp32, "
-        f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}). Ask for at least that.{advice}",
+        f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}). Allow at least that.{advice}",
         pointer=_POINTER,
         smallest_parameters=smallest,
         smallest_size_mb=smallest * BYTES_PER_PARAMETER["fp32"] / 1e6,
@@ -306,9 +310,9 @@ def _require_one_file(architecture: Architecture, head: Head, *, pointer: str) -
     if weight_bytes > MAX_ONNX_BYTES:
         raise InvalidRequest(
             "onnx_too_large",
-            f"The job would make {architecture.shape}: {weight_bytes / 1e9:.2f} GB of fp32 weights; one "
-            f"ONNX file holds {MAX_ONNX_BYTES / 1e9:.2f} GB at most. "
-            + ("Give a smaller teacher." if pointer == "#/teacher" else "Ask for a smaller target."),
+            f"The student ({architecture.shape}) would have {weight_bytes / 1e9:.2f} GB of fp32 weights; an "
+            f"ONNX file is limited to {MAX_ONNX_BYTES / 1e9:.2f} GB. "
+            + ("Use a smaller teacher." if pointer == "#/teacher" else "Use a smaller target."),
             pointer=pointer,
             weight_bytes=weight_bytes,
         )

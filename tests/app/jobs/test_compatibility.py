@@ -110,7 +110,7 @@ class TestTeacher:
     def test_without_a_head(self, api, task):
         body = job(api, "distillation", task, teacher=add_model(api, ENCODER, None))
         detail = refused(api, body, "teacher_has_no_head", None, status=409)
-        assert "fine_tuning first" in detail
+        assert "fine_tuning job first" in detail
         assert task in detail
 
     @pytest.mark.parametrize("name", ["fine_tuning", "scratch"])
@@ -129,9 +129,9 @@ class TestTeacher:
     @pytest.mark.parametrize(
         ("architecture", "task", "words"),
         [
-            (ENCODER, "translation", "cannot write"),
+            (ENCODER, "translation", "cannot translate"),
             (TRANSLATOR, "text_classification", "translation model"),
-            (BILSTM, "translation", "cannot write"),
+            (BILSTM, "translation", "cannot translate"),
             (BILSTM, "text_regression", "BiLSTM"),
         ],
     )
@@ -203,7 +203,7 @@ def test_a_translator_s_inside_is_not_learnt_from(api, term):
     method = {"name": "distillation", "distillation": {term: 1.0}}
     body = job(api, "distillation", "translation", method=method)
     pointer = f"#/method/distillation/{term}"
-    assert "translations alone" in refused(api, body, "distillation_terms_not_supported", pointer)
+    assert "translations only" in refused(api, body, "distillation_terms_not_supported", pointer)
     planned(api, job(api, "distillation", "text_classification", method=method))
 
 
@@ -260,7 +260,7 @@ class TestOneFile:
         body = job(api, "fine_tuning", "text_classification", teacher=add_model(api, XLM_R_LARGE, None))
         detail = refused(api, body, "onnx_too_large", "#/teacher")
         assert "2.24 GB of fp32 weights; one ONNX file holds 2.15 GB" in detail
-        assert detail.endswith("Give a smaller teacher.")
+        assert detail.endswith("Use a smaller teacher.")
 
     @pytest.mark.parametrize(
         "name", [name for name, method in METHOD_CARDS.items() if not method.keeps_size and name != "bilstm"]

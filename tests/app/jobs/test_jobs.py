@@ -100,7 +100,7 @@ class TestFit:
     def test_a_teacher_without_a_head(self, api, body, encoder_archive):
         body["teacher"] = api.upload_model(encoder_archive).json()["id"]
         problem = refused(api, body, "teacher_has_no_head", status=409)
-        assert "fine_tuning first" in problem["detail"]
+        assert "fine_tuning job first" in problem["detail"]
 
     def test_other_labels(self, api, body, tmp_path):
         files = tiny_dataset_files(tmp_path / "pairs", pairs=True)
@@ -113,7 +113,7 @@ class TestFit:
     def test_the_same_labels_in_another_order(self, api, body, dataset_files):
         dataset = api.upload_dataset(dataset_files, labels='["positive", "negative"]').json()
         problem = refused(api, body | {"dataset": dataset["id"]}, "label_mismatch")
-        assert "another order" in problem["detail"]
+        assert "order differs" in problem["detail"]
 
     def test_fine_tuning_takes_any_labels(self, api, body, tmp_path):
         files = tiny_dataset_files(tmp_path / "pairs", pairs=True)

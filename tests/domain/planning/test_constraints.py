@@ -197,7 +197,7 @@ TEACHERS = {
     "a BiLSTM": BiLstmArchitecture(
         shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
     ),
-    "more than once": MINILM.model_copy(update={"schedule": (LayerUse(layer=0), LayerUse(layer=0))}),
+    "shared layers": MINILM.model_copy(update={"schedule": (LayerUse(layer=0), LayerUse(layer=0))}),
     "rank 32": MINILM.at(MINILM.shape.model_copy(update={"rank": 32})),
     "embedding 64": MINILM.at(MINILM.shape.model_copy(update={"embedding": 64})),
 }
@@ -211,7 +211,7 @@ class TestTeacher:
             plan_student(TEACHERS[what], method(name), Target(**A_THIRD), head=CLASSES)
         assert (caught.value.code, caught.value.pointer) == ("incompatible_teacher", "#/teacher")
 
-    @pytest.mark.parametrize("what", ["more than once", "rank 32", "embedding 64"])
+    @pytest.mark.parametrize("what", ["shared layers", "rank 32", "embedding 64"])
     def test_whose_outputs_alone_count(self, what):
         plan = plan_student(TEACHERS[what], method("distillation"), Target(**A_THIRD), head=CLASSES)
         assert plan.architecture.schedule is None
