@@ -262,7 +262,9 @@ class TestTables:
     def test_not_parquet(self, api, content):
         refused(api, post_train(api, "t.parquet", content), "invalid_parquet")
 
-    @pytest.mark.parametrize("content", [b"hello", gzip.compress(jsonl(ROWS))[:-12]])
+    @pytest.mark.parametrize(
+        "content", [b"hello", gzip.compress(jsonl(ROWS))[:-12]], ids=["text", "truncated"]
+    )
     def test_not_gzip(self, api, content):
         refused(api, post_train(api, "t.jsonl.gz", content), "invalid_gzip")
 
