@@ -1,65 +1,48 @@
-"""Where the parts of a network lie, by family: the one table that maps roles to parameter names."""
+"""Where the parts of a network lie, by family: the records of the domain, bound to classes and modules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
+import transformers
 from torch import nn
-from transformers import (
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    DistilBertForMaskedLM,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-    MarianMTModel,
-    PreTrainedModel,
-    RobertaForMaskedLM,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    XLMRobertaForMaskedLM,
-    XLMRobertaForSequenceClassification,
-    XLMRobertaForTokenClassification,
-)
+from transformers import PreTrainedModel
 
 from app.domain.architectures import (
+    BILSTMS,
+    ENCODER_DECODERS,
+    ENCODERS,
+    HEAD_KINDS,
     Architecture,
     BiLstmArchitecture,
     EncoderDecoderArchitecture,
+    EncoderDecoderFamily,
     EncoderDecoderShape,
-    FamilyName,
+    EncoderFamily,
+    head_kind,
 )
+from app.domain.architectures.layers import LayerParts, LayerStack
 from app.domain.tasks import Task
-from worker.networks.bilstm import BiLstmForSequenceClassification, BiLstmForTokenClassification
+from worker.networks import bilstm
 from worker.networks.marian import NarrowDecoderMarian
 
-
-@dataclass(frozen=True)
-class LayerParts:
-    """Module names inside one layer; a decoder's reads the encoder between attention and ffn."""
-
-    query: str
-    key: str
-    value: str
-    attention_output: str
-    attention_norm: str
-    ffn_in: str
-    ffn_out: str
-    ffn_norm: str
-    cross_query: str = ""
-    cross_key: str = ""
-    cross_value: str = ""
-    cross_output: str = ""
-    cross_norm: str = ""
+__all__ = ["ANATOMIES", "MARIAN", "Anatomy", "EncoderDecoderAnatomy", "HeadParts", "LayerParts", "Stack"]
 
 
 @dataclass(frozen=True)
 class Stack:
     """Module names of one list of layers."""
 
-    layers: str
-    """The list of layers."""
-    layer: LayerParts
+    record: LayerStack
+
+    @property
+    def layers(self) -> str:
+        """The list of layers."""
+        return self.record.layers
+
+    @property
+    def layer(self) -> LayerParts:
+        return self.record.layer
 
     def linear(self, network: nn.Module, layer: int, role: str) -> nn.Linear:
         return linear(network, self.part_name(layer, role))
@@ -68,7 +51,7 @@ class Stack:
         return norm(network, self.part_name(layer, role))
 
     def part_name(self, layer: int, role: str) -> str:
-        return f"{self.layers}.{layer}.{getattr(self.layer, role)}"
+        return f"{self.record.layer_name(layer)}.{getattr(self.layer, role)}"
 
 
 @dataclass(frozen=True)
@@ -79,9 +62,11 @@ class HeadParts:
     output: str
     """Gives the logits. Its matrix is the word table's where there is a norm."""
     dense: str | None = None
-    """The d x d layer between the encoder and the output."""
+    """The layer between the encoder and the output."""
     norm: str | None = None
     """Between the dense layer and the output of a masked-language model."""
+    steps: tuple[str, ...] = ()
+    """The modules that make words of states, in the order they run in."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +79,6 @@ class Anatomy(Stack):
     embeddings: tuple[str, ...]
     """The tables that are added up: words first."""
     embedding_norm: str
-    shape_fields: dict[str, str]
-    """Our name of a dimension -> the config's."""
 
     def head_of(self, network: nn.Module) -> HeadParts:
         """The head that a network of this family has."""
@@ -112,8 +95,6 @@ class EncoderDecoderAnatomy:
     """The one word table, where there is one."""
     encoder_words: str
     decoder_words: str
-    shape_fields: dict[str, str]
-    """Our name of a dimension, dots included -> the config's."""
 
     def word_table(self, shape: EncoderDecoderShape, stack: str) -> str:
         """The table from which the encoder or the decoder reads."""
@@ -144,166 +125,44 @@ def embedding(network: nn.Module, name: str) -> nn.Embedding:
     return module
 
 
-def _bert_like(prefix: str, heads: Mapping[Task, HeadParts]) -> Anatomy:
+def _anatomy(family: EncoderFamily) -> Anatomy:
     return Anatomy(
-        encoder=prefix,
-        heads=heads,
-        embeddings=tuple(
-            f"{prefix}.embeddings.{table}_embeddings" for table in ("word", "position", "token_type")
-        ),
-        embedding_norm=f"{prefix}.embeddings.LayerNorm",
-        layers=f"{prefix}.encoder.layer",
-        layer=LayerParts(
-            query="attention.self.query",
-            key="attention.self.key",
-            value="attention.self.value",
-            attention_output="attention.output.dense",
-            attention_norm="attention.output.LayerNorm",
-            ffn_in="intermediate.dense",
-            ffn_out="output.dense",
-            ffn_norm="output.LayerNorm",
-        ),
-        shape_fields={
-            "layers": "num_hidden_layers",
-            "hidden": "hidden_size",
-            "heads": "num_attention_heads",
-            "ffn": "intermediate_size",
-        },
+        record=family.stack,
+        encoder=family.encoder,
+        heads={task: _head_parts(family, task) for task, kind in HEAD_KINDS.items() if kind in family.heads},
+        embeddings=family.embeddings.tables,
+        embedding_norm=family.embeddings.norm,
     )
 
 
-def _heads(
-    text: type[PreTrainedModel],
-    token: type[PreTrainedModel],
-    word: type[PreTrainedModel],
-    *,
-    text_parts: tuple[str, str],
-    word_parts: tuple[str, str, str],
-) -> Mapping[Task, HeadParts]:
-    """The heads of a family: of texts (dense, output), of tokens, and of words (dense, norm, output)."""
-    of_text = HeadParts(text, dense=text_parts[0], output=text_parts[1])
-    return {
-        "text_classification": of_text,
-        "text_regression": of_text,
-        "token_classification": HeadParts(token, output="classifier"),
-        "masked_language_modeling": HeadParts(
-            word, dense=word_parts[0], norm=word_parts[1], output=word_parts[2]
-        ),
-    }
-
-
-_ROBERTA_TEXT = ("classifier.dense", "classifier.out_proj")
-_ROBERTA_WORD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
-
-ANATOMIES: Final[dict[FamilyName, Anatomy]] = {
-    "bert": _bert_like(
-        "bert",
-        _heads(
-            BertForSequenceClassification,
-            BertForTokenClassification,
-            BertForMaskedLM,
-            text_parts=("bert.pooler.dense", "classifier"),
-            word_parts=(
-                "cls.predictions.transform.dense",
-                "cls.predictions.transform.LayerNorm",
-                "cls.predictions.decoder",
-            ),
-        ),
-    ),
-    "roberta": _bert_like(
-        "roberta",
-        _heads(
-            RobertaForSequenceClassification,
-            RobertaForTokenClassification,
-            RobertaForMaskedLM,
-            text_parts=_ROBERTA_TEXT,
-            word_parts=_ROBERTA_WORD,
-        ),
-    ),
-    "xlm-roberta": _bert_like(
-        "roberta",
-        _heads(
-            XLMRobertaForSequenceClassification,
-            XLMRobertaForTokenClassification,
-            XLMRobertaForMaskedLM,
-            text_parts=_ROBERTA_TEXT,
-            word_parts=_ROBERTA_WORD,
-        ),
-    ),
-    "distilbert": Anatomy(
-        encoder="distilbert",
-        heads=_heads(
-            DistilBertForSequenceClassification,
-            DistilBertForTokenClassification,
-            DistilBertForMaskedLM,
-            text_parts=("pre_classifier", "classifier"),
-            word_parts=("vocab_transform", "vocab_layer_norm", "vocab_projector"),
-        ),
-        embeddings=("distilbert.embeddings.word_embeddings", "distilbert.embeddings.position_embeddings"),
-        embedding_norm="distilbert.embeddings.LayerNorm",
-        layers="distilbert.transformer.layer",
-        layer=LayerParts(
-            query="attention.q_lin",
-            key="attention.k_lin",
-            value="attention.v_lin",
-            attention_output="attention.out_lin",
-            attention_norm="sa_layer_norm",
-            ffn_in="ffn.lin1",
-            ffn_out="ffn.lin2",
-            ffn_norm="output_layer_norm",
-        ),
-        shape_fields={"layers": "n_layers", "hidden": "dim", "heads": "n_heads", "ffn": "hidden_dim"},
-    ),
-}
-
-
-def _marian_layer(**cross: str) -> LayerParts:
-    return LayerParts(
-        query="self_attn.q_proj",
-        key="self_attn.k_proj",
-        value="self_attn.v_proj",
-        attention_output="self_attn.out_proj",
-        attention_norm="self_attn_layer_norm",
-        ffn_in="fc1",
-        ffn_out="fc2",
-        ffn_norm="final_layer_norm",
-        **cross,
+def _head_parts(family: EncoderFamily, task: Task) -> HeadParts:
+    kind = head_kind(task)
+    head = family.heads[kind]
+    return HeadParts(
+        network=_transformers_class(family.class_name(kind)),
+        output=head.output,
+        dense=head.dense,
+        norm=head.norm,
+        steps=head.steps,
     )
 
 
-MARIAN: Final = EncoderDecoderAnatomy(
-    encoder=Stack(layers="model.encoder.layers", layer=_marian_layer()),
-    decoder=Stack(
-        layers="model.decoder.layers",
-        layer=_marian_layer(
-            cross_query="encoder_attn.q_proj",
-            cross_key="encoder_attn.k_proj",
-            cross_value="encoder_attn.v_proj",
-            cross_output="encoder_attn.out_proj",
-            cross_norm="encoder_attn_layer_norm",
-        ),
-    ),
-    shared_words="model.shared",
-    encoder_words="model.encoder.embed_tokens",
-    decoder_words="model.decoder.embed_tokens",
-    shape_fields={
-        "encoder_layers": "encoder_layers",
-        "hidden": "d_model",
-        "heads": "encoder_attention_heads",
-        "ffn": "encoder_ffn_dim",
-        "decoder_layers": "decoder_layers",
-        "decoder.hidden": "decoder_hidden",
-        "decoder.heads": "decoder_attention_heads",
-        "decoder.ffn": "decoder_ffn_dim",
-        "shares_embeddings": "share_encoder_decoder_embeddings",
-    },
-)
+def _encoder_decoder_anatomy(family: EncoderDecoderFamily) -> EncoderDecoderAnatomy:
+    return EncoderDecoderAnatomy(
+        encoder=Stack(family.encoder),
+        decoder=Stack(family.decoder),
+        shared_words=family.shared_words,
+        encoder_words=family.encoder_words,
+        decoder_words=family.decoder_words,
+    )
 
 
-BILSTMS: Final[dict[Task, type[PreTrainedModel]]] = {
-    "text_classification": BiLstmForSequenceClassification,
-    "token_classification": BiLstmForTokenClassification,
-}
+def _transformers_class(name: str) -> type[PreTrainedModel]:
+    return cast("type[PreTrainedModel]", getattr(transformers, name))
+
+
+ANATOMIES: Final = {name: _anatomy(family) for name, family in ENCODERS.items()}
+MARIAN: Final = _encoder_decoder_anatomy(ENCODER_DECODERS["marian"])
 
 
 def text_output(network: PreTrainedModel) -> nn.Linear:
@@ -312,10 +171,19 @@ def text_output(network: PreTrainedModel) -> nn.Linear:
     return linear(network, next(head.output for head in heads if type(network) is head.network))
 
 
+def word_head(network: nn.Module) -> HeadParts:
+    """The head of a masked-language model."""
+    heads = [anatomy.heads["masked_language_modeling"] for anatomy in ANATOMIES.values()]
+    return next(head for head in heads if type(network) is head.network)
+
+
 def network_class(architecture: Architecture, task: Task) -> type[PreTrainedModel]:
     """The class of an architecture's networks for a task."""
     if isinstance(architecture, EncoderDecoderArchitecture):
-        return MarianMTModel if architecture.shape.shares_embeddings else NarrowDecoderMarian
+        name = architecture.class_name()
+        return NarrowDecoderMarian if name is None else _transformers_class(name)
     if isinstance(architecture, BiLstmArchitecture):
-        return BILSTMS[task]
+        return cast(
+            "type[PreTrainedModel]", getattr(bilstm, BILSTMS[architecture.family].class_name(head_kind(task)))
+        )
     return ANATOMIES[architecture.family].heads[task].network

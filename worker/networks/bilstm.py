@@ -136,14 +136,7 @@ class BiLstmForTokenClassification(BiLstm):
 
 def bilstm_config(architecture: BiLstmArchitecture, *, pad_id: int) -> BiLstmConfig:
     """The config of an architecture's networks."""
-    return BiLstmConfig(
-        vocab_size=architecture.vocabulary,
-        embedding_size=architecture.shape.embedding,
-        hidden_size=architecture.shape.hidden,
-        projection_size=architecture.shape.projection,
-        pad_token_id=pad_id,
-        max_position_embeddings=architecture.positions,
-    )
+    return BiLstmConfig(**architecture.config_values(), pad_token_id=pad_id)
 
 
 def _packed(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor, *, sorts: bool = True) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import MarianMTModel
 
 from worker.data.batches import Batch, at_positions
+from worker.networks.anatomy import word_head
 
 
 class Answer(NamedTuple):
@@ -50,12 +51,6 @@ def is_masked_language_model(network: nn.Module) -> bool:
 
 def _words(network: Any, states: Tensor) -> Tensor:
     """The head of a masked-language model on some states, (P, D) -> (P, V)."""
-    logits: Tensor
-    if hasattr(network, "cls"):
-        logits = network.cls(states)
-    elif hasattr(network, "lm_head"):
-        logits = network.lm_head(states)
-    else:
-        states = network.vocab_layer_norm(network.activation(network.vocab_transform(states)))
-        logits = network.vocab_projector(states)
-    return logits
+    for step in word_head(network).steps:
+        states = network.get_submodule(step)(states)
+    return states

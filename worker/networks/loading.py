@@ -1,7 +1,6 @@
 """From a model folder to a network. The class comes from our table, never from what the folder says."""
 
 import json
-from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
 from app.domain.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
-from worker.networks.anatomy import ANATOMIES, MARIAN, Anatomy, network_class
+from worker.networks.anatomy import ANATOMIES, Anatomy, network_class
 from worker.networks.bilstm import bilstm_config
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
@@ -151,15 +150,7 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
 def _reshaped(
     config: PretrainedConfig, architecture: EncoderArchitecture | EncoderDecoderArchitecture
 ) -> PretrainedConfig:
-    anatomy = (
-        MARIAN if isinstance(architecture, EncoderDecoderArchitecture) else ANATOMIES[architecture.family]
-    )
-    values = config.to_dict() | {
-        field: attrgetter(name)(architecture.shape) for name, field in anatomy.shape_fields.items()
-    }
-    values["vocab_size"] = architecture.vocabulary
-    if isinstance(architecture, EncoderDecoderArchitecture):
-        values["decoder_vocab_size"] = architecture.vocabulary
+    values = config.to_dict() | architecture.config_values()
     values.pop(CONFIG_KEY, None)
     return type(config).from_dict(values)
 

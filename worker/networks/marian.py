@@ -5,7 +5,17 @@ from torch import nn
 from transformers import MarianConfig, MarianMTModel, PreTrainedModel
 from transformers.models.marian.modeling_marian import MarianDecoder, MarianSinusoidalPositionalEmbedding
 
-_ADDS_TO_THE_STREAM = ("v_proj", "out_proj", "fc1", "fc2")
+from app.domain.architectures import ENCODER_DECODERS
+
+_LAYER = ENCODER_DECODERS["marian"].decoder.layer
+_ADDS_TO_THE_STREAM = (
+    _LAYER.value,
+    _LAYER.attention_output,
+    _LAYER.cross_value,
+    _LAYER.cross_output,
+    _LAYER.ffn_in,
+    _LAYER.ffn_out,
+)
 
 
 class NarrowDecoderMarian(MarianMTModel):  # type: ignore[misc]  # transformers is untyped here

@@ -49,7 +49,7 @@ def describe(architecture: Architecture) -> dict[str, Any] | None:
     schedule = None if architecture.schedule is None else [use.model_dump() for use in architecture.schedule]
     structure = {
         "rank": architecture.shape.rank,
-        "embedding": architecture.shape.embedding,
+        "embedding": architecture.shape.embedding if architecture.has_factorised_words else None,
         "schedule": schedule,
     }
     return structure if any(structure.values()) else None
@@ -57,11 +57,13 @@ def describe(architecture: Architecture) -> dict[str, Any] | None:
 
 def runs(architecture: EncoderArchitecture) -> int:
     """How many layers a text goes through."""
-    return len(architecture.schedule or range(architecture.shape.layers))
+    return architecture.runs
 
 
 def unfolded(architecture: EncoderArchitecture) -> EncoderArchitecture:
-    """The architecture with a whole word table and each layer run once, as a teacher has them."""
+    """The architecture with the family's own word table and each layer run once, as a teacher has them."""
+    if not architecture.has_factorised_words:
+        return architecture.at(architecture.shape)
     return architecture.at(architecture.shape.model_copy(update={"embedding": None}))
 
 
@@ -78,7 +80,8 @@ def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> 
                     nn.Linear(architecture.shape.rank, whole.out_features),
                 )
                 network.set_submodule(name, factors)
-    if architecture.shape.embedding is not None:
+    if architecture.has_factorised_words:
+        assert architecture.shape.embedding is not None
         std = network.config.initializer_range
         table = torch.randn(architecture.vocabulary, architecture.shape.embedding) * std
         # Rows of unit length on average: words enter the network as loud as from a whole table.
@@ -98,7 +101,8 @@ def complete(network: PreTrainedModel, architecture: EncoderArchitecture) -> Non
     The word table becomes the product of least squared distance: words on the table's first singular
     directions, and these directions.
     """
-    if architecture.shape.embedding is not None:
+    if architecture.has_factorised_words:
+        assert architecture.shape.embedding is not None
         table = embedding(network, ANATOMIES[architecture.family].embeddings[0]).weight.detach()  # (V, D)
         directions = singular_directions(table, architecture.shape.embedding)  # (D, E)
         _place_words(network, architecture, table @ directions, directions)

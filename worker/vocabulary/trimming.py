@@ -20,9 +20,6 @@ from worker.contracts import IntArray, Teacher, TokenizedSplit
 from worker.networks.loading import build_network
 from worker.vocabulary.tokenizer_surgery import letters_of, pieces_of, special_ids, trim_tree
 
-_POSITIONS_BEHIND_PADDING = ("roberta", "xlm-roberta")
-"""Families in which positions begin after the id of padding: it has to stay."""
-
 
 def count_pieces(splits: Iterable[TokenizedSplit | None], vocabulary: int) -> IntArray:
     """How often each piece occurs in what is read and in what is written, (vocabulary,)."""
@@ -85,7 +82,7 @@ def _chosen(teacher: Teacher, counts: IntArray, size: int) -> IntArray:
     keep = {
         id_ for id_ in _token_ids(teacher.network.config).values() if id_ < teacher.architecture.vocabulary
     }
-    if teacher.architecture.family in _POSITIONS_BEHIND_PADDING:
+    if teacher.architecture.record.positions_behind_padding:  # the id of padding has to stay
         keep |= set(range(max(keep & {teacher.network.config.pad_token_id}, default=0)))
     tokenizers = [teacher.tokenizer]
     if teacher.target_tokenizer is not None:

@@ -1,59 +1,11 @@
-"""Which head lies on an encoder, by its tensors. Sizes: H hidden, V vocabulary, C classes."""
+"""Which head lies on a network, by its tensors."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, EncoderFamilyName
+from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, HeadKind
+from app.domain.architectures.heads import CLASS_SUFFIXES
+from app.domain.architectures.tensors import Shapes
 from app.domain.errors import InvalidRequest
-from app.intake.models.expected_tensors import Shapes, encoder_words, linear, norm
-
-HeadKind = Literal["text", "token", "word"]
-"""Whether it answers for a text, for each token, or gives words."""
-
-
-@dataclass(frozen=True)
-class _WordHead:
-    """The parts of a masked-language model's head."""
-
-    dense: str
-    norm: str
-    bias: str
-    decoder: str
-    """The output matrix, which is the word table; it may be stored a second time, its bias too."""
-
-
-@dataclass(frozen=True)
-class _Heads:
-    dense: str
-    """The layer between a text's encoding and its classifier."""
-    text: str
-    token: str
-    word: _WordHead
-
-
-_LM_HEAD = _WordHead("lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "lm_head.decoder")
-_ROBERTA = _Heads("classifier.dense", "classifier.out_proj", "classifier", _LM_HEAD)
-_HEADS: dict[EncoderFamilyName, _Heads] = {
-    "bert": _Heads(
-        "bert.pooler.dense",
-        "classifier",
-        "classifier",
-        _WordHead(
-            "cls.predictions.transform.dense",
-            "cls.predictions.transform.LayerNorm",
-            "cls.predictions.bias",
-            "cls.predictions.decoder",
-        ),
-    ),
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "distilbert": _Heads(
-        "pre_classifier",
-        "classifier",
-        "classifier",
-        _WordHead("vocab_transform", "vocab_layer_norm", "vocab_projector.bias", "vocab_projector"),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -77,24 +29,15 @@ def find_head(shapes: Shapes, architecture: EncoderArchitecture, *, network: str
         network: the class that wrote them, where that is known: a BERT that classifies tokens may have kept
             a pooler, without use.
     """
-    names, hidden = _HEADS[architecture.family], architecture.shape.hidden
-    tokens_only = network.endswith("ForTokenClassification")
-    if {f"{names.dense}.weight", f"{names.text}.weight"} <= shapes.keys() and not tokens_only:
-        classes = _rows(shapes, names.text)
-        tensors = linear(names.dense, hidden, hidden) | linear(names.text, classes, hidden)
-        return FoundHead("text", classes, tensors, {})
-    if f"{names.token}.weight" in shapes:
-        classes = _rows(shapes, names.token)
-        return FoundHead("token", classes, linear(names.token, classes, hidden), {})
-    word = names.word
+    heads = architecture.record.heads
+    tokens_only = network.endswith(CLASS_SUFFIXES["token"])
+    text, token, word = heads["text"], heads["token"], heads["word"]
+    if {f"{text.dense}.weight", f"{text.output}.weight"} <= shapes.keys() and not tokens_only:
+        return _found("text", architecture, outputs=_rows(shapes, text.output))
+    if f"{token.output}.weight" in shapes:
+        return _found("token", architecture, outputs=_rows(shapes, token.output))
     if f"{word.dense}.weight" in shapes:
-        tensors = linear(word.dense, hidden, hidden) | norm(word.norm, hidden)
-        copies = {f"{word.decoder}.weight": encoder_words(architecture)}
-        if word.bias != f"{word.decoder}.bias":
-            copies[f"{word.decoder}.bias"] = word.bias
-        return FoundHead(
-            "word", architecture.vocabulary, tensors | {word.bias: (architecture.vocabulary,)}, copies
-        )
+        return _found("word", architecture, outputs=architecture.vocabulary)
     return None
 
 
@@ -104,16 +47,22 @@ def bilstm_head(shapes: Shapes, architecture: BiLstmArchitecture, *, network: st
     Raises:
         InvalidRequest: there is none, or it is not said which of the two it is.
     """
-    kinds: dict[str, HeadKind] = {"ForSequenceClassification": "text", "ForTokenClassification": "token"}
-    kind = next((kind for suffix, kind in kinds.items() if network.endswith(suffix)), None)
+    output, kinds = architecture.record.head.output, architecture.record.head_kinds
+    kind = next((kind for kind in kinds if network.endswith(CLASS_SUFFIXES[kind])), None)
     if kind is None:
         raise InvalidRequest(
             "unsupported_head",
             f"config.json has architectures {network[:80]!r}, which does not end in "
-            f"{' or '.join(kinds)}. Upload the config.json that this service wrote.",
+            f"{' or '.join(CLASS_SUFFIXES[kind] for kind in kinds)}. Upload the config.json that this "
+            "service wrote.",
         )
-    classes = _rows(shapes, "classifier") if "classifier.weight" in shapes else 1
-    return FoundHead(kind, classes, linear("classifier", classes, architecture.shape.projection), {})
+    classes = _rows(shapes, output) if f"{output}.weight" in shapes else 1
+    return FoundHead(kind, classes, architecture.head_tensors(outputs=classes), {})
+
+
+def _found(kind: HeadKind, architecture: EncoderArchitecture, *, outputs: int) -> FoundHead:
+    tensors = architecture.head_tensors(kind, outputs=outputs)
+    return FoundHead(kind, outputs, tensors, architecture.head_copies(kind))
 
 
 def _rows(shapes: Shapes, name: str) -> int:

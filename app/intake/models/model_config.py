@@ -6,21 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.domain.architectures import Architecture
+from app.domain.architectures import FAMILIES, Architecture, architecture_of
+from app.domain.architectures.config import MIN_LENGTH
 from app.domain.errors import InvalidRequest
-from app.intake.models.bilstm_config import BiLstmConfig
-from app.intake.models.config_file import ConfigFile, invalid_config
-from app.intake.models.encoder_config import BertConfig, DistilBertConfig, RobertaConfig
-from app.intake.models.marian_config import MarianConfig
 
-_FAMILIES: dict[str, type[ConfigFile]] = {
-    "bert": BertConfig,
-    "roberta": RobertaConfig,
-    "xlm-roberta": RobertaConfig,
-    "distilbert": DistilBertConfig,
-    "marian": MarianConfig,
-    "bilstm": BiLstmConfig,
-}
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
 MAX_LABELS = 1000
 _MAX_LABEL_CHARACTERS = 200
@@ -50,18 +39,18 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     """
     refuse_code(raw, "config.json")
     model_type = raw.get("model_type")
-    family = _FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
         raise InvalidRequest(
             "unknown_architecture",
             f"config.json has model_type {str(model_type)[:50]!r}; this service knows "
-            f"{', '.join(_FAMILIES)}. Upload a model of one of these families.",
-            known=list(_FAMILIES),
+            f"{', '.join(FAMILIES)}. Upload a model of one of these families.",
+            known=list(FAMILIES),
         )
     given = {key: value for key, value in raw.items() if value is not None}
     try:
-        config = family.model_validate(given)
-        architecture = config.architecture()
+        config = family.config.model_validate(given)
+        architecture = architecture_of(config)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
@@ -69,13 +58,22 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
         raise invalid_config(f"{place}: {what}" if place else what) from None
     except ValueError as error:
         raise invalid_config(str(error)) from None
+    max_length = family.longest_text(config)
+    if max_length < MIN_LENGTH:
+        raise invalid_config(f"pad_token_id ({config.pad_token_id}) leaves fewer than {MIN_LENGTH} positions")
     return ModelConfig(
         architecture=architecture,
-        max_length=config.longest_text,
+        max_length=max_length,
         labels=_labels(given.get("id2label")),
         problem_type=str(given["problem_type"]) if "problem_type" in given else None,
         network=_network(given.get("architectures")),
         kept=config.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def invalid_config(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        "invalid_config", f"config.json: {what}. Upload the config that belongs to the weights."
     )
 
 
@@ -86,7 +84,7 @@ def refuse_code(value: Any, file: str) -> None:
             raise InvalidRequest(
                 "remote_code",
                 f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key "
-                f"if the model is a plain {' or '.join(_FAMILIES)}.",
+                f"if the model is a plain {' or '.join(FAMILIES)}.",
                 key=key[:100],
             )
         if key == "quantization_config":

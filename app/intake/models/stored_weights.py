@@ -1,17 +1,18 @@
 """Reading ``model.safetensors``: its header, and of its tensors those few whose values matter here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from app.domain.architectures.tensors import Shapes
 from app.domain.errors import InvalidRequest
-from app.intake.models.expected_tensors import Shapes
 
 _MAX_HEADER_BYTES = 4 * 2**20  # of JSON, which is parsed while all other threads wait
 _FLOATS: dict[str, "np.dtype[Any]"] = {
@@ -26,7 +27,6 @@ _MAX_TENSORS = 10_000
 
 _MAX_NAME = 256
 _MAX_DIMENSIONS = 8
-_LEGACY_NORM = {"gamma": "weight", "beta": "bias"}  # as BERT's first checkpoints name them
 _CHUNK_BYTES = 2**20
 
 
@@ -44,14 +44,15 @@ class StoredWeights:
 
     Args:
         path: of the file.
+        legacy: last parts of tensor names in old files, and what they are called today.
 
     Raises:
         InvalidRequest: it is not safetensors, or holds weights that are no floating-point numbers.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, legacy: Mapping[str, str] = MappingProxyType({})) -> None:
         self._path = path
-        self._tensors = {_modern(name): tensor for name, tensor in _read_header(path)}
+        self._tensors = {_modern(name, legacy): tensor for name, tensor in _read_header(path)}
 
     @property
     def shapes(self) -> Shapes:
@@ -125,9 +126,9 @@ def _is_learnt(name: str) -> bool:
     return any(word in leaf for word in _LEARNT)
 
 
-def _modern(name: str) -> str:
+def _modern(name: str, legacy: Mapping[str, str]) -> str:
     stem, _, leaf = name.rpartition(".")
-    return f"{stem}.{_LEGACY_NORM[leaf]}" if leaf in _LEGACY_NORM else name
+    return f"{stem}.{legacy[leaf]}" if leaf in legacy else name
 
 
 def _invalid(what: str) -> InvalidRequest:

@@ -3,13 +3,7 @@
 import re
 from typing import Any
 
-from app.domain.architectures import (
-    Architecture,
-    BiLstmArchitecture,
-    EncoderArchitecture,
-    EncoderDecoderArchitecture,
-    EncoderDecoderShape,
-)
+from app.domain.architectures import Architecture, EncoderDecoderArchitecture, head_kind
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import Task
 from app.intake.models.heads import FoundHead
@@ -19,20 +13,6 @@ _SINGLE_LABEL, _REGRESSION = "single_label_classification", "regression"
 _OUTSIDE = "O"
 _ENTITY_TAG = re.compile(r"[BI]-.+")
 
-_FAMILY_NAMES = {
-    "bert": "Bert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "distilbert": "DistilBert",
-}
-_HEAD_NAMES: dict[Task | None, str] = {
-    "text_classification": "ForSequenceClassification",
-    "text_regression": "ForSequenceClassification",
-    "token_classification": "ForTokenClassification",
-    "masked_language_modeling": "ForMaskedLM",
-    None: "Model",
-}
-
 
 def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None, list[str] | None]:
     """The task and, where it chooses among labels, their names.
@@ -40,7 +20,7 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
     Raises:
         InvalidRequest: the head is for something else, or its labels are not what the task needs.
     """
-    if config.architecture.family == "marian":
+    if isinstance(config.architecture, EncoderDecoderArchitecture):
         return "translation", None
     if head is None:
         return None, None
@@ -73,15 +53,9 @@ def task_keys(architecture: Architecture, task: Task | None, labels: list[str] |
 
 def _network(architecture: Architecture, task: Task | None) -> str | None:
     """The class that reads such a model; None where Hugging Face's would read it as something else."""
-    match architecture:
-        case EncoderArchitecture(is_plain=True):
-            return _FAMILY_NAMES[architecture.family] + _HEAD_NAMES[task]
-        case EncoderDecoderArchitecture(shape=EncoderDecoderShape(shares_embeddings=True)):
-            return "MarianMTModel"
-        case BiLstmArchitecture():
-            return f"BiLstm{_HEAD_NAMES[task]}"
-        case _:
-            return None
+    if isinstance(architecture, EncoderDecoderArchitecture):
+        return architecture.class_name()
+    return architecture.class_name(None if task is None else head_kind(task))
 
 
 def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | None]:

@@ -83,9 +83,8 @@ def require_short(path: Path, limit: int) -> None:
 def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) -> dict[str, Path]:
     """The file of each ``tokenizer.json`` that the model is to have; ``made`` receives those it has not."""
     architecture = config.architecture
-    if isinstance(architecture, EncoderDecoderArchitecture) and all(
-        (folder / name).is_file() for name in _SENTENCEPIECE
-    ):
+    possible = architecture.record.tokenizer_files
+    if "source.spm" in possible and all((folder / name).is_file() for name in _SENTENCEPIECE):
         return _write(made, _from_sentencepiece(folder, architecture.vocabulary))
     if (folder / "tokenizer.json").is_file():
         sources = {"tokenizer.json": folder / "tokenizer.json"}
@@ -95,12 +94,10 @@ def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) 
         ):
             sources["target_tokenizer.json"] = folder / "target_tokenizer.json"
         return sources
-    if (folder / "vocab.txt").is_file() and architecture.family in {"bert", "distilbert"}:
+    if "vocab.txt" in possible and (folder / "vocab.txt").is_file():
         made_of_words = _word_piece(folder / "vocab.txt", lowercase=lowercase, rows=architecture.vocabulary)
         return _write(made, {"tokenizer.json": made_of_words})
-    kinds = (
-        f"{', '.join(_SENTENCEPIECE)}, or " if isinstance(architecture, EncoderDecoderArchitecture) else ""
-    )
+    kinds = f"{', '.join(_SENTENCEPIECE)}, or " if "source.spm" in possible else ""
     raise InvalidRequest(
         "missing_tokenizer",
         f"The folder has no {kinds}tokenizer.json. Save the tokenizer beside the model: "

@@ -1,6 +1,5 @@
 """Holding weights against what the config promises."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,21 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, EncoderDecoderArchitecture
+from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.errors import InvalidRequest
-from app.intake.models.expected_tensors import (
-    PREFIXES,
-    Shapes,
-    bilstm_tensors,
-    encoder_tensors,
-    translation_constants,
-    translation_copies,
-    translation_tensors,
-)
 from app.intake.models.heads import FoundHead, bilstm_head, find_head
 from app.intake.models.model_config import ModelConfig
 from app.intake.models.stored_weights import StoredWeights
 
-_LAYERS = ("encoder.layer.", "transformer.layer.")
 _LEARNT = (".weight", ".bias")
 _SHOWN = 3
 _SINE_TOLERANCE = 1e-2  # above what bf16 rounds off
@@ -44,7 +34,7 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
     Raises:
         InvalidRequest: not safetensors, or other tensors than the config's.
     """
-    stored = StoredWeights(path)
+    stored = StoredWeights(path, legacy=config.architecture.record.legacy_tensors)
     match config.architecture:
         case EncoderArchitecture() as architecture:
             return _check_encoder(stored, architecture, network=config.network)
@@ -57,39 +47,40 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
 def _check_encoder(
     stored: StoredWeights, architecture: EncoderArchitecture, *, network: str
 ) -> WeightsReport:
-    prefix = PREFIXES[architecture.family]
+    record = architecture.record
+    prefix = f"{record.encoder}."
     shapes = stored.shapes
     if not any(name.startswith(prefix) for name in shapes):
         # A bare encoder was saved without the name of its family.
         shapes = {prefix + name: shape for name, shape in shapes.items()}
-    expected = encoder_tensors(architecture)
+    expected = architecture.tensors()
     head = find_head(shapes, architecture, network=network)
     if head is not None:
         expected |= head.tensors
     _require_same(expected, shapes)
     if not architecture.is_plain:
         _refuse_others(expected, list(shapes))
-        return WeightsReport(_count(expected), head)
-    _refuse_others(expected, [name for name in shapes if _is_in_a_layer(name.removeprefix(prefix))])
+        return WeightsReport(parameters(expected), head)
+    _refuse_others(expected, [name for name in shapes if _is_in_a_layer(name, record.stack.layers)])
     if head is not None:
         _require_copies(stored, head.copies)
-        return WeightsReport(_count(expected), head)
-    pooler = {name: shapes[name] for name in shapes if name.startswith(f"{prefix}pooler.dense.")}
-    return WeightsReport(_count(expected | pooler), None)
+        return WeightsReport(parameters(expected), head)
+    pooler = {name: shapes[name] for name in shapes if name.startswith(f"{record.pooler}.")}
+    return WeightsReport(parameters(expected | pooler), None)
 
 
 def _check_bilstm(stored: StoredWeights, architecture: BiLstmArchitecture, *, network: str) -> WeightsReport:
     head = bilstm_head(stored.shapes, architecture, network=network)
-    expected = bilstm_tensors(architecture) | head.tensors
+    expected = architecture.tensors() | head.tensors
     _require_same(expected, stored.shapes)
     _refuse_others(expected, list(stored.shapes))
-    return WeightsReport(_count(expected), head)
+    return WeightsReport(parameters(expected), head)
 
 
 def _check_translation(stored: StoredWeights, architecture: EncoderDecoderArchitecture) -> WeightsReport:
     shapes = stored.shapes
-    expected, copies = translation_tensors(architecture), translation_copies(architecture)
-    bias, sines = translation_constants(architecture)
+    expected, copies = architecture.tensors(), architecture.copies()
+    bias, sines = architecture.output_bias(), architecture.sine_tables()
     given = {name: shape for name, shape in (bias | sines).items() if name in shapes}
     _require_same(expected | given, shapes)
     _refuse_others(expected | given, [name for name in shapes if name not in copies])
@@ -97,7 +88,7 @@ def _check_translation(stored: StoredWeights, architecture: EncoderDecoderArchit
     for name in given.keys() & sines.keys():
         if not np.allclose(stored.read(name), _sines(*sines[name]), atol=_SINE_TOLERANCE):
             raise _mismatch(f"holds positions in {name} that are not the sines of this family")
-    return WeightsReport(_count(expected), None)
+    return WeightsReport(parameters(expected), None)
 
 
 def _sines(positions: int, width: int) -> npt.NDArray[np.float64]:
@@ -107,12 +98,8 @@ def _sines(positions: int, width: int) -> npt.NDArray[np.float64]:
     return np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1)
 
 
-def _is_in_a_layer(name: str) -> bool:
-    return name.startswith(_LAYERS) and name.endswith(_LEARNT)
-
-
-def _count(shapes: Shapes) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
+def _is_in_a_layer(name: str, layers: str) -> bool:
+    return name.startswith(f"{layers}.") and name.endswith(_LEARNT)
 
 
 def _require_same(expected: Shapes, actual: Shapes) -> None:

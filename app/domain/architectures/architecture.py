@@ -1,0 +1,394 @@
+"""What planner and worker know of one network: its family, its shape and the sizes of its tables."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.architectures.config import EncoderConfig, FamilyConfig, LayerUse, Structure
+from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily
+from app.domain.architectures.heads import HeadKind, head_kind
+from app.domain.architectures.layers import LayerStack, Sizes
+from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
+from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape
+from app.domain.architectures.tensors import Shapes, parameters
+from app.domain.tasks import Head
+
+if TYPE_CHECKING:
+    FamilyName: TypeAlias = str
+    EncoderFamilyName: TypeAlias = str
+    EncoderDecoderFamilyName: TypeAlias = str
+    BiLstmFamilyName: TypeAlias = str
+else:  # a type checker cannot know what the registry finds
+    FamilyName = Literal[tuple(FAMILIES)]
+    EncoderFamilyName = Literal[tuple(ENCODERS)]
+    EncoderDecoderFamilyName = Literal[tuple(ENCODER_DECODERS)]
+    BiLstmFamilyName = Literal[tuple(BILSTMS)]
+
+
+class ParameterCount(BaseModel):
+    """Where the parameters of a network lie."""
+
+    embeddings: int
+    encoder: int
+    decoder: int = 0
+    head: int
+
+    @property
+    def total(self) -> int:
+        return self.embeddings + self.encoder + self.decoder + self.head
+
+    @property
+    def body(self) -> int:
+        """What computes, as against what is looked up."""
+        return self.encoder + self.decoder
+
+
+class EncoderArchitecture(BaseModel):
+    """What the planner must know of an encoder: its family, its shape and the sizes of its tables."""
+
+    model_config = ConfigDict(frozen=True)
+
+    family: EncoderFamilyName
+    shape: EncoderShape
+    vocabulary: int
+    positions: int
+    token_types: int
+    schedule: tuple[LayerUse, ...] | None = Field(
+        default=None,
+        description="Order in which layers run, with repeats; default: each once, in order.",
+    )
+
+    @classmethod
+    def of_config(cls, config: EncoderConfig) -> "EncoderArchitecture":
+        """The network of a config.
+
+        Raises:
+            ValueError: its sizes do not go together.
+        """
+        sizes, given = ENCODERS[config.model_type].read_sizes(config), config.squeeze or Structure()
+        layers, hidden = sizes["layers"], sizes["hidden"]
+        if given.schedule and {use.layer for use in given.schedule} != set(range(layers)):
+            raise ValueError(f"schedule must run each of the {layers} layers, and no other")
+        width = sizes.get("embedding", hidden)
+        return cls(
+            family=config.model_type,
+            shape=EncoderShape(
+                layers=layers,
+                hidden=hidden,
+                heads=sizes["heads"],
+                ffn=sizes["ffn"],
+                rank=given.rank,
+                embedding=given.embedding if width == hidden else width,
+            ),
+            vocabulary=sizes["vocabulary"],
+            positions=sizes["positions"],
+            token_types=sizes.get("token_types", 0),
+            schedule=None if given.schedule is None else tuple(given.schedule),
+        )
+
+    @property
+    def record(self) -> EncoderFamily:
+        return ENCODERS[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        return self._sizes(self.shape)
+
+    @property
+    def has_factorised_words(self) -> bool:
+        """Whether its word table is narrower than its family has it, and a matrix follows it."""
+        return self.shape.embedding is not None and self.record.embeddings.projection is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether others than this service know such networks: no factors, and no layer scheduled twice."""
+        return self.shape.rank is None and not self.has_factorised_words and self.schedule is None
+
+    @property
+    def runs(self) -> int:
+        """How many layers a text goes through."""
+        return self.shape.layers if self.schedule is None else len(self.schedule)
+
+    @property
+    def stored_layers(self) -> int:
+        """How many layers have parameters of their own."""
+        return self.record.stack.stored(self.shape.layers)
+
+    def count(self, shape: EncoderShape | None = None, *, head: Head) -> ParameterCount:
+        """Parameters of this family at ``shape`` (default: its own) with a head.
+
+        Equal to what the networks hold; ``tests/worker/networks/test_families.py`` compares the two.
+        """
+        s = shape or self.shape
+        sizes, record = self._sizes(s), self.record
+        layer = record.stack.layer_parameters(sizes, rank=s.rank)
+        common = parameters(record.stack.common_tensors(sizes))
+        return ParameterCount(
+            embeddings=parameters(record.embeddings.tensors(sizes)),
+            encoder=record.stack.stored(s.layers) * layer + common,
+            head=parameters(record.head_tensors(head_kind(head.task), sizes, outputs=head.outputs)),
+        )
+
+    def tensors(self) -> Shapes:
+        """Every tensor of the encoder without its head, as ``save_pretrained`` writes them."""
+        stack, sizes = self.record.stack, self.sizes
+        shapes = self.record.embeddings.tensors(sizes) | stack.common_tensors(sizes)
+        for place in self._stored_places():
+            shapes |= stack.layer_tensors(place, sizes, rank=self.shape.rank)
+        return shapes
+
+    def head_tensors(self, kind: HeadKind, *, outputs: int) -> Shapes:
+        return self.record.head_tensors(kind, self.sizes, outputs=outputs)
+
+    def head_copies(self, kind: HeadKind) -> dict[str, str]:
+        """Tensors of a head that may be stored a second time, and which they repeat."""
+        return self.record.heads[kind].copies(self.record.embeddings.words)
+
+    def config_values(self) -> dict[str, Any]:
+        """The dimensions as a config of the family says them."""
+        return self.record.config_values(self.sizes)
+
+    def class_name(self, head: HeadKind | None) -> str | None:
+        """Of the class that reads such a network; None where transformers' would misread it."""
+        return self.record.class_name(head) if self.is_plain else None
+
+    def at(self, shape: EncoderShape) -> "EncoderArchitecture":
+        return self.model_copy(update={"shape": shape, "schedule": None})
+
+    def _sizes(self, s: EncoderShape) -> Sizes:
+        return {
+            "vocabulary": self.vocabulary,
+            "positions": self.positions,
+            "token_types": self.token_types,
+            "layers": s.layers,
+            "hidden": s.hidden,
+            "heads": s.heads,
+            "ffn": s.ffn,
+            "embedding": s.word_width,
+        }
+
+    def _stored_places(self) -> list[int]:
+        """The places of the layers in the order they run in: where one runs again it is not stored again."""
+        if self.schedule is None:
+            return list(range(self.stored_layers))
+        order = [use.layer for use in self.schedule]
+        return [order.index(layer) for layer in range(self.shape.layers)]
+
+
+class EncoderDecoderArchitecture(BaseModel):
+    """What the planner must know of a translation model of the Marian family."""
+
+    model_config = ConfigDict(frozen=True)
+
+    family: EncoderDecoderFamilyName = "marian"
+    shape: EncoderDecoderShape
+    vocabulary: int
+    positions: int
+
+    @classmethod
+    def of_config(cls, config: FamilyConfig) -> "EncoderDecoderArchitecture":
+        """The network of a config.
+
+        Raises:
+            ValueError: its sizes do not go together.
+        """
+        sizes: dict[str, int | None] = dict(ENCODER_DECODERS[config.model_type].read_sizes(config))
+        for decoder, encoder in {
+            "decoder_hidden": "hidden",
+            "decoder_heads": "heads",
+            "decoder_ffn": "ffn",
+        }.items():
+            if sizes.get(decoder) == sizes[encoder]:
+                sizes[decoder] = None
+        return cls.model_validate(
+            {
+                "family": config.model_type,
+                "shape": {name: sizes.get(name) for name in EncoderDecoderShape.model_fields},
+                "vocabulary": sizes["vocabulary"],
+                "positions": sizes["positions"],
+            }
+        )
+
+    @property
+    def record(self) -> EncoderDecoderFamily:
+        return ENCODER_DECODERS[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        return self._sizes(self.shape)
+
+    def count(
+        self,
+        shape: EncoderDecoderShape | None = None,
+        *,
+        head: Head,  # noqa: ARG002 - its words are the table's
+    ) -> ParameterCount:
+        """Parameters at ``shape`` (default: its own); positions are sines, the output's bias is fixed."""
+        s, record = shape or self.shape, self.record
+        layers = {
+            side: stack.layer_parameters(self._stack_sizes(s, side)) for side, stack in self._stacks().items()
+        }
+        return ParameterCount(
+            embeddings=parameters(record.word_tensors(self._sizes(s))),
+            encoder=s.encoder_layers * layers["encoder"],
+            decoder=s.decoder_layers * layers["decoder"],
+            head=0,
+        )
+
+    def tensors(self) -> Shapes:
+        """Every tensor that is learnt, as ``save_pretrained`` writes them."""
+        shapes = self.record.word_tensors(self.sizes)
+        for side, stack in self._stacks().items():
+            sizes = self._stack_sizes(self.shape, side)
+            for layer in range(sizes["layers"]):
+                shapes |= stack.layer_tensors(layer, sizes)
+        return shapes
+
+    def copies(self) -> dict[str, str]:
+        """Tensors that may be stored a second time, and which they repeat."""
+        return self.record.copies(self.sizes)
+
+    def output_bias(self) -> Shapes:
+        """It may be stored, and is not learnt."""
+        return {self.record.output_bias: (1, self.vocabulary)}
+
+    def sine_tables(self) -> Shapes:
+        """The positions, which may be stored, and are not learnt."""
+        return {
+            f"{name}.weight": (self.positions, self._stack_sizes(self.shape, side)["hidden"])
+            for side, name in self.record.sines.items()
+        }
+
+    @property
+    def sines(self) -> int:
+        """Numbers of the positions: no parameters, but they lie beside the weights."""
+        return parameters(self.sine_tables())
+
+    def config_values(self) -> dict[str, Any]:
+        """The dimensions as a config of the family says them."""
+        return self.record.config_values(self.sizes)
+
+    def class_name(self) -> str | None:
+        """Of the class that reads such a network; None where transformers' would misread it."""
+        return self.record.class_name if self.shape.shares_embeddings else None
+
+    def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderArchitecture":
+        return self.model_copy(update={"shape": shape})
+
+    def _stacks(self) -> dict[str, LayerStack]:
+        return {"encoder": self.record.encoder, "decoder": self.record.decoder}
+
+    def _sizes(self, s: EncoderDecoderShape) -> Sizes:
+        return {
+            "vocabulary": self.vocabulary,
+            "positions": self.positions,
+            "encoder_layers": s.encoder_layers,
+            "decoder_layers": s.decoder_layers,
+            "hidden": s.encoder.hidden,
+            "heads": s.encoder.heads,
+            "ffn": s.encoder.ffn,
+            "decoder_hidden": s.decoder.hidden,
+            "decoder_heads": s.decoder.heads,
+            "decoder_ffn": s.decoder.ffn,
+            "shares_embeddings": s.shares_embeddings,
+        }
+
+    def _stack_sizes(self, s: EncoderDecoderShape, side: str) -> Sizes:
+        stack = {"encoder": s.encoder, "decoder": s.decoder}[side]
+        return {
+            "layers": stack.layers,
+            "hidden": stack.hidden,
+            "heads": stack.heads,
+            "ffn": stack.ffn,
+            "memory": s.hidden,
+        }
+
+
+class BiLstmArchitecture(BaseModel):
+    """What the planner must know of a BiLSTM: its shape and its vocabulary."""
+
+    model_config = ConfigDict(frozen=True)
+
+    family: BiLstmFamilyName = "bilstm"
+    shape: BiLstmShape
+    vocabulary: int
+    positions: int
+
+    @classmethod
+    def of_config(cls, config: FamilyConfig) -> "BiLstmArchitecture":
+        """The network of a config.
+
+        Raises:
+            ValueError: a size is out of bounds.
+        """
+        sizes = BILSTMS[config.model_type].read_sizes(config)
+        return cls(
+            family=config.model_type,
+            shape=BiLstmShape(
+                embedding=sizes["embedding"], hidden=sizes["hidden"], projection=sizes["projection"]
+            ),
+            vocabulary=sizes["vocabulary"],
+            positions=sizes["positions"],
+        )
+
+    @property
+    def record(self) -> BiLstmFamily:
+        return BILSTMS[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        return self._sizes(self.shape)
+
+    def count(self, shape: BiLstmShape | None = None, *, head: Head) -> ParameterCount:
+        """Parameters at ``shape`` (default: its own) with a head."""
+        sizes, record = self._sizes(shape or self.shape), self.record
+        return ParameterCount(
+            embeddings=parameters(record.word_tensors(sizes)),
+            encoder=parameters(record.encoder_tensors(sizes)),
+            head=parameters(record.head_tensors(sizes, outputs=head.outputs)),
+        )
+
+    def tensors(self) -> Shapes:
+        """Every tensor without the head's."""
+        return self.record.word_tensors(self.sizes) | self.record.encoder_tensors(self.sizes)
+
+    def head_tensors(self, *, outputs: int) -> Shapes:
+        return self.record.head_tensors(self.sizes, outputs=outputs)
+
+    def config_values(self) -> dict[str, Any]:
+        """The dimensions as a config of the family says them."""
+        return self.record.config_values(self.sizes)
+
+    def class_name(self, head: HeadKind | None) -> str:
+        """Of the worker's class for such a network."""
+        return self.record.class_name(head)
+
+    def at(self, shape: BiLstmShape) -> "BiLstmArchitecture":
+        return self.model_copy(update={"shape": shape})
+
+    def _sizes(self, s: BiLstmShape) -> Sizes:
+        return {
+            "vocabulary": self.vocabulary,
+            "positions": self.positions,
+            "embedding": s.embedding,
+            "hidden": s.hidden,
+            "projection": s.projection,
+        }
+
+
+Architecture: TypeAlias = Annotated[
+    EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture, Field(discriminator="family")
+]
+
+
+def architecture_of(config: FamilyConfig) -> Architecture:
+    """The network of a config.
+
+    Raises:
+        ValueError: its sizes do not go together, or are out of bounds.
+    """
+    if isinstance(config, EncoderConfig):
+        return EncoderArchitecture.of_config(config)
+    if config.model_type in ENCODER_DECODERS:
+        return EncoderDecoderArchitecture.of_config(config)
+    return BiLstmArchitecture.of_config(config)

@@ -1,0 +1,148 @@
+"""The record of an architecture family: its config, the names of its modules, its heads and its classes.
+
+Derived from it are the parameter count, the tensors expected in an upload, the config that is written and the
+modules that methods work on. Names are whole module names; a module's tensors are called after it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from app.domain.architectures.config import EncoderConfig, FamilyConfig
+from app.domain.architectures.heads import CLASS_SUFFIXES, Head, HeadKind
+from app.domain.architectures.layers import Embeddings, LayerStack, Sizes
+from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear, table
+
+PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
+"""How a network knows the order of tokens; a relative bias is the stack's."""
+
+TokenizerFile = Literal["tokenizer.json", "vocab.txt", "source.spm"]
+
+_LEGACY_TENSORS: Final = {"gamma": "weight", "beta": "bias"}
+"""Of norms, as BERT's first checkpoints name them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    name: str
+    """``model_type`` of its configs."""
+    config: type[FamilyConfig]
+    """What is kept of a config."""
+    dimensions: Mapping[str, str]
+    """Key of the config -> the dimension that it means."""
+    positions: PositionKind
+    positions_behind_padding: bool = False
+    """Whether the first position is the one after the id of padding."""
+    tokenizer_files: tuple[TokenizerFile, ...] = ("tokenizer.json",)
+    """What its tokenizer is read from; ``source.spm`` comes with ``target.spm`` and ``vocab.json``."""
+    legacy_tensors: Mapping[str, str] = field(default_factory=lambda: _LEGACY_TENSORS)
+    """Last parts of tensor names in old files -> those of today."""
+
+    def config_values(self, sizes: Sizes) -> dict[str, int]:
+        """What the config of a network of these sizes says of them."""
+        return {key: sizes[dimension] for key, dimension in self.dimensions.items()}
+
+    def read_sizes(self, config: FamilyConfig) -> dict[str, int]:
+        """The sizes that a config says."""
+        values = {dimension: getattr(config, key) for key, dimension in self.dimensions.items()}
+        return {dimension: value for dimension, value in values.items() if value is not None}
+
+    def longest_text(self, config: FamilyConfig) -> int:
+        """Tokens that a network of this config takes at most."""
+        first = config.pad_token_id + 1 if self.positions_behind_padding else 0
+        return config.max_position_embeddings - first
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderFamily(_Record):
+    """Encoders, with or without a head."""
+
+    class_prefix: str
+    """How the names of transformers' classes begin."""
+    config: type[EncoderConfig]
+    encoder: str
+    """The network below any head."""
+    embeddings: Embeddings
+    stack: LayerStack
+    heads: Mapping[HeadKind, Head]
+    pooler: str | None = None
+    """The dense layer that may be stored with an encoder without a head."""
+    positions: PositionKind = "absolute"
+
+    def class_name(self, head: HeadKind | None) -> str:
+        """Of transformers' class for networks with such a head, or without one."""
+        return self.class_prefix + CLASS_SUFFIXES[head]
+
+    def head_tensors(self, kind: HeadKind, sizes: Sizes, *, outputs: int) -> Shapes:
+        head = self.heads[kind]
+        features = sizes["hidden"]
+        if head.is_tied and self.embeddings.projection is not None:
+            features = sizes["embedding"]  # the output is the narrow table itself
+        return head.tensors(states=sizes["hidden"], features=features, outputs=outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderFamily(_Record):
+    """Translation models, whose words lie in one table, or in one of each side where widths differ."""
+
+    class_name: str
+    """Of transformers' class for networks with one table."""
+    encoder: LayerStack
+    decoder: LayerStack
+    shared_words: str
+    encoder_words: str
+    decoder_words: str
+    output: str
+    """Its matrix is the word table's."""
+    output_bias: str
+    """A tensor (1, vocabulary) that is not learnt."""
+    sines: Mapping[str, str]
+    """The positions of each side: tables that may be stored, and are not learnt."""
+
+    def word_tensors(self, sizes: Sizes) -> Shapes:
+        rows = sizes["vocabulary"]
+        if sizes["shares_embeddings"]:
+            return table(self.shared_words, rows, sizes["hidden"])
+        return table(self.encoder_words, rows, sizes["hidden"]) | table(
+            self.decoder_words, rows, sizes["decoder_hidden"]
+        )
+
+    def copies(self, sizes: Sizes) -> dict[str, str]:
+        """Tensors that may be stored a second time, and which they repeat."""
+        tied = {self.output: self.decoder_words}
+        if sizes["shares_embeddings"]:
+            tied = dict.fromkeys((self.encoder_words, self.decoder_words, self.output), self.shared_words)
+        return {f"{copy}.weight": f"{original}.weight" for copy, original in tied.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLstmFamily(_Record):
+    """Bidirectional LSTMs, which are this service's own: their classes are the worker's."""
+
+    class_prefix: str
+    words: str
+    lstm: str
+    projection: str
+    """The layer below the head."""
+    head: Head
+    head_kinds: tuple[HeadKind, ...]
+    """What its one head may answer for."""
+    positions: PositionKind = "recurrent"
+
+    def class_name(self, head: HeadKind | None) -> str:
+        return self.class_prefix + CLASS_SUFFIXES[head]
+
+    def word_tensors(self, sizes: Sizes) -> Shapes:
+        return table(self.words, sizes["vocabulary"], sizes["embedding"])
+
+    def encoder_tensors(self, sizes: Sizes) -> Shapes:
+        return bidirectional_lstm(self.lstm, sizes["hidden"], sizes["embedding"]) | linear(
+            self.projection, sizes["projection"], 2 * sizes["hidden"]
+        )
+
+    def head_tensors(self, sizes: Sizes, *, outputs: int) -> Shapes:
+        width = sizes["projection"]
+        return self.head.tensors(states=width, features=width, outputs=outputs)
+
+
+Family: TypeAlias = EncoderFamily | EncoderDecoderFamily | BiLstmFamily

@@ -1,0 +1,78 @@
+"""What lies on an encoder: kinds of heads, which task has which, and their tensors."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.domain.architectures.tensors import Shapes, linear, norm
+from app.domain.tasks import Task
+
+HeadKind = Literal["text", "token", "word"]
+"""Whether it answers for a text, for each token, or gives words."""
+
+HEAD_KINDS: Final[dict[Task, HeadKind]] = {
+    "text_classification": "text",
+    "text_regression": "text",
+    "token_classification": "token",
+    "masked_language_modeling": "word",
+}
+"""The head of an encoder for each of its tasks."""
+
+CLASS_SUFFIXES: Final[dict[HeadKind | None, str]] = {
+    "text": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+    "word": "ForMaskedLM",
+    None: "Model",
+}
+"""How the names of a family's classes end, by the head on top."""
+
+
+def head_kind(task: Task) -> HeadKind:
+    """The kind of head for a task.
+
+    Raises:
+        ValueError: the task is none of an encoder.
+    """
+    if task not in HEAD_KINDS:
+        raise ValueError(f"an encoder alone does not do {task}")
+    return HEAD_KINDS[task]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The modules of one kind of head."""
+
+    output: str
+    """Gives the logits. Its matrix is the word table's where there is a norm."""
+    dense: str | None = None
+    """The layer between the states and the output."""
+    norm: str | None = None
+    """Between the dense layer and the output of a masked-language model."""
+    bias: str = ""
+    """The tensor of the output's bias, where its matrix is the word table."""
+    steps: tuple[str, ...] = ()
+    """The modules that make words of states, in the order they run in."""
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output's matrix is the word table."""
+        return self.norm is not None
+
+    def tensors(self, *, states: int, features: int, outputs: int) -> Shapes:
+        """Of the head alone.
+
+        Args:
+            states: width of what it reads.
+            features: width of what its output reads.
+            outputs: numbers of an answer.
+        """
+        shapes: Shapes = {} if self.dense is None else linear(self.dense, features, states)
+        if self.norm is None:
+            return shapes | linear(self.output, outputs, features)
+        return shapes | norm(self.norm, features) | {self.bias: (outputs,)}
+
+    def copies(self, words: str) -> dict[str, str]:
+        """Tensors that may be stored a second time, and which they repeat, given the name of the words."""
+        if not self.is_tied:
+            return {}
+        copies = {f"{self.output}.weight": f"{words}.weight", f"{self.output}.bias": self.bias}
+        return {copy: original for copy, original in copies.items() if copy != original}

@@ -1,0 +1,136 @@
+"""The dimensions of networks that compression changes."""
+
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+MAX_BILSTM_EMBEDDING: Final = 1024
+
+_Width = Annotated[int, Field(ge=8, le=4096)]
+_Inner = Annotated[int, Field(ge=8, le=16384)]
+_Heads = Annotated[int, Field(ge=1, le=64)]
+_Depth = Annotated[int, Field(ge=1, le=48)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _require_whole_heads(name: str, width: int, heads: int) -> None:
+    if width % heads:
+        raise ValueError(f"{name} ({width}) must be a multiple of its heads ({heads})")
+
+
+class EncoderShape(_Frozen):
+    """The dimensions of an encoder that compression changes."""
+
+    layers: _Depth
+    hidden: _Width
+    heads: _Heads
+    ffn: _Inner
+    rank: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Rank of each layer's factorised matrices; default: not factorised.",
+    )
+    embedding: int | None = Field(
+        default=None,
+        ge=4,
+        le=4096,
+        description="Embedding size, projected to hidden by a matrix; default: hidden.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "EncoderShape":
+        _require_whole_heads("hidden", self.hidden, self.heads)
+        if self.embedding is not None and self.embedding >= self.hidden:
+            raise ValueError(f"embedding ({self.embedding}) must be below hidden ({self.hidden})")
+        return self
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
+
+    @property
+    def word_width(self) -> int:
+        """Width of the word table."""
+        return self.embedding or self.hidden
+
+    def __str__(self) -> str:
+        rank = f", rank {self.rank}" if self.rank else ""
+        embedding = f", embedding {self.embedding}" if self.embedding else ""
+        return f"{self.layers} x {self.hidden}, {self.heads} heads, ffn {self.ffn}{rank}{embedding}"
+
+
+class EncoderDecoderShape(_Frozen):
+    """The dimensions of a translation model. The decoder may be shallower and narrower than the encoder."""
+
+    encoder_layers: _Depth
+    decoder_layers: _Depth
+    hidden: _Width
+    heads: _Heads
+    ffn: _Inner
+    decoder_hidden: _Width | None = Field(
+        default=None, description="Default: hidden, with embeddings shared with the encoder."
+    )
+    decoder_heads: _Heads | None = Field(default=None, description="Default: heads.")
+    decoder_ffn: _Inner | None = Field(default=None, description="Default: ffn.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "EncoderDecoderShape":
+        _require_whole_heads("hidden", self.hidden, self.heads)
+        _require_whole_heads("decoder_hidden", self.decoder.hidden, self.decoder.heads)
+        return self
+
+    @property
+    def encoder(self) -> EncoderShape:
+        return EncoderShape(layers=self.encoder_layers, hidden=self.hidden, heads=self.heads, ffn=self.ffn)
+
+    @property
+    def decoder(self) -> EncoderShape:
+        return EncoderShape(
+            layers=self.decoder_layers,
+            hidden=self.decoder_hidden or self.hidden,
+            heads=self.decoder_heads or self.heads,
+            ffn=self.decoder_ffn or self.ffn,
+        )
+
+    @property
+    def shares_embeddings(self) -> bool:
+        """Whether source, target and output words lie in one table."""
+        return self.decoder.hidden == self.hidden
+
+    def __str__(self) -> str:
+        return f"encoder {self.encoder}; decoder {self.decoder}"
+
+
+class BiLstmShape(_Frozen):
+    """The dimensions of a bidirectional LSTM over word pieces."""
+
+    embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Embedding size.")
+    hidden: int = Field(ge=4, le=2048, description="Hidden size of each direction.")
+    projection: int = Field(
+        ge=4,
+        le=4096,
+        description="Size of the projection below the head, trained to match the teacher's hidden states.",
+    )
+
+    def __str__(self) -> str:
+        return f"BiLSTM, embedding {self.embedding}, 2 x {self.hidden}, projection {self.projection}"
+
+
+def _kind(shape: Any) -> str:
+    """Which shape is meant, so that a faulty one is told what is wrong with it and not with all three."""
+    names = shape if isinstance(shape, dict) else getattr(type(shape), "model_fields", ())
+    if "projection" in names:
+        return "bilstm"
+    return "encoder_decoder" if "encoder_layers" in names or "decoder_layers" in names else "encoder"
+
+
+AnyShape: TypeAlias = Annotated[
+    Annotated[EncoderShape, Tag("encoder")]
+    | Annotated[EncoderDecoderShape, Tag("encoder_decoder")]
+    | Annotated[BiLstmShape, Tag("bilstm")],
+    Discriminator(_kind),
+]

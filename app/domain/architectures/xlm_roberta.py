@@ -1,0 +1,8 @@
+"""XLM-RoBERTa: RoBERTa under another name."""
+
+from dataclasses import replace
+from typing import Final
+
+from app.domain.architectures.roberta import FAMILY as ROBERTA
+
+FAMILY: Final = replace(ROBERTA, name="xlm-roberta", class_prefix="XLMRoberta")
