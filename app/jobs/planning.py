@@ -8,12 +8,12 @@ from app.core.db.models import Model, get_model
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.errors import InvalidRequest
-from app.domain.methods import METHOD_CARDS, WeightSqueezingSpec
+from app.domain.methods import ModelInput
 from app.domain.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
 from app.domain.planning.compatibility import (
-    require_gate,
     require_method,
     require_metric,
+    require_mixable,
     require_splits,
     require_teacher,
     require_terms,
@@ -73,7 +73,7 @@ def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
         estimate=estimate(
             student.architecture,
             spec.method,
-            teacher=architecture if METHOD_CARDS[spec.method.name].needs_head else None,
+            teacher=architecture if spec.method.card.needs_head else None,
             head=head,
             rows=data.splits["train"].rows,
             row=_typical_row(spec, data),
@@ -102,25 +102,25 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
 def _target(
     session: ReadSession, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
 ) -> Target | None:
-    gate = spec.method.gate if isinstance(spec.method, WeightSqueezingSpec) else None
-    if gate is not None and teacher is not None:
-        return _gate_target(session, spec, gate.small_model, teacher, data)
-    method_card = METHOD_CARDS[spec.method.name]
-    if spec.target is None and not method_card.keeps_size:
+    method = spec.method
+    if method.shape_role is not None and teacher is not None:
+        [small] = [given for given in method.inputs if given.role == method.shape_role]
+        return _target_of(session, spec, small, teacher, data)
+    if spec.target is None and not method.card.keeps_size:
         raise InvalidRequest(
             "target_required",
-            f"{spec.method.name} needs a target with one of {', '.join(method_card.targets)}.",
+            f"{method.name} needs a target with one of {', '.join(method.card.targets)}.",
             pointer="#/target",
         )
     return spec.target
 
 
-def _gate_target(
-    session: ReadSession, spec: JobSpec, small_id: str, teacher: ModelManifest, data: DatasetManifest
+def _target_of(
+    session: ReadSession, spec: JobSpec, given: ModelInput, teacher: ModelManifest, data: DatasetManifest
 ) -> Target:
-    """A gate mixes two models weight by weight: the small one is the student's shape."""
-    small = get_model(session, small_id).manifest
-    require_gate(small, teacher, data)
+    """The shape of the model that the student is mixed with."""
+    small = get_model(session, given.model_id).manifest
+    require_mixable(small, teacher, data, pointer=given.pointer)
     target = Target(shape=small.architecture.shape)
     if spec.target is not None and spec.target != target:
         raise InvalidRequest(

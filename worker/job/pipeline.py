@@ -21,7 +21,6 @@ from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import FileEntry, ModelManifest, OnnxExport
 from app.domain.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
-from app.domain.methods import METHOD_CARDS, FineTuningSpec
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
 from worker import methods
@@ -265,9 +264,9 @@ def _warn_if_untrained(student: EvaluatedModel, bench: Evaluator, reporter: Repo
 def _is_compared(request: JobRequest) -> bool:
     """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
     method = request.spec.method
-    if request.teacher is None or isinstance(method, FineTuningSpec):
+    if request.teacher is None or not method.is_compared:
         return False
-    return METHOD_CARDS[method.name].needs_head or _has_own_head(request.teacher, request)
+    return method.card.needs_head or _has_own_head(request.teacher, request)
 
 
 def _has_own_head(given: ModelRef | None, request: JobRequest) -> bool:

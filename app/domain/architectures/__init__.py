@@ -26,9 +26,11 @@ from app.domain.architectures.shape import (
     EncoderDecoderShape,
     EncoderShape,
 )
+from app.domain.tasks import Task
 
 __all__ = [
     "BILSTMS",
+    "BILSTM_TASKS",
     "BYTES_PER_PARAMETER",
     "ENCODERS",
     "ENCODER_DECODERS",
@@ -61,3 +63,6 @@ BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
 
 MAX_ONNX_BYTES: Final = 2**31 - 2**20
 """Of the fp32 weights in one file: protobuf ends at 2 GiB; the graph beside them takes well below 1 MiB."""
+
+BILSTM_TASKS: Final[tuple[Task, ...]] = ("text_classification", "token_classification")
+"""The tasks that a BiLSTM has heads for."""

@@ -1,29 +1,17 @@
-"""What a client may ask of each method: one file a method, and their union."""
+"""What a client may ask of each method: one file a method, registered in ``MethodSpec``."""
 
 from typing import Annotated, Final, get_args
 
 from pydantic import Field
 
-from app.domain.methods import (
-    bilstm,
-    distillation,
-    fine_tuning,
-    low_rank,
-    pea_kd,
-    scratch,
-    weight_copy,
-    weight_distillation,
-    weight_inherited,
-    weight_selection,
-    weight_squeezing,
-)
 from app.domain.methods.bilstm import BiLstmSpec
-from app.domain.methods.card import MethodCard, Spec
+from app.domain.methods.card import MethodCard
 from app.domain.methods.distillation import DistillationSpec
 from app.domain.methods.fine_tuning import FineTuningSpec
 from app.domain.methods.low_rank import LowRankSpec
-from app.domain.methods.pea_kd import PeaKdSpec
+from app.domain.methods.pea_kd import PeaKdSpec, layer_schedule
 from app.domain.methods.scratch import ScratchSpec
+from app.domain.methods.spec import ModelInput, Spec
 from app.domain.methods.terms import DistillationTerms, LayerMap
 from app.domain.methods.weight_copy import WeightCopySpec
 from app.domain.methods.weight_distillation import WeightDistillationSpec
@@ -43,6 +31,7 @@ __all__ = [
     "LowRankSpec",
     "MethodCard",
     "MethodSpec",
+    "ModelInput",
     "PeaKdSpec",
     "ScratchSpec",
     "Spec",
@@ -51,37 +40,27 @@ __all__ = [
     "WeightInheritedSpec",
     "WeightSelectionSpec",
     "WeightSqueezingSpec",
+    "layer_schedule",
 ]
 
 MethodSpec = Annotated[
-    fine_tuning.FineTuningSpec
-    | scratch.ScratchSpec
-    | weight_copy.WeightCopySpec
-    | weight_selection.WeightSelectionSpec
-    | distillation.DistillationSpec
-    | low_rank.LowRankSpec
-    | weight_squeezing.WeightSqueezingSpec
-    | weight_inherited.WeightInheritedSpec
-    | weight_distillation.WeightDistillationSpec
-    | pea_kd.PeaKdSpec
-    | bilstm.BiLstmSpec,
+    FineTuningSpec
+    | ScratchSpec
+    | WeightCopySpec
+    | WeightSelectionSpec
+    | DistillationSpec
+    | LowRankSpec
+    | WeightSqueezingSpec
+    | WeightInheritedSpec
+    | WeightDistillationSpec
+    | PeaKdSpec
+    | BiLstmSpec,
     Field(discriminator="name"),
 ]
+"""Every method there is. The names, the cards and the worker's methods follow from it."""
 
 METHOD_SPECS: Final[dict[str, type[Spec]]] = {
     get_args(spec.model_fields["name"].annotation)[0]: spec for spec in get_args(get_args(MethodSpec)[0])
 }
 
-METHOD_CARDS: Final[dict[str, MethodCard]] = {
-    "fine_tuning": fine_tuning.CARD,
-    "scratch": scratch.CARD,
-    "weight_copy": weight_copy.CARD,
-    "weight_selection": weight_selection.CARD,
-    "distillation": distillation.CARD,
-    "low_rank": low_rank.CARD,
-    "weight_squeezing": weight_squeezing.CARD,
-    "weight_inherited": weight_inherited.CARD,
-    "weight_distillation": weight_distillation.CARD,
-    "pea_kd": pea_kd.CARD,
-    "bilstm": bilstm.CARD,
-}
+METHOD_CARDS: Final[dict[str, MethodCard]] = {name: spec.card for name, spec in METHOD_SPECS.items()}

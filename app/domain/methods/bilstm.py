@@ -1,8 +1,10 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import MethodCard, Spec
+from app.domain.architectures import BILSTM_TASKS
+from app.domain.methods.card import MethodCard
+from app.domain.methods.spec import Dimension, Spec, StudentKind
 
 
 class BiLstmSpec(Spec):
@@ -39,11 +41,27 @@ class BiLstmSpec(Spec):
         description="Dropout rate of the embeddings, LSTM states and projection.",
     )
 
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Distillation into a BiLSTM",
+        papers=["https://arxiv.org/abs/1910.01769", "https://arxiv.org/abs/2004.05686"],
+        when="For the lowest latency, with few labels and plenty of unlabeled in-domain text.",
+        tasks=list(BILSTM_TASKS),
+        data="labelled train and dev splits; most of the training signal comes from unlabeled texts",
+    )
 
-CARD = MethodCard(
-    title="Distillation into a BiLSTM",
-    papers=["https://arxiv.org/abs/1910.01769", "https://arxiv.org/abs/2004.05686"],
-    when="For the lowest latency, with few labels and plenty of unlabeled in-domain text.",
-    tasks=["text_classification", "token_classification"],
-    data="labelled train and dev splits; most of the training signal comes from unlabeled texts",
-)
+    @property
+    def students(self) -> tuple[StudentKind, ...]:
+        return ("bilstm",)
+
+    @property
+    def keeps(self) -> tuple[Dimension, ...]:
+        """The projection learns states of the teacher's width."""
+        return ("projection",)
+
+    @property
+    def named_layers(self) -> dict[str, int]:
+        return {} if self.teacher_layer is None else {"teacher_layer": self.teacher_layer}
+
+    @property
+    def learns_from_outputs(self) -> bool:
+        return True

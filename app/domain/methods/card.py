@@ -15,12 +15,6 @@ ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "
 ALL_TASKS: Final[list[Task]] = list(get_args(Task))
 
 
-class Spec(BaseModel):
-    """What a client asks of one method, by its ``name``."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
 class MethodCard(BaseModel):
     """A method as ``GET /v1/methods`` shows it."""
 

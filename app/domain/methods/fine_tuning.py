@@ -1,6 +1,7 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
-from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
+from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.spec import Spec
 
 
 class FineTuningSpec(Spec):
@@ -8,13 +9,13 @@ class FineTuningSpec(Spec):
 
     name: Literal["fine_tuning"]
 
-
-CARD = MethodCard(
-    title="Fine-tuning",
-    when="To train a teacher: adds a task head to an encoder and trains both, or continues training a "
-    "translation model. The size stays the same.",
-    tasks=ALL_TASKS,
-    targets=[],
-    embedding_options=[],
-    needs_head=False,
-)
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Fine-tuning",
+        when="To train a teacher: adds a task head to an encoder and trains both, or continues training a "
+        "translation model. The size stays the same.",
+        tasks=ALL_TASKS,
+        targets=[],
+        embedding_options=[],
+        needs_head=False,
+    )
+    is_compared: ClassVar[bool] = False

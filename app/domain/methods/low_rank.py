@@ -1,12 +1,12 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import ENCODER_TASKS, MethodCard, Spec
-from app.domain.methods.terms import DistillationTerms
+from app.domain.methods.card import ENCODER_TASKS, MethodCard
+from app.domain.methods.spec import Dimension, DistillingSpec
 
 
-class LowRankSpec(Spec):
+class LowRankSpec(DistillingSpec):
     """Replaces each matrix of the teacher's layers by a product of two of low rank, then trains it."""
 
     name: Literal["low_rank"]
@@ -14,15 +14,16 @@ class LowRankSpec(Spec):
         default="svd",
         description="Plain SVD, or SVD weighted by the Fisher information of the rows (Hsu et al., 2022).",
     )
-    distillation: DistillationTerms | None = Field(
-        default=None, description="Distillation terms of the loss; default: labels only."
+
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Low-rank factorisation",
+        papers=["https://arxiv.org/abs/2207.00112"],
+        when="As a baseline, or if depth and width must not change. Each matrix becomes two thin ones: check "
+        "the latency, not only the size.",
+        tasks=ENCODER_TASKS,
     )
+    factorises: ClassVar[bool] = True
 
-
-CARD = MethodCard(
-    title="Low-rank factorisation",
-    papers=["https://arxiv.org/abs/2207.00112"],
-    when="As a baseline, or if depth and width must not change. Each matrix becomes two thin ones: check "
-    "the latency, not only the size.",
-    tasks=ENCODER_TASKS,
-)
+    @property
+    def keeps(self) -> tuple[Dimension, ...]:
+        return ("layers", "hidden", "heads", "ffn")

@@ -1,16 +1,20 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import MethodCard, Spec
+from app.domain.architectures import LayerUse
+from app.domain.methods.card import MethodCard
+from app.domain.methods.spec import Dimension, DistillingSpec
 from app.domain.methods.terms import DistillationTerms
 
+Sharing = Literal["shuffled", "repeated", "paired", "upper_half", "lower_half"]
 
-class PeaKdSpec(Spec):
+
+class PeaKdSpec(DistillingSpec):
     """Runs each layer twice, query and key exchanged, and pretrains on the teacher's judgement."""
 
     name: Literal["pea_kd"]
-    sharing: Literal["shuffled", "repeated", "paired", "upper_half", "lower_half"] = Field(
+    sharing: Sharing = Field(
         default="shuffled",
         description="Layer order. For three layers: 1 2 3 1' 2' 3' (' has query and key swapped); 1 2 3 1 "
         "2 3; 1 1 2 2 3 3. For six: 1 to 6 4' 5' 6' and 1 to 6 1' 2' 3'.",
@@ -27,11 +31,41 @@ class PeaKdSpec(Spec):
         "least 1.",
     )
 
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Pea-KD",
+        papers=["https://arxiv.org/abs/2009.14822"],
+        when="For the fewest parameters when latency matters less: each of the student's few layers runs "
+        "twice, so it is as slow as a student of twice the depth.",
+        tasks=["text_classification"],
+    )
 
-CARD = MethodCard(
-    title="Pea-KD",
-    papers=["https://arxiv.org/abs/2009.14822"],
-    when="For the fewest parameters when latency matters less: each of the student's few layers runs "
-    "twice, so it is as slow as a student of twice the depth.",
-    tasks=["text_classification"],
-)
+    @property
+    def keeps(self) -> tuple[Dimension, ...]:
+        return ("hidden", "heads", "ffn")
+
+    def layer_schedule(self, layers: int) -> tuple[LayerUse, ...]:
+        return layer_schedule(self.sharing, layers)
+
+
+def layer_schedule(sharing: Sharing, layers: int) -> tuple[LayerUse, ...]:
+    """The runs of ``layers`` layers, first to last; a swapped one exchanges query and key.
+
+    For three layers, ' being swapped: shuffled 1 2 3 1' 2' 3', repeated 1 2 3 1 2 3, paired 1 1 2 2 3 3,
+    upper_half 1 2 3 2' 3', lower_half 1 2 3 1' 2' (the middle one of an odd number counts to both halves).
+    """
+    once = tuple(LayerUse(layer=layer) for layer in range(layers))
+    match sharing:
+        case "shuffled":
+            return once + _swapped(0, layers)
+        case "repeated":
+            return once + once
+        case "paired":
+            return tuple(use for use in once for _ in range(2))
+        case "upper_half":
+            return once + _swapped(layers // 2, layers)
+        case "lower_half":
+            return once + _swapped(0, (layers + 1) // 2)
+
+
+def _swapped(start: int, end: int) -> tuple[LayerUse, ...]:
+    return tuple(LayerUse(layer=layer, swapped=True) for layer in range(start, end))

@@ -1,6 +1,8 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
-from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
+from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.spec import Spec, StudentKind
+from app.domain.tasks import Task
 
 
 class ScratchSpec(Spec):
@@ -8,11 +10,19 @@ class ScratchSpec(Spec):
 
     name: Literal["scratch"]
 
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Training from scratch",
+        when="As a baseline: what the student's shape reaches without a teacher. A job without a teacher "
+        "trains a translation model from scratch, including its vocabulary.",
+        tasks=ALL_TASKS,
+        needs_head=False,
+    )
+    tasks_without_teacher: ClassVar[tuple[Task, ...]] = ("translation",)
 
-CARD = MethodCard(
-    title="Training from scratch",
-    when="As a baseline: what the student's shape reaches without a teacher. A job without a teacher "
-    "trains a translation model from scratch, including its vocabulary.",
-    tasks=ALL_TASKS,
-    needs_head=False,
-)
+    @property
+    def students(self) -> tuple[StudentKind, ...]:
+        return ("same_family", "bilstm")
+
+    @property
+    def reads_weights(self) -> bool:
+        return False

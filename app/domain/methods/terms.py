@@ -1,16 +1,20 @@
-"""Knobs that several methods share."""
+"""Settings that several methods share."""
 
 from typing import Literal
 
-from pydantic import Field
-
-from app.domain.methods.card import Spec
+from pydantic import BaseModel, ConfigDict, Field
 
 LayerMap = Literal["uniform", "first", "last", "outer"]
 Initialisation = Literal["random", "weight_copy", "weight_selection"]
 
 
-class DistillationTerms(Spec):
+class Settings(BaseModel):
+    """A group of settings; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DistillationTerms(Settings):
     """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
     Of translation, where a teacher is learnt from through its translations, there is only ``logits_weight``:
@@ -62,12 +66,4 @@ class DistillationTerms(Spec):
         le=256,
         description="Number of relation heads; default: the most that divide both hidden sizes, up to the "
         "teacher's heads.",
-    )
-
-
-class DensePhase(Spec):
-    """Steps on the folded weights, after what made them has done its part."""
-
-    dense_ratio: float = Field(
-        default=0.0, ge=0, lt=1, description="Fraction of steps that train the folded weights at the end."
     )

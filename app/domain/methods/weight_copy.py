@@ -1,12 +1,13 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
-from app.domain.methods.terms import DistillationTerms, LayerMap
+from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.spec import DistillingSpec
+from app.domain.methods.terms import LayerMap
 
 
-class WeightCopySpec(Spec):
+class WeightCopySpec(DistillingSpec):
     """Starts the student from rows and columns of the teacher (weight subcloning), then trains it."""
 
     name: Literal["weight_copy"]
@@ -15,15 +16,11 @@ class WeightCopySpec(Spec):
         default=True,
         description="Scale copied matrices by the square root of the ratio of their input widths.",
     )
-    distillation: DistillationTerms | None = Field(
-        default=None, description="Distillation terms of the loss; default: labels only."
+
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Weight subcloning",
+        papers=["https://arxiv.org/abs/2312.09299"],
+        when="For short trainings: the cheapest initialisation from the teacher. Also a baseline for methods "
+        "that learn what to keep.",
+        tasks=ALL_TASKS,
     )
-
-
-CARD = MethodCard(
-    title="Weight subcloning",
-    papers=["https://arxiv.org/abs/2312.09299"],
-    when="For short trainings: the cheapest initialisation from the teacher. Also a baseline for methods "
-    "that learn what to keep.",
-    tasks=ALL_TASKS,
-)

@@ -1,12 +1,13 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
+from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.spec import DistillingSpec, TranslatorSearch
 from app.domain.methods.terms import DistillationTerms
 
 
-class WeightDistillationSpec(Spec):
+class WeightDistillationSpec(DistillingSpec):
     """Generates the student's weights from groups of adjacent teacher layers, then trains them (2021)."""
 
     name: Literal["weight_distillation"]
@@ -25,12 +26,13 @@ class WeightDistillationSpec(Spec):
         default_factory=DistillationTerms, description="Distillation terms of the loss; null: labels only."
     )
 
-
-CARD = MethodCard(
-    title="Weight Distillation",
-    papers=["https://arxiv.org/abs/2009.09152"],
-    when="For translation with a deep encoder and a shallow or narrow decoder; also for encoders. The "
-    "teacher's depth must be a multiple of the student's.",
-    tasks=ALL_TASKS,
-    embedding_options=["vocabulary"],
-)
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Weight Distillation",
+        papers=["https://arxiv.org/abs/2009.09152"],
+        when="For translation with a deep encoder and a shallow or narrow decoder; also for encoders. The "
+        "teacher's depth must be a multiple of the student's.",
+        tasks=ALL_TASKS,
+        embedding_options=["vocabulary"],
+    )
+    divides_depth: ClassVar[bool] = True
+    translator_search: ClassVar[TranslatorSearch] = "decoder_first"

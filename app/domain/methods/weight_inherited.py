@@ -1,12 +1,14 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from app.domain.methods.card import ENCODER_TASKS, MethodCard, Spec
+from app.domain.architectures import EncoderShape
+from app.domain.methods.card import ENCODER_TASKS, MethodCard
+from app.domain.methods.spec import Dimension, DistillingSpec
 from app.domain.methods.terms import DistillationTerms
 
 
-class WeightInheritedSpec(Spec):
+class WeightInheritedSpec(DistillingSpec):
     """Trains compactors beside the teacher's matrices, prunes them and merges what is left (WID)."""
 
     name: Literal["weight_inherited"]
@@ -44,6 +46,16 @@ class WeightInheritedSpec(Spec):
         "applies only in the dense phase, where the width no longer changes.",
     )
 
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Weight-Inherited Distillation",
+        papers=["https://arxiv.org/abs/2305.09098"],
+        when="To reduce a teacher's width and keep its depth. On masked_language_modeling it makes a general "
+        "small model for fine-tuning; on other tasks a task-specific student.",
+        tasks=ENCODER_TASKS,
+        embedding_options=["vocabulary"],
+    )
+    trains_teacher: ClassVar[bool] = True
+
     @model_validator(mode="after")
     def _check(self) -> "WeightInheritedSpec":
         if self.prune_ratio + self.dense_ratio > 1:
@@ -61,12 +73,14 @@ class WeightInheritedSpec(Spec):
             raise ValueError("relation_weight applies only in the dense phase: set dense_ratio above 0")
         return self
 
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.name} with the strategy {self.strategy}"
 
-CARD = MethodCard(
-    title="Weight-Inherited Distillation",
-    papers=["https://arxiv.org/abs/2305.09098"],
-    when="To reduce a teacher's width and keep its depth. On masked_language_modeling it makes a general "
-    "small model for fine-tuning; on other tasks a task-specific student.",
-    tasks=ENCODER_TASKS,
-    embedding_options=["vocabulary"],
-)
+    @property
+    def keeps(self) -> tuple[Dimension, ...]:
+        return ("layers", "heads") if self.strategy == "dim" else ("layers", "head_dim")
+
+    def extra_parameters(self, teacher: EncoderShape) -> int:
+        """Compactors of all layers: square matrices on both sides of each of theirs."""
+        return teacher.layers * (10 * teacher.hidden**2 + 2 * teacher.ffn**2)

@@ -1,12 +1,16 @@
-from typing import Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from app.domain.methods.card import ALL_TASKS, MethodCard, Spec
-from app.domain.methods.terms import DensePhase, DistillationTerms, LayerMap
+from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.spec import DistillingSpec, ModelInput
+from app.domain.methods.terms import LayerMap, Settings
+
+SMALL_MODEL: Final = "small_model"
+"""The role of the model that a gate mixes with the squeezed teacher."""
 
 
-class Gate(Spec):
+class Gate(Settings):
     """Mixes a small pretrained model with the squeezed teacher: W = (1 - g) W_pre + g L W_t R."""
 
     small_model: str = Field(
@@ -25,7 +29,7 @@ class Gate(Spec):
     )
 
 
-class WeightSqueezingSpec(DensePhase):
+class WeightSqueezingSpec(DistillingSpec):
     """Learns maps L and R with W_student = L W_teacher R, then folds them (Weight Squeezing, 2020)."""
 
     name: Literal["weight_squeezing"]
@@ -44,18 +48,28 @@ class WeightSqueezingSpec(DensePhase):
         description="Learning rate of the maps, measured by the change of the folded weights, relative to "
         "learning_rate.",
     )
-    distillation: DistillationTerms | None = Field(
-        default=None, description="Distillation terms of the loss; default: labels only."
+    dense_ratio: float = Field(
+        default=0.0, ge=0, lt=1, description="Fraction of steps that train the folded weights at the end."
     )
     gate: Gate | None = Field(default=None, description="If set, Gated Weight Squeezing.")
 
+    card: ClassVar[MethodCard] = MethodCard(
+        title="Weight Squeezing",
+        papers=["https://arxiv.org/abs/2010.06993"],
+        when="To keep the teacher's quality with little data: the student's weights are learned linear maps "
+        "of the teacher's. Gated, they are mixed with the weights of a small pretrained model: better than "
+        "fine-tuning that model, and about as good as squeezing alone where measured. Training steps cost "
+        "more than plain ones; the deployed student does not.",
+        tasks=ALL_TASKS,
+    )
 
-CARD = MethodCard(
-    title="Weight Squeezing",
-    papers=["https://arxiv.org/abs/2010.06993"],
-    when="To keep the teacher's quality with little data: the student's weights are learned linear maps of "
-    "the teacher's. Gated, they are mixed with the weights of a small pretrained model: better than "
-    "fine-tuning that model, and about as good as squeezing alone where measured. Training steps cost more "
-    "than plain ones; the deployed student does not.",
-    tasks=ALL_TASKS,
-)
+    @property
+    def inputs(self) -> tuple[ModelInput, ...]:
+        if self.gate is None:
+            return ()
+        return (ModelInput(SMALL_MODEL, self.gate.small_model, "#/method/gate/small_model"),)
+
+    @property
+    def shape_role(self) -> str | None:
+        """A gate mixes two models weight by weight: the student has the small one's shape."""
+        return None if self.gate is None else SMALL_MODEL

@@ -2,7 +2,6 @@
 
 from app.domain.planning.advice import Advice
 from app.domain.planning.estimate import Estimate, Row, estimate, step_count
-from app.domain.planning.layer_sharing import layer_schedule
 from app.domain.planning.search_space import LatencyOf
 from app.domain.planning.student import Budget, StudentPlan, plan_student
 
@@ -14,7 +13,6 @@ __all__ = [
     "Row",
     "StudentPlan",
     "estimate",
-    "layer_schedule",
     "plan_student",
     "step_count",
 ]

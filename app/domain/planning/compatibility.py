@@ -3,6 +3,7 @@
 from typing import get_args
 
 from app.domain.architectures import (
+    BILSTM_TASKS,
     Architecture,
     BiLstmArchitecture,
     EncoderArchitecture,
@@ -22,7 +23,7 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
     Raises:
         InvalidRequest: it cannot, or has no target where it needs one.
     """
-    name, method_card = spec.method.name, METHOD_CARDS[spec.method.name]
+    name, method_card = spec.method.name, spec.method.card
     if data.task not in method_card.tasks:
         able = [other for other, its_card in METHOD_CARDS.items() if data.task in its_card.tasks]
         raise InvalidRequest(
@@ -73,7 +74,7 @@ def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
     Raises:
         InvalidRequest: there are some.
     """
-    terms = getattr(spec.method, "distillation", None)
+    terms = spec.method.distillation_terms
     if terms is None or data.task != "translation":
         return
     for name in ("hidden_weight", "patient_weight", "relation_weight"):
@@ -110,7 +111,7 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
         Conflict: it has no head.
     """
     _require_kind(model.architecture, data.task)
-    if not METHOD_CARDS[spec.method.name].needs_head:
+    if not spec.method.card.needs_head:
         return
     if model.task is None:
         raise Conflict(
@@ -124,9 +125,9 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
 
 def _require_kind(architecture: Architecture, task: Task) -> None:
     if isinstance(architecture, EncoderDecoderArchitecture) == (task == "translation"):
-        if not isinstance(architecture, BiLstmArchitecture) or task in METHOD_CARDS["bilstm"].tasks:
+        if not isinstance(architecture, BiLstmArchitecture) or task in BILSTM_TASKS:
             return
-        what = f"a BiLSTM, which supports {_listed(METHOD_CARDS['bilstm'].tasks)}"
+        what = f"a BiLSTM, which supports {_listed(list(BILSTM_TASKS))}"
     elif task == "translation":
         what = "an encoder, which cannot translate"
     else:
@@ -169,13 +170,14 @@ def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *
     )
 
 
-def require_gate(small: ModelManifest, teacher: ModelManifest, data: DatasetManifest) -> None:
-    """Refuse a small model that cannot be mixed with the teacher's maps, weight by weight.
+def require_mixable(
+    small: ModelManifest, teacher: ModelManifest, data: DatasetManifest, *, pointer: str
+) -> None:
+    """Refuse a small model that cannot be mixed with what is made of the teacher, weight by weight.
 
     Raises:
         InvalidRequest: it is of another family, or has other tables or another head.
     """
-    pointer = "#/method/gate/small_model"
     if small.task is not None:
         require_same_task("small model", small, data, pointer=pointer)
     for name in ("family", "vocabulary", "positions", "token_types"):

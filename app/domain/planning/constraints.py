@@ -3,6 +3,7 @@
 from pydantic import ValidationError
 
 from app.domain.architectures import (
+    BILSTM_TASKS,
     MAX_BILSTM_EMBEDDING,
     AnyShape,
     Architecture,
@@ -14,39 +15,27 @@ from app.domain.architectures import (
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
-from app.domain.methods import (
-    METHOD_CARDS,
-    BiLstmSpec,
-    DistillationSpec,
-    DistillationTerms,
-    FineTuningSpec,
-    LowRankSpec,
-    MethodSpec,
-    PeaKdSpec,
-    ScratchSpec,
-    WeightDistillationSpec,
-    WeightInheritedSpec,
-)
+from app.domain.methods import METHOD_SPECS, Spec
 from app.domain.planning.search_space import divisors
 from app.domain.tasks import Head
 
 _SHAPE = "#/target/shape"
 
 
-def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
+def require_teacher(teacher: Architecture, method: Spec) -> None:
     """Refuse a teacher whose weights are not where the method looks for them.
 
     Raises:
         InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights;
             or it has not the layer that the method names.
     """
-    if isinstance(method, FineTuningSpec):
-        return
-    if isinstance(method, BiLstmSpec) and isinstance(teacher, EncoderArchitecture):
-        _require_layer(method.teacher_layer, teacher.shape.layers)
+    if method.card.keeps_size:
+        return  # it is trained as it is
+    if isinstance(teacher, EncoderArchitecture):
+        _require_layers(method.named_layers, teacher.shape.layers)
     if isinstance(teacher, BiLstmArchitecture):
         what = "a BiLSTM"
-    elif not isinstance(teacher, EncoderArchitecture) or not _reads_weights(method):
+    elif not isinstance(teacher, EncoderArchitecture) or not method.reads_weights:
         return
     elif teacher.schedule is not None:
         what = "a network with shared layers"
@@ -62,28 +51,19 @@ def require_teacher(teacher: Architecture, method: MethodSpec) -> None:
     )
 
 
-def _require_layer(layer: int | None, layers: int) -> None:
-    if layer is not None and layer > layers:
-        raise InvalidRequest(
-            "teacher_layer_out_of_range",
-            f"teacher_layer is {layer}, but the teacher has {layers} layers. Use 0 (the embeddings) to "
-            f"{layers}.",
-            pointer="#/method/teacher_layer",
-            largest=layers,
-        )
+def _require_layers(named: dict[str, int], layers: int) -> None:
+    for setting, layer in named.items():
+        if layer > layers:
+            raise InvalidRequest(
+                "teacher_layer_out_of_range",
+                f"{setting} is {layer}, but the teacher has {layers} layers. Use 0 (the embeddings) to "
+                f"{layers}.",
+                pointer=f"#/method/{setting}",
+                largest=layers,
+            )
 
 
-def _reads_weights(method: MethodSpec) -> bool:
-    match method:
-        case ScratchSpec():
-            return False
-        case DistillationSpec():
-            return method.initialisation != "random"
-        case _:
-            return True
-
-
-def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, head: Head) -> None:
+def require_fitting(teacher: AnyShape, method: Spec, shape: AnyShape, *, head: Head) -> None:
     """Refuse a shape that the method cannot make, naming the dimension and what it could be.
 
     Raises:
@@ -93,7 +73,7 @@ def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, h
     match teacher, shape:
         case EncoderShape(), BiLstmShape():
             _require_bilstm_task(head)
-            if isinstance(method, BiLstmSpec):
+            if "projection" in method.keeps:
                 _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
         case EncoderShape(), EncoderShape():
             _require_encoder(teacher, method, shape)
@@ -102,51 +82,44 @@ def require_fitting(teacher: AnyShape, method: MethodSpec, shape: AnyShape, *, h
 
 
 def _require_bilstm_task(head: Head) -> None:
-    tasks = METHOD_CARDS["bilstm"].tasks
-    if head.task not in tasks:
+    if head.task not in BILSTM_TASKS:
         raise InvalidRequest(
             "invalid_shape",
-            f"A BiLSTM supports {' and '.join(tasks)}; the task is {head.task}. Use the shape of an encoder.",
+            f"A BiLSTM supports {' and '.join(BILSTM_TASKS)}; the task is {head.task}. "
+            "Use the shape of an encoder.",
             pointer=_SHAPE,
         )
 
 
-def _require_encoder(teacher: EncoderShape, method: MethodSpec, shape: EncoderShape) -> None:
+def _require_encoder(teacher: EncoderShape, method: Spec, shape: EncoderShape) -> None:
     for name in ("layers", "hidden", "heads", "ffn"):
         _require_within(name, getattr(shape, name), getattr(teacher, name))
-    if shape.rank is not None and not isinstance(method, LowRankSpec):
+    if method.factorises:
+        _require_rank(teacher, shape, method)
+    elif shape.rank is not None:
+        factorising = [name for name, spec in METHOD_SPECS.items() if spec.factorises]
         raise InvalidRequest(
             "invalid_shape",
-            f"{method.name} does not factorise matrices. Omit rank or use the method low_rank.",
+            f"{method.name} does not factorise matrices. Omit rank or use the method "
+            f"{' or '.join(factorising)}.",
             pointer=f"{_SHAPE}/rank",
         )
-    kept: tuple[str, ...] = ()
-    match method:
-        case LowRankSpec():
-            _require_rank(teacher, shape)
-            kept = ("layers", "hidden", "heads", "ffn")
-        case PeaKdSpec():
-            kept = ("hidden", "heads", "ffn")
-        case WeightInheritedSpec(strategy="dim"):
-            kept = ("layers", "heads")
-        case WeightInheritedSpec(strategy="head"):
-            kept = ("layers", "head_dim")
-        case WeightDistillationSpec():
-            _require_divisor("layers", shape.layers, teacher.layers)
-    for name in kept:
+    if method.divides_depth:
+        _require_divisor("layers", shape.layers, teacher.layers, method)
+    for name in method.keeps:
         _require_same(name, getattr(shape, name), getattr(teacher, name), method)
     _require_head_width("heads", shape, teacher, method)
 
 
-def _require_translator(teacher: EncoderDecoderShape, method: MethodSpec, shape: EncoderDecoderShape) -> None:
+def _require_translator(teacher: EncoderDecoderShape, method: Spec, shape: EncoderDecoderShape) -> None:
     for prefix, ours, theirs in (
         ("encoder", shape.encoder, teacher.encoder),
         ("decoder", shape.decoder, teacher.decoder),
     ):
         depth = f"{prefix}_layers"
         _require_within(depth, ours.layers, theirs.layers)
-        if isinstance(method, WeightDistillationSpec):
-            _require_divisor(depth, ours.layers, theirs.layers)
+        if method.divides_depth:
+            _require_divisor(depth, ours.layers, theirs.layers, method)
         for name in ("hidden", "heads", "ffn"):
             field = name if prefix == "encoder" else f"decoder_{name}"
             _require_within(field, getattr(ours, name), getattr(theirs, name))
@@ -163,8 +136,8 @@ def _require_within(name: str, ours: int, theirs: int) -> None:
         )
 
 
-def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, method: MethodSpec) -> None:
-    if _reads_weights(method) and ours.head_dim > theirs.head_dim:
+def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, method: Spec) -> None:
+    if method.reads_weights and ours.head_dim > theirs.head_dim:
         raise InvalidRequest(
             "invalid_shape",
             f"The student's head size (hidden / heads) is {ours.head_dim}; {method.name} needs at most the "
@@ -174,49 +147,48 @@ def _require_head_width(field: str, ours: EncoderShape, theirs: EncoderShape, me
         )
 
 
-def _require_same(name: str, ours: int, theirs: int, method: MethodSpec, *, whose: str | None = None) -> None:
+def _require_same(name: str, ours: int, theirs: int, method: Spec, *, whose: str | None = None) -> None:
     if ours == theirs:
         return
     place = "/hidden" if name == "head_dim" else f"/{name}"
     what = "hidden / heads" if name == "head_dim" else name
-    strategy = f" with the strategy {method.strategy}" if isinstance(method, WeightInheritedSpec) else ""
     raise InvalidRequest(
         "invalid_shape",
-        f"{method.name}{strategy} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
+        f"{method.qualified_name} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
         pointer=_SHAPE + place,
         expected=theirs,
     )
 
 
-def _require_divisor(name: str, ours: int, theirs: int) -> None:
+def _require_divisor(name: str, ours: int, theirs: int, method: Spec) -> None:
     if theirs % ours:
         raise InvalidRequest(
             "depth_not_divisible",
-            f"weight_distillation groups the teacher's layers evenly: {name} ({ours}) must divide the "
+            f"{method.name} groups the teacher's layers evenly: {name} ({ours}) must divide the "
             f"teacher's {theirs}. Possible values: {', '.join(map(str, divisors(theirs)))}.",
             pointer=f"{_SHAPE}/{name}",
             possible=divisors(theirs),
         )
 
 
-def _require_rank(teacher: EncoderShape, shape: EncoderShape) -> None:
+def _require_rank(teacher: EncoderShape, shape: EncoderShape, method: Spec) -> None:
     most = min(teacher.hidden, teacher.ffn)
     if shape.rank is None or shape.rank >= most:
         raise InvalidRequest(
             "invalid_shape",
-            f"low_rank needs a rank below {most}; got {shape.rank or 'none'}.",
+            f"{method.name} needs a rank below {most}; got {shape.rank or 'none'}.",
             pointer=f"{_SHAPE}/rank",
         )
 
 
-def require_relations(teacher: Architecture, method: MethodSpec, student: Architecture) -> None:
+def require_relations(teacher: Architecture, method: Spec, student: Architecture) -> None:
     """Refuse relation heads that a width cannot be cut into.
 
     Raises:
         InvalidRequest: the teacher's width or the student's is no multiple of them.
     """
-    terms = getattr(method, "distillation", None)
-    if not isinstance(terms, DistillationTerms) or not terms.relation_weight or terms.relation_heads is None:
+    terms = method.distillation_terms
+    if terms is None or not terms.relation_weight or terms.relation_heads is None:
         return
     for whose, architecture in (("teacher", teacher), ("student", student)):
         if isinstance(architecture, EncoderArchitecture) and architecture.shape.hidden % terms.relation_heads:
@@ -257,7 +229,7 @@ def _validated(shape: EncoderShape | BiLstmShape, embedding: int) -> AnyShape:
         ) from None
 
 
-def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Target) -> None:
+def require_embedding(teacher: AnyShape | None, method: Spec, target: Target) -> None:
     """Refuse to factorise a word table that the method takes as a whole, or that is an output too.
 
     Raises:
@@ -266,7 +238,7 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
     place = "embedding" if target.embedding is not None else "shape/embedding"
     if target.embedding is None and not (isinstance(target.shape, EncoderShape) and target.shape.embedding):
         return
-    if "embedding" not in METHOD_CARDS[method.name].embedding_options:
+    if "embedding" not in method.card.embedding_options:
         raise InvalidRequest(
             "target_not_allowed",
             f"{method.name} does not support factorised embeddings. Omit embedding; use target.vocabulary "
@@ -275,7 +247,7 @@ def require_embedding(teacher: AnyShape | None, method: MethodSpec, target: Targ
         )
     if isinstance(teacher, EncoderDecoderShape) or teacher is None:
         raise _embedding_of_translator()
-    if isinstance(method, BiLstmSpec) and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
+    if method.students[0] == "bilstm" and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
         raise InvalidRequest(
             "target_not_allowed",
             f"target.embedding is {target.embedding}; a BiLSTM supports at most {MAX_BILSTM_EMBEDDING}. Use "

@@ -15,7 +15,7 @@ from app.domain.architectures import (
     ParameterCount,
 )
 from app.domain.documents import TrainingSpec
-from app.domain.methods import BiLstmSpec, DistillationSpec, MethodSpec, WeightInheritedSpec
+from app.domain.methods import Spec
 from app.domain.planning.advice import head_of
 from app.domain.tasks import PER_TOKEN_TASKS, Head
 
@@ -45,7 +45,7 @@ def step_count(*, rows: int, training: TrainingSpec) -> int:
 
 def estimate(
     student: Architecture,
-    method: MethodSpec,
+    method: Spec,
     *,
     teacher: Architecture | None,
     head: Head,
@@ -72,17 +72,15 @@ def estimate(
         unlabeled: rows without answers, learnt by whoever learns from a teacher's.
     """
     learnt = rows
-    if _learns_from_outputs(method):
+    if method.learns_from_outputs:
         learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
-    trained, beside = student, 0
-    if isinstance(method, WeightInheritedSpec) and isinstance(teacher, EncoderArchitecture):
-        trained = teacher  # it is compressed as it trains, and small only at the end
-        beside = _compactors(teacher.shape)
+    trained = teacher if method.trains_teacher and teacher is not None else student
+    beside = method.extra_parameters(teacher.shape) if isinstance(teacher, EncoderArchitecture) else 0
     operations = 6 * _products(trained, head, row) * learnt * training.epochs
     weights = 4 * (_count(trained, head).total + beside)
     if teacher is not None:
         weights += _count(teacher, head).total
-        if _learns_from_outputs(method):
+        if method.learns_from_outputs:
             operations += 2 * _products(teacher, head, row) * (rows + unlabeled)
     batch = training.micro_batch_size or training.batch_size
     return Estimate(
@@ -95,20 +93,9 @@ def estimate(
     )
 
 
-def _compactors(shape: EncoderShape) -> int:
-    """Of all layers: square matrices on both sides of each of theirs."""
-    return shape.layers * (10 * shape.hidden**2 + 2 * shape.ffn**2)
-
-
-def _learns_from_outputs(method: MethodSpec) -> bool:
-    if isinstance(method, BiLstmSpec | DistillationSpec):
-        return True
-    return getattr(method, "distillation", None) is not None
-
-
-def _learnt_rows(method: MethodSpec, head: Head, *, rows: int, unlabeled: int) -> int:
+def _learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
     """Rows of an epoch of whoever learns from a teacher: of translation its own are added to the data's."""
-    terms = getattr(method, "distillation", None)
+    terms = method.distillation_terms
     if head.task != "translation" or terms is None:
         return rows + unlabeled
     bitext = rows if terms.logits_weight < 1 else 0

@@ -16,17 +16,7 @@ from app.domain.architectures import (
     EncoderShape,
 )
 from app.domain.errors import InvalidRequest
-from app.domain.methods import (
-    BiLstmSpec,
-    DistillationSpec,
-    LowRankSpec,
-    MethodSpec,
-    PeaKdSpec,
-    ScratchSpec,
-    WeightDistillationSpec,
-    WeightInheritedSpec,
-)
-from app.domain.planning.layer_sharing import layer_schedule
+from app.domain.methods import Spec
 from app.domain.tasks import Head
 
 LatencyOf: TypeAlias = Callable[[Architecture, Head], float]
@@ -40,39 +30,24 @@ _BILSTM_EMBEDDINGS: Final = (50, 100, 200, 300)
 _BILSTM_WIDTHS: Final = (100, 200, 300, 400, 600)
 
 
-def student_architecture(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> Architecture:
+def student_architecture(teacher: Architecture, method: Spec, shape: AnyShape) -> Architecture:
     """The student of a teacher at a shape.
 
     Raises:
         InvalidRequest: the shape is of a kind that the method does not make of this teacher.
     """
-    match teacher, shape, method:
-        case EncoderArchitecture(), BiLstmShape(), _ if _makes_bilstms(method):
+    match teacher, shape:
+        case EncoderArchitecture(), BiLstmShape() if "bilstm" in method.students:
             return BiLstmArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
-        case EncoderArchitecture(), EncoderShape(), PeaKdSpec():
-            schedule = layer_schedule(method.sharing, shape.layers)
+        case EncoderArchitecture(), EncoderShape() if "same_family" in method.students:
+            schedule = method.layer_schedule(shape.layers)
             return teacher.at(shape).model_copy(update={"schedule": schedule})
-        case (EncoderArchitecture(), EncoderShape(), BiLstmSpec()) | (BiLstmArchitecture(), _, _):
-            pass
-        case (EncoderArchitecture(), EncoderShape(), _):
-            return teacher.at(shape)
-        case (EncoderDecoderArchitecture(), EncoderDecoderShape(), _):
+        case EncoderDecoderArchitecture(), EncoderDecoderShape():
             return teacher.at(shape)
     raise _wrong_kind(teacher, method, shape)
 
 
-def _makes_bilstms(method: MethodSpec) -> bool:
-    """The method for it and its controls: those that look neither at weights nor into the network."""
-    match method:
-        case BiLstmSpec() | ScratchSpec():
-            return True
-        case DistillationSpec(initialisation="random", distillation=terms):
-            return not (terms.hidden_weight or terms.patient_weight or terms.relation_weight)
-        case _:
-            return False
-
-
-def family(teacher: Architecture, method: MethodSpec, *, embedding: int | None) -> Iterator[Architecture]:
+def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Iterator[Architecture]:
     """Students that the method makes of the teacher, none larger than it in any dimension.
 
     Args:
@@ -82,7 +57,7 @@ def family(teacher: Architecture, method: MethodSpec, *, embedding: int | None) 
     """
     shapes: Iterable[AnyShape]
     match teacher:
-        case EncoderArchitecture() if isinstance(method, BiLstmSpec):
+        case EncoderArchitecture() if method.students[0] == "bilstm":
             shapes = _bilstms(teacher.shape, embedding)
         case EncoderArchitecture():
             shapes = _encoders(teacher.shape, method, embedding)
@@ -93,28 +68,31 @@ def family(teacher: Architecture, method: MethodSpec, *, embedding: int | None) 
     return (student_architecture(teacher, method, shape) for shape in shapes)
 
 
-def _encoders(t: EncoderShape, method: MethodSpec, embedding: int | None) -> Iterator[EncoderShape]:
-    """Shapes with the teacher's ratio of ffn to hidden and, but for WID's ``dim``, its head width."""
-    if isinstance(method, LowRankSpec):
+def _encoders(t: EncoderShape, method: Spec, embedding: int | None) -> Iterator[EncoderShape]:
+    """Shapes with the teacher's ratio of ffn to hidden and, where heads are not kept, its head width."""
+    if method.factorises:
         yield from _low_ranks(t, embedding)
         return
-    layers: Iterable[int] = range(1, t.layers + 1)
-    widths = [(t.head_dim * heads, heads) for heads in range(1, t.heads + 1)]
-    match method:
-        case PeaKdSpec():
-            widths = [(t.hidden, t.heads)]
-        case WeightDistillationSpec():
-            layers = divisors(t.layers)
-        case WeightInheritedSpec(strategy="head"):
-            layers = [t.layers]
-        case WeightInheritedSpec(strategy="dim"):
-            layers = [t.layers]
-            widths = [(t.heads * head_dim, t.heads) for head_dim in range(1, t.head_dim + 1)]
-    for hidden, heads in widths:
+    for hidden, heads in _widths(t, method):
         if hidden < _SMALLEST_WIDTH or (embedding is not None and embedding >= hidden):
             continue
         narrow = EncoderShape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=embedding)
-        yield from (narrow.model_copy(update={"layers": depth}) for depth in layers)
+        yield from (narrow.model_copy(update={"layers": depth}) for depth in _depths(t.layers, method))
+
+
+def _widths(t: EncoderShape, method: Spec) -> list[tuple[int, int]]:
+    """Pairs of hidden and heads, narrow ones first."""
+    if "hidden" in method.keeps:
+        return [(t.hidden, t.heads)]
+    if "heads" in method.keeps:
+        return [(t.heads * head_dim, t.heads) for head_dim in range(1, t.head_dim + 1)]
+    return [(t.head_dim * heads, heads) for heads in range(1, t.heads + 1)]
+
+
+def _depths(layers: int, method: Spec) -> Iterable[int]:
+    if "layers" in method.keeps:
+        return [layers]
+    return divisors(layers) if method.divides_depth else range(1, layers + 1)
 
 
 def _low_ranks(t: EncoderShape, embedding: int | None) -> Iterator[EncoderShape]:
@@ -133,18 +111,17 @@ def _bilstms(t: EncoderShape, embedding: int | None) -> Iterator[BiLstmShape]:
             yield BiLstmShape(embedding=width, hidden=hidden, projection=t.hidden)
 
 
-def _translators(t: EncoderDecoderShape, method: MethodSpec) -> Iterator[EncoderDecoderShape]:
+def _translators(t: EncoderDecoderShape, method: Spec) -> Iterator[EncoderDecoderShape]:
     """Shapes with the teacher's head widths and its ratios of ffn to hidden.
 
-    Weight distillation keeps the encoder, or narrows it beside a single decoder layer: the decoder is what
-    costs time, word after word.
+    A search that is ``decoder_first`` keeps the encoder, or narrows it beside a single decoder layer: the
+    decoder is what costs time, word after word.
     """
     widths = range(1, t.heads + 1)
-    encoder_depths: Iterable[int] = range(1, t.encoder_layers + 1)
-    decoder_depths: Iterable[int] = range(1, t.decoder_layers + 1)
-    if isinstance(method, WeightDistillationSpec):
+    encoder_depths, decoder_depths = _depths(t.encoder_layers, method), _depths(t.decoder_layers, method)
+    if method.translator_search == "decoder_first":
         for heads in range(1, t.decoder.heads + 1):
-            for depth in divisors(t.decoder_layers):
+            for depth in decoder_depths:
                 yield from _joined(t.encoder, _narrowed(t.decoder, heads, layers=depth))
         widths, encoder_depths, decoder_depths = widths[:-1], [t.encoder_layers], [1]
     for heads in widths:
@@ -188,9 +165,9 @@ def _joined(encoder: EncoderShape | None, decoder: EncoderShape | None) -> Itera
     )
 
 
-def _wrong_kind(teacher: Architecture, method: MethodSpec, shape: AnyShape) -> InvalidRequest:
+def _wrong_kind(teacher: Architecture, method: Spec, shape: AnyShape) -> InvalidRequest:
     match teacher:
-        case EncoderArchitecture() if isinstance(method, BiLstmSpec):
+        case EncoderArchitecture() if method.students[0] == "bilstm":
             wanted: type[BaseModel] = BiLstmShape
         case EncoderArchitecture():
             wanted = EncoderShape

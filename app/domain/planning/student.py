@@ -17,7 +17,7 @@ from app.domain.architectures import (
 )
 from app.domain.documents import Precision, Target
 from app.domain.errors import InvalidRequest
-from app.domain.methods import METHOD_CARDS, MethodSpec, ScratchSpec, WeightSqueezingSpec
+from app.domain.methods import Spec
 from app.domain.methods.card import EmbeddingOption
 from app.domain.planning.advice import Advice, advise, head_of, smaller_vocabulary, total
 from app.domain.planning.constraints import (
@@ -80,7 +80,7 @@ class StudentPlan(BaseModel):
 
 def plan_student(
     teacher: Architecture | None,
-    method: MethodSpec,
+    method: Spec,
     target: Target | None,
     *,
     head: Head,
@@ -129,19 +129,20 @@ def plan_student(
     return plan.model_copy(
         update={
             "latency_ms": latency_ms,
-            "advice": advise(architecture, head=head, embedding_options=_savings(method), fitting=fitting),
+            "advice": advise(
+                architecture, head=head, embedding_options=_embedding_options(method), fitting=fitting
+            ),
         }
     )
 
 
-def _savings(method: MethodSpec) -> list[EmbeddingOption]:
-    """What can be done about the words; those of a gate's small model are what they are."""
-    is_gated = isinstance(method, WeightSqueezingSpec) and method.gate is not None
-    return [] if is_gated else METHOD_CARDS[method.name].embedding_options
+def _embedding_options(method: Spec) -> list[EmbeddingOption]:
+    """What can be done about the words; where another model gives the shape, its own are what they are."""
+    return method.card.embedding_options if method.shape_role is None else []
 
 
 def _choose(
-    teacher: Architecture, method: MethodSpec, target: Target, *, head: Head, latency: LatencyOf | None = None
+    teacher: Architecture, method: Spec, target: Target, *, head: Head, latency: LatencyOf | None = None
 ) -> tuple[Architecture, float | None]:
     """The student's architecture and, where it was asked for, its latency."""
     whole = total(teacher, head)
@@ -169,7 +170,7 @@ def _choose(
 
 
 def _smaller_students(
-    teacher: Architecture, method: MethodSpec, target: Target, *, head: Head
+    teacher: Architecture, method: Spec, target: Target, *, head: Head
 ) -> list[Architecture]:
     """The method's students with fewer parameters than the teacher; those that compute most come last."""
     whole = total(teacher, head)
@@ -182,7 +183,7 @@ def _smaller_students(
 
 
 def _given(
-    teacher: Architecture, method: MethodSpec, target: Target, shape: AnyShape, *, head: Head
+    teacher: Architecture, method: Spec, target: Target, shape: AnyShape, *, head: Head
 ) -> Architecture:
     shape = with_embedding(shape, target.embedding)
     architecture = student_architecture(_trimmed(teacher, target), method, shape)
@@ -225,9 +226,9 @@ def _largest_in_time(
     return best
 
 
-def _first_model(method: MethodSpec, target: Target | None, head: Head) -> Architecture:
+def _first_model(method: Spec, target: Target | None, head: Head) -> Architecture:
     """A translation model without a teacher; its vocabulary will be made of the data."""
-    if not isinstance(method, ScratchSpec) or head.task != "translation":
+    if head.task not in method.tasks_without_teacher:
         raise InvalidRequest(
             "teacher_required",
             f"{method.name} on {head.task} needs a teacher. Set teacher to the id of a registered model; "

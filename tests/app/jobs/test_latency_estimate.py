@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.architectures import Architecture, EncoderDecoderShape, EncoderShape
-from app.domain.planning import layer_schedule
+from app.domain.methods import layer_schedule
 from app.domain.tasks import Head
 from app.jobs.latency_estimate import estimate_latency_ms
 from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.domain.architectures import BiLstmArchitecture, BiLstmShape, EncoderArchitecture, EncoderShape
-from app.domain.planning import layer_schedule
+from app.domain.methods import layer_schedule
 from app.domain.tasks import Head
 from tests.app.registry.conftest import (
     accepted,

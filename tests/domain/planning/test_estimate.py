@@ -84,7 +84,7 @@ def test_translations_of_a_teacher_are_added_to_the_data(weight, rows):
 
 
 def test_layers_that_run_twice_take_twice_as_long():
-    from app.domain.planning import layer_schedule
+    from app.domain.methods import layer_schedule
 
     shared = SMALL.model_copy(update={"schedule": layer_schedule("shuffled", 3)})
     assert cost(shared).seconds == pytest.approx(2 * cost(SMALL).seconds, rel=0.01)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from app.domain.architectures import EncoderShape
-from app.domain.methods import DistillationTerms
-from app.domain.planning import layer_schedule
+from app.domain.methods import DistillationTerms, layer_schedule
 from tests.worker.compression import TEACHER_SHAPE, MemoryContext, encoder_card, make_data, make_teacher
 from worker.data.batches import collate
 from worker.distillation.feature_terms import patient_loss, patient_states, relation_heads, relation_loss

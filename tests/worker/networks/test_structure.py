@@ -9,7 +9,7 @@ import torch
 
 from app.domain.architectures import EncoderShape
 from app.domain.errors import JobError
-from app.domain.planning import layer_schedule
+from app.domain.methods import layer_schedule
 from tests.worker.compression import encoder_card, make_data, make_teacher, same_weights, saved_and_loaded
 from worker.data.batches import collate
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits

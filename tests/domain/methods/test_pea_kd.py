@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.planning import layer_schedule
+from app.domain.methods import layer_schedule
 
 
 def written(sharing: str, layers: int) -> str:

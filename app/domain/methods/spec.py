@@ -1,0 +1,120 @@
+"""What a client asks of a method, and what planning must know of the method."""
+
+from typing import ClassVar, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from app.domain.architectures import EncoderShape, LayerUse
+from app.domain.methods.card import MethodCard
+from app.domain.methods.terms import DistillationTerms, Settings
+from app.domain.tasks import Task
+
+StudentKind = Literal["same_family", "bilstm"]
+"""A student of the teacher's architecture, or a BiLSTM on its tokens."""
+
+Dimension = Literal["layers", "hidden", "heads", "head_dim", "ffn", "projection"]
+"""Of a shape. ``projection`` is that of a BiLSTM, and the teacher's counterpart of it is ``hidden``."""
+
+TranslatorSearch = Literal["both_stacks", "decoder_first"]
+"""Which smaller translation models a budget chooses among; see ``planning/search_space.py``."""
+
+TEACHER: Final = "teacher"
+"""The role of the model that a job starts from."""
+
+
+class ModelInput(NamedTuple):
+    """A registered model that a job needs, and what for."""
+
+    role: str
+    model_id: str
+    pointer: str
+    """Where the body of a job names it."""
+
+
+class Spec(Settings):
+    """What a client asks of one method, by its ``name``, and the method's traits.
+
+    Planning, estimates, jobs and the worker ask the traits and never which method it is. The defaults are
+    those of a method that starts from the weights of a transformer and learns from labels.
+    """
+
+    name: str
+
+    card: ClassVar[MethodCard]
+
+    divides_depth: ClassVar[bool] = False
+    """Whether the student's depth must divide the teacher's: each layer is made of a group."""
+    factorises: ClassVar[bool] = False
+    """Whether it makes products of two matrices, of a rank below the teacher's widths."""
+    translator_search: ClassVar[TranslatorSearch] = "both_stacks"
+    trains_teacher: ClassVar[bool] = False
+    """Whether the teacher itself trains, and becomes small only on the way."""
+    is_compared: ClassVar[bool] = True
+    """Whether its student is measured against the teacher."""
+    tasks_without_teacher: ClassVar[tuple[Task, ...]] = ()
+    """Tasks for which it makes a first model of nothing but data."""
+
+    @property
+    def qualified_name(self) -> str:
+        """Its name in messages, with the setting that decides what it keeps."""
+        return self.name
+
+    @property
+    def students(self) -> tuple[StudentKind, ...]:
+        """What it can make of an encoder; a budget chooses among the first kind."""
+        return ("same_family",)
+
+    @property
+    def keeps(self) -> tuple[Dimension, ...]:
+        """The dimensions in which the student equals its teacher."""
+        return ()
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether it takes the teacher's weights from where a plain transformer has them."""
+        return True
+
+    @property
+    def named_layers(self) -> dict[str, int]:
+        """Layers of the teacher that settings name, by setting; 0 is the embeddings."""
+        return {}
+
+    @property
+    def distillation_terms(self) -> DistillationTerms | None:
+        """How the teacher's outputs enter the loss, where they do by the common terms."""
+        return None
+
+    @property
+    def learns_from_outputs(self) -> bool:
+        """Whether the teacher runs over the data, unlabeled rows included, and is learnt from."""
+        return self.distillation_terms is not None
+
+    @property
+    def inputs(self) -> tuple[ModelInput, ...]:
+        """The models that it needs beside the teacher."""
+        return ()
+
+    @property
+    def shape_role(self) -> str | None:
+        """The role of the input whose shape the student has; None: the target decides."""
+        return None
+
+    def layer_schedule(self, layers: int) -> tuple[LayerUse, ...] | None:  # noqa: ARG002 - for all depths
+        """In which order a student of so many layers runs them; None: once each."""
+        return None
+
+    def extra_parameters(self, teacher: EncoderShape) -> int:  # noqa: ARG002 - none, whatever the teacher
+        """What trains beside the network and is folded away at the end."""
+        return 0
+
+
+class DistillingSpec(Spec):
+    """A method in whose loss a teacher may have terms."""
+
+    distillation: DistillationTerms | None = Field(
+        default=None, description="Distillation terms of the loss; default: labels only."
+    )
+
+    @property
+    def distillation_terms(self) -> DistillationTerms | None:
+        return self.distillation
