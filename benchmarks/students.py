@@ -197,5 +197,5 @@ def _say(event: Progress | Metrics | Message) -> None:
         say(f"  {event.stage} step {event.step}: dev {event.values['dev_quality']:.4f}")
 
 
-def _unknown(model_id: str) -> PreTrainedModel:
-    raise KeyError(model_id)
+def _unknown(role: str) -> PreTrainedModel:
+    raise KeyError(role)

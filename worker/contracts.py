@@ -154,8 +154,8 @@ class RunContext(Protocol):
     def shape(self) -> AnyShape:
         """The planned student's shape."""
 
-    def load_model(self, model_id: str) -> PreTrainedModel:
-        """Another registered model that the spec names."""
+    def load_model(self, role: str) -> PreTrainedModel:
+        """Another registered model, by its role among the inputs that the spec names."""
 
     def report(self, stage: str, step: int, total_steps: int, **metrics: float) -> None:
         """Say how far the method is; cheap enough for every step."""

@@ -13,7 +13,6 @@ from app.core.queue import Queue
 from app.domain.documents import JobSpec
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.job_states import JobStatus
-from app.domain.methods import WeightSqueezingSpec
 from app.jobs.planning import plan_job
 
 
@@ -34,7 +33,7 @@ def create_job(
     plan = plan_job(session, spec)
     job = Job(
         spec=plan.spec.model_dump(mode="json"),
-        teacher_id=spec.teacher,
+        inputs={given.role: given.model_id for given in spec.inputs},
         dataset_id=spec.dataset,
         method=spec.method.name,
         idempotency_key=idempotency_key,
@@ -77,11 +76,9 @@ def cancel_job(session: WriteSession, job_id: str) -> Job:
 
 def _keep_inputs(session: WriteSession, spec: JobSpec) -> None:
     """Keep what the job needs from being deleted until its row is there to protect it."""
-    if spec.teacher is not None:
-        lock_model(session, spec.teacher, "share")
+    for given in spec.inputs:
+        lock_model(session, given.model_id, "share")
     lock_dataset(session, spec.dataset, "share")
-    if isinstance(spec.method, WeightSqueezingSpec) and spec.method.gate is not None:
-        lock_model(session, spec.method.gate.small_model, "share")
 
 
 def _replay(earlier: Job, fingerprint: str) -> Job:

@@ -123,7 +123,7 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
         spec,
         training,
         target=target,
-        load_small=lambda _model_id: workbench.small_model(place).network,
+        load_small=lambda _role: workbench.small_model(place).network,
     )
     wall_s = time.perf_counter() - began
     architecture = plan_student(teacher.architecture, spec, target, head=data.head).architecture

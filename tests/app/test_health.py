@@ -43,7 +43,7 @@ def test_a_database_that_is_away(tmp_path, sqlite_url):
 
 def test_metrics(api):
     with api.database.transaction() as session:
-        session.add(Job(spec={}, teacher_id="mdl_any", dataset_id="dst_any", method="scratch"))
+        session.add(Job(spec={}, dataset_id="dst_any", method="scratch"))
     api.http.get("/v1/models/mdl_x")
     text = api.http.get("/metrics").text
     assert 'squeeze_jobs{status="queued"} 1.0' in text

@@ -53,7 +53,7 @@ class TestTransitions:
 
 def add_job(database, **values) -> str:
     with database.transaction() as session:
-        job = Job(spec={}, teacher_id="mdl_1", dataset_id="dst_1", method="scratch", **values)
+        job = Job(spec={}, dataset_id="dst_1", method="scratch", **values)
         session.add(job)
         session.flush()
         return job.id

@@ -67,8 +67,8 @@ class MemoryContext:
     def shape(self) -> AnyShape:
         return self.architecture.shape
 
-    def load_model(self, model_id: str) -> PreTrainedModel:
-        return self._models[model_id]
+    def load_model(self, role: str) -> PreTrainedModel:
+        return self._models[role]
 
     def report(self, stage: str, step: int, total_steps: int, **metrics: float) -> None:
         self.reports.append((stage, step, total_steps, metrics))

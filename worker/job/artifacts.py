@@ -12,29 +12,28 @@ from app.core.storage import Storage
 from app.domain.documents import Precision
 from app.domain.documents.manifest import FileEntry, Files, ModelManifest
 from app.domain.errors import JobError
+from app.domain.methods import TEACHER
 from worker.contracts import Teacher
 from worker.export.exports import files_of, make_exports, onnx_name
 from worker.networks.loading import TARGET_TOKENIZER, TOKENIZER, save_network, save_tokenizer
-from worker.runner.protocol import JobRequest
+from worker.runner.protocol import JobRequest, input_folder
 
 _FORMAT = 2
 """Of what jobs keep for one another: files that an earlier export wrote are not found again."""
 
 
 def fetch_inputs(request: JobRequest, workdir: Path, storage: Storage, *, with_exports: bool) -> None:
-    """Bring the teacher, the data and, for a gated method, the small model into the work folder.
+    """Bring the data and the models that the job needs into the work folder.
 
     Args:
         request: names them.
-        workdir: gets the folders ``teacher``, ``dataset`` and ``small_model``.
+        workdir: gets the folder ``dataset`` and, for each model, its ``input_folder``.
         storage: holds them.
         with_exports: whether the teacher's ONNX files, of the precisions asked for, come too.
     """
-    precisions = request.spec.exports if with_exports else []
-    if request.teacher is not None:
-        _fetch_model(request.teacher.manifest, workdir / "teacher", storage, precisions=precisions)
-    if request.small_model is not None:
-        _fetch_model(request.small_model.manifest, workdir / "small_model", storage)
+    for role, model in request.inputs.items():
+        precisions = request.spec.exports if with_exports and role == TEACHER else []
+        _fetch_model(model.manifest, input_folder(workdir, role), storage, precisions=precisions)
     dataset = request.dataset.manifest.files
     _fetch(dataset, dataset.entries, workdir / "dataset", storage)
 

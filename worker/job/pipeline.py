@@ -21,6 +21,7 @@ from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import FileEntry, ModelManifest, OnnxExport
 from app.domain.errors import JobCancelled, JobError, RetryableJobError, SqueezeError
+from app.domain.methods import TEACHER
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
 from worker import methods
@@ -46,6 +47,7 @@ from worker.runner.protocol import (
     JobRequest,
     ModelRef,
     Succeeded,
+    input_folder,
     read_request,
     write_outcome,
 )
@@ -140,9 +142,7 @@ def compress(
             checkpoint_interval_s=request.checkpoint_interval_s,
             reporter=reporter,
             cancellation=cancellation,
-            load_model=lambda model_id: _load_small_model(
-                model_id, request, workdir, teacher.tokenizer, scale
-            ),
+            load_model=lambda role: _load_input(role, request, workdir, teacher.tokenizer, scale),
         )
         student = methods.load(spec.method.name).compress(
             # A head that was drawn anew is on no scale yet.
@@ -168,7 +168,9 @@ def compress(
         bench_s.measure_latency(candidate_s)
         bench_s.look_at_test(candidate_s)
         if candidate_t is not None:
-            _export_teacher(candidate_t, whole, request, bench, folder=workdir / "teacher", reporter=reporter)
+            _export_teacher(
+                candidate_t, whole, request, bench, folder=input_folder(workdir, TEACHER), reporter=reporter
+            )
             bench.look_at_test(candidate_t)
     with stage("storing"):
         added, added_files = _store_teacher_exports(candidate_t, request, storage)
@@ -204,7 +206,7 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
         teacher = untrained_translator(workdir / "dataset", architecture)
         return teacher, teacher.architecture.positions
     manifest = request.teacher.manifest
-    teacher = load_teacher(workdir / "teacher", manifest, task=dataset.task, labels=dataset.labels)
+    teacher = load_teacher(input_folder(workdir, TEACHER), manifest, task=dataset.task, labels=dataset.labels)
     return teacher, manifest.max_length
 
 
@@ -277,14 +279,12 @@ def _has_own_head(given: ModelRef | None, request: JobRequest) -> bool:
     return model.task == data.task and (model.labels or []) == data.labels
 
 
-def _load_small_model(
-    model_id: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer, scale: TargetScaler
+def _load_input(
+    role: str, request: JobRequest, workdir: Path, tokenizer: Tokenizer, scale: TargetScaler
 ) -> PreTrainedModel:
     """Raises ``JobError`` when its words are not the teacher's, row by row."""
-    model = request.small_model
-    if model is None or model.id != model_id:
-        raise ValueError(f"the request brings no model {model_id}")
-    data, folder = request.dataset.manifest, workdir / "small_model"
+    model = request.inputs[role]
+    data, folder = request.dataset.manifest, input_folder(workdir, role)
     if load_tokenizer(folder / TOKENIZER).get_vocab() != tokenizer.get_vocab():
         raise JobError(
             "incompatible_small_model",

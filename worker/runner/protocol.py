@@ -15,13 +15,14 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
+from app.domain.methods import TEACHER
 
 REQUEST = "request.json"
 OUTCOME = "outcome.json"
 CHECKPOINT = "checkpoint.safetensors"
 LATENCIES = "latency.json"
-INPUTS = ("teacher", "dataset", "small_model")
-KEPT = (CHECKPOINT, LATENCIES, *INPUTS)
+INPUTS = "inputs"
+KEPT = (CHECKPOINT, LATENCIES, "dataset", INPUTS)
 """What an attempt leaves to the next one. These files are renamed into place and never changed."""
 
 
@@ -46,8 +47,7 @@ class JobRequest(BaseModel):
     attempt: int
     spec: JobSpec
     student_id: str = Field(description="The id under which the student will be registered.")
-    teacher: ModelRef | None = Field(description="None where scratch makes one.")
-    small_model: ModelRef | None = Field(description="The pretrained small model of a gated method.")
+    inputs: dict[str, ModelRef] = Field(description="By role: the teacher and what the method names.")
     dataset: DatasetRef
     storage_url: str
     s3_endpoint: str | None
@@ -58,6 +58,11 @@ class JobRequest(BaseModel):
     output_prefix: str = Field(
         description="Where the student's files go; no other attempt's. No slash ends it."
     )
+
+    @property
+    def teacher(self) -> ModelRef | None:
+        """None where the method makes a first model."""
+        return self.inputs.get(TEACHER)
 
 
 class Progress(BaseModel):
@@ -131,6 +136,11 @@ class _Outcome(BaseModel):
     job_id: str
     attempt: int
     outcome: Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
+
+
+def input_folder(workdir: Path, role: str) -> Path:
+    """Where the files of an input lie while the job runs."""
+    return workdir / INPUTS / role
 
 
 def write_request(workdir: Path, request: JobRequest) -> None:

@@ -19,7 +19,6 @@ from app.core.ids import new_id
 from app.domain.documents import JobSpec
 from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
-from app.domain.methods import WeightSqueezingSpec
 from worker.runner.conclusion import clear_output, conclude, output_prefix
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, Succeeded
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
@@ -96,19 +95,14 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
 
 def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobRequest:
     spec = JobSpec.model_validate(job.spec)
-    teacher = None if spec.teacher is None else _model_ref(session, spec.teacher)
     dataset = get_dataset(session, spec.dataset)
-    small_model = None
-    if isinstance(spec.method, WeightSqueezingSpec) and spec.method.gate is not None:
-        small_model = _model_ref(session, spec.method.gate.small_model)
     settings = worker.settings
     return JobRequest(
         job_id=job.id,
         attempt=job.attempt,
         spec=spec,
         student_id=new_id("mdl"),
-        teacher=teacher,
-        small_model=small_model,
+        inputs={given.role: _model_ref(session, given.model_id) for given in spec.inputs},
         dataset=DatasetRef(id=dataset.id, manifest=dataset.manifest),
         storage_url=settings.resolved_storage_url,
         s3_endpoint=settings.s3_endpoint,

@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
+from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
 
 from app.core.db.base import Base, DatabaseTime, database_time
 from app.core.db.session import ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.domain.errors import NotFound
 from app.domain.job_states import JobStatus, transition
+from app.domain.methods import TEACHER
 
 
 class Job(Base):
@@ -30,7 +32,6 @@ class Job(Base):
         default=JobStatus.QUEUED,
     )
     spec: Mapped[dict[str, Any]]
-    teacher_id: Mapped[str | None] = mapped_column(String(30))
     dataset_id: Mapped[str] = mapped_column(String(30))
     method: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
@@ -47,6 +48,28 @@ class Job(Base):
     student_id: Mapped[str | None] = mapped_column(String(30))
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None]
+
+    input_rows: Mapped[dict[str, "JobInput"]] = relationship(
+        collection_class=attribute_keyed_dict("role"), cascade="all, delete-orphan", passive_deletes=True
+    )
+    inputs: AssociationProxy[dict[str, str]] = association_proxy(
+        "input_rows", "model_id", creator=lambda role, model_id: JobInput(role=role, model_id=model_id)
+    )
+    """Ids of the models that it needs, by role: ``teacher`` and those that the method names."""
+
+    @property
+    def teacher_id(self) -> str | None:
+        return self.inputs.get(TEACHER)
+
+
+class JobInput(Base):
+    """A model that a job needs. The spec names it too; this is where jobs are found by their models."""
+
+    __tablename__ = "job_inputs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model_id: Mapped[str] = mapped_column(String(30), index=True)
 
 
 class JobEvent(Base):
@@ -109,10 +132,8 @@ def uses_model(session: ReadSession, model_id: str) -> Job | None:
     """An unfinished job that needs the model, if there is one."""
     return session.scalar(
         select(Job)
-        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
-        .where(
-            (Job.teacher_id == model_id) | (Job.spec["method"]["gate"]["small_model"].as_string() == model_id)
-        )
+        .join(JobInput)
+        .where(JobInput.model_id == model_id, Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
         .limit(1)
     )
 

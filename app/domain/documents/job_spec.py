@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
-from app.domain.methods import MethodSpec
+from app.domain.methods import TEACHER, MethodSpec, ModelInput
 
 
 class JobSpec(BaseModel):
@@ -28,3 +28,9 @@ class JobSpec(BaseModel):
     exports: list[Precision] = Field(
         default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )
+
+    @property
+    def inputs(self) -> tuple[ModelInput, ...]:
+        """The models that the job needs: its teacher, and those that the method names."""
+        teacher = () if self.teacher is None else (ModelInput(TEACHER, self.teacher, "#/teacher"),)
+        return teacher + self.method.inputs

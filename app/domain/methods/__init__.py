@@ -11,7 +11,7 @@ from app.domain.methods.fine_tuning import FineTuningSpec
 from app.domain.methods.low_rank import LowRankSpec
 from app.domain.methods.pea_kd import PeaKdSpec, layer_schedule
 from app.domain.methods.scratch import ScratchSpec
-from app.domain.methods.spec import ModelInput, Spec
+from app.domain.methods.spec import TEACHER, ModelInput, Spec
 from app.domain.methods.terms import DistillationTerms, LayerMap
 from app.domain.methods.weight_copy import WeightCopySpec
 from app.domain.methods.weight_distillation import WeightDistillationSpec
@@ -22,6 +22,7 @@ from app.domain.methods.weight_squeezing import Gate, WeightSqueezingSpec
 __all__ = [
     "METHOD_CARDS",
     "METHOD_SPECS",
+    "TEACHER",
     "BiLstmSpec",
     "DistillationSpec",
     "DistillationTerms",

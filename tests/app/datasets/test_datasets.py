@@ -426,7 +426,7 @@ class TestListAndDelete:
 
     def test_a_data_set_in_use_stays(self, api, dataset):
         with api.database.transaction() as session:
-            job = Job(spec={}, teacher_id="mdl_any", dataset_id=dataset, method="scratch")
+            job = Job(spec={}, dataset_id=dataset, method="scratch")
             session.add(job)
         response = api.http.delete(f"/v1/datasets/{dataset}")
         assert (response.status_code, response.json()["job"]) == (409, job.id)

@@ -24,7 +24,7 @@ from tests.conftest import empty_tables
 
 def add_job(database: Database, events: int = 0) -> str:
     with database.transaction() as session:
-        job = Job(spec={}, teacher_id="mdl_any", dataset_id="dst_any", method="scratch")
+        job = Job(spec={}, dataset_id="dst_any", method="scratch")
         session.add(job)
         session.flush()
         for step in range(1, events + 1):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.core.db.jobs import Job, claim_job, lock_job, move
+from app.core.db.jobs import Job, claim_job, get_job, lock_job, move
 from app.core.queue import DEFAULT_QUEUE
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS
@@ -174,7 +174,11 @@ class TestGate:
         shape = {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32}
         assert plan["student"]["shape"] == shape | {"rank": None, "embedding": None}
         same = self.gated(body, small) | {"target": {"shape": plan["student"]["shape"]}}
-        assert api.http.post("/v1/jobs", json=same).status_code == 202
+        created = api.http.post("/v1/jobs", json=same)
+        assert created.status_code == 202
+        with api.database.reading() as session:
+            inputs = dict(get_job(session, created.json()["id"]).inputs)
+        assert inputs == {"teacher": body["teacher"], "small_model": small}
         assert api.http.delete(f"/v1/models/{small}").json()["type"].endswith("model_in_use")
 
     def test_another_target(self, api, body, tmp_path):
@@ -420,6 +424,8 @@ def test_a_model_deleted_while_a_job_is_created(api, body):
             lock_model(session, body["teacher"], "share")
             deletion = pool.submit(api.http.delete, f"/v1/models/{body['teacher']}")
             session.add(
-                Job(spec={}, teacher_id=body["teacher"], dataset_id=body["dataset"], method="scratch")
+                Job(
+                    spec={}, inputs={"teacher": body["teacher"]}, dataset_id=body["dataset"], method="scratch"
+                )
             )
         assert deletion.result(timeout=20).status_code == 409

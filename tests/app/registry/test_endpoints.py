@@ -172,11 +172,10 @@ class TestDelete:
     def test_a_model_in_use_stays(self, api_on_both, teacher_archive, role):
         api = api_on_both
         teacher = api.upload_model(teacher_archive).json()["id"]
-        gate = {"gate": {"small_model": teacher}} if role == "small_model" else {"gate": None}
         with api.database.transaction() as session:
             job = Job(
-                spec={"method": {"name": "weight_squeezing", **gate}},
-                teacher_id=teacher if role == "teacher" else "mdl_another",
+                spec={},
+                inputs={"teacher": "mdl_another", role: teacher},
                 dataset_id="dst_any",
                 method="weight_squeezing",
             )

@@ -51,7 +51,7 @@ def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) 
         checkpoint_interval_s=interval_s,
         reporter=reporter,
         cancellation=Cancellation(),
-        load_model=lambda model_id: pytest.fail(f"nobody asked for {model_id}"),
+        load_model=lambda role: pytest.fail(f"nobody asked for {role}"),
     )
 
 

@@ -138,7 +138,7 @@ class TestSuccess:
             target=SMALL,
             training=QUICK | {"epochs": 1},
             exports=["fp32"],
-            small_model=small,
+            inputs={"teacher": teacher, "small_model": small},
         )
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
@@ -325,7 +325,9 @@ class TestFailure:
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
         small = shelf.add_model(folder)
         gated = {"name": "weight_squeezing", "gate": {"small_model": small.id}}
-        request = shelf.request(teacher, dataset, gated, target=SMALL, small_model=small)
+        request = shelf.request(
+            teacher, dataset, gated, target=SMALL, inputs={"teacher": teacher, "small_model": small}
+        )
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Failed)
         assert outcome.code == "incompatible_small_model"

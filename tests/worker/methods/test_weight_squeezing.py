@@ -309,7 +309,7 @@ class TestReparameterizedNetwork:
 class TestGatedSqueezing:
     def run(self, teacher, data, tmp_path, initial_map="select", training=None, *, dense_ratio=0.0, **gate):
         network = make_small_model(tmp_path)
-        context = MemoryContext(tmp_path, models={SMALL_MODEL: network}, epochs=1, **(training or {}))
+        context = MemoryContext(tmp_path, models={"small_model": network}, epochs=1, **(training or {}))
         spec = WeightSqueezingSpec(
             name="weight_squeezing",
             initial_map=initial_map,

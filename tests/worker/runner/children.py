@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy.orm import selectinload
+
 from app.core.db import Database
 from app.core.db.datasets import Dataset
 from app.core.db.jobs import Job, list_events
@@ -70,7 +72,7 @@ def queue_job(database: Database) -> str:
         method = {"name": "fine_tuning"}
         job = Job(
             spec={"teacher": teacher.id, "dataset": dataset.id, "method": method},
-            teacher_id=teacher.id,
+            inputs={"teacher": teacher.id},
             dataset_id=dataset.id,
             method="fine_tuning",
         )
@@ -81,7 +83,7 @@ def queue_job(database: Database) -> str:
 
 def read_job(database: Database, job_id: str) -> Job:
     with database.transaction() as session:
-        job = session.get(Job, job_id)
+        job = session.get(Job, job_id, options=[selectinload(Job.input_rows)])
         assert job is not None
         return job
 

@@ -22,8 +22,18 @@ def files(folder: Path) -> dict[str, str]:
 
 def test_a_later_attempt_goes_on_from_what_is_kept(tmp_path: Path):
     first = open_workdir(tmp_path, "job_1", 1)
-    kept = {CHECKPOINT: "half", LATENCIES: "{}", "teacher/config.json": "{}", "dataset/train.jsonl": "a"}
-    own = {OUTCOME: "{}", "request.json": "{}", "student/model.onnx": "x", "teacher/model.partial": "ha"}
+    kept = {
+        CHECKPOINT: "half",
+        LATENCIES: "{}",
+        "inputs/teacher/config.json": "{}",
+        "dataset/train.jsonl": "a",
+    }
+    own = {
+        OUTCOME: "{}",
+        "request.json": "{}",
+        "student/model.onnx": "x",
+        "inputs/teacher/model.partial": "ha",
+    }
     for name, text in (kept | own).items():
         write(first / name, text)
     assert files(open_workdir(tmp_path, "job_1", 2)) == kept

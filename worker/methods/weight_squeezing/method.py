@@ -5,7 +5,7 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import WeightSqueezingSpec
-from app.domain.methods.weight_squeezing import Gate
+from app.domain.methods.weight_squeezing import SMALL_MODEL, Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_squeezing.generators import Generators
@@ -43,7 +43,7 @@ class WeightSqueezing:
             maps = initial_maps(teacher, network, data, spec, context)
             completed(network, context)
         else:
-            small = context.load_model(spec.gate.small_model).to(context.device)
+            small = context.load_model(SMALL_MODEL).to(context.device)
             maps = initial_maps(teacher, network, data, spec, context, like=small)
             network = _mixed(small, network, maps, spec.gate)
         if (
