@@ -27,7 +27,7 @@ def map_columns(weight: Tensor, columns: Tensor) -> Tensor:
     return product(by_head, columns).transpose(0, 1).flatten(1)  # (h, n, j) -> (n, h j)
 
 
-def reach(factor: Tensor, of: Tensor) -> float:
+def mean_abs_column_sum(factor: Tensor, of: Tensor) -> float:
     """How far an entry of a product moves when all entries of a map move by one, on average.
 
     Args:

@@ -13,21 +13,21 @@ from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderS
 from worker.transfer.selection import Selection, StackSelections, positional_dimensions
 
 
-def evenly(length: int, count: int) -> Tensor:
+def evenly_spaced(length: int, count: int) -> Tensor:
     """``count`` of ``length`` indices: every n-th where that divides, else the nearest to even spacing."""
     if length % count == 0:
         return torch.arange(count) * (length // count)
     return torch.linspace(0, length - 1, count).round().long()
 
 
-def spaced_selection(teacher: EncoderShape, student: EncoderShape) -> Selection:
+def evenly_spaced_selection(teacher: EncoderShape, student: EncoderShape) -> Selection:
     """What weight selection keeps of an encoder."""
-    heads = evenly(teacher.heads, student.heads)
-    head_dims = evenly(teacher.head_dim, student.head_dim).expand(student.heads, -1)
-    neurons = evenly(teacher.ffn, student.ffn)
+    heads = evenly_spaced(teacher.heads, student.heads)
+    head_dims = evenly_spaced(teacher.head_dim, student.head_dim).expand(student.heads, -1)
+    neurons = evenly_spaced(teacher.ffn, student.ffn)
     return Selection(
         layers=list(range(student.layers)),
-        residual=evenly(teacher.hidden, student.hidden),
+        residual=evenly_spaced(teacher.hidden, student.hidden),
         heads=[heads] * student.layers,
         head_dims=[head_dims] * student.layers,
         neurons=[neurons] * student.layers,
@@ -36,7 +36,7 @@ def spaced_selection(teacher: EncoderShape, student: EncoderShape) -> Selection:
     )
 
 
-def spaced_stack_selections(
+def evenly_spaced_stack_selections(
     architecture: EncoderDecoderArchitecture, student: EncoderDecoderShape
 ) -> StackSelections:
     """The same of a translation model, the residual dimensions spaced among sines and among cosines."""
@@ -44,5 +44,5 @@ def spaced_stack_selections(
     for name in ("encoder", "decoder"):
         ours, theirs = getattr(architecture.shape, name), getattr(student, name)
         residual = positional_dimensions(ours.hidden, theirs.hidden)
-        stacks[name] = replace(spaced_selection(ours, theirs), residual=residual)
+        stacks[name] = replace(evenly_spaced_selection(ours, theirs), residual=residual)
     return StackSelections(**stacks)

@@ -17,7 +17,7 @@ from worker.data.batches import collate
 from worker.networks.loading import build_network
 from worker.networks.structure import complete, unfolded
 from worker.transfer.activations import Inputs
-from worker.transfer.even_selection import spaced_selection, spaced_stack_selections
+from worker.transfer.even_selection import evenly_spaced_selection, evenly_spaced_stack_selections
 from worker.transfer.selection import Selection, select, select_stacks
 from worker.transfer.subcloning import subclone, subclone_stacks
 
@@ -92,18 +92,18 @@ def subcloned_network(
     return InitialStudent(completed(network, context), projection)
 
 
-def spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> InitialStudent:
+def evenly_spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> InitialStudent:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
     network = unfolded_network(teacher, data, context)
     source = teacher.network.to(context.device)
     projection: Tensor | None = None
     match teacher.architecture, context.architecture:
         case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
-            selection = spaced_selection(architecture.shape, shape)
+            selection = evenly_spaced_selection(architecture.shape, shape)
             subclone(source, network, architecture, shape, selection, rescale=False, with_head=False)
             projection = residual_selector(architecture, selection)
         case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
-            selections = spaced_stack_selections(architecture, shape)
+            selections = evenly_spaced_stack_selections(architecture, shape)
             subclone_stacks(source, network, architecture, shape, selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)

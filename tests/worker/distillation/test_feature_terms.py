@@ -12,7 +12,7 @@ from worker.data.batches import collate
 from worker.distillation.feature_terms import patient_loss, patient_states, relation_heads, relation_loss
 from worker.distillation.objectives import Masking
 from worker.distillation.training_objective import distillation_objective
-from worker.transfer.initialisation import random_network, spaced_network, subcloned_network
+from worker.transfer.initialisation import evenly_spaced_network, random_network, subcloned_network
 
 CPU = torch.device("cpu")
 ROWS = np.arange(6)
@@ -116,7 +116,7 @@ class TestInside:
         assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("make", [partial(subcloned_network, layer_map="uniform"), spaced_network])
+@pytest.mark.parametrize("make", [partial(subcloned_network, layer_map="uniform"), evenly_spaced_network])
 @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight"])
 def test_what_is_inherited_is_compared_with_what_it_was(tmp_path, make, term):
     """Not with the directions in which most varies, each of which would be somewhere else in the student."""

@@ -14,7 +14,7 @@ from worker import methods
 from worker.contracts import TaskData, Teacher
 from worker.data.tokenization import tokenize_translations
 from worker.evaluation.evaluate import predict_logits
-from worker.methods.weight_squeezing.generators import Generators
+from worker.methods.weight_squeezing.map_generators import Generators
 from worker.methods.weight_squeezing.method import initial_maps
 from worker.networks.loading import build_network
 from worker.parameterization.parameterizations import GeneratedWeights, Rates

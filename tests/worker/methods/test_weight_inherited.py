@@ -17,7 +17,7 @@ from worker.evaluation.evaluate import predict_logits
 from worker.methods.weight_inherited import compactors as compaction
 from worker.methods.weight_inherited import inheriting
 from worker.methods.weight_inherited.compactors import CompactedLinear
-from worker.methods.weight_inherited.heads import balancing_maps, turn_heads
+from worker.methods.weight_inherited.head_rotation import balancing_maps, turn_heads
 from worker.methods.weight_inherited.indices import IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.reconstruction import reconstruct

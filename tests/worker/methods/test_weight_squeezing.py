@@ -13,13 +13,13 @@ from worker import methods
 from worker.data.batches import collate
 from worker.distillation.objectives import LabelLoss
 from worker.evaluation.evaluate import predict_logits
-from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
     random_maps,
     selecting_maps,
     selecting_tables,
     singular_maps,
 )
+from worker.methods.weight_squeezing.map_generators import Generators
 from worker.methods.weight_squeezing.method import _gate_rate, initial_maps
 from worker.methods.weight_squeezing.reparameterization import (
     Gate,
@@ -27,7 +27,7 @@ from worker.methods.weight_squeezing.reparameterization import (
     SqueezedMatrix,
     multiply_adds,
 )
-from worker.methods.weight_squeezing.views import views_of
+from worker.methods.weight_squeezing.stack_pairs import views_of
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.loading import build_network
 from worker.parameterization.parameterizations import GeneratedWeights, Rates

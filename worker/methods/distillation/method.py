@@ -4,7 +4,12 @@ from app.domain.methods import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
 from worker.training.student import dense_phase, train_student
-from worker.transfer.initialisation import InitialStudent, random_network, spaced_network, subcloned_network
+from worker.transfer.initialisation import (
+    InitialStudent,
+    evenly_spaced_network,
+    random_network,
+    subcloned_network,
+)
 
 
 class Distillation:
@@ -17,7 +22,7 @@ class Distillation:
             case "weight_copy":
                 start = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
             case "weight_selection":
-                start = spaced_network(teacher, data, context)
+                start = evenly_spaced_network(teacher, data, context)
         training_objective = distillation_objective(
             spec.distillation, teacher, data, context, projection=start.projection
         )

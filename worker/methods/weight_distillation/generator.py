@@ -10,7 +10,7 @@ B (a, b). Vectors, (l, n), have rows alone. Where one side is made of heads, its
 import torch
 from torch import Tensor, nn
 
-from worker.parameterization.maps import map_columns, map_rows, reach
+from worker.parameterization.maps import map_columns, map_rows, mean_abs_column_sum
 from worker.parameterization.parameterizations import MatrixGenerator
 
 
@@ -101,7 +101,7 @@ class GeneratedWeight(MatrixGenerator):
 
     def _reach(self, factor: Tensor, of: Tensor) -> float:
         """How far an entry moves when all of a map move by one; a block sees its share of the column only."""
-        return max(1.0, abs(self._scale) * reach(factor, of))
+        return max(1.0, abs(self._scale) * mean_abs_column_sum(factor, of))
 
 
 def _mapped_rows(rows: Tensor, weight: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class CompactedLinear(nn.Module):
         outputs, inputs = self.weight.shape
         if self.rows is None or rows is None:
             return compacted(self.weight, None, self.columns, None, columns), self.bias
-        bias = taken(self.bias, rows) + taken(self.rows, rows) @ self.bias
+        bias = selected(self.bias, rows) + selected(self.rows, rows) @ self.bias
         a, b = len(rows), len(columns)
         if a * outputs * inputs + a * inputs * b <= outputs * inputs * b + a * outputs * b:
             return compacted(self.weight, self.rows, self.columns, rows, columns), bias
@@ -59,7 +59,7 @@ class CompactedLinear(nn.Module):
         self.bias.add_(self.weight @ (offset @ read))
         self.columns[kept] = matrix.T @ read - identity.index_select(0, kept)
 
-    def reaches(self) -> list[tuple[nn.Parameter, float]]:
+    def mean_abs_column_sums(self) -> list[tuple[nn.Parameter, float]]:
         """Each compactor, and how far an entry of W' moves when all entries of that compactor move by one.
 
         That is what rates are divided by: an entry of R W L moves with a whole row of R, by the absolute sum
@@ -72,7 +72,7 @@ class CompactedLinear(nn.Module):
         return found
 
 
-def taken(rows: Tensor, indices: Tensor) -> Tensor:
+def selected(rows: Tensor, indices: Tensor) -> Tensor:
     """The rows that are still there, (n, ...) -> (a, ...)."""
     return rows if len(indices) == len(rows) else rows.index_select(0, indices)
 
@@ -114,15 +114,15 @@ class _Compacted(torch.autograd.Function):
     ) -> Tensor:
         dtype = product_dtype(weight)
         values = weight.to(dtype)
-        narrow, left_taken = weight, None  # (a, m), (a, n)
+        narrow, left_selected = weight, None  # (a, m), (a, n)
         if left is not None and rows is not None:
-            left_taken = taken(left, rows).to(dtype)
-            narrow = taken(weight, rows) + left_taken @ values
-        right_taken = taken(right, columns).to(dtype)  # (b, m)
+            left_selected = selected(left, rows).to(dtype)
+            narrow = selected(weight, rows) + left_selected @ values
+        right_selected = selected(right, columns).to(dtype)  # (b, m)
         narrowed = narrow.to(dtype)
-        ctx.save_for_backward(values, left_taken, right_taken, narrowed)
+        ctx.save_for_backward(values, left_selected, right_selected, narrowed)
         ctx.indices = rows, columns
-        return taken(narrow.T, columns).T + narrowed @ right_taken.T
+        return selected(narrow.T, columns).T + narrowed @ right_selected.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.tasks import Head
 from worker.data.batches import Batch
-from worker.methods.weight_inherited.compactors import CompactedLinear, taken
+from worker.methods.weight_inherited.compactors import CompactedLinear, selected
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
@@ -32,7 +32,7 @@ class CompactionRates:
     """Learning rates of what trains."""
 
     compactors: float
-    """How fast a compactor moves the merged weights; each is divided by its reach."""
+    """How fast a compactor moves the merged weights; each is divided by its mean absolute column sum."""
     matrices: float
     """Of the teacher's matrices; 0: they stay."""
     vectors: float
@@ -107,16 +107,16 @@ class InheritedWeights:
     def groups(self) -> list[dict[str, Any]]:
         rates = self._rates
         words = embedding(self._teacher, self.wiring.anatomy.embeddings[0]).weight.detach()
-        reaches = [(self.words, float(words.abs().sum(1).mean()))]
+        column_sums = [(self.words, float(words.abs().sum(1).mean()))]
         for layer in self.linears.values():
-            reaches += layer.reaches()
+            column_sums += layer.mean_abs_column_sums()
             layer.weight.requires_grad_(rates.matrices > 0)
         matrices = [layer.weight for layer in self.linears.values() if rates.matrices > 0]
         vectors = [*(layer.bias for layer in self.linears.values()), *self.vectors.values()]
         return [
             *(
-                {"params": [compactor], "lr": rates.compactors / reach, "weight_decay": 0.0}
-                for compactor, reach in reaches
+                {"params": [compactor], "lr": rates.compactors / column_sum, "weight_decay": 0.0}
+                for compactor, column_sum in column_sums
             ),
             {"params": matrices, "lr": rates.matrices, "weight_decay": 0.0},
             {"params": vectors, "lr": rates.vectors, "weight_decay": 0.0},
@@ -224,7 +224,7 @@ class InheritedWeights:
         # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
         for name in self.wiring.anatomy.embeddings:
             embedding(made, name).sparse = not self.wiring.is_tied
-        become(self.network, made)
+        replace_modules(self.network, made)
 
     def _generate(self) -> dict[str, Tensor]:
         """Every parameter of the network but the embeddings."""
@@ -237,7 +237,7 @@ class InheritedWeights:
             scale = temperature if self.wiring.is_query(name) else 1.0
             made[f"{name}.weight"], made[f"{name}.bias"] = scale * weight, scale * bias
         for name, vector in self.vectors.items():
-            made[name] = vector if name in self._own else taken(vector, self._indices[RESIDUAL])
+            made[name] = vector if name in self._own else selected(vector, self._indices[RESIDUAL])
         return made
 
     def _write(self) -> None:
@@ -265,7 +265,7 @@ class InheritedWeights:
                 written.copy_(table @ columns)
 
     def _words_columns(self) -> Tensor:
-        return taken(self.words.T, self._indices[RESIDUAL]).T  # (D, d)
+        return selected(self.words.T, self._indices[RESIDUAL]).T  # (D, d)
 
     @torch.no_grad()
     def _score(self) -> None:
@@ -289,7 +289,7 @@ class InheritedWeights:
             group.add_scores(self._indices[name], found)
 
 
-def become(network: nn.Module, other: PreTrainedModel) -> None:
+def replace_modules(network: nn.Module, other: PreTrainedModel) -> None:
     """Make a network another one of its class, so that whoever holds it holds the other."""
     other.train(network.training)
     for name, child in other.named_children():

@@ -4,7 +4,7 @@ from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
-from worker.methods.weight_inherited.heads import turn_heads
+from worker.methods.weight_inherited.head_rotation import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate

@@ -14,7 +14,7 @@ Knobs:
         behind.
     layer_map (uniform): which teacher layers the student's come from.
     map_rate_ratio (1): how fast the maps move the folded weights, as a share of the learning rate. Each map
-        is rated by its reach, so that one value fits all shapes.
+        is rated by the sums it is multiplied with, so that one value fits all shapes.
     distillation (none): terms from the teacher's cached predictions; cheap, and usually worth it.
     dense_ratio (0): share of the steps spent on the folded weights afterwards, with a warm-up of its own.
     gate (none): W = (1 - g) W_pre + g L W_t R over a registered small model; g starts near 0, where this is

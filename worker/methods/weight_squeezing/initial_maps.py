@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
-from worker.methods.weight_squeezing.views import Attention, StackView, attentions
+from worker.methods.weight_squeezing.stack_pairs import Attention, StackView, attentions
 from worker.networks.anatomy import ANATOMIES, MARIAN, embedding, linear
 from worker.numerics.least_squares import singular_directions
 

@@ -8,7 +8,6 @@ from app.domain.methods import WeightSqueezingSpec
 from app.domain.methods.weight_squeezing import SMALL_MODEL, Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
-from worker.methods.weight_squeezing.generators import Generators
 from worker.methods.weight_squeezing.initial_maps import (
     InitialMaps,
     narrowed,
@@ -17,8 +16,9 @@ from worker.methods.weight_squeezing.initial_maps import (
     selecting_tables,
     singular_maps,
 )
-from worker.methods.weight_squeezing.reconstruction import reconstructing_maps, reconstructing_stack_maps
-from worker.methods.weight_squeezing.views import views_of
+from worker.methods.weight_squeezing.map_generators import Generators
+from worker.methods.weight_squeezing.regression_maps import reconstructing_maps, reconstructing_stack_maps
+from worker.methods.weight_squeezing.stack_pairs import views_of
 from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student

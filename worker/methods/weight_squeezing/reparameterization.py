@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.numerics.precision import product
-from worker.parameterization.maps import map_columns, map_rows, reach
+from worker.parameterization.maps import map_columns, map_rows, mean_abs_column_sum
 from worker.parameterization.parameterizations import Generator, MatrixGenerator, TableGenerator
 
 
@@ -119,7 +119,7 @@ class GatedTable(_Gated, TableGenerator):
 
 def _reach(factor: Tensor, of: Tensor) -> float:
     """``reach``; infinity where the factor is all zero, so that what moves nothing stays."""
-    return reach(factor, of) or math.inf
+    return mean_abs_column_sum(factor, of) or math.inf
 
 
 def multiply_adds(weight: Tensor, rows: Tensor, columns: Tensor) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from app.domain.architectures import EncoderArchitecture
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
-from worker.methods.weight_squeezing.views import Attention, StackView, attentions
+from worker.methods.weight_squeezing.stack_pairs import Attention, StackView, attentions
 from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack, embedding, linear, norm
 from worker.numerics.least_squares import (
     fit_norm,
