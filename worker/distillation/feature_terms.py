@@ -17,8 +17,8 @@ from worker.data.batches import Batch
 from worker.distillation.objectives import InnerTerm, hidden_state_loss
 from worker.distillation.teacher_outputs import LAST, Output
 from worker.distillation.teacher_signals import TeacherSignals
-from worker.networks.anatomy import ANATOMIES
 from worker.networks.structure import runs
+from worker.networks.views import AttentionView, encoder_view
 
 
 class FeatureTerms:
@@ -73,13 +73,11 @@ class FeatureTerms:
         if terms.patient_weight and self._matched:
             inner.append((terms.patient_weight, PatientTerm(signals, self._matched, projection)))
         if terms.relation_weight:
-            anatomy = ANATOMIES[self._teacher.family]
-            roles = ("query", "key", "value")
             term = RelationTerm(
                 signals,
                 state=runs(self._teacher) - 1,
-                teacher=[network.get_submodule(anatomy.part_name(runs(self._teacher) - 1, r)) for r in roles],
-                student=[anatomy.part_name(runs(self._student) - 1, role) for role in roles],
+                teacher=encoder_view(network, self._teacher).layers[-1].attention,
+                student=self._student,
                 heads=relation_heads(terms.relation_heads, self._teacher.shape, self._student.shape),
             )
             inner.append((terms.relation_weight, term))
@@ -197,8 +195,8 @@ class RelationTerm:
         signals: TeacherSignals,
         *,
         state: int,
-        teacher: Sequence[nn.Module],
-        student: Sequence[str],
+        teacher: AttentionView,
+        student: EncoderArchitecture,
         heads: int,
     ) -> None:
         """Build the term.
@@ -206,8 +204,8 @@ class RelationTerm:
         Args:
             signals: the teacher's states.
             state: which of them lies below its last layer.
-            teacher: the modules that make its queries, keys and values of it.
-            student: the names of the student's.
+            teacher: what makes its queries, keys and values of it.
+            student: the layout of the networks that learn.
             heads: of the relations.
         """
         self._teaching = signals
@@ -218,11 +216,12 @@ class RelationTerm:
 
     def __call__(self, network: nn.Module, states: Sequence[Tensor], batch: Batch) -> Tensor:
         below_t, mask = self._teaching.states(batch, self._state), batch.inputs["attention_mask"]
+        own = encoder_view(network, self._student).layers[-1].attention
         losses = []
-        for name, module_t in zip(self._student, self._teacher, strict=True):
+        for part_s, part_t in zip(own.projections, self._teacher.projections, strict=True):
             with torch.no_grad():
-                vectors_t = module_t(below_t)
-            vectors_s = network.get_submodule(name)(states[-2])
+                vectors_t = part_t.module(below_t)
+            vectors_s = part_s.module(states[-2])
             losses.append(relation_loss(vectors_s, vectors_t, mask, heads=self._heads))
         return batch.token_weight * torch.stack(losses).mean()
 

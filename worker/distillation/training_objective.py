@@ -21,8 +21,7 @@ from worker.distillation.objectives import (
 from worker.distillation.teacher_outputs import LOGITS
 from worker.distillation.teacher_signals import CachedTeacherSignals, LiveTeacherSignals, TeacherSignals
 from worker.distillation.teacher_translations import bitext_and_translations
-from worker.networks.anatomy import ANATOMIES
-from worker.networks.structure import runs
+from worker.networks.views import encoder_view
 from worker.numerics.least_squares import principal_directions
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches
@@ -103,9 +102,10 @@ def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) 
     mapped alike: a layer passes on what it was given.
     """
     architecture = _encoder(teacher.architecture)
-    last = ANATOMIES[architecture.family].part_name(runs(architecture) - 1, "ffn_norm")
+    network = teacher.network.to(context.device)
+    last = encoder_view(network, architecture).layers[-1].ffn_norm
     batches = calibration_batches(data, device=context.device)
-    states = capture_activations(teacher.network.to(context.device), batches, after=[last])[f"{last} >"]
+    states = capture_activations(network, batches, after=[last]).output_of(last)
     return principal_directions(states, _encoder(context.architecture).shape.hidden)
 
 

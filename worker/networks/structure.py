@@ -17,14 +17,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from app.domain.architectures import Architecture, EncoderArchitecture, LayerUse
-from worker.networks.anatomy import ANATOMIES, LayerParts, embedding, linear
+from worker.networks.anatomy import ANATOMIES, LayerParts
+from worker.networks.views import encoder_view
 from worker.numerics.least_squares import singular_directions
 
 CONFIG_KEY: Final = "squeeze"
 """Where ``config.json`` says what the family's own config cannot."""
-
-MATRICES: Final = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
-"""Roles of a layer's linear modules."""
 
 
 class TiedWords(nn.Module):
@@ -70,16 +68,13 @@ def unfolded(architecture: EncoderArchitecture) -> EncoderArchitecture:
 def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
     """Bring a plain network to the architecture's structure, in place; new parts start at random."""
     if architecture.shape.rank is not None:
-        anatomy = ANATOMIES[architecture.family]
-        for layer in range(architecture.shape.layers):
-            for role in MATRICES:
-                name = anatomy.part_name(layer, role)
-                whole = linear(network, name)
+        for layer in encoder_view(network, architecture.at(architecture.shape)).layers:
+            for matrix in layer.matrices:
                 factors = nn.Sequential(
-                    nn.Linear(whole.in_features, architecture.shape.rank, bias=False),
-                    nn.Linear(architecture.shape.rank, whole.out_features),
+                    nn.Linear(matrix.linear.in_features, architecture.shape.rank, bias=False),
+                    nn.Linear(architecture.shape.rank, matrix.linear.out_features),
                 )
-                network.set_submodule(name, factors)
+                network.set_submodule(matrix.name, factors)
     if architecture.has_factorised_words:
         assert architecture.shape.embedding is not None
         std = network.config.initializer_range
@@ -103,7 +98,7 @@ def complete(network: PreTrainedModel, architecture: EncoderArchitecture) -> Non
     """
     if architecture.has_factorised_words:
         assert architecture.shape.embedding is not None
-        table = embedding(network, ANATOMIES[architecture.family].embeddings[0]).weight.detach()  # (V, D)
+        table = encoder_view(network, unfolded(architecture)).embeddings.words.weight.detach()  # (V, D)
         directions = singular_directions(table, architecture.shape.embedding)  # (D, E)
         _place_words(network, architecture, table @ directions, directions)
     if architecture.schedule is not None:
@@ -127,18 +122,17 @@ def _place_words(
     network: PreTrainedModel, architecture: EncoderArchitecture, table: Tensor, projection: Tensor
 ) -> None:
     """Put E P^T, (V, E) and (D, E), in the place of the word table, and of the output that is tied to it."""
-    anatomy = ANATOMIES[architecture.family]
-    whole = embedding(network, anatomy.embeddings[0])
-    narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.padding_idx)
+    view = encoder_view(network, unfolded(architecture))
+    whole = view.embeddings.words
+    narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.embedding.padding_idx)
     widen = nn.Linear(table.shape[1], architecture.shape.hidden, bias=False)
     narrow.weight.copy_(table)
     widen.weight.copy_(projection)
     words = nn.Sequential(narrow, widen).to(whole.weight.device)
-    network.set_submodule(anatomy.embeddings[0], words)
-    head = anatomy.head_of(network)
-    if head.norm is not None:
-        bias = network.get_parameter(f"{head.output}.bias")
-        network.set_submodule(head.output, TiedWords(narrow.weight, widen.weight, bias))
+    network.set_submodule(whole.name, words)
+    if view.head.is_tied:
+        bias = network.get_parameter(view.head.output.bias_name)
+        network.set_submodule(view.head.output.name, TiedWords(narrow.weight, widen.weight, bias))
 
 
 def _share_layers(

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.networks.anatomy import text_output
+from worker.networks.views import head_view
 
 _FAR = 3.0
 """Means up to this, and spreads from its inverse up to it, are learnt as they are, as STS-B's 0 to 5 in the
@@ -80,7 +80,7 @@ def _set_output(
     network: PreTrainedModel,
     change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> None:
-    output = text_output(network)
+    output = head_view(network).output
     weight, bias = change(output.weight.double(), output.bias.double())
     output.weight.copy_(weight)
     output.bias.copy_(bias)

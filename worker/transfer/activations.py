@@ -1,11 +1,16 @@
-"""What a network's parts say on real text: the statistics by which they are ranked and reduced."""
+"""What goes into and comes out of a network's parts on real text: by it they are ranked and reduced."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from worker.networks.views import Part
 
 Inputs = Mapping[str, Tensor]
 """Keyword arguments of a network: input_ids and attention_mask, (B, T) each, and what else it takes.
@@ -27,58 +32,104 @@ def mean_abs_activation(values: Tensor) -> Tensor:
     return values.abs().mean(0, keepdim=True)
 
 
+class Side(Enum):
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One side of a part, in any network of its layout."""
+
+    name: str
+    run: int
+    side: Side
+
+    @classmethod
+    def of(cls, part: Part, side: Side) -> "_Place":
+        return cls(part.name, part.run, side)
+
+
+class Activations:
+    """What went into and came out of parts of a network, (K, width) each."""
+
+    def __init__(self, values: Mapping[_Place, Tensor]) -> None:
+        self._values = values
+
+    def input_of(self, part: Part) -> Tensor:
+        """(K, width), of a part or of the one in its place in another network.
+
+        Raises:
+            KeyError: it was not captured.
+        """
+        return self._values[_Place.of(part, Side.INPUT)]
+
+    def output_of(self, part: Part) -> Tensor:
+        """Likewise."""
+        return self._values[_Place.of(part, Side.OUTPUT)]
+
+
 @torch.no_grad()
 def capture_activations(
     network: nn.Module,
     batches: Iterable[Inputs],
     *,
-    before: Sequence[str] = (),
-    after: Sequence[str] = (),
+    before: Sequence[Part] = (),
+    after: Sequence[Part] = (),
     keep: Callable[[Tensor], Tensor] = whole,
-) -> dict[str, Tensor]:
-    """Run a network in fp32 eval mode and keep what goes into and comes out of some of its modules.
+) -> Activations:
+    """Run a network in fp32 eval mode and keep what goes into and comes out of some of its parts.
 
     Args:
-        network: runs on the batches, as far as the last of these modules, each of which it uses once.
+        network: runs on the batches, as far as the last of these parts.
         batches: padded inputs.
-        before: modules whose first argument is kept.
-        after: modules whose output is kept.
+        before: parts whose first argument is kept, of this network or of one with the same names.
+        after: parts whose output is kept, likewise.
         keep: applied to each batch's values, one row a token that is there, before they are put together.
-
-    Returns:
-        ``"> name"`` for inputs and ``"name >"`` for outputs, each (K, width).
     """
-    kept: dict[str, list[Tensor]] = {}
-    awaited: set[str] = set()
+    wanted = {_Place.of(part, Side.INPUT): part for part in before}
+    wanted |= {_Place.of(part, Side.OUTPUT): part for part in after}
+    kept: dict[_Place, list[Tensor]] = {place: [] for place in wanted}
+    awaited: set[_Place] = set()
+    runs: Counter[_Place] = Counter()
     inputs: Inputs = {}
 
-    def store(key: str, name: str, values: Tensor) -> None:
-        decodes = ".decoder." in name and "decoder_attention_mask" in inputs
-        mask = inputs["decoder_attention_mask" if decodes else "attention_mask"].bool()
+    def store(place: _Place, values: Tensor) -> None:
+        runs[place] += 1
+        if runs[place] != place.run + 1:
+            return
+        writes = wanted[place].sees_targets and "decoder_attention_mask" in inputs
+        mask = inputs["decoder_attention_mask" if writes else "attention_mask"].bool()
         # A head sees one state a text, every other part one a token.
         there = values[mask] if values.ndim == mask.ndim + 1 else values
-        kept.setdefault(key, []).append(keep(there))
-        awaited.discard(key)
+        kept[place].append(keep(there))
+        awaited.discard(place)
         if not awaited:
             raise _AllKept
 
-    def hook_before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda _module, args: store(f"> {name}", name, args[0])
+    def hook_before(place: _Place) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _module, args: store(place, args[0])
 
-    def hook_after(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda _module, _args, output: store(f"{name} >", name, output)
+    def hook_after(place: _Place) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda _module, _args, output: store(place, output)
 
-    hooks = [network.get_submodule(name).register_forward_pre_hook(hook_before(name)) for name in before]
-    hooks += [network.get_submodule(name).register_forward_hook(hook_after(name)) for name in after]
+    hooks = []
+    for place in wanted:
+        module = network.get_submodule(place.name)
+        if place.side is Side.INPUT:
+            hooks.append(module.register_forward_pre_hook(hook_before(place)))
+        else:
+            hooks.append(module.register_forward_hook(hook_after(place)))
     was_training = network.training
     network.eval()
     try:
         for inputs in batches:
-            awaited |= {*(f"> {name}" for name in before), *(f"{name} >" for name in after)}
+            awaited |= set(wanted)
+            runs.clear()
             with suppress(_AllKept):
                 network(**inputs)
     finally:
         for hook in hooks:
             hook.remove()
         network.train(was_training)
-    return {key: torch.cat(values) for key, values in kept.items()}
+    return Activations({place: torch.cat(values) for place, values in kept.items()})

@@ -16,6 +16,7 @@ from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate
 from worker.networks.loading import build_network
 from worker.networks.structure import complete, unfolded
+from worker.networks.views import encoder_view, translator_view
 from worker.transfer.activations import Inputs
 from worker.transfer.even_selection import evenly_spaced_selection, evenly_spaced_stack_selections
 from worker.transfer.selection import Selection, select, select_stacks
@@ -78,15 +79,16 @@ def subcloned_network(
     source = teacher.network.to(context.device)
     projection: Tensor | None = None
     match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
-            selection = select(source, batches, architecture=architecture, student=shape, layer_map=layer_map)
-            subclone(source, network, architecture, shape, selection, rescale=rescale)
+        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
+            teacher_view = encoder_view(source, architecture)
+            student_view = encoder_view(network, unfolded(planned))
+            selection = select(teacher_view, batches, student=student_view.shape, layer_map=layer_map)
+            subclone(teacher_view, student_view, selection, rescale=rescale)
             projection = residual_selector(architecture, selection)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
-            selections = select_stacks(
-                source, batches, architecture=architecture, student=shape, layer_map=layer_map
-            )
-            subclone_stacks(source, network, architecture, shape, selections, rescale=rescale)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
+            translator = translator_view(source, architecture)
+            selections = select_stacks(translator, batches, student=planned.shape, layer_map=layer_map)
+            subclone_stacks(translator, translator_view(network, planned), selections, rescale=rescale)
         case _:
             raise _not_smaller(teacher, context)
     return InitialStudent(completed(network, context), projection)
@@ -98,13 +100,16 @@ def evenly_spaced_network(teacher: Teacher, data: TaskData, context: RunContext)
     source = teacher.network.to(context.device)
     projection: Tensor | None = None
     match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
-            selection = evenly_spaced_selection(architecture.shape, shape)
-            subclone(source, network, architecture, shape, selection, rescale=False, with_head=False)
+        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
+            teacher_view = encoder_view(source, architecture)
+            student_view = encoder_view(network, unfolded(planned))
+            selection = evenly_spaced_selection(teacher_view.shape, student_view.shape)
+            subclone(teacher_view, student_view, selection, rescale=False, with_head=False)
             projection = residual_selector(architecture, selection)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
-            selections = evenly_spaced_stack_selections(architecture, shape)
-            subclone_stacks(source, network, architecture, shape, selections, rescale=False)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
+            selections = evenly_spaced_stack_selections(architecture, planned.shape)
+            translator = translator_view(source, architecture)
+            subclone_stacks(translator, translator_view(network, planned), selections, rescale=False)
         case _:
             raise _not_smaller(teacher, context)
     return InitialStudent(completed(network, context), projection)

@@ -8,21 +8,16 @@ Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn
 width, heads, head width and ffn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.domain.architectures import (
-    EncoderArchitecture,
-    EncoderDecoderArchitecture,
-    EncoderDecoderShape,
-    EncoderShape,
-)
+from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.methods import LayerMap
-from worker.networks.anatomy import ANATOMIES, MARIAN, Stack
-from worker.transfer.activations import Inputs, capture_activations, mean_abs_activation
+from worker.networks.views import AttentionView, Axis, EncoderView, Matrix, StackView, TranslatorView
+from worker.transfer.activations import Activations, Inputs, capture_activations, mean_abs_activation
 
 
 @dataclass(frozen=True)
@@ -44,13 +39,17 @@ class Selection:
     cross_head_dims: list[Tensor] = field(default_factory=list)
     """Of a decoder: (h, j) for each student layer."""
 
-    def context(self, layer: int, head_dim: int) -> Tensor:
-        """Flat indices (h j,) into a teacher layer's concatenated heads of width ``head_dim``."""
-        return (self.heads[layer][:, None] * head_dim + self.head_dims[layer]).flatten()
+    def heads_on(self, axis: Axis, layer: int) -> Tensor:
+        """(h,): the heads kept of the attention whose heads lie on an axis."""
+        return (self.cross_heads if axis is Axis.CROSS_HEADS else self.heads)[layer]
 
-    def cross_context(self, layer: int, head_dim: int) -> Tensor:
-        """The same for the attention to the encoder."""
-        return (self.cross_heads[layer][:, None] * head_dim + self.cross_head_dims[layer]).flatten()
+    def head_dims_on(self, axis: Axis, layer: int) -> Tensor:
+        """(h, j): the dimensions kept within each of them."""
+        return (self.cross_head_dims if axis is Axis.CROSS_HEADS else self.head_dims)[layer]
+
+    def context(self, layer: int, head_dim: int, axis: Axis = Axis.HEADS) -> Tensor:
+        """Flat indices (h j,) into a teacher layer's concatenated heads of width ``head_dim``."""
+        return (self.heads_on(axis, layer)[:, None] * head_dim + self.head_dims_on(axis, layer)).flatten()
 
 
 @dataclass(frozen=True)
@@ -77,75 +76,60 @@ def map_layers(kind: LayerMap, *, teacher: int, student: int) -> list[int]:
 
 
 def select(
-    teacher: nn.Module,
-    batches: Sequence[Inputs],
-    *,
-    architecture: EncoderArchitecture,
-    student: EncoderShape,
-    layer_map: LayerMap,
+    teacher: EncoderView, batches: Sequence[Inputs], *, student: EncoderShape, layer_map: LayerMap
 ) -> Selection:
-    """Keep what speaks loudest on some text: the largest mean absolute activation.
+    """Keep the dimensions, heads and neurons of the largest mean absolute activation on some text.
 
     Args:
         teacher: the network whose parts are ranked.
         batches: the text.
-        architecture: the teacher's layout.
         student: the shape to come to.
-        layer_map: which layers are taken.
+        layer_map: which layers are kept.
     """
-    anatomy, shape = ANATOMIES[architecture.family], architecture.shape
-    layers = map_layers(layer_map, teacher=shape.layers, student=student.layers)
-    streams = [
-        anatomy.embedding_norm,
-        *(anatomy.part_name(layer, "ffn_norm") for layer in range(shape.layers)),
-    ]
+    layers = map_layers(layer_map, teacher=teacher.shape.layers, student=student.layers)
     values = capture_activations(
-        teacher, batches, before=_inputs(anatomy, layers), after=streams, keep=mean_abs_activation
+        teacher.network,
+        batches,
+        before=_ranking(teacher, layers),
+        after=teacher.stream_norms,
+        keep=mean_abs_activation,
     )
-    scores = {key: rows.mean(0) for key, rows in values.items()}
-    residual = torch.stack([scores[f"{stream} >"] for stream in streams]).sum(0)  # (D,)
-    return _selection(
-        anatomy, scores, layers, residual=_top(residual, student.hidden), shape=shape, student=student
-    )
+    residual = torch.stack([values.output_of(norm).mean(0) for norm in teacher.stream_norms]).sum(0)  # (D,)
+    return _selection(teacher, values, layers, residual=_top(residual, student.hidden), student=student)
 
 
 def select_stacks(
-    teacher: nn.Module,
+    teacher: TranslatorView,
     batches: Sequence[Inputs],
     *,
-    architecture: EncoderDecoderArchitecture,
     student: EncoderDecoderShape,
     layer_map: LayerMap,
 ) -> StackSelections:
-    """The same of a translation model: the loudest heads and neurons, and residual dimensions by position.
+    """The same of a translation model, but for residual dimensions, which are kept by their positions.
 
     What stands where a position is added cannot be chosen freely: a dimension's sine has a frequency of its
     own in every width, so that each of the student's takes the teacher's of the nearest frequency.
     """
-    shapes = {
-        "encoder": (architecture.shape.encoder, student.encoder),
-        "decoder": (architecture.shape.decoder, student.decoder),
-    }
-    stacks = {"encoder": MARIAN.encoder, "decoder": MARIAN.decoder}
-    layers = {
-        name: map_layers(layer_map, teacher=ours.layers, student=theirs.layers)
-        for name, (ours, theirs) in shapes.items()
-    }
-    before = [part for name, stack in stacks.items() for part in _inputs(stack, layers[name])]
-    values = capture_activations(teacher, batches, before=before, keep=mean_abs_activation)
-    scores = {key: rows.mean(0) for key, rows in values.items()}
-    chosen = {
-        name: _selection(
+    shapes = (student.encoder, student.decoder)
+    layers = [
+        map_layers(layer_map, teacher=stack.shape.layers, student=shape.layers)
+        for stack, shape in zip(teacher.stacks, shapes, strict=True)
+    ]
+    before = [
+        part for stack, kept in zip(teacher.stacks, layers, strict=True) for part in _ranking(stack, kept)
+    ]
+    values = capture_activations(teacher.network, batches, before=before, keep=mean_abs_activation)
+    encoder, decoder = (
+        _selection(
             stack,
-            scores,
-            layers[name],
-            residual=positional_dimensions(shapes[name][0].hidden, shapes[name][1].hidden),
-            shape=shapes[name][0],
-            student=shapes[name][1],
+            values,
+            kept,
+            residual=positional_dimensions(stack.shape.hidden, shape.hidden),
+            student=shape,
         )
-        for name, stack in stacks.items()
-    }
-    return StackSelections(**chosen)
+        for stack, kept, shape in zip(teacher.stacks, layers, shapes, strict=True)
+    )
+    return StackSelections(encoder, decoder)
 
 
 def positional_dimensions(teacher: int, student: int) -> Tensor:
@@ -154,51 +138,51 @@ def positional_dimensions(teacher: int, student: int) -> Tensor:
     Marian's sines fill the first half of a width, its cosines the second, each from fast to slow.
     """
     sines, cosines = (
-        _spread(length, count)
+        _evenly_below(length, count)
         for length, count in (((teacher + 1) // 2, (student + 1) // 2), (teacher // 2, student // 2))
     )
     return torch.cat([sines, (teacher + 1) // 2 + cosines])
 
 
-def _spread(length: int, count: int) -> Tensor:
+def _evenly_below(length: int, count: int) -> Tensor:
     """``count`` different indices below ``length``, evenly spaced."""
     return torch.arange(count) * length // count
 
 
-def _inputs(stack: Stack, layers: Sequence[int]) -> list[str]:
-    """The modules that read heads and neurons."""
-    roles = ["attention_output", "ffn_out", *(["cross_output"] if stack.layer.cross_output else [])]
-    return [stack.part_name(layer, role) for layer in layers for role in roles]
+def _ranking(stack: StackView, layers: Sequence[int]) -> list[Matrix]:
+    """The matrices that read heads and neurons, whose inputs rank these."""
+    chosen = [stack.layers[layer] for layer in layers]
+    return [
+        matrix
+        for layer in chosen
+        for matrix in (*(attention.output for attention in layer.attentions), layer.ffn_out)
+    ]
 
 
 def _selection(
-    stack: Stack,
-    scores: Mapping[str, Tensor],
-    layers: list[int],
-    *,
-    residual: Tensor,
-    shape: EncoderShape,
-    student: EncoderShape,
+    stack: StackView, values: Activations, layers: list[int], *, residual: Tensor, student: EncoderShape
 ) -> Selection:
-    """The loudest heads, dimensions within heads, and neurons of each layer."""
+    """The heads, dimensions within heads and neurons of the largest activations in each layer."""
+    views = [stack.layers[layer] for layer in layers]
 
-    def heads(role: str) -> tuple[list[Tensor], list[Tensor]]:
+    def heads(attentions: Sequence[AttentionView]) -> tuple[list[Tensor], list[Tensor]]:
         kept, dims = [], []
-        for layer in layers:
-            by_head = scores[f"> {stack.part_name(layer, role)}"].view(shape.heads, shape.head_dim)  # (n, k)
+        for attention in attentions:
+            scores = values.input_of(attention.output).mean(0)
+            by_head = scores.view(attention.heads, attention.head_dim)  # (n, k)
             kept.append(_top(by_head.mean(1), student.heads))  # (h,)
             dims.append(by_head[kept[-1]].topk(student.head_dim).indices.sort().values)  # (h, j)
         return kept, dims
 
-    own_heads, own_dims = heads("attention_output")
-    cross_heads, cross_dims = heads("cross_output") if stack.layer.cross_output else ([], [])
-    inners = [stack.part_name(layer, "ffn_out") for layer in layers]
+    own_heads, own_dims = heads([view.attention for view in views])
+    cross = [view.cross_attention for view in views if view.cross_attention is not None]
+    cross_heads, cross_dims = heads(cross)
     return Selection(
         layers=layers,
         residual=residual.to(own_heads[0].device),
         heads=own_heads,
         head_dims=own_dims,
-        neurons=[_top(scores[f"> {inner}"], student.ffn) for inner in inners],
+        neurons=[_top(values.input_of(view.ffn_out).mean(0), student.ffn) for view in views],
         cross_heads=cross_heads,
         cross_head_dims=cross_dims,
     )

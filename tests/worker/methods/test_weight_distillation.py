@@ -20,14 +20,15 @@ from worker import methods
 from worker.contracts import RunContext, TaskData, Teacher
 from worker.data.batches import collate
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
-from worker.methods.weight_distillation.grouping import StackPair, random_generator
+from worker.methods.weight_distillation.grouping import LayerGroups, random_generator
 from worker.methods.weight_distillation.method import (
     copy_selected,
     random_generators,
     selecting_generators,
 )
-from worker.networks.anatomy import ANATOMIES
 from worker.networks.forward import answer
+from worker.networks.loading import build_network
+from worker.networks.views import encoder_view
 from worker.parameterization.maps import map_columns, map_rows
 from worker.parameterization.parameterizations import GeneratedWeights, Rates
 from worker.transfer.initialisation import random_network
@@ -116,9 +117,9 @@ class TestGeneratedWeight:
                 lambda rows, columns: made._scale * map_columns(map_rows(rows.mT, group[0]), columns),
                 (rows.detach(), columns.detach()),
             )[which]
-            reach = slopes.abs().flatten(2).sum(2).mean()  # of an entry, all of the map moving by one
-            assert reach > 1
-            assert ratios[parameter] == pytest.approx(float(1 / reach), rel=0.01)  # gradients may be bf16
+            moved = slopes.abs().flatten(2).sum(2).mean()  # of an entry, all of the map moving by one
+            assert moved > 1
+            assert ratios[parameter] == pytest.approx(float(1 / moved), rel=0.01)  # gradients may be bf16
 
 
 def encoder_case(folder: Path) -> tuple[Teacher, TaskData, RunContext]:
@@ -150,10 +151,10 @@ class TestSelect:
     def test_step_0_is_the_subcloned_student(self, case: tuple[Teacher, TaskData, RunContext]) -> None:
         teacher, data, context = case
         network = random_network(teacher, data, context)
-        pairs = copy_selected(teacher, network, data, context)
+        stacks = copy_selected(teacher, network, data, context)
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
         before = answer(network, batch).logits
-        matrices = selecting_generators(teacher, network, pairs)
+        matrices = selecting_generators(stacks)
         weights = GeneratedWeights(network, matrices=matrices, tables={}, rates=Rates(1e-3, 0.0))
         weights.fold()
         assert torch.allclose(answer(network, batch).logits, before, atol=1e-5)
@@ -165,7 +166,7 @@ class TestSelect:
     def test_every_layer_of_a_group_gets_a_gradient(self, case: tuple[Teacher, TaskData, RunContext]) -> None:
         teacher, data, context = case
         network = random_network(teacher, data, context)
-        matrices = selecting_generators(teacher, network, copy_selected(teacher, network, data, context))
+        matrices = selecting_generators(copy_selected(teacher, network, data, context))
         mixes = [generator.mix for generator in matrices.values() if generator.mix is not None]
         assert mixes
         weights = GeneratedWeights(network, matrices=matrices, tables={}, rates=Rates(1e-3, 0.0))
@@ -180,7 +181,7 @@ class TestSelect:
     def test_what_streams_share_is_one_map(self, tmp_path: Path) -> None:
         teacher, data, context = translator_case(tmp_path, SMALL)
         network = random_network(teacher, data, context)
-        made = selecting_generators(teacher, network, copy_selected(teacher, network, data, context))
+        made = selecting_generators(copy_selected(teacher, network, data, context))
         decoder = "model.decoder.layers.0"
         read = made["model.encoder.layers.0.fc1.weight"].columns
         assert made[f"{decoder}.encoder_attn.k_proj.weight"].columns is read
@@ -193,8 +194,8 @@ class TestXavier:
     def test_what_is_kept_is_tanh_and_the_rest_is_near_nothing(self, tmp_path: Path) -> None:
         teacher, data, context = translator_case(tmp_path, NARROW)
         network = random_network(teacher, data, context)
-        pairs = copy_selected(teacher, network, data, context)
-        made = random_generators(teacher, network, pairs, context)
+        stacks = copy_selected(teacher, network, data, context)
+        made = random_generators(stacks, context)
         kept = "model.encoder.layers.1.self_attn_layer_norm.weight"
         assert torch.equal(made[kept](), torch.tanh(teacher.network.get_parameter(kept)))
         table = "model.encoder.embed_tokens.weight"
@@ -227,5 +228,8 @@ class TestPhases:
     def test_a_depth_that_does_not_divide_is_refused(self, tmp_path: Path) -> None:
         teacher = make_teacher(tmp_path)
         three = STUDENT_SHAPE.model_copy(update={"layers": 3})
+        architecture, head = teacher.architecture.at(three), make_data(train=8, dev=8).head
+        network = build_network(teacher.network.config, architecture, head)
+        view = encoder_view(teacher.network, teacher.architecture)
         with pytest.raises(ValueError, match="do not divide"):
-            StackPair(ANATOMIES["bert"], teacher.architecture.shape, three, None)
+            LayerGroups(view, encoder_view(network, architecture), None)

@@ -22,8 +22,9 @@ from worker.methods.weight_inherited.indices import IndexGroup, Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
-from worker.networks.anatomy import ANATOMIES
+from worker.methods.weight_inherited.wiring import FEATURES, RESIDUAL, GroupKey
 from worker.networks.forward import answer
+from worker.networks.views import Axis, encoder_view
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches, random_network
 
@@ -125,20 +126,18 @@ class MaskedNorm(nn.Module):
 def teacher_sized(teacher, weights):
     """The network that the paper trains: every layer in the teacher's size, with masks."""
     masks = {name: group.kept.float() for name, group in weights.index_groups.items()}
-    anatomy = ANATOMIES[teacher.architecture.family]
     network = copy.deepcopy(teacher.network).eval()
-    for name in anatomy.embeddings:
-        table = network.get_submodule(name).weight.data
-        table.copy_((table @ weights.words) * masks["residual"])
+    for table in encoder_view(network, teacher.architecture).embeddings:
+        table.weight.data.copy_((table.weight.data @ weights.words) * masks[RESIDUAL])
     for name, ends in weights.wiring.linears.items():
         rows = None if ends.rows is None else masks[ends.rows]
         network.set_submodule(name, CompactedInGraph(weights.linears[name], rows, masks[ends.columns]))
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.LayerNorm):
             gain, shift = (weights.vectors[f"{name}.{kind}"] for kind in ("weight", "bias"))
-            network.set_submodule(name, MaskedNorm(gain, shift, masks["residual"], module.eps))
+            network.set_submodule(name, MaskedNorm(gain, shift, masks[RESIDUAL], module.eps))
     if weights.wiring.is_tied:
-        name = f"{weights.wiring.head.output}.bias"
+        name = weights.wiring.view.head.output.bias_name
         network.get_parameter(name).data.copy_(weights.vectors[name])
     return network
 
@@ -182,8 +181,8 @@ class TestNarrowingNetwork:
         network.eval()
         batch = dev_batch(data)
         sizes = {name: int(group.kept.sum()) for name, group in weights.index_groups.items()}
-        assert target.hidden <= sizes["residual"] < TEACHER_SHAPE.hidden
-        assert (sizes["residual"] == target.hidden) == (steps == STEPS)
+        assert target.hidden <= sizes[RESIDUAL] < TEACHER_SHAPE.hidden
+        assert (sizes[RESIDUAL] == target.hidden) == (steps == STEPS)
         with torch.no_grad():
             expected = answer(teacher_sized(teacher, weights), batch).logits
             found = answer(network, batch).logits
@@ -213,10 +212,9 @@ class TestNarrowingNetwork:
         weights.pull_back()
 
         naive = teacher_sized(teacher, weights)
-        kept = weights.index_groups["residual"].kept.float()
-        for name in ANATOMIES["bert"].embeddings:
-            table = teacher.network.get_submodule(name).weight.detach()
-            naive.set_submodule(name, CompactedTable(table, weights.words, kept))
+        kept = weights.index_groups[RESIDUAL].kept.float()
+        for table in encoder_view(teacher.network, teacher.architecture).embeddings:
+            naive.set_submodule(table.name, CompactedTable(table.weight.detach(), weights.words, kept))
         expected = torch.autograd.grad(objective_of(data)(naive, batch), trained)
         for parameter, gradient in zip(trained, expected, strict=True):
             assert (parameter.grad - gradient).norm() <= 5e-3 * gradient.norm() + 1e-7
@@ -226,11 +224,11 @@ class TestNarrowingNetwork:
         teacher, data = make_teacher(tmp_path), make_data()
         network, weights = make_weights(teacher, data, tmp_path, matrices=rate)
         train(network, weights, data, steps=3)
-        name = ANATOMIES["bert"].part_name(0, "ffn_in")
-        moved = (weights.linears[name].weight - teacher.network.get_submodule(name).weight).abs().max()
+        ffn_in = encoder_view(teacher.network, teacher.architecture).layers[0].ffn_in
+        moved = (weights.linears[ffn_in.name].weight - ffn_in.weight).abs().max()
         assert moved <= 3.1 * rate
         assert (moved > 0) == (rate > 0)
-        assert (weights.linears[name].rows != 0).any()
+        assert (weights.linears[ffn_in.name].rows != 0).any()
 
     @pytest.mark.parametrize("target", SHAPES)
     def test_every_consumer_of_an_index_group_agrees(self, tmp_path, target):
@@ -247,7 +245,7 @@ class TestNarrowingNetwork:
                 layer.columns[~weights.index_groups[ends.columns].kept] = 100.0
                 if ends.rows is not None:
                     layer.rows[~weights.index_groups[ends.rows].kept] = 100.0
-            gone = ~weights.index_groups["residual"].kept
+            gone = ~weights.index_groups[RESIDUAL].kept
             weights.words[:, gone] = 100.0
             for vector in weights.vectors.values():
                 vector[gone] = 100.0
@@ -255,10 +253,10 @@ class TestNarrowingNetwork:
         assert torch.equal(answer(network, dev_batch(data)).logits, before)
         sizes = {name: int(group.kept.sum()) for name, group in weights.index_groups.items()}
         assert sizes == {
-            "residual": target.hidden,
-            "features": target.hidden,
-            **{f"heads {layer}": target.hidden for layer in range(4)},
-            **{f"neurons {layer}": target.ffn for layer in range(4)},
+            RESIDUAL: target.hidden,
+            FEATURES: target.hidden,
+            **{GroupKey(Axis.HEADS, layer): target.hidden for layer in range(4)},
+            **{GroupKey(Axis.NEURONS, layer): target.ffn for layer in range(4)},
         }
 
 
@@ -286,7 +284,8 @@ class TestRotation:
         weights.fold()
         shares = []
         for one in (teacher.network, network):
-            [values] = capture_activations(one, batches, after=[weights.wiring.norms[-1]]).values()
+            last = weights.wiring.norms[-1]
+            values = capture_activations(one, batches, after=[last]).output_of(last)
             variances = values.var(0)
             shares.append(variances.topk(8).values.sum() / variances.sum())
         assert shares[1] > 1.2 * shares[0]
@@ -298,7 +297,7 @@ class TestTurnedHeads:
         network, weights = make_weights(teacher, data, tmp_path)
         batches = calibration_batches(data, device=CPU)
         for layer in range(TEACHER_SHAPE.layers):
-            turn_heads(weights, teacher.network, batches, layer=layer, heads=TEACHER_SHAPE.heads)
+            turn_heads(weights, teacher.network, batches, layer=layer)
         weights.fold()
         return network.eval(), weights, batches
 
@@ -309,21 +308,20 @@ class TestTurnedHeads:
         torch.testing.assert_close(answer(network, batch).logits, expected, rtol=1e-4, atol=1e-5)
 
     def test_hold_most_of_it_in_their_first_dimensions(self, turned, teacher, data):
-        network, weights, batches = turned
-        anatomy, width = weights.wiring.anatomy, TEACHER_SHAPE.head_dim
+        network, _, batches = turned
+        width = TEACHER_SHAPE.head_dim
 
         def lost(of):
             """What half the dimensions of each head leave out: of scores, of what is written."""
             found = []
-            for layer in range(TEACHER_SHAPE.layers):
-                query, key, output = (
-                    anatomy.part_name(layer, role) for role in ("query", "key", "attention_output")
-                )
-                said = capture_activations(of, batches, before=[output], after=[query, key])
+            for layer in encoder_view(of, teacher.architecture).layers:
+                query, key, output = layer.query, layer.key, layer.attention_output
+                values = capture_activations(of, batches, before=[output], after=[query, key])
+                sides = (values.output_of(query), values.output_of(key), values.input_of(output))
                 for head in range(TEACHER_SHAPE.heads):
                     last = slice(head * width + width // 2, (head + 1) * width)
-                    q, k, z = (said[name][:, last] for name in (f"{query} >", f"{key} >", f"> {output}"))
-                    written = z @ of.get_submodule(output).weight[:, last].T
+                    q, k, z = (side[:, last] for side in sides)
+                    written = z @ output.weight[:, last].T
                     found.append(
                         torch.stack([(q @ (k - k.mean(0)).T).square().mean(), written.var(0).mean()])
                     )
@@ -474,13 +472,12 @@ class TestReconstruction:
         )
         return before, network, weights, old, kept
 
-    @pytest.mark.parametrize("group", ["neurons 1", "heads 2", "features"])
+    @pytest.mark.parametrize("group", [GroupKey(Axis.NEURONS, 1), GroupKey(Axis.HEADS, 2), FEATURES], ids=str)
     def test_what_goes_is_told_from_what_stays_by_ridge_regression(self, narrowed, group):
         before, _, weights, old, kept = narrowed
         reader = weights.wiring.reader_of(group)
-        values = (
-            capture_activations(before, weights._batches, before=[reader])[f"> {reader}"].double().numpy()
-        )
+        values = capture_activations(before, weights._batches, before=[reader]).input_of(reader)
+        values = values.double().numpy()
         stay = np.isin(old[group], kept[group])
         assert 0 < stay.sum() < len(stay)
         centre = values.mean(0)
@@ -490,11 +487,11 @@ class TestReconstruction:
         x, y = np.r_[x, penalty**0.5 * np.eye(x.shape[1])], np.r_[y, np.zeros((x.shape[1], y.shape[1]))]
         told = values.copy()
         told[:, ~stay] = centre[~stay] + (values - centre)[:, stay] @ np.linalg.lstsq(x, y)[0]
-        layer = before.get_submodule(reader)
+        layer = before.get_submodule(reader.name)
         expected = layer(torch.from_numpy(told).float())
 
-        rows = weights.wiring.linears[reader].rows
-        weight, bias = weights.linears[reader](None if rows is None else old[rows], kept[group])
+        rows = weights.wiring.linears[reader.name].rows
+        weight, bias = weights.linears[reader.name](None if rows is None else old[rows], kept[group])
         found = torch.from_numpy(values[:, stay]).float() @ weight.T + bias
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -502,18 +499,18 @@ class TestReconstruction:
         before, network, weights, _, _ = narrowed
         weights._shape_network()
         weights.fold()
-        name = weights.wiring.norms[0]
-        readers = weights.wiring.readers_after(name)
-        rows = {reader: weights.index_groups[weights.wiring.linears[reader].rows].kept for reader in readers}
+        wiring = weights.wiring
+        readers = wiring.readers_after(wiring.norms[0])
+        rows = {reader: weights.index_groups[wiring.linears[reader.name].rows].kept for reader in readers}
         expected, found = (
             capture_activations(of, weights._batches, after=readers) for of in (before, network.eval())
         )
         for reader in readers:
             scale = network.config.hidden_size / network.config.num_attention_heads
             scale = (scale / (TEACHER_SHAPE.hidden / TEACHER_SHAPE.heads)) ** 0.5
-            scale = scale if weights.wiring.is_query(reader) else 1.0
-            wanted = expected[f"{reader} >"][:, rows[reader]] * scale
-            assert (found[f"{reader} >"] - wanted).square().mean() < 0.2 * wanted.var(0).mean()
+            scale = scale if wiring.is_query(reader.name) else 1.0
+            wanted = expected.output_of(reader)[:, rows[reader]] * scale
+            assert (found.output_of(reader) - wanted).square().mean() < 0.2 * wanted.var(0).mean()
 
     def test_costs_less_than_going_without(self, teacher, data, tmp_path, monkeypatch):
         def lost(weights, network):
@@ -532,8 +529,8 @@ class TestReconstruction:
     def test_can_be_stopped_between_two_fits(self, teacher, data, tmp_path):
         asked = []
 
-        def on_fit(name):
-            asked.append(name)
+        def on_fit(part):
+            asked.append(part)
             if len(asked) == 2:
                 raise JobCancelled
 
@@ -636,8 +633,7 @@ class TestMethod:
     @pytest.mark.parametrize("part", ["query", "value", "attention_output"])
     def test_a_head_without_a_say_does_no_harm(self, tmp_path, data, part):
         teacher = make_teacher(tmp_path)
-        anatomy = ANATOMIES["bert"]
-        module = anatomy.linear(teacher.network, 1, part)
+        module = getattr(encoder_view(teacher.network, teacher.architecture).layers[1], part)
         with torch.no_grad():
             if part == "attention_output":
                 module.weight.zero_()

@@ -27,9 +27,9 @@ from worker.methods.weight_squeezing.reparameterization import (
     SqueezedMatrix,
     multiply_adds,
 )
-from worker.methods.weight_squeezing.stack_pairs import views_of
-from worker.networks.anatomy import ANATOMIES
+from worker.methods.weight_squeezing.stack_pairs import stack_pairs
 from worker.networks.loading import build_network
+from worker.networks.views import encoder_view
 from worker.parameterization.parameterizations import GeneratedWeights, Rates
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches, random_network
@@ -45,19 +45,29 @@ HEAD = Head(task="text_classification", outputs=2)
 LABEL_LOSS = LabelLoss("text_classification")
 
 
+def view_of(teacher):
+    return encoder_view(teacher.network, teacher.architecture)
+
+
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
     batches = calibration_batches(data, device=CPU)
-    return select(
-        teacher.network, batches, architecture=teacher.architecture, student=shape, layer_map="uniform"
-    )
+    return select(view_of(teacher), batches, student=shape, layer_map="uniform")
 
 
 def maps_of(make, teacher, selection):
-    student = teacher.architecture.at(STUDENT_SHAPE)
-    views = views_of(teacher.architecture, student, selection)
-    return make(
-        teacher.network, views, selecting_tables(teacher.network, teacher.architecture, student, views)
+    ours = view_of(teacher)
+    theirs = encoder_view(make_student(teacher), teacher.architecture.at(STUDENT_SHAPE))
+    pairs = stack_pairs(ours, theirs, selection)
+    return make(pairs, selecting_tables(ours, theirs, pairs))
+
+
+def subcloned(teacher, network, selection, shape=STUDENT_SHAPE):
+    subclone(
+        view_of(teacher),
+        encoder_view(network, teacher.architecture.at(shape)),
+        selection,
     )
+    return network
 
 
 def logits_of(network, data):
@@ -130,8 +140,7 @@ class TestInitialMaps:
             shape = shape.model_copy(update={"hidden": 8})
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(shape))
         selection = selection_for(teacher, data, shape)
-        subcloned = random_network(teacher, data, context)
-        subclone(teacher.network, subcloned, teacher.architecture, shape, selection)
+        expected = subcloned(teacher, random_network(teacher, data, context), selection, shape)
         network = random_network(teacher, data, context)
         maps = initial_maps(
             teacher,
@@ -141,9 +150,9 @@ class TestInitialMaps:
             context,
         )
         weights_of(network, maps).fold()
-        for name, value in subcloned.state_dict().items():
+        for name, value in expected.state_dict().items():
             assert torch.allclose(network.state_dict()[name], value, atol=1e-6), name
-        assert torch.allclose(logits_of(network, data), logits_of(subcloned, data), atol=1e-5)
+        assert torch.allclose(logits_of(network, data), logits_of(expected, data), atol=1e-5)
 
     def test_svd_takes_the_largest_directions_of_the_word_table(self, teacher, data):
         maps = maps_of(singular_maps, teacher, selection_for(teacher, data))
@@ -155,7 +164,7 @@ class TestInitialMaps:
 
     def test_svd_keeps_the_largest_singular_values(self, teacher, data):
         maps = maps_of(singular_maps, teacher, selection_for(teacher, data))
-        start = maps.matrices[f"{ANATOMIES['bert'].part_name(0, 'ffn_in')}.weight"]
+        start = maps.matrices[view_of(teacher).layers[0].ffn_in.weight_name]
         squeezed = start.rows @ start.weight @ start.columns
         values = torch.linalg.svdvals(start.weight)[: STUDENT_SHAPE.hidden]
         expected = torch.zeros_like(squeezed)
@@ -168,7 +177,7 @@ class TestInitialMaps:
         ratios = []
         for _ in range(20):
             maps = maps_of(random_maps, teacher, selection_for(teacher, data))
-            start = maps.matrices[f"{ANATOMIES['bert'].part_name(0, 'ffn_in')}.weight"]
+            start = maps.matrices[view_of(teacher).layers[0].ffn_in.weight_name]
             squeezed = start.rows @ start.weight @ start.columns
             ratios.append((inputs_s @ squeezed.T).std() / (inputs_t @ start.weight.T).std())
         assert math.isclose(torch.stack(ratios).mean(), 1, rel_tol=0.15)
@@ -181,8 +190,7 @@ class TestInitialMaps:
             permuted.head_dims[layer] = selection.head_dims[layer].flip(0)
         outputs = []
         for chosen in (selection, permuted):
-            network = make_student(teacher)
-            subclone(teacher.network, network, teacher.architecture, STUDENT_SHAPE, chosen)
+            network = subcloned(teacher, make_student(teacher), chosen)
             maps = maps_of(selecting_maps, teacher, chosen)
             weights_of(network, maps).fold()
             outputs.append(logits_of(network, data))
@@ -215,10 +223,10 @@ class TestInitialMaps:
         network = random_network(teacher, data, context)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map="pca")
         initial_maps(teacher, network, data, spec, context)
-        layer = ANATOMIES["bert"].part_name(0, "query")
+        query = view_of(teacher).layers[0].query
         batches = calibration_batches(data, device=CPU)
         ours, theirs = (
-            capture_activations(net, batches, after=[layer])[f"{layer} >"]
+            capture_activations(net, batches, after=[query]).output_of(query)
             for net in (network, teacher.network)
         )
         assert (ours - theirs).square().mean() < 0.05 * theirs.var()
@@ -339,13 +347,13 @@ class TestGatedSqueezing:
 
     def test_the_squeezed_stream_is_turned_to_the_small_models(self, teacher, data, tmp_path):
         small, context = make_small_model(tmp_path), MemoryContext(tmp_path)
-        place, batches = ANATOMIES["bert"].part_name(0, "ffn_norm"), calibration_batches(data, device=CPU)
-        wanted = capture_activations(small, batches, after=[place])[f"{place} >"]
+        norm, batches = view_of(teacher).layers[0].ffn_norm, calibration_batches(data, device=CPU)
+        wanted = capture_activations(small, batches, after=[norm]).output_of(norm)
         likeness = []
         for like in (None, small):
             network = random_network(teacher, data, context)
             initial_maps(teacher, network, data, SPEC, context, like=like)
-            found = capture_activations(network, batches, after=[place])[f"{place} >"]
+            found = capture_activations(network, batches, after=[norm]).output_of(norm)
             likeness.append(torch.cosine_similarity(found, wanted, dim=1).mean())
         assert likeness[1] > likeness[0] + 0.1
 

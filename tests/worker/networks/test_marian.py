@@ -6,7 +6,6 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import EncoderDecoderShape
 from tests.worker.translations import make_translator
-from worker.networks.anatomy import linear
 
 DEEP = EncoderDecoderShape(encoder_layers=4, decoder_layers=1, hidden=64, heads=4, ffn=192)
 NARROW = DEEP.model_copy(update={"decoder_hidden": 32, "decoder_heads": 2, "decoder_ffn": 96})
@@ -31,7 +30,7 @@ def network(request: pytest.FixtureRequest) -> PreTrainedModel:
 def test_matrices_are_xaviers_times_the_root_of_the_depth_of_a_stack(
     network: PreTrainedModel, name: str, share: float
 ) -> None:
-    weight = linear(network, f"model.{name}").weight
+    weight = network.get_parameter(f"model.{name}.weight")
     xavier = (2 / sum(weight.shape)) ** 0.5
     assert weight.std().item() == pytest.approx(share * xavier, rel=0.05)
     assert weight.abs().max() <= share * 3**0.5 * xavier  # uniform

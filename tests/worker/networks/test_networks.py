@@ -14,6 +14,7 @@ from tests.worker.compression import (
     make_teacher,
 )
 from worker.networks.loading import build_network
+from worker.networks.views import encoder_view
 from worker.numerics.least_squares import (
     fit_norm,
     nearest_rotation,
@@ -56,14 +57,9 @@ class TestSubclone:
         teacher = make_teacher(tmp_path)
         network = build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
         batches = calibration_batches(make_data(), device=CPU)
-        chosen = select(
-            teacher.network,
-            batches,
-            architecture=teacher.architecture,
-            student=STUDENT_SHAPE,
-            layer_map="uniform",
-        )
-        subclone(teacher.network, network, teacher.architecture, STUDENT_SHAPE, chosen)
+        view = encoder_view(teacher.network, teacher.architecture)
+        chosen = select(view, batches, student=STUDENT_SHAPE, layer_map="uniform")
+        subclone(view, encoder_view(network, teacher.architecture.at(STUDENT_SHAPE)), chosen)
         source = teacher.network.bert.encoder.layer[chosen.layers[1]]
         target = network.bert.encoder.layer[1]
         query = [
@@ -84,45 +80,38 @@ class TestSubclone:
         teacher = make_teacher(tmp_path)
         network = build_network(teacher.network.config, teacher.architecture, HEAD)
         batches = calibration_batches(make_data(), device=CPU)
-        chosen = select(
-            teacher.network,
-            batches,
-            architecture=teacher.architecture,
-            student=TEACHER_SHAPE,
-            layer_map="uniform",
-        )
-        subclone(teacher.network, network, teacher.architecture, TEACHER_SHAPE, chosen)
+        view = encoder_view(teacher.network, teacher.architecture)
+        chosen = select(view, batches, student=TEACHER_SHAPE, layer_map="uniform")
+        subclone(view, encoder_view(network, teacher.architecture.at(TEACHER_SHAPE)), chosen)
         theirs = teacher.network.state_dict()
         for name, value in network.state_dict().items():
             assert torch.allclose(value, theirs[name], atol=1e-6), name
 
 
 class TestSelect:
-    def test_keeps_the_loudest_neurons(self, tmp_path):
+    def test_keeps_the_neurons_of_the_largest_activations(self, tmp_path):
         teacher = make_teacher(tmp_path)
-        loud = [3, 20, 41]
+        large = [3, 20, 41]
         with torch.no_grad():
             for layer in teacher.network.bert.encoder.layer:
-                layer.intermediate.dense.bias[loud] += 50
+                layer.intermediate.dense.bias[large] += 50
         batches = calibration_batches(make_data(), device=CPU)
         student = EncoderShape(layers=2, hidden=16, heads=2, ffn=8)
-        chosen = select(
-            teacher.network, batches, architecture=teacher.architecture, student=student, layer_map="uniform"
-        )
+        view = encoder_view(teacher.network, teacher.architecture)
+        chosen = select(view, batches, student=student, layer_map="uniform")
         for neurons in chosen.neurons:
-            assert set(loud) <= set(neurons.tolist())
+            assert set(large) <= set(neurons.tolist())
 
 
-class TestRecord:
+class TestCaptureActivations:
     def test_holds_each_token_that_is_there_once(self, tmp_path):
         teacher, data = make_teacher(tmp_path), make_data(train=40)
         batches = calibration_batches(data, device=CPU)
-        name = "bert.embeddings.LayerNorm"
-        values = capture_activations(teacher.network, batches, before=[name], after=[name])
+        norm = encoder_view(teacher.network, teacher.architecture).embedding_norm
+        values = capture_activations(teacher.network, batches, before=[norm], after=[norm])
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
-        assert values[f"> {name}"].shape == values[f"{name} >"].shape == (tokens, 32)
-        norm = teacher.network.get_submodule(name)
-        assert torch.allclose(norm(values[f"> {name}"]), values[f"{name} >"], atol=1e-5)
+        assert values.input_of(norm).shape == values.output_of(norm).shape == (tokens, 32)
+        assert torch.allclose(norm.layer(values.input_of(norm)), values.output_of(norm), atol=1e-5)
 
 
 class TestRegression:
@@ -174,16 +163,17 @@ class TestRegression:
         assert torch.equal(shift, outputs[0])
 
 
-def test_record_runs_a_network_as_far_as_it_must(tmp_path):
-    network, data = make_teacher(tmp_path).network, make_data()
+def test_capturing_runs_a_network_as_far_as_it_must(tmp_path):
+    teacher, data = make_teacher(tmp_path), make_data()
+    network = teacher.network
     batches = calibration_batches(data, device=CPU)
     ran = []
     network.bert.encoder.layer[1].register_forward_hook(lambda *_: ran.append("layer 1"))
     network.bert.encoder.layer[2].register_forward_hook(lambda *_: ran.append("layer 2"))
-    norm = "bert.encoder.layer.1.output.LayerNorm"
+    norm = encoder_view(network, teacher.architecture).layers[1].ffn_norm
     found = capture_activations(network, batches, before=[norm], after=[norm])
     tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
-    assert {key: len(values) for key, values in found.items()} == {f"> {norm}": tokens, f"{norm} >": tokens}
+    assert len(found.input_of(norm)) == len(found.output_of(norm)) == tokens
     assert ran == []  # layer 1 ends with that norm, and what comes after it nobody asked for
 
 

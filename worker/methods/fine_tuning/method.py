@@ -6,7 +6,7 @@ from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import label_objective
-from worker.networks.anatomy import ANATOMIES
+from worker.networks.views import encoder_view
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, total_steps
 from worker.training.student import LEARNING_RATE, train_student
@@ -38,8 +38,7 @@ class FineTuning:
         )
 
 
-def _new_head(teacher: Teacher) -> list[nn.Parameter]:
+def _new_head(teacher: Teacher) -> tuple[nn.Parameter, ...]:
     if not teacher.has_new_head or not isinstance(teacher.architecture, EncoderArchitecture):
-        return []
-    encoder = f"{ANATOMIES[teacher.architecture.family].encoder}."
-    return [weight for name, weight in teacher.network.named_parameters() if not name.startswith(encoder)]
+        return ()
+    return encoder_view(teacher.network, teacher.architecture).head_parameters

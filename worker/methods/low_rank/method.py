@@ -1,17 +1,18 @@
 """The driver of low-rank factorisation."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderArchitecture
+from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods import LowRankSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.data.batches import collate
 from worker.distillation.training_objective import distillation_objective, label_objective
 from worker.methods.low_rank.factorisation import factorise, row_fisher
-from worker.networks.anatomy import ANATOMIES, linear
-from worker.networks.structure import MATRICES
+from worker.networks.views import Matrix, encoder_view
 from worker.training.student import dense_phase, train_student
 from worker.transfer.initialisation import calibration_rows, first_layers_network
 
@@ -22,9 +23,9 @@ _FISHER_BATCH = 8
 class LowRank:
     def compress(self, teacher: Teacher, data: TaskData, spec: LowRankSpec, context: RunContext) -> Student:
         network = first_layers_network(teacher, data, context)
-        matrices = _matrices(teacher)
-        importance = _importance(teacher, matrices, data, context) if spec.factorisation == "fisher" else {}
-        _fill(network, matrices, importance, context)
+        whole = _matrices(teacher.network, teacher.architecture)
+        importance = _importance(teacher, whole, data, context) if spec.factorisation == "fisher" else {}
+        _fill(_matrices(network, context.architecture), whole, importance, context)
         training_objective = distillation_objective(spec.distillation, teacher, data, context)
         return train_student(
             network,
@@ -35,20 +36,14 @@ class LowRank:
         )
 
 
-def _matrices(teacher: Teacher) -> dict[str, nn.Linear]:
-    """Every matrix that is factorised, by the name that it has in the student too."""
-    assert isinstance(teacher.architecture, EncoderArchitecture)
-    anatomy = ANATOMIES[teacher.architecture.family]
-    names = [
-        anatomy.part_name(layer, role)
-        for layer in range(teacher.architecture.shape.layers)
-        for role in MATRICES
-    ]
-    return {name: linear(teacher.network, name) for name in names}
+def _matrices(network: PreTrainedModel, architecture: Architecture) -> list[Matrix]:
+    """Every matrix that is factorised, whole or not."""
+    assert isinstance(architecture, EncoderArchitecture)
+    return [matrix for layer in encoder_view(network, architecture).layers for matrix in layer.matrices]
 
 
 def _importance(
-    teacher: Teacher, matrices: dict[str, nn.Linear], data: TaskData, context: RunContext
+    teacher: Teacher, matrices: Sequence[Matrix], data: TaskData, context: RunContext
 ) -> dict[str, Tensor]:
     """Fisher information of the labels' loss on a calibration sample."""
     rows = calibration_rows(data)
@@ -57,21 +52,23 @@ def _importance(
         for i in range(0, len(rows), _FISHER_BATCH)
     )
     network = teacher.network.to(context.device).eval()
-    return row_fisher(network, matrices, label_objective(data, context).objective, batches)
+    linears = {matrix.name: matrix.linear for matrix in matrices}
+    return row_fisher(network, linears, label_objective(data, context).objective, batches)
 
 
 @torch.no_grad()
 def _fill(
-    network: PreTrainedModel,
-    matrices: dict[str, nn.Linear],
+    factorised: Sequence[Matrix],
+    whole: Sequence[Matrix],
     importance: dict[str, Tensor],
     context: RunContext,
 ) -> None:
-    for done, (name, whole) in enumerate(matrices.items()):
+    """Write each whole matrix into the factors in its place."""
+    for done, (source, target) in enumerate(zip(whole, factorised, strict=True)):
         context.check_cancelled()
-        context.report("factorisation", done + 1, len(matrices))
-        inner, outer = linear(network, f"{name}.0"), linear(network, f"{name}.1")
-        a, b = factorise(whole.weight, inner.out_features, importance=importance.get(name))
+        context.report("factorisation", done + 1, len(whole))
+        inner, outer = target.factors
+        a, b = factorise(source.weight, inner.out_features, importance=importance.get(source.name))
         inner.weight.copy_(b)
         outer.weight.copy_(a)
-        outer.bias.copy_(whole.bias)
+        outer.bias.copy_(source.bias)

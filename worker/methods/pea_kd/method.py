@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import PeaKdSpec
 from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
 from worker.distillation.objectives import LabelLoss, default_temperature
@@ -16,7 +14,7 @@ from worker.distillation.teacher_outputs import teacher_logits
 from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
-from worker.networks.anatomy import ANATOMIES, linear
+from worker.networks.views import head_view
 from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -39,11 +37,11 @@ class PeaKd:
         steps = total_steps(training_objective.split, context.training)
         pretraining_steps = min(round(steps * spec.pretraining_ratio), steps - 1)
 
-        name = _output_of(network, context)
-        teachers_head = linear(network, name)
+        output = head_view(network).output
+        teachers_head = output.linear
 
         def under(head: nn.Linear) -> DenseWeights:
-            network.set_submodule(name, head)
+            network.set_submodule(output.name, head)
             return DenseWeights(network, rates, words=training_objective.words)
 
         final = Phase("distillation", steps - pretraining_steps, lambda: under(teachers_head))
@@ -94,11 +92,6 @@ def _labels(split: TokenizedSplit) -> IntArray:
 def _mean_loss(network: nn.Module, split: TokenizedSplit, data: TaskData, context: RunContext) -> float:
     logits = predict_logits(network, split, pad_id=data.pad_id, device=context.device)
     return float(functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(_labels(split))))
-
-
-def _output_of(network: PreTrainedModel, context: RunContext) -> str:
-    assert isinstance(context.architecture, EncoderArchitecture)
-    return ANATOMIES[context.architecture.family].head_of(network).output
 
 
 def _judging_head(head: nn.Linear, *, spread: float) -> nn.Linear:

@@ -3,148 +3,119 @@
 Shapes: D, F, k are the teacher's width, ffn and head width; d, f, j the student's; h heads that are kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from app.domain.architectures import EncoderShape
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
-from worker.networks.anatomy import Stack
+from worker.networks.views import Axis, LayerView, Matrix, Part, StackView
 from worker.transfer.selection import Selection
-
-Side = Literal["residual", "read", "context", "cross", "neurons"]
-"""What the rows or columns of a matrix stand for; ``read`` is the residual stream of the encoder."""
-
-_SIDES: dict[str, tuple[Side, Side]] = {
-    "query": ("context", "residual"),
-    "key": ("context", "residual"),
-    "value": ("context", "residual"),
-    "attention_output": ("residual", "context"),
-    "ffn_in": ("neurons", "residual"),
-    "ffn_out": ("residual", "neurons"),
-    "cross_query": ("cross", "residual"),
-    "cross_key": ("cross", "read"),
-    "cross_value": ("cross", "read"),
-    "cross_output": ("residual", "cross"),
-}
-_NORMS = ("attention_norm", "ffn_norm", "cross_norm")
 
 
 @dataclass(frozen=True)
-class StackPair:
+class LayerGroups:
     """The layers of a teacher, and those of a student made of them, whose depth divides the teacher's."""
 
-    stack: Stack
-    teacher: EncoderShape
-    student: EncoderShape
+    teacher: StackView
+    student: StackView
     selection: Selection
     """Of the last layer of each group: what the student starts from."""
 
     def __post_init__(self) -> None:
-        if self.teacher.layers % self.student.layers:
-            raise ValueError(f"{self.student.layers} layers do not divide {self.teacher.layers}")
+        if len(self.teacher.layers) % len(self.student.layers):
+            raise ValueError(f"{len(self.student.layers)} layers do not divide {len(self.teacher.layers)}")
 
     @property
     def is_kept(self) -> bool:
         """Whether nothing is made smaller."""
-        return self.teacher == self.student
+        return self.teacher.shape == self.student.shape
 
     @property
     def group_size(self) -> int:
-        return self.teacher.layers // self.student.layers
+        return len(self.teacher.layers) // len(self.student.layers)
 
-    @property
-    def matrices(self) -> list[str]:
-        return [role for role in _SIDES if getattr(self.stack.layer, role)]
+    def matrices(self) -> Iterator[tuple[int, Matrix, Tensor]]:
+        """The number of its layer, each matrix of the student, and the weights (l, n, m) that make it."""
+        for index, target, group in self._layers():
+            for place, matrix in enumerate(target.matrices):
+                yield index, matrix, torch.stack([each.matrices[place].weight.detach() for each in group])
 
-    @property
-    def norms(self) -> list[str]:
-        return [role for role in _NORMS if getattr(self.stack.layer, role)]
+    def parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The name of each parameter of the student's layers, and those (l, ...) that make it."""
+        for _, target, group in self._layers():
+            for place, part in enumerate(_parts(target)):
+                sources = [_parts(each)[place].module for each in group]
+                for name, kind in ((part.weight_name, "weight"), (part.bias_name, "bias")):
+                    yield name, torch.stack([source.get_parameter(kind).detach() for source in sources])
 
-    def group(self, network: nn.Module, layer: int, part: str) -> Tensor:
-        """A parameter of the adjacent teacher layers that a student layer is made of, (l, ...)."""
-        role, parameter = part.split(".")
-        first = layer * self.group_size
-        names = [
-            f"{self.stack.part_name(index, role)}.{parameter}"
-            for index in range(first, first + self.group_size)
-        ]
-        return torch.stack([network.get_parameter(name).detach() for name in names])
+    def _layers(self) -> Iterator[tuple[int, LayerView, Sequence[LayerView]]]:
+        for index, target in enumerate(self.student.layers):
+            first = index * self.group_size
+            yield index, target, self.teacher.layers[first : first + self.group_size]
 
-    def parts(self, roles: list[str]) -> Iterator[tuple[int, str, str]]:
-        """Layer, role and name of the module of each role."""
-        for layer in range(self.student.layers):
-            for role in roles:
-                yield layer, role, self.stack.part_name(layer, role)
+
+def _parts(layer: LayerView) -> tuple[Part, ...]:
+    return (*layer.matrices, *layer.norms)
 
 
 class SelectingMaps:
     """Maps that begin by taking what a selection takes; those of a residual stream are one and the same."""
 
-    def __init__(self, pair: StackPair, *, read: nn.Parameter | None) -> None:
+    def __init__(self, groups: LayerGroups, *, memory: nn.Parameter | None) -> None:
         """Make the maps of one stack.
 
         Args:
-            pair: whose maps.
-            read: the encoder's residual map, for a decoder; None where the encoder keeps its width.
+            groups: whose maps.
+            memory: the encoder's residual map, for a decoder; None where the encoder keeps its width.
         """
-        self._pair = pair
-        self._read = read
+        self._groups = groups
+        self._memory = memory
         self.residual = None
-        if pair.teacher.hidden != pair.student.hidden:
-            self.residual = nn.Parameter(_one_hot(pair.selection.residual, pair.teacher.hidden))  # (D, d)
+        if groups.teacher.shape.hidden != groups.student.shape.hidden:
+            kept = _one_hot(groups.selection.residual, groups.teacher.shape.hidden)
+            self.residual = nn.Parameter(kept)  # (D, d)
 
-    def generator(self, network: nn.Module, layer: int, role: str, start: Tensor) -> GeneratedWeight:
-        """Of one matrix, which begins as ``start``."""
-        group = self._pair.group(network, layer, f"{role}.weight")
-        if self._pair.is_kept:
+    def generator(self, layer: int, matrix: Matrix, group: Tensor) -> GeneratedWeight:
+        """Of one matrix of the student, which begins as it is, from a ``group`` (l, n, m)."""
+        start = matrix.weight.detach()
+        if self._groups.is_kept:
             return GeneratedWeight(group, start=start)
-        rows, columns = _SIDES[role]
+        rows = self._kept(group, matrix.rows, layer, dim=1)
         return GeneratedWeight(
-            self._kept(self._kept(group, rows, layer, dim=1), columns, layer, dim=2),
-            mix=_last_layer(self._pair.group_size, like=start),
-            rows=self._map(rows, layer),
-            columns=self._map(columns, layer),
+            self._kept(rows, matrix.columns, layer, dim=2),
+            mix=_last_layer(self._groups.group_size, like=start),
+            rows=self._map(matrix.rows, layer),
+            columns=self._map(matrix.columns, layer),
             start=start,
             is_rated=True,
         )
 
-    def _kept(self, group: Tensor, side: Side, layer: int, *, dim: int) -> Tensor:
+    def _kept(self, group: Tensor, axis: Axis, layer: int, *, dim: int) -> Tensor:
         """The group with the heads that are kept; anything else is left to the maps."""
-        heads = self._heads(side, layer)
-        if heads is None:
-            return group
-        width = self._pair.teacher.head_dim
-        flat = (heads[:, None] * width + torch.arange(width, device=heads.device)).flatten()
-        return group.index_select(dim, flat)
+        for attention in self._groups.teacher.layers[0].attentions:
+            if attention.axis is axis:
+                heads = self._groups.selection.heads_on(axis, layer)
+                return group.index_select(dim, attention.rows_of(heads))
+        return group
 
-    def _heads(self, side: Side, layer: int) -> Tensor | None:
-        match side:
-            case "context":
-                return self._pair.selection.heads[layer]
-            case "cross":
-                return self._pair.selection.cross_heads[layer]
-            case _:
-                return None
-
-    def _map(self, side: Side, layer: int) -> nn.Parameter | None:
-        selection = self._pair.selection
-        match side:
-            case "residual":
+    def _map(self, axis: Axis, layer: int) -> nn.Parameter | None:
+        selection, shape = self._groups.selection, self._groups.teacher.shape
+        match axis:
+            case Axis.RESIDUAL:
                 return self.residual
-            case "read":
-                return self._read
-            case "neurons":
-                return nn.Parameter(_one_hot(selection.neurons[layer], self._pair.teacher.ffn))  # (F, f)
-            case "context":
-                dims = selection.head_dims[layer]
-            case "cross":
-                dims = selection.cross_head_dims[layer]
-        width = self._pair.teacher.head_dim
-        return nn.Parameter(torch.stack([_one_hot(kept, width) for kept in dims]))  # (h, k, j)
+            case Axis.MEMORY:
+                return self._memory
+            case Axis.NEURONS:
+                return nn.Parameter(_one_hot(selection.neurons[layer], shape.ffn))  # (F, f)
+            case Axis.HEADS | Axis.CROSS_HEADS:
+                dims = selection.head_dims_on(axis, layer)
+                return nn.Parameter(
+                    torch.stack([_one_hot(kept, shape.head_dim) for kept in dims])
+                )  # (h, k, j)
+            case Axis.FEATURES | Axis.OUTPUTS:
+                raise ValueError(f"no matrix of a layer has {axis.value}")
 
 
 def random_generator(group: Tensor, shape: torch.Size, *, mixes: bool) -> GeneratedWeight:

@@ -1,5 +1,7 @@
 """The driver of Weight Distillation."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -9,12 +11,12 @@ from app.domain.methods import WeightDistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_distillation.grouping import (
+    LayerGroups,
     SelectingMaps,
-    StackPair,
     random_generator,
     random_table,
 )
-from worker.networks.anatomy import ANATOMIES, MARIAN
+from worker.networks.views import encoder_view, translator_view
 from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights, MatrixGenerator
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -32,14 +34,14 @@ class WeightDistillation:
     ) -> Student:
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
-        pairs = copy_selected(teacher, network, data, context)
+        stacks = copy_selected(teacher, network, data, context)
         projection = None
         if spec.initial_generator == "select":
-            matrices = selecting_generators(teacher, network, pairs)
+            matrices = selecting_generators(stacks)
             if isinstance(teacher.architecture, EncoderArchitecture):
-                projection = residual_selector(teacher.architecture, pairs[0].selection)
+                projection = residual_selector(teacher.architecture, stacks[0].selection)
         else:
-            matrices = random_generators(teacher, network, pairs, context)
+            matrices = random_generators(stacks, context)
         training_objective = distillation_objective(
             spec.distillation, teacher, data, context, projection=projection
         )
@@ -67,80 +69,55 @@ class WeightDistillation:
 
 def copy_selected(
     teacher: Teacher, network: PreTrainedModel, data: TaskData, context: RunContext
-) -> list[StackPair]:
+) -> list[LayerGroups]:
     """Write the selected part of the teacher into the student; returns its stacks, the encoder's first."""
     batches = calibration_batches(data, device=context.device)
     match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
-            selection = select(
-                teacher.network, batches, architecture=architecture, student=shape, layer_map="uniform"
-            )
-            subclone(teacher.network, network, architecture, shape, selection)
-            return [StackPair(ANATOMIES[architecture.family], architecture.shape, shape, selection)]
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
-            chosen = select_stacks(
-                teacher.network, batches, architecture=architecture, student=shape, layer_map="uniform"
-            )
-            subclone_stacks(teacher.network, network, architecture, shape, chosen)
+        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
+            encoder, narrow = encoder_view(teacher.network, architecture), encoder_view(network, planned)
+            selection = select(encoder, batches, student=planned.shape, layer_map="uniform")
+            subclone(encoder, narrow, selection)
+            return [LayerGroups(encoder, narrow, selection)]
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
+            ours, theirs = translator_view(teacher.network, architecture), translator_view(network, planned)
+            chosen = select_stacks(ours, batches, student=planned.shape, layer_map="uniform")
+            subclone_stacks(ours, theirs, chosen)
             return [
-                StackPair(MARIAN.encoder, architecture.shape.encoder, shape.encoder, chosen.encoder),
-                StackPair(MARIAN.decoder, architecture.shape.decoder, shape.decoder, chosen.decoder),
+                LayerGroups(ours.encoder, theirs.encoder, chosen.encoder),
+                LayerGroups(ours.decoder, theirs.decoder, chosen.decoder),
             ]
         case _:
             raise ValueError(f"{context.architecture} is no smaller {teacher.architecture.family}")
 
 
-def selecting_generators(
-    teacher: Teacher, network: nn.Module, pairs: list[StackPair]
-) -> dict[str, MatrixGenerator]:
-    """Generators of the layers' matrices that begin at what the network holds: the sub-cloned teacher.
+def selecting_generators(stacks: Sequence[LayerGroups]) -> dict[str, MatrixGenerator]:
+    """Generators of the layers' matrices that begin at what the student holds: the sub-cloned teacher.
 
     Biases, norms and tables, copied already, are trained as they are.
     """
     found: dict[str, MatrixGenerator] = {}
-    read: nn.Parameter | None = None
-    for pair in pairs:
-        maps = SelectingMaps(pair, read=read)
-        read = maps.residual
-        for layer, role, module in pair.parts(pair.matrices):
-            name = f"{module}.weight"
-            start = network.get_parameter(name).detach()
-            found[name] = maps.generator(teacher.network, layer, role, start)
+    memory: nn.Parameter | None = None
+    for groups in stacks:
+        maps = SelectingMaps(groups, memory=memory)
+        memory = maps.residual
+        for layer, matrix, group in groups.matrices():
+            found[matrix.weight_name] = maps.generator(layer, matrix, group)
     return found
 
 
-def random_generators(
-    teacher: Teacher, network: nn.Module, pairs: list[StackPair], context: RunContext
-) -> dict[str, MatrixGenerator]:
+def random_generators(stacks: Sequence[LayerGroups], context: RunContext) -> dict[str, MatrixGenerator]:
     """Generators of all matrices, biases, norms and tables, as in the paper's code; the head stays copied."""
     torch.manual_seed(context.training.seed)
     found: dict[str, MatrixGenerator] = {}
-
-    def add(pair: StackPair, layer: int, part: str) -> None:
-        role, parameter = part.split(".")
-        name = f"{pair.stack.part_name(layer, role)}.{parameter}"
-        shape = network.get_parameter(name).shape
-        group = pair.group(teacher.network, layer, part)
-        found[name] = random_generator(group, shape, mixes=not pair.is_kept)
-
-    for pair in pairs:
-        for layer, role, _ in pair.parts([*pair.matrices, *pair.norms]):
-            add(pair, layer, f"{role}.weight")
-            add(pair, layer, f"{role}.bias")
-    for ours, theirs in word_tables(teacher, context).items():
-        table = teacher.network.get_parameter(f"{theirs}.weight").detach()
-        found[f"{ours}.weight"] = random_table(table, network.get_parameter(f"{ours}.weight").shape[1])
+    for groups in stacks:
+        for name, group in groups.parameters():
+            shape = groups.student.network.get_parameter(name).shape
+            found[name] = random_generator(group, shape, mixes=not groups.is_kept)
+    tables = {  # one that stacks share is made once
+        target.weight_name: (source, target)
+        for groups in stacks
+        for source, target in zip(groups.teacher.embeddings, groups.student.embeddings, strict=True)
+    }
+    for name, (source, target) in tables.items():
+        found[name] = random_table(source.weight.detach(), target.weight.shape[1])
     return found
-
-
-def word_tables(teacher: Teacher, context: RunContext) -> dict[str, str]:
-    """The student's tables and the teacher's that they are made of, by module name."""
-    match teacher.architecture, context.architecture:
-        case EncoderDecoderArchitecture(shape=theirs), EncoderDecoderArchitecture(shape=ours):
-            return {
-                name: MARIAN.word_table(theirs, stack) for name, stack in MARIAN.word_tables(ours).items()
-            }
-        case EncoderArchitecture() as architecture, _:
-            return {name: name for name in ANATOMIES[architecture.family].embeddings}
-        case _:
-            raise ValueError(f"{teacher.architecture.family} has no word tables")

@@ -29,8 +29,8 @@ Knobs:
     strategy (dim): attention keeps its heads and narrows each; ``head`` drops whole ones.
     rotation (pca): what is inherited is the teacher turned: its residual stream to principal directions,
         which is exact but for the gains of layer norms; queries with keys and values with outputs to balanced
-        ones (``head_rotation.py``), which is exact. ``none``, as in the paper, inherits it as it is. Of MiniLM at a
-        tenth on SST-2 (1,053 steps, one seed): 85.8, and 84.6 as it is.
+        ones (``head_rotation.py``), which is exact. ``none``, as in the paper, inherits it as it is. Of
+        MiniLM at a tenth on SST-2 (1,053 steps, one seed): 85.8, and 84.6 as it is.
     prune_ratio (0.25): share of the steps over which indices are given up. The steps after it are cheaper
         and teach more: on STS-B at a tenth 75.2, and 74.1 at 0.12; on SST-2, before what stays made up for
         what goes, 85.7, and 84.7 at 0.5.

@@ -22,7 +22,7 @@ _RIDGE = 1e-6
 
 @torch.no_grad()
 def turn_heads(
-    weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs], *, layer: int, heads: int
+    weights: InheritedWeights, teacher: nn.Module, batches: Sequence[Inputs], *, layer: int
 ) -> None:
     """Turn the heads of one inherited layer; what all layers say at once would take too much memory.
 
@@ -31,20 +31,18 @@ def turn_heads(
         teacher: whose queries, keys and values they are.
         batches: text on which moments are taken.
         layer: of the teacher.
-        heads: how many it has.
     """
-    roles = ("query", "key", "value", "attention_output")
-    names = [weights.wiring.anatomy.part_name(layer, role) for role in roles]
-    query, key, value, output = (weights.linears[name] for name in names)
-    asking, asked, _, written_by = names
-    said = capture_activations(teacher, batches, before=[written_by], after=[asking, asked])
-    queries, keys, mixed = said[f"{asking} >"], said[f"{asked} >"], said[f"> {written_by}"]  # (K, D)
+    view = weights.wiring.view.layers[layer].attention
+    parts = (view.query, view.key, view.value, view.output)
+    query, key, value, output = (weights.linears[part.name] for part in parts)
+    found = capture_activations(teacher, batches, before=[view.output], after=[view.query, view.key])
+    queries, keys = found.output_of(view.query), found.output_of(view.key)  # (K, D)
+    mixed = found.input_of(view.output)  # (K, D)
     key.bias.sub_(keys.mean(0))
     value.bias.sub_(mixed.mean(0))  # a head's weights add up to one
     output.bias.add_(output.weight @ mixed.mean(0))
-    width = len(query.weight) // heads
-    for head in range(heads):
-        rows = slice(head * width, (head + 1) * width)
+    for head in range(view.heads):
+        rows = view.rows(head)
         q, k, z = queries[:, rows], keys[:, rows], mixed[:, rows]
         turn, inverse = balancing_maps(_second_moment(q), _second_moment(k - k.mean(0)))
         query.weight[rows], query.bias[rows] = turn @ query.weight[rows], turn @ query.bias[rows]

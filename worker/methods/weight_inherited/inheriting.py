@@ -6,7 +6,7 @@ plain student, so that a step costs less and less and nothing is left to merge.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ from worker.data.batches import Batch
 from worker.methods.weight_inherited.compactors import CompactedLinear, selected
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.reconstruction import reconstruct
-from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring, neurons_of
-from worker.networks.anatomy import embedding, linear, norm
+from worker.methods.weight_inherited.wiring import RESIDUAL, GroupKey, Wiring
 from worker.networks.loading import build_network
+from worker.networks.views import Axis, Part, Table, encoder_view
 from worker.numerics.precision import product
 from worker.transfer.activations import Inputs
 
@@ -54,7 +54,7 @@ class InheritedWeights:
         schedule: Schedule,
         rates: CompactionRates,
         batches: Sequence[Inputs],
-        on_fit: Callable[[str], None] = lambda _name: None,
+        on_fit: Callable[[Part], None] = lambda _part: None,
     ) -> None:
         """Begin at the teacher.
 
@@ -71,42 +71,44 @@ class InheritedWeights:
             on_fit: told of each part that is about to be fitted; may raise to stop.
         """
         self.network = network
-        self._teacher, self._card, self._head = teacher, architecture, head
+        self._architecture, self._head = architecture, head
         self._whole_heads, self._schedule, self._rates = whole_heads, schedule, rates
         self._batches, self._on_fit = batches, on_fit
         self._device = next(teacher.parameters()).device
-        self.wiring = Wiring(teacher, architecture)
+        self.wiring = Wiring(encoder_view(teacher, architecture))
+        self._view = encoder_view(network, architecture.at(target))
+        """Of the network as it is now."""
         self.index_groups = {
-            name: group.to(self._device)
-            for name, group in self.wiring.groups(target, whole_heads=whole_heads).items()
+            key: group.to(self._device)
+            for key, group in self.wiring.groups(target, whole_heads=whole_heads).items()
         }
         self.words = nn.Parameter(torch.eye(architecture.shape.hidden, device=self._device))
         """The compactor of all embeddings, (D, D)."""
         self.linears = {
-            name: CompactedLinear(linear(teacher, name), has_rows=ends.rows is not None)
-            for name, ends in self.wiring.linears.items()
+            matrix.name: CompactedLinear(matrix.linear, has_rows=ends.rows is not None)
+            for matrix, ends in self.wiring.matrices.items()
         }
         self.vectors = {
-            f"{name}.{kind}": _copied(getattr(norm(teacher, name), kind))
-            for name in self.wiring.norms
-            for kind in ("weight", "bias")
+            name: _copied(values)
+            for norm in self.wiring.norms
+            for name, values in ((norm.weight_name, norm.weight), (norm.bias_name, norm.bias))
         }
         """Gains and shifts of all norms, and what else of a head is no matrix of its own."""
         self._own = set()
         if self.wiring.is_tied:
-            name = f"{self.wiring.head.output}.bias"
-            self.vectors[name] = _copied(teacher.get_parameter(name))
-            self._own.add(name)
+            output = self.wiring.view.head.output
+            self.vectors[output.bias_name] = _copied(output.bias)
+            self._own.add(output.bias_name)
         self._clock = torch.zeros(2, dtype=torch.int64)
         """Steps taken, and the interval whose portion has been given up."""
-        self._indices: dict[str, Tensor] = {}
+        self._indices: dict[GroupKey, Tensor] = {}
         self._listed: int | None = None
         """The interval whose indices these are; a checkpoint may be of another."""
         self._made: dict[str, Tensor] = {}
 
     def groups(self) -> list[dict[str, Any]]:
         rates = self._rates
-        words = embedding(self._teacher, self.wiring.anatomy.embeddings[0]).weight.detach()
+        words = self.wiring.view.embeddings.words.weight.detach()
         column_sums = [(self.words, float(words.abs().sum(1).mean()))]
         for layer in self.linears.values():
             column_sums += layer.mean_abs_column_sums()
@@ -137,11 +139,11 @@ class InheritedWeights:
                 outputs.append(made)
                 gradients.append(gradient)
         columns = self._words_columns()
-        for name in self.wiring.anatomy.embeddings:
-            gradient = embedding(self.network, name).weight.grad
+        for source, target in self._tables():
+            gradient = target.weight.grad
             if gradient is None:
                 continue
-            table = embedding(self._teacher, name).weight.detach()
+            table = source.weight.detach()
             if gradient.is_sparse:
                 gradient = gradient.coalesce()
                 table, gradient = table[gradient.indices()[0]], gradient.values()
@@ -159,13 +161,13 @@ class InheritedWeights:
     def release(self) -> None:
         assert self._schedule.interval(int(self._clock[0])) == self._schedule.portions
         self.fold()
-        for name in self.wiring.anatomy.embeddings:
-            embedding(self.network, name).sparse = False
+        for table in self._view.embeddings:
+            table.embedding.sparse = False
 
     def tensors(self) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {"clock": self._clock, "words": self.words}
-        for name, group in self.index_groups.items():
-            tensors |= {f"indices.{name}.{key}": value for key, value in group.tensors().items()}
+        for key, group in self.index_groups.items():
+            tensors |= {f"indices.{key}.{name}": value for name, value in group.tensors().items()}
         for name, layer in self.linears.items():
             tensors |= {f"linears.{name}.{key}": value for key, value in layer.named_parameters()}
         return tensors | {f"vectors.{name}": value for name, value in self.vectors.items()}
@@ -182,7 +184,7 @@ class InheritedWeights:
         before = self._indices
         for group in self.index_groups.values():
             group.give_up(self._schedule.share(interval))
-        kept = {name: group.indices() for name, group in self.index_groups.items()}
+        kept = {key: group.indices() for key, group in self.index_groups.items()}
         reconstruct(
             self.network,
             self.wiring,
@@ -198,39 +200,43 @@ class InheritedWeights:
 
     def _shape_network(self) -> None:
         """Make the network one of the indices that are there; a new one is yet to be written."""
-        self._indices = {name: group.indices() for name, group in self.index_groups.items()}
+        self._indices = {key: group.indices() for key, group in self.index_groups.items()}
         self._listed = int(self._clock[1])
         shape = self._shape()
-        width = self.network.get_parameter(f"{self.wiring.norms[0]}.weight").shape[0]
-        ffn = self.wiring.anatomy.linear(self.network, 0, "ffn_in").out_features
+        width, ffn = len(self._view.embedding_norm.weight), len(self._view.layers[0].ffn_in.weight)
         if (width, ffn) != (shape.hidden, shape.ffn):
             self._rebuild(shape)
 
     def _shape(self) -> EncoderShape:
         """Of what is still there."""
-        s = self._card.shape
+        s = self._architecture.shape
         hidden = len(self._indices[RESIDUAL])
         heads = hidden // s.head_dim if self._whole_heads else s.heads
         return EncoderShape(
-            layers=s.layers, hidden=hidden, heads=heads, ffn=len(self._indices[neurons_of(0)])
+            layers=s.layers,
+            hidden=hidden,
+            heads=heads,
+            ffn=len(self._indices[GroupKey(Axis.NEURONS, 0)]),
         )
 
     def _rebuild(self, shape: EncoderShape) -> None:
+        architecture = self._architecture.at(shape)
         with torch.random.fork_rng():  # draws weights that nobody will see
-            made = build_network(self.network.config, self._card.at(shape), self._head).to(self._device)
+            made = build_network(self.network.config, architecture, self._head).to(self._device)
         for name, module in made.named_modules():  # the config's own dropout is the teacher's
             if isinstance(module, nn.Dropout):
                 module.p = self.network.get_submodule(name).p
-        # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
-        for name in self.wiring.anatomy.embeddings:
-            embedding(made, name).sparse = not self.wiring.is_tied
         replace_modules(self.network, made)
+        self._view = encoder_view(self.network, architecture)
+        # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
+        for table in self._view.embeddings:
+            table.embedding.sparse = not self.wiring.is_tied
 
     def _generate(self) -> dict[str, Tensor]:
         """Every parameter of the network but the embeddings."""
         made: dict[str, Tensor] = {}
         # The network divides scores by the root of the head width that is there, the teacher by its own.
-        temperature = math.sqrt(self._shape().head_dim / self._card.shape.head_dim)
+        temperature = math.sqrt(self._shape().head_dim / self._architecture.shape.head_dim)
         for name, ends in self.wiring.linears.items():
             rows = None if ends.rows is None else self._indices[ends.rows]
             weight, bias = self.linears[name](rows, self._indices[ends.columns])
@@ -257,12 +263,15 @@ class InheritedWeights:
     def _write_tables(self, words: Tensor | None) -> None:
         """Write the embeddings: of words those asked for, or all."""
         columns = self._words_columns()
-        for index, name in enumerate(self.wiring.anatomy.embeddings):
-            table, written = (embedding(of, name).weight for of in (self._teacher, self.network))
-            if index == 0 and words is not None:
-                written[words] = table[words] @ columns
+        for source, target in self._tables():
+            if target == self._view.embeddings.words and words is not None:
+                target.weight[words] = source.weight[words] @ columns
             else:
-                written.copy_(table @ columns)
+                target.weight.copy_(source.weight @ columns)
+
+    def _tables(self) -> Iterator[tuple[Table, Table]]:
+        """Each of the teacher's, and the network's."""
+        return zip(self.wiring.view.embeddings, self._view.embeddings, strict=True)
 
     def _words_columns(self) -> Tensor:
         return selected(self.words.T, self._indices[RESIDUAL]).T  # (D, d)
@@ -279,14 +288,14 @@ class InheritedWeights:
             effect: Tensor = parameter * parameter.grad
             return effect
 
-        for name, group in self.index_groups.items():
-            if name == RESIDUAL:
+        for key, group in self.index_groups.items():
+            if key == RESIDUAL:
                 # Whoever uses a dimension, be it the sum before the next norm, has it from a norm.
-                norms = [f"{norm}.{kind}" for norm in self.wiring.norms for kind in ("weight", "bias")]
-                found = torch.stack([effects(vector) for vector in norms]).sum(0)
+                vectors = [name for norm in self.wiring.norms for name in (norm.weight_name, norm.bias_name)]
+                found = torch.stack([effects(name) for name in vectors]).sum(0)
             else:
-                found = effects(f"{self.wiring.reader_of(name)}.weight").sum(0)
-            group.add_scores(self._indices[name], found)
+                found = effects(self.wiring.reader_of(key).weight_name).sum(0)
+            group.add_scores(self._indices[key], found)
 
 
 def replace_modules(network: nn.Module, other: PreTrainedModel) -> None:

@@ -65,10 +65,10 @@ class WeightInherited:
                     context.check_cancelled()
                     context.report("turning", number, len(norms) + len(turned))
 
-                rotate(weights, teacher.network, batches, on_norm=lambda name: on_part(norms.index(name)))
+                rotate(weights, teacher.network, batches, on_norm=lambda norm: on_part(norms.index(norm)))
                 for layer in turned:
                     on_part(len(norms) + layer)
-                    turn_heads(weights, teacher.network, batches, layer=layer, heads=architecture.shape.heads)
+                    turn_heads(weights, teacher.network, batches, layer=layer)
             return weights
 
         # One decay over both phases: what stays has to make up for the last portions too.

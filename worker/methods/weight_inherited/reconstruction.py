@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_inherited.compactors import CompactedLinear
-from worker.methods.weight_inherited.wiring import RESIDUAL, Wiring
-from worker.networks.anatomy import norm
+from worker.methods.weight_inherited.wiring import RESIDUAL, GroupKey, Wiring
+from worker.networks.views import Part
 from worker.numerics.least_squares import fit_norm, ridge_regression
 from worker.transfer.activations import Inputs, capture_activations
 
@@ -33,9 +33,9 @@ def reconstruct(
     vectors: Mapping[str, Tensor],
     batches: Sequence[Inputs],
     *,
-    before: Mapping[str, Tensor],
-    kept: Mapping[str, Tensor],
-    on_fit: Callable[[str], None] = lambda _name: None,
+    before: Mapping[GroupKey, Tensor],
+    kept: Mapping[GroupKey, Tensor],
+    on_fit: Callable[[Part], None] = lambda _part: None,
 ) -> None:
     """Fit compactors, biases and norms to indices that become fewer.
 
@@ -47,32 +47,30 @@ def reconstruct(
         batches: text to fit on.
         before: of each group, (p,), in order.
         kept: of each group, (k,), in order.
-        on_fit: told of each module that is about to be fitted; may raise to stop.
+        on_fit: told of each part that is about to be fitted; may raise to stop.
     """
-    fewer = [name for name, indices in before.items() if len(kept[name]) < len(indices)]
-    readers = {name: wiring.reader_of(name) for name in fewer if name != RESIDUAL}
+    fewer = [key for key, indices in before.items() if len(kept[key]) < len(indices)]
+    if not fewer:
+        return
+    readers = {key: wiring.reader_of(key) for key in fewer if key != RESIDUAL}
     norms = wiring.norms if RESIDUAL in fewer else []
-    said = (
-        capture_activations(network, batches, before=[*norms, *readers.values()], after=norms)
-        if fewer
-        else {}
-    )
-    stay = {name: torch.searchsorted(before[name], kept[name]) for name in fewer}
-    for name in norms:
-        on_fit(name)
-        inputs, outputs = said[f"> {name}"][:, stay[RESIDUAL]], said[f"{name} >"]  # (K, k), (K, p)
-        eps = norm(network, name).eps
-        gain, shift = fit_norm(inputs, outputs[:, stay[RESIDUAL]], eps=eps)
-        vectors[f"{name}.weight"][kept[RESIDUAL]] = gain
-        vectors[f"{name}.bias"][kept[RESIDUAL]] = shift
-        stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, eps)
+    values = capture_activations(network, batches, before=[*norms, *readers.values()], after=norms)
+    stay = {key: torch.searchsorted(before[key], kept[key]) for key in fewer}
+    for norm in norms:
+        on_fit(norm)
+        inputs = values.input_of(norm)[:, stay[RESIDUAL]]  # (K, k)
+        outputs = values.output_of(norm)  # (K, p)
+        gain, shift = fit_norm(inputs, outputs[:, stay[RESIDUAL]], eps=norm.eps)
+        vectors[norm.weight_name][kept[RESIDUAL]] = gain
+        vectors[norm.bias_name][kept[RESIDUAL]] = shift
+        stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, norm.eps)
         read = ridge_regression(stream, outputs, ridge=_STREAM_RIDGE)
-        for reader in wiring.readers_after(name):
-            linears[reader].read_instead(before[RESIDUAL], kept[RESIDUAL], *read)
-    for name, reader in readers.items():
+        for reader in wiring.readers_after(norm):
+            linears[reader.name].read_instead(before[RESIDUAL], kept[RESIDUAL], *read)
+    for key, reader in readers.items():
         on_fit(reader)
-        read = _predicting(said[f"> {reader}"], stay[name])
-        linears[reader].read_instead(before[name], kept[name], *read)
+        read = _predicting(values.input_of(reader), stay[key])
+        linears[reader.name].read_instead(before[key], kept[key], *read)
 
 
 def _predicting(values: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.methods.weight_inherited.wiring import RESIDUAL
+from worker.networks.views import Norm
 from worker.numerics.least_squares import fit_norm, ridge_regression, strongest_directions
 from worker.transfer.activations import Inputs, capture_activations
 
@@ -27,7 +28,7 @@ def rotate(
     teacher: nn.Module,
     batches: Sequence[Inputs],
     *,
-    on_norm: Callable[[str], None] = lambda _name: None,
+    on_norm: Callable[[Norm], None] = lambda _norm: None,
 ) -> None:
     """Turn what is inherited to the principal directions of a teacher's stream.
 
@@ -39,16 +40,16 @@ def rotate(
     """
     norms = weights.wiring.norms
     targets = capture_activations(teacher, batches, after=norms)
-    turn = _directions([targets[f"{name} >"] for name in norms])  # (D, D)
+    turn = _directions([targets.output_of(norm) for norm in norms])  # (D, D)
     weights.words.copy_(turn.T)
     for name, ends in weights.wiring.linears.items():
         if ends.rows == RESIDUAL:
             writer = weights.linears[name]
             writer.weight.copy_(turn @ writer.weight)
             writer.bias.copy_(turn @ writer.bias)
-    for name in norms:
-        on_norm(name)
-        _fit(weights, name, targets[f"{name} >"], turn, batches)
+    for norm in norms:
+        on_norm(norm)
+        _fit(weights, norm, targets.output_of(norm), turn, batches)
 
 
 def _directions(streams: Sequence[Tensor]) -> Tensor:
@@ -72,19 +73,17 @@ def _directions(streams: Sequence[Tensor]) -> Tensor:
 
 
 def _fit(
-    weights: InheritedWeights, name: str, target: Tensor, turn: Tensor, batches: Sequence[Inputs]
+    weights: InheritedWeights, norm: Norm, target: Tensor, turn: Tensor, batches: Sequence[Inputs]
 ) -> None:
     """Fit a norm to the turned stream, (K, D), and what reads it to the teacher's."""
     weights.fold()
-    module = weights.network.get_submodule(name)
-    assert isinstance(module, nn.LayerNorm)
-    inputs = capture_activations(weights.network, batches, before=[name])[f"> {name}"]
-    gain, shift = fit_norm(inputs, target @ turn.T, eps=module.eps)
-    weights.vectors[f"{name}.weight"].copy_(gain)
-    weights.vectors[f"{name}.bias"].copy_(shift)
-    stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, module.eps)
+    inputs = capture_activations(weights.network, batches, before=[norm]).input_of(norm)
+    gain, shift = fit_norm(inputs, target @ turn.T, eps=norm.eps)
+    weights.vectors[norm.weight_name].copy_(gain)
+    weights.vectors[norm.bias_name].copy_(shift)
+    stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, norm.eps)
     read, offset = ridge_regression(stream, target, ridge=_RIDGE)
-    for reader in weights.wiring.readers_after(name):
-        layer = weights.linears[reader]
+    for reader in weights.wiring.readers_after(norm):
+        layer = weights.linears[reader.name]
         layer.bias.add_(layer.weight @ offset)
         layer.weight.copy_(layer.weight @ read)

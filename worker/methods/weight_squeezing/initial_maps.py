@@ -5,16 +5,15 @@ width, F and f their ffn.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
-from worker.methods.weight_squeezing.stack_pairs import Attention, StackView, attentions
-from worker.networks.anatomy import ANATOMIES, MARIAN, embedding, linear
+from worker.methods.weight_squeezing.stack_pairs import StackPair
+from worker.networks.views import AttentionView, EncoderView, LayerView, Matrix, NetworkView, TranslatorView
 from worker.numerics.least_squares import singular_directions
 
 
@@ -50,66 +49,59 @@ class InitialMaps:
     """From the teacher's residual stream to the student's, (D, d); of a decoder where there is one."""
 
 
-def selecting_maps(
-    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
-) -> InitialMaps:
+def selecting_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> InitialMaps:
     """Selectors: the squeezed student is the sub-cloned one, scales included."""
     matrices: dict[str, Maps] = {}
-    for view in views.values():
-        for layer in range(view.student.layers):
-            for attention in attentions(view.stack):
-                matrices |= _selecting_attention(teacher, view, layer, attention)
-            matrices |= _selecting_feed_forward(teacher, view, layer)
-    *_, last = views.values()
-    return InitialMaps(matrices, tables, projection=last.residual_selector().T)
+    for pair in pairs:
+        for layer, source, target in pair.layers:
+            for ours, theirs in zip(source.attentions, target.attentions, strict=True):
+                matrices |= _selecting_attention(pair, layer, ours, theirs)
+            matrices |= _selecting_feed_forward(pair, layer, source, target)
+    return InitialMaps(matrices, tables, projection=pairs[-1].residual_selector().T)
 
 
 def selecting_tables(
-    teacher: nn.Module, architecture: Architecture, student: Architecture, views: Mapping[str, StackView]
+    teacher: NetworkView, student: NetworkView, pairs: Sequence[StackPair]
 ) -> dict[str, TableMap]:
     """The tables of a student, by name, on the dimensions that it keeps."""
-    if isinstance(architecture, EncoderArchitecture):
-        keep = views["encoder"].residual_selector().T  # (D, d)
-        names = ANATOMIES[architecture.family].embeddings
-        return {f"{name}.weight": TableMap(embedding(teacher, name).weight, keep) for name in names}
-    assert isinstance(architecture, EncoderDecoderArchitecture)
-    assert isinstance(student, EncoderDecoderArchitecture)
-    config: Any = teacher.config
-
-    def growth(view: StackView) -> float:
-        """Marian multiplies what it looks up by the root of the width."""
-        return math.sqrt(view.teacher.hidden / view.student.hidden) if config.scale_embedding else 1.0
-
-    return {
-        f"{name}.weight": TableMap(
-            embedding(teacher, MARIAN.word_table(architecture.shape, side)).weight,
-            growth(views[side]) * views[side].residual_selector().T,
+    if isinstance(teacher, EncoderView):
+        keep = pairs[0].residual_selector().T  # (D, d)
+        return {table.weight_name: TableMap(table.weight, keep) for table in teacher.embeddings}
+    assert isinstance(student, TranslatorView)
+    config: Any = teacher.network.config
+    tables = {}
+    for pair in pairs:
+        if pair.student not in student.word_stacks:
+            continue
+        # Marian multiplies what it looks up by the root of the width.
+        narrower = pair.teacher.shape.hidden / pair.student.shape.hidden
+        growth = math.sqrt(narrower) if config.scale_embedding else 1.0
+        table = pair.teacher.embeddings.words.weight
+        tables[pair.student.embeddings.words.weight_name] = TableMap(
+            table, growth * pair.residual_selector().T
         )
-        for name, side in MARIAN.word_tables(student.shape).items()
-    }
+    return tables
 
 
-def narrowed(maps: InitialMaps, network: nn.Module, architecture: EncoderArchitecture) -> InitialMaps:
+def narrowed(maps: InitialMaps, student: EncoderView) -> InitialMaps:
     """The maps of a student whose word table is factorised: E_t R P^T+ makes the table, P trains densely.
 
     Args:
         maps: of the same student with a whole table, E_t R.
-        network: the student, its factors standing.
-        architecture: the student's.
+        student: its factors standing.
     """
-    words, *others = ANATOMIES[architecture.family].embeddings
-    whole = maps.tables[f"{words}.weight"]
-    widen = linear(network, f"{words}.1").weight.detach()  # P, (d, e)
-    tables = {f"{words}.0.weight": TableMap(whole.table, whole.columns @ torch.linalg.pinv(widen.T))}
-    tables |= {f"{name}.weight": maps.tables[f"{name}.weight"] for name in others}
+    words = student.embeddings.words
+    whole = maps.tables[words.weight_name]
+    narrow, widen = words.factors
+    columns = whole.columns @ torch.linalg.pinv(widen.weight.detach().T)  # P, (d, e)
+    tables = {narrow.weight_name: TableMap(whole.table, columns)}
+    tables |= {table.weight_name: maps.tables[table.weight_name] for table in student.embeddings.others}
     return replace(maps, tables=tables)
 
 
-def singular_maps(
-    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
-) -> InitialMaps:
+def singular_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> InitialMaps:
     """Top singular directions of each matrix; of each head's block where a side is made of heads."""
-    maps = selecting_maps(teacher, views, tables)
+    maps = selecting_maps(pairs, tables)
     matrices = {}
     for name, start in maps.matrices.items():
         rows, columns = start.rows, start.columns
@@ -128,14 +120,12 @@ def singular_maps(
     return InitialMaps(matrices, squeezed, projection=next(iter(squeezed.values())).columns)
 
 
-def random_maps(
-    teacher: nn.Module, views: Mapping[str, StackView], tables: Mapping[str, TableMap]
-) -> InitialMaps:
+def random_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> InitialMaps:
     """Gaussian maps that keep the spread of outputs: variance 1/n on the left, 1/b on the right.
 
     1/m would keep the spread of the weights; a student that sums over b inputs instead of m needs m/b more.
     """
-    maps = selecting_maps(teacher, views, tables)
+    maps = selecting_maps(pairs, tables)
     matrices = {
         name: Maps(
             start.weight,
@@ -155,32 +145,34 @@ def random_maps(
 
 
 def _selecting_attention(
-    teacher: nn.Module, view: StackView, layer: int, attention: Attention
+    pair: StackPair, layer: int, source: AttentionView, target: AttentionView
 ) -> dict[str, Maps]:
-    keep = view.residual_selector()  # (d, D)
+    keep = pair.residual_selector()  # (d, D)
     read = _grown(keep.T)
-    memory = _grown(view.memory_selector().T) if attention.reads_encoder else read
-    heads = view.head_selector(layer, attention)  # (h, j, k)
-    temperature = math.sqrt(view.student.head_dim / view.teacher.head_dim)
+    memory = _grown(pair.memory_selector().T) if source.reads_encoder else read
+    heads = pair.head_selector(layer, source)  # (h, j, k)
+    temperature = math.sqrt(target.head_dim / source.head_dim)
     # A context as wide as all the teacher's heads: those that are not kept are no inputs any more.
-    context_scale = math.sqrt(view.teacher.hidden / view.student.hidden)
-    ends = {
-        attention.query: (temperature * heads, read),
-        attention.key: (heads, memory),
-        attention.value: (heads, memory),
-        attention.output: (keep, context_scale * heads.transpose(1, 2)),
-    }
+    context_scale = math.sqrt(pair.teacher.shape.hidden / pair.student.shape.hidden)
+
+    def maps(matrix: Matrix, rows: Tensor, columns: Tensor) -> Maps:
+        return Maps(pair.kept_weight(layer, matrix), rows, columns)
+
     return {
-        view.name(layer, role): Maps(view.kept_weight(teacher, layer, role, attention), rows, columns)
-        for role, (rows, columns) in ends.items()
+        target.query.weight_name: maps(source.query, temperature * heads, read),
+        target.key.weight_name: maps(source.key, heads, memory),
+        target.value.weight_name: maps(source.value, heads, memory),
+        target.output.weight_name: maps(source.output, keep, context_scale * heads.transpose(1, 2)),
     }
 
 
-def _selecting_feed_forward(teacher: nn.Module, view: StackView, layer: int) -> dict[str, Maps]:
-    keep, neurons = view.residual_selector(), view.neuron_selector(layer)  # (d, D), (f, F)
+def _selecting_feed_forward(
+    pair: StackPair, layer: int, source: LayerView, target: LayerView
+) -> dict[str, Maps]:
+    keep, neurons = pair.residual_selector(), pair.neuron_selector(layer)  # (d, D), (f, F)
     return {
-        view.name(layer, "ffn_in"): Maps(view.weight(teacher, layer, "ffn_in"), neurons, _grown(keep.T)),
-        view.name(layer, "ffn_out"): Maps(view.weight(teacher, layer, "ffn_out"), keep, _grown(neurons.T)),
+        target.ffn_in.weight_name: Maps(source.ffn_in.weight.detach(), neurons, _grown(keep.T)),
+        target.ffn_out.weight_name: Maps(source.ffn_out.weight.detach(), keep, _grown(neurons.T)),
     }
 
 

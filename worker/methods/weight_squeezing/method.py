@@ -17,8 +17,10 @@ from worker.methods.weight_squeezing.initial_maps import (
     singular_maps,
 )
 from worker.methods.weight_squeezing.map_generators import Generators
-from worker.methods.weight_squeezing.regression_maps import reconstructing_maps, reconstructing_stack_maps
-from worker.methods.weight_squeezing.stack_pairs import views_of
+from worker.methods.weight_squeezing.regression_maps import regression_maps, regression_stack_maps
+from worker.methods.weight_squeezing.stack_pairs import stack_pairs
+from worker.networks.structure import unfolded
+from worker.networks.views import EncoderView, NetworkView, TranslatorView, encoder_view, translator_view
 from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.student import rates_of, train_student
@@ -50,7 +52,7 @@ class WeightSqueezing:
             isinstance(context.architecture, EncoderArchitecture)
             and context.architecture.shape.embedding is not None
         ):
-            maps = narrowed(maps, network, context.architecture)
+            maps = narrowed(maps, encoder_view(network, context.architecture))
         training_objective = distillation_objective(
             spec.distillation, teacher, data, context, projection=maps.projection.contiguous()
         )
@@ -116,50 +118,57 @@ def initial_maps(
 ) -> InitialMaps:
     """The maps to start from, near another network's stream if one is given; what is not mapped starts."""
     batches = calibration_batches(data, device=context.device)
-    selection = _select(teacher, batches, spec, context)
-    views = views_of(teacher.architecture, context.architecture, selection)
+    ours, theirs = _views(teacher, network, context)
+    selection = _select(ours, theirs, batches, spec)
+    pairs = stack_pairs(ours, theirs, selection)
 
     def on_layer(layer: int) -> None:
         context.check_cancelled()
-        context.report("initial_maps", layer, sum(view.student.layers for view in views.values()))
+        context.report("initial_maps", layer, sum(len(pair.student.layers) for pair in pairs))
 
-    if spec.initial_map == "pca" and isinstance(teacher.architecture, EncoderArchitecture):
-        return reconstructing_maps(
-            teacher.network, network, teacher.architecture, views, batches, like=like, on_layer=on_layer
-        )
-    _subclone(teacher, network, selection, context)
-    tables = selecting_tables(teacher.network, teacher.architecture, context.architecture, views)
+    if spec.initial_map == "pca" and isinstance(ours, EncoderView) and isinstance(theirs, EncoderView):
+        near = None if like is None else _student_encoder_view(like, context)
+        return regression_maps(ours, theirs, pairs[0], batches, like=near, on_layer=on_layer)
+    _subclone(ours, theirs, selection)
+    tables = selecting_tables(ours, theirs, pairs)
     if spec.initial_map == "pca":
-        return reconstructing_stack_maps(teacher.network, network, views, tables, batches, on_layer=on_layer)
+        assert isinstance(ours, TranslatorView)
+        assert isinstance(theirs, TranslatorView)
+        return regression_stack_maps(ours, theirs, pairs, tables, batches, on_layer=on_layer)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
-    return make(teacher.network, views, tables)
+    return make(pairs, tables)
 
 
-def _select(
-    teacher: Teacher, batches: list[Inputs], spec: WeightSqueezingSpec, context: RunContext
-) -> Selection | StackSelections:
+def _views(
+    teacher: Teacher, network: PreTrainedModel, context: RunContext
+) -> tuple[NetworkView, NetworkView]:
+    """The teacher's and that of an ``unfolded_network``."""
     match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape):
-            return select(
-                teacher.network, batches, architecture=architecture, student=shape, layer_map=spec.layer_map
-            )
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(shape=shape):
-            return select_stacks(
-                teacher.network, batches, architecture=architecture, student=shape, layer_map=spec.layer_map
-            )
+        case EncoderArchitecture() as architecture, EncoderArchitecture():
+            return encoder_view(teacher.network, architecture), _student_encoder_view(network, context)
+        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
+            return translator_view(teacher.network, architecture), translator_view(network, planned)
     raise TypeError(f"no maps from {teacher.architecture.family} to {context.architecture.family}")
 
 
-def _subclone(
-    teacher: Teacher,
-    network: PreTrainedModel,
-    selection: Selection | StackSelections,
-    context: RunContext,
-) -> None:
-    match teacher.architecture, context.architecture, selection:
-        case EncoderArchitecture() as architecture, EncoderArchitecture(shape=shape), Selection():
-            subclone(teacher.network, network, architecture, shape, selection)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture(
-            shape=shape
-        ), StackSelections():
-            subclone_stacks(teacher.network, network, architecture, shape, selection)
+def _student_encoder_view(network: PreTrainedModel, context: RunContext) -> EncoderView:
+    assert isinstance(context.architecture, EncoderArchitecture)
+    return encoder_view(network, unfolded(context.architecture))
+
+
+def _select(
+    teacher: NetworkView, student: NetworkView, batches: list[Inputs], spec: WeightSqueezingSpec
+) -> Selection | StackSelections:
+    if isinstance(teacher, EncoderView) and isinstance(student, EncoderView):
+        return select(teacher, batches, student=student.shape, layer_map=spec.layer_map)
+    assert isinstance(teacher, TranslatorView)
+    assert isinstance(student, TranslatorView)
+    return select_stacks(teacher, batches, student=student.shape, layer_map=spec.layer_map)
+
+
+def _subclone(teacher: NetworkView, student: NetworkView, selection: Selection | StackSelections) -> None:
+    match teacher, student, selection:
+        case EncoderView(), EncoderView(), Selection():
+            subclone(teacher, student, selection)
+        case TranslatorView(), TranslatorView(), StackSelections():
+            subclone_stacks(teacher, student, selection)

@@ -1,86 +1,74 @@
-"""A list of layers as the maps see it: the teacher's, the student's, and what one keeps of the other.
+"""The layers that maps lead from and to: a teacher's, the student's, and what one keeps of the other.
 
 Shapes: D and d are the teacher's and student's width, F and f their ffn; h heads of k and j dimensions.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.domain.architectures import (
-    Architecture,
-    EncoderArchitecture,
-    EncoderDecoderArchitecture,
-    EncoderShape,
+from worker.networks.views import (
+    AttentionView,
+    Axis,
+    EncoderView,
+    LayerView,
+    Matrix,
+    NetworkView,
+    StackView,
+    TranslatorView,
 )
-from worker.networks.anatomy import ANATOMIES, MARIAN, Stack
 from worker.transfer.selection import Selection, StackSelections
 
 
 @dataclass(frozen=True)
-class Attention:
-    """The roles of one attention's parts."""
+class StackPair:
+    """One list of layers of a teacher, and that of a student."""
 
-    query: str
-    key: str
-    value: str
-    output: str
-    norm: str
-    reads_encoder: bool = False
-
-
-SELF = Attention("query", "key", "value", "attention_output", "attention_norm")
-CROSS = Attention("cross_query", "cross_key", "cross_value", "cross_output", "cross_norm", reads_encoder=True)
-
-
-def attentions(stack: Stack) -> list[Attention]:
-    """In the order in which a layer runs them."""
-    return [SELF, CROSS] if stack.layer.cross_query else [SELF]
-
-
-@dataclass(frozen=True)
-class StackView:
-    """One list of layers."""
-
-    stack: Stack
-    teacher: EncoderShape
-    student: EncoderShape
+    teacher: StackView
+    student: StackView
     selection: Selection
     memory: Tensor
     """The residual dimensions kept of the encoder, which attention to it reads; of an encoder, its own."""
     memory_width: int
     """D of the encoder."""
 
-    def name(self, layer: int, role: str) -> str:
-        """Of a student's matrix."""
-        return f"{self.stack.part_name(layer, role)}.weight"
+    @property
+    def layers(self) -> Iterator[tuple[int, LayerView, LayerView]]:
+        """Each student layer: its number, the teacher's that it is made of, and itself."""
+        for index, (source, target) in enumerate(
+            zip(self.selection.layers, self.student.layers, strict=True)
+        ):
+            yield index, self.teacher.layers[source], target
 
-    def weight(self, teacher: nn.Module, layer: int, role: str) -> Tensor:
-        """The whole teacher matrix in the place of a student's."""
-        return self.stack.linear(teacher, self.selection.layers[layer], role).weight.detach()
+    def kept_weight(self, layer: int, matrix: Matrix) -> Tensor:
+        """A teacher matrix, of the heads that a student layer has."""
+        weight = matrix.weight.detach()
+        if matrix.rows in _HEAD_AXES:
+            return weight[self.kept_heads(layer, matrix.rows)]
+        if matrix.columns in _HEAD_AXES:
+            return weight[:, self.kept_heads(layer, matrix.columns)]
+        return weight
 
-    def kept_weight(self, teacher: nn.Module, layer: int, role: str, attention: Attention) -> Tensor:
-        """The teacher matrix of an attention, of the heads that the student has."""
-        matrix, kept = self.weight(teacher, layer, role), self.kept_heads(layer, attention)
-        return matrix[:, kept] if role == attention.output else matrix[kept]
+    def kept_bias(self, layer: int, matrix: Matrix) -> Tensor:
+        """Its bias, likewise."""
+        return matrix.bias[self.kept_heads(layer, matrix.rows)] if matrix.rows in _HEAD_AXES else matrix.bias
 
-    def kept_heads(self, layer: int, attention: Attention) -> Tensor:
+    def kept_heads(self, layer: int, axis: Axis) -> Tensor:
         """Flat indices (h k,) into the teacher's concatenated heads."""
-        heads = self.selection.cross_heads if attention.reads_encoder else self.selection.heads
-        width = self.teacher.head_dim
-        within = torch.arange(width, device=heads[layer].device)
-        return (heads[layer][:, None] * width + within).flatten()
+        attention = next(each for each in self.teacher.layers[0].attentions if each.axis is axis)
+        return attention.rows_of(self.selection.heads_on(axis, layer))
 
-    def head_selector(self, layer: int, attention: Attention) -> Tensor:
+    def head_selector(self, layer: int, attention: AttentionView) -> Tensor:
         """(h, j, k): the kept dimensions within each kept head."""
-        dims = self.selection.cross_head_dims if attention.reads_encoder else self.selection.head_dims
-        eye = torch.eye(self.teacher.head_dim, device=dims[layer].device)
-        return eye[dims[layer]]
+        dims = self.selection.head_dims_on(attention.axis, layer)
+        eye = torch.eye(self.teacher.shape.head_dim, device=dims.device)
+        return eye[dims]
 
     def residual_selector(self) -> Tensor:
         """(d, D)."""
-        return _rows_of_identity(self.selection.residual, self.teacher.hidden)
+        return _rows_of_identity(self.selection.residual, self.teacher.shape.hidden)
 
     def memory_selector(self) -> Tensor:
         """(d, D) of the encoder."""
@@ -88,31 +76,26 @@ class StackView:
 
     def neuron_selector(self, layer: int) -> Tensor:
         """(f, F)."""
-        return _rows_of_identity(self.selection.neurons[layer], self.teacher.ffn)
+        return _rows_of_identity(self.selection.neurons[layer], self.teacher.shape.ffn)
 
 
-def views_of(
-    teacher: Architecture, student: Architecture, selection: Selection | StackSelections
-) -> dict[str, StackView]:
-    """The lists of layers of a network, those that others read first."""
+_HEAD_AXES = (Axis.HEADS, Axis.CROSS_HEADS)
+
+
+def stack_pairs(
+    teacher: NetworkView, student: NetworkView, selection: Selection | StackSelections
+) -> tuple[StackPair, ...]:
+    """The lists of layers of two networks, those that others read first."""
     match teacher, student, selection:
-        case EncoderArchitecture(shape=ours), EncoderArchitecture(shape=theirs), Selection():
-            stack = ANATOMIES[teacher.family]
-            view = StackView(stack, ours, theirs, selection, selection.residual, ours.hidden)
-            return {"encoder": view}
-        case EncoderDecoderArchitecture(shape=whole), EncoderDecoderArchitecture(
-            shape=small
-        ), StackSelections():
-            memory, width = selection.encoder.residual, whole.hidden
-            return {
-                "encoder": StackView(
-                    MARIAN.encoder, whole.encoder, small.encoder, selection.encoder, memory, width
-                ),
-                "decoder": StackView(
-                    MARIAN.decoder, whole.decoder, small.decoder, selection.decoder, memory, width
-                ),
-            }
-    raise TypeError(f"no maps from {teacher.family} to {student.family}")
+        case EncoderView(), EncoderView(), Selection():
+            return (StackPair(teacher, student, selection, selection.residual, teacher.shape.hidden),)
+        case TranslatorView(), TranslatorView(), StackSelections():
+            memory, width = selection.encoder.residual, teacher.encoder.shape.hidden
+            return (
+                StackPair(teacher.encoder, student.encoder, selection.encoder, memory, width),
+                StackPair(teacher.decoder, student.decoder, selection.decoder, memory, width),
+            )
+    raise TypeError("an encoder and a translation model have no maps between them")
 
 
 def _rows_of_identity(indices: Tensor, size: int) -> Tensor:

@@ -1,0 +1,466 @@
+"""A network by the roles of its parts: ``view.layers[2].query`` is one, whatever its family calls it.
+
+A view is made of a network and its architecture and holds the network's modules: where modules are replaced,
+make a new one. Matrices say what their rows and columns stand for, so that whoever makes a network smaller
+knows which of them lose the same indices.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from app.domain.architectures import (
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    EncoderDecoderShape,
+    EncoderShape,
+)
+from worker.networks.anatomy import ANATOMIES, MARIAN, Anatomy, HeadParts, Stack
+
+
+class Axis(Enum):
+    """What rows or columns of a matrix stand for. Within a layer equal ones are the same indices."""
+
+    RESIDUAL = "residual"
+    """One set for a whole stack: whatever is added up, normed and read from layer to layer."""
+    MEMORY = "memory"
+    """The encoder's residual stream, where a decoder reads it."""
+    HEADS = "heads"
+    """The dimensions of all heads, one head after the other."""
+    CROSS_HEADS = "cross_heads"
+    """Likewise of a decoder's attention to the encoder."""
+    NEURONS = "neurons"
+    FEATURES = "features"
+    """Between the two matrices of a head of whole texts."""
+    OUTPUTS = "outputs"
+    """What a network answers."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of a network."""
+
+    name: str
+    """The module's, in its network."""
+    module: nn.Module = field(repr=False)
+    run: int = 0
+    """How often a forward pass has used the module before it is this part: layers may share it."""
+    sees_targets: bool = False
+    """Whether it works on what a decoder has written so far, not on what the encoder reads."""
+
+    @property
+    def weight_name(self) -> str:
+        return f"{self.name}.weight"
+
+    @property
+    def bias_name(self) -> str:
+        return f"{self.name}.bias"
+
+
+@dataclass(frozen=True)
+class Norm(Part):
+    """A layer norm."""
+
+    @property
+    def layer(self) -> nn.LayerNorm:
+        if not isinstance(self.module, nn.LayerNorm):
+            raise TypeError(f"{self.name} is no layer norm")
+        return self.module
+
+    @property
+    def weight(self) -> Tensor:
+        return self.layer.weight
+
+    @property
+    def bias(self) -> Tensor:
+        return self.layer.bias
+
+    @property
+    def eps(self) -> float:
+        return self.layer.eps
+
+
+@dataclass(frozen=True)
+class Matrix(Part):
+    """A linear layer, or two in its place whose product it is."""
+
+    rows: Axis = Axis.RESIDUAL
+    columns: Axis = Axis.RESIDUAL
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer, where it is one.
+
+        Raises:
+            TypeError: it is factorised.
+        """
+        if not isinstance(self.module, nn.Linear):
+            raise TypeError(f"{self.name} is no single linear layer but a {type(self.module).__name__}")
+        return self.module
+
+    @property
+    def weight(self) -> Tensor:
+        return self.linear.weight
+
+    @property
+    def bias(self) -> Tensor:
+        return self.linear.bias
+
+    @property
+    def factors(self) -> tuple[nn.Linear, nn.Linear]:
+        """Of a factorised one: what reads the columns, and what writes the rows.
+
+        Raises:
+            TypeError: it is one layer.
+        """
+        match self.module:
+            case nn.Sequential() as product if len(product) == 2:
+                inner, outer = product
+                assert isinstance(inner, nn.Linear)
+                assert isinstance(outer, nn.Linear)
+                return inner, outer
+        raise TypeError(f"{self.name} is not factorised")
+
+
+@dataclass(frozen=True)
+class Table(Part):
+    """An embedding, or a narrower one and the matrix that widens what is looked up in it."""
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The table, where it is whole.
+
+        Raises:
+            TypeError: it is factorised.
+        """
+        if not isinstance(self.module, nn.Embedding):
+            raise TypeError(f"{self.name} is no whole table but a {type(self.module).__name__}")
+        return self.module
+
+    @property
+    def weight(self) -> Tensor:
+        return self.embedding.weight
+
+    @property
+    def factors(self) -> tuple["Table", Matrix]:
+        """Of a factorised one: the narrow table and what widens it.
+
+        Raises:
+            TypeError: it is whole.
+        """
+        match self.module:
+            case nn.Sequential() as product if len(product) == 2:
+                narrow, widen = product
+                return Table(f"{self.name}.0", narrow), Matrix(f"{self.name}.1", widen)
+        raise TypeError(f"{self.name} is not factorised")
+
+
+@dataclass(frozen=True)
+class AttentionView:
+    """One attention of a layer, with the norm that follows it."""
+
+    query: Matrix
+    key: Matrix
+    value: Matrix
+    output: Matrix
+    norm: Norm
+    heads: int
+    head_dim: int
+
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether keys and values are of the encoder."""
+        return self.key.columns is Axis.MEMORY
+
+    @property
+    def projections(self) -> tuple[Matrix, Matrix, Matrix]:
+        """Query, key and value."""
+        return self.query, self.key, self.value
+
+    @property
+    def axis(self) -> Axis:
+        """That of its heads."""
+        return self.query.rows
+
+    def rows(self, head: int) -> slice:
+        """A head's rows of query, key and value, and its columns of the output."""
+        return slice(head * self.head_dim, (head + 1) * self.head_dim)
+
+    def rows_of(self, heads: Tensor) -> Tensor:
+        """Those of some heads, one after the other: (h,) -> (h k,)."""
+        within = torch.arange(self.head_dim, device=heads.device)
+        return (heads[:, None] * self.head_dim + within).flatten()
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One layer as it is run."""
+
+    attention: AttentionView
+    ffn_in: Matrix
+    ffn_out: Matrix
+    ffn_norm: Norm
+    cross_attention: AttentionView | None = None
+    """A decoder's, to the encoder."""
+
+    @property
+    def query(self) -> Matrix:
+        return self.attention.query
+
+    @property
+    def key(self) -> Matrix:
+        return self.attention.key
+
+    @property
+    def value(self) -> Matrix:
+        return self.attention.value
+
+    @property
+    def attention_output(self) -> Matrix:
+        return self.attention.output
+
+    @property
+    def attention_norm(self) -> Norm:
+        return self.attention.norm
+
+    @property
+    def attentions(self) -> tuple[AttentionView, ...]:
+        """In the order in which they run."""
+        return (self.attention,) if self.cross_attention is None else (self.attention, self.cross_attention)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All of them, in the same order in each layer of a family."""
+        own = self.attention
+        matrices = (own.query, own.key, own.value, own.output, self.ffn_in, self.ffn_out)
+        if self.cross_attention is None:
+            return matrices
+        cross = self.cross_attention
+        return (*matrices, cross.query, cross.key, cross.value, cross.output)
+
+    @property
+    def norms(self) -> tuple[Norm, ...]:
+        """Likewise."""
+        norms = (self.attention.norm, self.ffn_norm)
+        return norms if self.cross_attention is None else (*norms, self.cross_attention.norm)
+
+
+@dataclass(frozen=True)
+class EmbeddingsView:
+    """The tables whose rows are added up."""
+
+    words: Table
+    others: tuple[Table, ...] = ()
+    """Positions, and token types where there are any."""
+
+    def __iter__(self) -> Iterator[Table]:
+        yield self.words
+        yield from self.others
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """What lies on an encoder."""
+
+    output: Matrix
+    """Gives the logits. Its weight is the word table's where there is a norm."""
+    dense: Matrix | None = None
+    """Between the encoder and the output."""
+    norm: Norm | None = None
+    """Between the dense layer and the output of a masked-language model."""
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output's weight is the word table."""
+        return self.norm is not None
+
+
+@dataclass(frozen=True)
+class StackView:
+    """One list of layers, as they are run, and the tables below it."""
+
+    network: nn.Module = field(repr=False)
+    shape: EncoderShape
+    layers: tuple[LayerView, ...]
+    embeddings: EmbeddingsView
+
+
+@dataclass(frozen=True)
+class EncoderView(StackView):
+    """An encoder and its head."""
+
+    embedding_norm: Norm
+    head: HeadView
+    head_parameters: tuple[nn.Parameter, ...] = field(repr=False)
+    """All that lies outside the network that its family has below any head."""
+
+    @property
+    def stream_norms(self) -> tuple[Norm, ...]:
+        """What gives the residual stream: below all layers, and where each of them ends."""
+        return (self.embedding_norm, *(layer.ffn_norm for layer in self.layers))
+
+    @property
+    def stacks(self) -> tuple[StackView, ...]:
+        return (self,)
+
+
+@dataclass(frozen=True)
+class TranslatorView:
+    """A translation model."""
+
+    network: nn.Module = field(repr=False)
+    shape: EncoderDecoderShape
+    encoder: StackView
+    decoder: StackView
+
+    @property
+    def stacks(self) -> tuple[StackView, ...]:
+        """In the order in which they run."""
+        return self.encoder, self.decoder
+
+    @property
+    def word_stacks(self) -> tuple[StackView, ...]:
+        """Of stacks that share a word table the last: each table once; the decoder's is the output's too."""
+        return tuple({stack.embeddings.words.name: stack for stack in self.stacks}.values())
+
+
+NetworkView = EncoderView | TranslatorView
+
+
+def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> EncoderView:
+    """See an encoder.
+
+    Args:
+        network: of that architecture, with a head of any task.
+        architecture: says the family, and how many layers run with how many heads.
+
+    Raises:
+        AttributeError: the network has no such parts.
+    """
+    anatomy, shape = ANATOMIES[architecture.family], architecture.shape
+    parts = _Parts(network)
+    words, *others = (Table(name, parts.module(name)) for name in anatomy.embeddings)
+    runs = len(architecture.schedule or range(shape.layers))
+    return EncoderView(
+        network=network,
+        shape=shape,
+        layers=tuple(parts.layer(anatomy, index, shape) for index in range(runs)),
+        embeddings=EmbeddingsView(words, tuple(others)),
+        embedding_norm=parts.norm(anatomy.embedding_norm),
+        head=_head(parts, anatomy.head_of(network)),
+        head_parameters=_parameters_outside(network, anatomy),
+    )
+
+
+def translator_view(network: nn.Module, architecture: EncoderDecoderArchitecture) -> TranslatorView:
+    """See a translation model; its arguments and errors are those of ``encoder_view``."""
+    parts, shape = _Parts(network), architecture.shape
+
+    def stack(kind: str, own: Stack, dimensions: EncoderShape) -> StackView:
+        name = MARIAN.word_table(shape, kind)
+        is_decoder = kind == "decoder"
+        layers = (
+            parts.layer(own, index, dimensions, is_decoder=is_decoder) for index in range(dimensions.layers)
+        )
+        words = Table(name, parts.module(name))
+        return StackView(network, dimensions, tuple(layers), EmbeddingsView(words))
+
+    return TranslatorView(
+        network=network,
+        shape=shape,
+        encoder=stack("encoder", MARIAN.encoder, shape.encoder),
+        decoder=stack("decoder", MARIAN.decoder, shape.decoder),
+    )
+
+
+def head_view(network: nn.Module) -> HeadView:
+    """What lies on an encoder of any family.
+
+    Raises:
+        ValueError: the network has no head of a family's.
+    """
+    for anatomy in ANATOMIES.values():
+        for head in anatomy.heads.values():
+            if type(network) is head.network:
+                return _head(_Parts(network), head)
+    raise ValueError(f"{type(network).__name__} has no head that a family declares")
+
+
+_SELF_ATTENTION = ("query", "key", "value", "attention_output", "attention_norm")
+_CROSS_ATTENTION = ("cross_query", "cross_key", "cross_value", "cross_output", "cross_norm")
+
+
+class _Parts:
+    """Finds parts, and counts how often each module is used on the way up."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._uses: Counter[int] = Counter()
+
+    def module(self, name: str) -> nn.Module:
+        return self._network.get_submodule(name)
+
+    def norm(self, name: str, *, is_decoder: bool = False) -> Norm:
+        module = self.module(name)
+        return Norm(name, module, self._run(module), is_decoder)
+
+    def matrix(self, name: str, rows: Axis, columns: Axis, *, sees_targets: bool = False) -> Matrix:
+        module = self.module(name)
+        return Matrix(name, module, self._run(module), sees_targets, rows, columns)
+
+    def layer(self, stack: Stack, index: int, shape: EncoderShape, *, is_decoder: bool = False) -> LayerView:
+        def matrix(role: str, rows: Axis, columns: Axis) -> Matrix:
+            name = stack.part_name(index, role)
+            return self.matrix(name, rows, columns, sees_targets=is_decoder and columns is not Axis.MEMORY)
+
+        def norm(role: str) -> Norm:
+            return self.norm(stack.part_name(index, role), is_decoder=is_decoder)
+
+        def attention(roles: tuple[str, str, str, str, str], heads: Axis, read: Axis) -> AttentionView:
+            query, key, value, output, norm_role = roles
+            return AttentionView(
+                query=matrix(query, heads, Axis.RESIDUAL),
+                key=matrix(key, heads, read),
+                value=matrix(value, heads, read),
+                output=matrix(output, Axis.RESIDUAL, heads),
+                norm=norm(norm_role),
+                heads=shape.heads,
+                head_dim=shape.head_dim,
+            )
+
+        own = attention(_SELF_ATTENTION, Axis.HEADS, Axis.RESIDUAL)
+        cross = None
+        if stack.layer.cross_query:
+            cross = attention(_CROSS_ATTENTION, Axis.CROSS_HEADS, Axis.MEMORY)
+        return LayerView(
+            attention=own,
+            ffn_in=matrix("ffn_in", Axis.NEURONS, Axis.RESIDUAL),
+            ffn_out=matrix("ffn_out", Axis.RESIDUAL, Axis.NEURONS),
+            ffn_norm=norm("ffn_norm"),
+            cross_attention=cross,
+        )
+
+    def _run(self, module: nn.Module) -> int:
+        self._uses[id(module)] += 1
+        return self._uses[id(module)] - 1
+
+
+def _head(parts: _Parts, names: HeadParts) -> HeadView:
+    if names.dense is None:
+        return HeadView(parts.matrix(names.output, Axis.OUTPUTS, Axis.RESIDUAL))
+    # The rows below a tied output meet the word table, which lies on the residual stream's indices.
+    inner = Axis.RESIDUAL if names.norm is not None else Axis.FEATURES
+    return HeadView(
+        dense=parts.matrix(names.dense, inner, Axis.RESIDUAL),
+        norm=None if names.norm is None else parts.norm(names.norm),
+        output=parts.matrix(names.output, Axis.OUTPUTS, inner),
+    )
+
+
+def _parameters_outside(network: nn.Module, anatomy: Anatomy) -> tuple[nn.Parameter, ...]:
+    inside = f"{anatomy.encoder}."
+    return tuple(value for name, value in network.named_parameters() if not name.startswith(inside))
