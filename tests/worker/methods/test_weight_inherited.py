@@ -129,9 +129,10 @@ def teacher_sized(teacher, weights):
     network = copy.deepcopy(teacher.network).eval()
     for table in encoder_view(network, teacher.architecture).embeddings:
         table.weight.data.copy_((table.weight.data @ weights.words) * masks[RESIDUAL])
-    for name, ends in weights.wiring.linears.items():
+    for matrix, ends in weights.wiring.matrices.items():
         rows = None if ends.rows is None else masks[ends.rows]
-        network.set_submodule(name, CompactedInGraph(weights.linears[name], rows, masks[ends.columns]))
+        layer = CompactedInGraph(weights.linears[matrix.name], rows, masks[ends.columns])
+        network.set_submodule(matrix.name, layer)
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.LayerNorm):
             gain, shift = (weights.vectors[f"{name}.{kind}"] for kind in ("weight", "bias"))
@@ -240,8 +241,8 @@ class TestNarrowingNetwork:
         network.eval()
         before = answer(network, dev_batch(data)).logits
         with torch.no_grad():
-            for name, ends in weights.wiring.linears.items():
-                layer = weights.linears[name]
+            for matrix, ends in weights.wiring.matrices.items():
+                layer = weights.linears[matrix.name]
                 layer.columns[~weights.index_groups[ends.columns].kept] = 100.0
                 if ends.rows is not None:
                     layer.rows[~weights.index_groups[ends.rows].kept] = 100.0
@@ -490,7 +491,7 @@ class TestReconstruction:
         layer = before.get_submodule(reader.name)
         expected = layer(torch.from_numpy(told).float())
 
-        rows = weights.wiring.linears[reader.name].rows
+        rows = weights.wiring.matrices[reader].rows
         weight, bias = weights.linears[reader.name](None if rows is None else old[rows], kept[group])
         found = torch.from_numpy(values[:, stay]).float() @ weight.T + bias
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
@@ -501,14 +502,14 @@ class TestReconstruction:
         weights.fold()
         wiring = weights.wiring
         readers = wiring.readers_after(wiring.norms[0])
-        rows = {reader: weights.index_groups[wiring.linears[reader.name].rows].kept for reader in readers}
+        rows = {reader: weights.index_groups[wiring.matrices[reader].rows].kept for reader in readers}
         expected, found = (
             capture_activations(of, weights._batches, after=readers) for of in (before, network.eval())
         )
         for reader in readers:
             scale = network.config.hidden_size / network.config.num_attention_heads
             scale = (scale / (TEACHER_SHAPE.hidden / TEACHER_SHAPE.heads)) ** 0.5
-            scale = scale if wiring.is_query(reader.name) else 1.0
+            scale = scale if wiring.is_query(reader) else 1.0
             wanted = expected.output_of(reader)[:, rows[reader]] * scale
             assert (found.output_of(reader) - wanted).square().mean() < 0.2 * wanted.var(0).mean()
 

@@ -237,11 +237,11 @@ class InheritedWeights:
         made: dict[str, Tensor] = {}
         # The network divides scores by the root of the head width that is there, the teacher by its own.
         temperature = math.sqrt(self._shape().head_dim / self._architecture.shape.head_dim)
-        for name, ends in self.wiring.linears.items():
+        for matrix, ends in self.wiring.matrices.items():
             rows = None if ends.rows is None else self._indices[ends.rows]
-            weight, bias = self.linears[name](rows, self._indices[ends.columns])
-            scale = temperature if self.wiring.is_query(name) else 1.0
-            made[f"{name}.weight"], made[f"{name}.bias"] = scale * weight, scale * bias
+            weight, bias = self.linears[matrix.name](rows, self._indices[ends.columns])
+            scale = temperature if self.wiring.is_query(matrix) else 1.0
+            made[matrix.weight_name], made[matrix.bias_name] = scale * weight, scale * bias
         for name, vector in self.vectors.items():
             made[name] = vector if name in self._own else selected(vector, self._indices[RESIDUAL])
         return made

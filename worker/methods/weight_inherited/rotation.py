@@ -42,9 +42,9 @@ def rotate(
     targets = capture_activations(teacher, batches, after=norms)
     turn = _directions([targets.output_of(norm) for norm in norms])  # (D, D)
     weights.words.copy_(turn.T)
-    for name, ends in weights.wiring.linears.items():
+    for matrix, ends in weights.wiring.matrices.items():
         if ends.rows == RESIDUAL:
-            writer = weights.linears[name]
+            writer = weights.linears[matrix.name]
             writer.weight.copy_(turn @ writer.weight)
             writer.bias.copy_(turn @ writer.bias)
     for norm in norms:

@@ -37,14 +37,12 @@ class Wiring:
         """Look at a network, whatever its head."""
         self.view = view
         self.matrices = self._matrices()
-        self.linears = {matrix.name: ends for matrix, ends in self.matrices.items()}
-        """By module name."""
         self.norms = [view.embedding_norm]
         for layer in view.layers:
             self.norms += [layer.attention_norm, layer.ffn_norm]
         if view.head.norm is not None:
             self.norms.append(view.head.norm)
-        self._queries = {layer.query.name for layer in view.layers}
+        self._queries = {layer.query for layer in view.layers}
 
     @property
     def is_tied(self) -> bool:
@@ -82,8 +80,8 @@ class Wiring:
             return list(layers[layer].attention.projections)
         return [head.dense or head.output]
 
-    def is_query(self, name: str) -> bool:
-        return name in self._queries
+    def is_query(self, matrix: Matrix) -> bool:
+        return matrix in self._queries
 
     def _matrices(self) -> dict[Matrix, Ends]:
         found: dict[Matrix, Ends] = {}

@@ -47,6 +47,8 @@ class InitialMaps:
     tables: Mapping[str, TableMap]
     projection: Tensor
     """From the teacher's residual stream to the student's, (D, d); of a decoder where there is one."""
+    layers: Mapping[str, LayerView]
+    """The student's layer of each matrix, by the name of its parameter."""
 
 
 def selecting_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> InitialMaps:
@@ -57,7 +59,14 @@ def selecting_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -
             for ours, theirs in zip(source.attentions, target.attentions, strict=True):
                 matrices |= _selecting_attention(pair, layer, ours, theirs)
             matrices |= _selecting_feed_forward(pair, layer, source, target)
-    return InitialMaps(matrices, tables, projection=pairs[-1].residual_selector().T)
+    projection = pairs[-1].residual_selector().T
+    return InitialMaps(matrices, tables, projection, layers_by_matrix(pairs))
+
+
+def layers_by_matrix(pairs: Sequence[StackPair]) -> dict[str, LayerView]:
+    """The student's layer of each matrix, by the name of its parameter."""
+    layers = [layer for pair in pairs for layer in pair.student.layers]
+    return {matrix.weight_name: layer for layer in layers for matrix in layer.matrices}
 
 
 def selecting_tables(
@@ -117,7 +126,8 @@ def singular_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) ->
         name: replace(start, columns=right if start.columns.shape == right.shape else start.columns)
         for name, start in tables.items()
     }
-    return InitialMaps(matrices, squeezed, projection=next(iter(squeezed.values())).columns)
+    projection = next(iter(squeezed.values())).columns
+    return replace(maps, matrices=matrices, tables=squeezed, projection=projection)
 
 
 def random_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> InitialMaps:
@@ -141,7 +151,8 @@ def random_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> I
         if shape not in drawn:
             drawn[shape] = torch.randn_like(start.columns) / math.sqrt(shape[0])
         squeezed[name] = replace(start, columns=drawn[shape])
-    return InitialMaps(matrices, squeezed, projection=next(iter(squeezed.values())).columns)
+    projection = next(iter(squeezed.values())).columns
+    return replace(maps, matrices=matrices, tables=squeezed, projection=projection)
 
 
 def _selecting_attention(

@@ -14,6 +14,7 @@ from worker.methods.weight_squeezing.reparameterization import (
     SqueezedTable,
     multiply_adds,
 )
+from worker.networks.views import LayerView
 from worker.parameterization.parameterizations import MatrixGenerator, TableGenerator
 
 
@@ -40,7 +41,8 @@ class Generators:
         self._gate = spec.gate
         self._rate = spec.map_rate_ratio
         self._gate_rate = gate_rate
-        self._layer_gates: dict[str, Gate] = {}
+        self._layers = maps.layers
+        self._layer_gates: dict[LayerView, Gate] = {}
         self.matrices: dict[str, MatrixGenerator] = {
             name: self._matrix(name, start) for name, start in maps.matrices.items()
         }
@@ -70,7 +72,7 @@ class Generators:
         assert self._gate is not None
         match self._gate.granularity:
             case "layer":
-                layer = _layer_of(name)
+                layer = self._layers[name]
                 if layer not in self._layer_gates:
                     self._layer_gates[layer] = self._new_gate((1, 1), pretrained)
                 return self._layer_gates[layer]
@@ -85,13 +87,6 @@ class Generators:
         assert self._gate is not None
         logit = nn.Parameter(torch.full(shape, self._gate.initial_logit, device=like.device))
         return Gate(logit, rate=self._gate_rate)
-
-
-def _layer_of(name: str) -> str:
-    """The layer that a parameter belongs to: its name up to the layer's number."""
-    parts = name.split(".")
-    number = next(index for index, part in enumerate(parts) if part.isdigit())
-    return ".".join(parts[: number + 1])
 
 
 def _map(start: Tensor) -> nn.Parameter:

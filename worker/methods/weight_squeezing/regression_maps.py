@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from worker.methods.weight_squeezing.head_regression import HeadRegression
-from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap
+from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap, layers_by_matrix
 from worker.methods.weight_squeezing.stack_pairs import StackPair
 from worker.networks.views import (
     AttentionView,
@@ -85,7 +85,7 @@ def regression_maps(
     solver.fit_norm(student.embedding_norm, below.output_of(teacher.embedding_norm))
     matrices = solver.solve(on_layer)
     HeadRegression(teacher, student, batches, write, ridge=_WRITE_RIDGE).fit()
-    return InitialMaps(matrices, tables, projection=write.T.contiguous())
+    return InitialMaps(matrices, tables, write.T.contiguous(), layers_by_matrix([pair]))
 
 
 @torch.no_grad()
@@ -109,7 +109,8 @@ def regression_stack_maps(
 
         matrices |= solver.solve(on_stack_layer)
         before += len(pair.student.layers)
-    return InitialMaps(matrices, tables, projection=pairs[-1].residual_selector().T)
+    projection = pairs[-1].residual_selector().T
+    return InitialMaps(matrices, tables, projection, layers_by_matrix(pairs))
 
 
 def _streams(view: EncoderView, norms: Sequence[Norm], batches: Sequence[Inputs]) -> Tensor:
