@@ -143,10 +143,10 @@ def trimmed(
     teacher: Teacher, data: TaskData, target: Target | None, read: Callable[[Teacher], TaskData]
 ) -> tuple[Teacher, TaskData]:
     """A teacher with the words that a target keeps, and the data in these."""
-    if target is None or target.vocabulary is None:
+    if target is None or target.vocabulary_size is None:
         return teacher, data
     counts = count_pieces([data.train, data.unlabeled], teacher.architecture.vocabulary)
-    smaller = trim_vocabulary(teacher, counts, target.vocabulary, task=data.task)
+    smaller = trim_vocabulary(teacher, counts, target.vocabulary_size, task=data.task)
     return smaller, read(smaller)
 
 

@@ -72,7 +72,7 @@ def weight_inherited() -> Iterator[Entry]:
     }
     sizes = {
         "half": shape_target(HALF),
-        "tenth": shape_target(TENTH, vocabulary=TENTH_WORDS),
+        "tenth": shape_target(TENTH, vocabulary_size=TENTH_WORDS),
     }
     for size, target in sizes.items():
         for name in GLUE:
@@ -124,7 +124,7 @@ def weight_distillation() -> Iterator[Entry]:
 def bilstm() -> Iterator[Entry]:
     """A BiLSTM with transfer text comes close to its teacher where labels are few."""
     target = shape_target(
-        BiLstmShape(embedding=100, hidden=88, projection=384), vocabulary=LOW_RESOURCE_WORDS
+        BiLstmShape(embedding=100, hidden=88, projection=384), vocabulary_size=LOW_RESOURCE_WORDS
     )
     # As many steps on the thousand labelled rows as the others take on all.
     yield Entry("bilstm", "sst2_500", "scratch", {"name": "scratch"}, target, {"epochs": 882})
@@ -135,7 +135,7 @@ def bilstm() -> Iterator[Entry]:
 
 def xtreme() -> Iterator[Entry]:
     """One BiLSTM keeps most of its teacher's F1 over several languages; stages beat joint training."""
-    target = shape_target(BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=TAGGER_WORDS)
+    target = shape_target(BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary_size=TAGGER_WORDS)
     yield Entry("xtreme", "ner4", "scratch", {"name": "scratch"}, target)
     for kind in ("stagewise", "joint"):
         yield Entry("xtreme", "ner4", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)

@@ -181,14 +181,14 @@ def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Pa
             teacher,
             dataset,
             "bilstm",
-            target={"shape": recurrent, "vocabulary": 170},
+            target={"shape": recurrent, "vocabulary_size": 170},
             training={"epochs": 16},
         ),
         stack.start_job(
             teacher,
             dataset,
             "low_rank",
-            target={"compression_ratio": 1.2, "embedding": 24},
+            target={"compression_ratio": 1.2, "embedding_size": 24},
             exports=["fp32"],
         ),
     )
@@ -246,7 +246,7 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
         stack,
         stack.start_job(marian, dataset, training=training, exports=["fp32"]),
         stack.start_job(
-            None, dataset, "scratch", target={"shape": TRANSLATOR, "vocabulary": 290}, training=training
+            None, dataset, "scratch", target={"shape": TRANSLATOR, "vocabulary_size": 290}, training=training
         ),
     )
     assert making["metrics"]["teacher"] is None

@@ -33,14 +33,14 @@ class Target(BaseModel):
         "the job starts.",
     )
     shape: AnyShape | None = Field(default=None, description="Explicit dimensions of the student.")
-    vocabulary: int | None = Field(
+    vocabulary_size: int | None = Field(
         default=None,
         ge=100,
         le=1_000_000,
         description="Vocabulary size of the student: the data set's most frequent tokens are kept and, if "
         "there is room, others made of its characters; default: all. The tokenizer is trimmed to match.",
     )
-    embedding: int | None = Field(
+    embedding_size: int | None = Field(
         default=None,
         ge=4,
         le=4096,

@@ -8,7 +8,7 @@ from app.domain.tasks import Task
 
 SizeConstraint = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
-EmbeddingOption = Literal["vocabulary", "embedding"]
+EmbeddingOption = Literal["vocabulary_size", "embedding_size"]
 """Members of a target that make the word table smaller."""
 
 ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "translation"]

@@ -32,7 +32,7 @@ class WeightDistillationSpec(DistillingSpec):
         when="For translation with a deep encoder and a shallow or narrow decoder; also for encoders. The "
         "teacher's depth must be a multiple of the student's.",
         tasks=ALL_TASKS,
-        embedding_options=["vocabulary"],
+        embedding_options=["vocabulary_size"],
     )
     divides_depth: ClassVar[bool] = True
     translator_search: ClassVar[TranslatorSearch] = "decoder_first"

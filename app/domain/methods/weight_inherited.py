@@ -52,7 +52,7 @@ class WeightInheritedSpec(DistillingSpec):
         when="To reduce a teacher's width and keep its depth. On masked_language_modeling it makes a general "
         "small model for fine-tuning; on other tasks a task-specific student.",
         tasks=ENCODER_TASKS,
-        embedding_options=["vocabulary"],
+        embedding_options=["vocabulary_size"],
     )
     trains_teacher: ClassVar[bool] = True
 

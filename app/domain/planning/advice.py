@@ -64,12 +64,12 @@ def advise(
         return []
     advice = []
     words = smaller_vocabulary(student.vocabulary)
-    if "vocabulary" in embedding_options and words is not None:
+    if "vocabulary_size" in embedding_options and words is not None:
         trimmed = student.model_copy(update={"vocabulary": words})
-        what = f"With target.vocabulary {words:,} instead of {student.vocabulary:,} tokens"
-        advice.append(_advice("vocabulary", words, what, student, trimmed, head, fitting))
+        what = f"With target.vocabulary_size {words:,} instead of {student.vocabulary:,} tokens"
+        advice.append(_advice("vocabulary_size", words, what, student, trimmed, head, fitting))
     if (
-        "embedding" in embedding_options
+        "embedding_size" in embedding_options
         and isinstance(student, EncoderArchitecture)
         and student.shape.embedding is None
     ):
@@ -78,8 +78,8 @@ def advise(
         if width is not None:
             shape = student.shape.model_copy(update={"embedding": width})
             factorised = student.model_copy(update={"shape": shape})
-            what = f"With target.embedding {width}, a factorised embedding of size {width},"
-            advice.append(_advice("embedding", width, what, student, factorised, head, fitting))
+            what = f"With target.embedding_size {width}, a factorised embedding of size {width},"
+            advice.append(_advice("embedding_size", width, what, student, factorised, head, fitting))
     return [
         item.model_copy(update={"message": f"Embeddings are {share:.0%} of this student. {item.message}"})
         for item in advice

@@ -212,9 +212,9 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(
             "invalid_shape",
-            f"target.embedding is {embedding}, but target.shape.embedding is {shape.embedding}. Set only "
-            "one of them.",
-            pointer="#/target/embedding",
+            f"target.embedding_size is {embedding}, but target.shape.embedding is {shape.embedding}. Set "
+            "only one of them.",
+            pointer="#/target/embedding_size",
         )
     return _validated(shape, embedding)
 
@@ -225,7 +225,7 @@ def _validated(shape: EncoderShape | BiLstmShape, embedding: int) -> AnyShape:
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InvalidRequest(
-            "invalid_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding"
+            "invalid_shape", f"{message[:1].upper()}{message[1:]}.", pointer="#/target/embedding_size"
         ) from None
 
 
@@ -235,24 +235,26 @@ def require_embedding(teacher: AnyShape | None, method: Spec, target: Target) ->
     Raises:
         InvalidRequest: it would have to, or the table is to be wider than that of any BiLSTM.
     """
-    place = "embedding" if target.embedding is not None else "shape/embedding"
-    if target.embedding is None and not (isinstance(target.shape, EncoderShape) and target.shape.embedding):
+    place = "embedding_size" if target.embedding_size is not None else "shape/embedding"
+    if target.embedding_size is None and not (
+        isinstance(target.shape, EncoderShape) and target.shape.embedding
+    ):
         return
-    if "embedding" not in method.card.embedding_options:
+    if "embedding_size" not in method.card.embedding_options:
         raise InvalidRequest(
             "target_not_allowed",
-            f"{method.name} does not support factorised embeddings. Omit embedding; use target.vocabulary "
-            "for smaller embeddings.",
+            f"{method.name} does not support factorised embeddings. Omit embedding_size; use "
+            "target.vocabulary_size for smaller embeddings.",
             pointer=f"#/target/{place}",
         )
     if isinstance(teacher, EncoderDecoderShape) or teacher is None:
         raise _embedding_of_translator()
-    if method.students[0] == "bilstm" and (target.embedding or 0) > MAX_BILSTM_EMBEDDING:
+    if method.students[0] == "bilstm" and (target.embedding_size or 0) > MAX_BILSTM_EMBEDDING:
         raise InvalidRequest(
             "target_not_allowed",
-            f"target.embedding is {target.embedding}; a BiLSTM supports at most {MAX_BILSTM_EMBEDDING}. Use "
-            "a smaller value or omit it.",
-            pointer="#/target/embedding",
+            f"target.embedding_size is {target.embedding_size}; a BiLSTM supports at most "
+            f"{MAX_BILSTM_EMBEDDING}. Use a smaller value or omit it.",
+            pointer="#/target/embedding_size",
             largest=MAX_BILSTM_EMBEDDING,
         )
 
@@ -261,6 +263,6 @@ def _embedding_of_translator() -> InvalidRequest:
     return InvalidRequest(
         "target_not_allowed",
         "The embeddings of a translation model are tied to its output and cannot be factorised. Omit "
-        "target.embedding; use target.vocabulary for smaller embeddings.",
-        pointer="#/target/embedding",
+        "target.embedding_size; use target.vocabulary_size for smaller embeddings.",
+        pointer="#/target/embedding_size",
     )

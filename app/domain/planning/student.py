@@ -156,7 +156,7 @@ def _choose(
         raise InvalidRequest(
             "no_smaller_student",
             f"{method.name} cannot make a student smaller than this teacher ({teacher.shape})"
-            + (f" with an embedding of {target.embedding}." if target.embedding else "."),
+            + (f" with an embedding of {target.embedding_size}." if target.embedding_size else "."),
             pointer=_POINTER,
         )
     if target.max_latency_ms is not None:
@@ -176,7 +176,7 @@ def _smaller_students(
     whole = total(teacher, head)
     counted = [
         (student, student.count(head=head_of(student, head)))
-        for student in family(_trimmed(teacher, target), method, embedding=target.embedding)
+        for student in family(_trimmed(teacher, target), method, embedding=target.embedding_size)
     ]
     smaller = [(student, count) for student, count in counted if count.total < whole]
     return [student for student, _ in sorted(smaller, key=lambda pair: (pair[1].body, -pair[1].embeddings))]
@@ -185,7 +185,7 @@ def _smaller_students(
 def _given(
     teacher: Architecture, method: Spec, target: Target, shape: AnyShape, *, head: Head
 ) -> Architecture:
-    shape = with_embedding(shape, target.embedding)
+    shape = with_embedding(shape, target.embedding_size)
     architecture = student_architecture(_trimmed(teacher, target), method, shape)
     require_fitting(teacher.shape, method, shape, head=head)
     whole = total(teacher, head)
@@ -243,13 +243,13 @@ def _first_model(method: Spec, target: Target | None, head: Head) -> Architectur
             pointer=f"{_POINTER}/shape" if target else _POINTER,
         )
     require_embedding(None, method, target)
-    vocabulary = target.vocabulary or _NEW_VOCABULARY
+    vocabulary = target.vocabulary_size or _NEW_VOCABULARY
     if vocabulary < _LEAST_NEW_VOCABULARY:
         raise InvalidRequest(
             "vocabulary_too_small",
-            f"target.vocabulary is {vocabulary}; a new vocabulary needs at least {_LEAST_NEW_VOCABULARY} "
-            "tokens (256 bytes and three special tokens).",
-            pointer=f"{_POINTER}/vocabulary",
+            f"target.vocabulary_size is {vocabulary}; a new vocabulary needs at least "
+            f"{_LEAST_NEW_VOCABULARY} tokens (256 bytes and three special tokens).",
+            pointer=f"{_POINTER}/vocabulary_size",
             smallest=_LEAST_NEW_VOCABULARY,
         )
     return EncoderDecoderArchitecture(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
@@ -257,7 +257,7 @@ def _first_model(method: Spec, target: Target | None, head: Head) -> Architectur
 
 def _trimmed(teacher: Architecture, target: Target) -> Architecture:
     """The teacher with the words that both keep."""
-    words = min(target.vocabulary or teacher.vocabulary, teacher.vocabulary)
+    words = min(target.vocabulary_size or teacher.vocabulary, teacher.vocabulary)
     return teacher.model_copy(update={"vocabulary": words})
 
 
@@ -289,7 +289,7 @@ def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, he
         advice = " Most of these are embeddings."
         if words is not None:
             trimmed = total(student.model_copy(update={"vocabulary": words}), head)
-            advice += f" With target.vocabulary {words:,} it would have {trimmed:,}."
+            advice += f" With target.vocabulary_size {words:,} it would have {trimmed:,}."
     return InvalidRequest(
         "target_too_small",
         f"The target allows {allowed:,} parameters, but the smallest student of this teacher has "

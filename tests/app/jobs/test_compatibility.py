@@ -155,7 +155,7 @@ class TestTeacher:
 
 class TestNoTeacher:
     def first(self, api: Api, **changes: Any) -> dict[str, Any]:
-        target = {"shape": FIRST, "vocabulary": 2000}
+        target = {"shape": FIRST, "vocabulary_size": 2000}
         return job(api, "scratch", "translation", target=target, teacher=None) | changes
 
     def test_scratch_makes_a_translation_model(self, api):
@@ -226,8 +226,8 @@ class TestTarget:
     def test_fewer_words_leave_room(self, api):
         body = job(api, "weight_squeezing", "text_classification", target={"compression_ratio": 4})
         plan = planned(api, body)
-        [advice] = [item for item in plan["student"]["advice"] if item["about"] == "vocabulary"]
-        body["target"]["vocabulary"] = advice["value"]
+        [advice] = [item for item in plan["student"]["advice"] if item["about"] == "vocabulary_size"]
+        body["target"]["vocabulary_size"] = advice["value"]
         assert planned(api, body)["student"]["shape"] == advice["shape"]
 
     @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ class TestOneFile:
 
     def test_a_first_model(self, api):
         shape = FIRST | {"encoder_layers": 48, "hidden": 1024, "heads": 16, "ffn": 16384}
-        target = {"shape": shape, "vocabulary": 64_000}
+        target = {"shape": shape, "vocabulary_size": 64_000}
         body = job(api, "scratch", "translation", target=target, teacher=None)
         assert "GB of fp32 weights" in refused(api, body, "onnx_too_large", "#/target")
 

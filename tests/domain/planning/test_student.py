@@ -61,7 +61,9 @@ class TestBudget:
         smallest = min(total(student, head) for student in students)
         for part in (0, 0.1, 0.3, 0.6, 0.9):
             budget = int(smallest + part * (whole - 1 - smallest))
-            plan = plan_student(teacher, spec, Target(max_parameters=budget, vocabulary=words), head=head)
+            plan = plan_student(
+                teacher, spec, Target(max_parameters=budget, vocabulary_size=words), head=head
+            )
             assert plan.parameters.total == total(plan.architecture, head) <= budget
             assert plan.architecture.vocabulary == trimmed.vocabulary
             larger = [student for student in students if student.count(head=head).body > plan.parameters.body]
@@ -103,11 +105,13 @@ class TestBudget:
 
     def test_too_small_says_what_fewer_words_would_do(self):
         with pytest.raises(
-            InvalidRequest, match=r"target\.vocabulary 8,000 it would have ([\d,]+)"
+            InvalidRequest, match=r"target\.vocabulary_size 8,000 it would have ([\d,]+)"
         ) as caught:
             plan_student(MINILM, SQUEEZING, Target(max_parameters=900_000), head=CLASSES)
         said = int(caught.value.message.rsplit(" ", 1)[1].strip(".").replace(",", ""))
-        plan = plan_student(MINILM, SQUEEZING, Target(max_parameters=said, vocabulary=8000), head=CLASSES)
+        plan = plan_student(
+            MINILM, SQUEEZING, Target(max_parameters=said, vocabulary_size=8000), head=CLASSES
+        )
         assert plan.parameters.total == said
 
     @pytest.mark.parametrize("target", [Target(max_parameters=WHOLE), Target(max_size_mb=1000)])
@@ -202,36 +206,38 @@ class TestWords:
         target = Target(compression_ratio=4)
         whole = plan_student(MINILM, SQUEEZING, target, head=CLASSES)
         trimmed = plan_student(
-            MINILM, SQUEEZING, target.model_copy(update={"vocabulary": 8000}), head=CLASSES
+            MINILM, SQUEEZING, target.model_copy(update={"vocabulary_size": 8000}), head=CLASSES
         )
         assert trimmed.architecture.vocabulary == 8000
         assert trimmed.parameters.body > 2 * whole.parameters.body
 
     def test_no_more_than_there_are(self):
-        target = Target(compression_ratio=4, vocabulary=100_000)
+        target = Target(compression_ratio=4, vocabulary_size=100_000)
         assert plan_student(MINILM, SQUEEZING, target, head=CLASSES).architecture.vocabulary == 30_522
 
     def test_the_ratio_is_to_the_whole_teacher(self):
         """With most words gone its own shape is a student of it."""
-        target = Target(shape=MINILM.shape, vocabulary=1000)
+        target = Target(shape=MINILM.shape, vocabulary_size=1000)
         plan = plan_student(MINILM, SQUEEZING, target, head=CLASSES)
         assert plan.compression_ratio == WHOLE / plan.parameters.total > 1.9
 
     def test_a_head_of_words_follows(self):
-        plan = plan_student(MINILM, INHERITED_HEADS, Target(compression_ratio=4, vocabulary=5000), head=WORDS)
+        plan = plan_student(
+            MINILM, INHERITED_HEADS, Target(compression_ratio=4, vocabulary_size=5000), head=WORDS
+        )
         hidden = plan.shape.hidden
         assert plan.parameters.head == hidden * hidden + hidden + 2 * hidden + 5000
 
     @pytest.mark.parametrize("name", ["distillation", "low_rank", "pea_kd", "bilstm"])
     def test_a_factorised_table(self, name):
-        target = Target(compression_ratio=2, embedding=48)
+        target = Target(compression_ratio=2, embedding_size=48)
         plan = plan_student(MINILM, method(name), target, head=CLASSES)
         assert plan.shape.embedding == 48
         assert plan.parameters.total <= WHOLE / 2
 
     def test_beside_a_shape(self):
         shape = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
-        plan = plan_student(MINILM, COPY, Target(shape=shape, embedding=64), head=CLASSES)
+        plan = plan_student(MINILM, COPY, Target(shape=shape, embedding_size=64), head=CLASSES)
         assert plan.shape == shape.model_copy(update={"embedding": 64})
 
     @pytest.mark.parametrize(
@@ -244,32 +250,32 @@ class TestWords:
     )
     def test_that_does_not_fit_the_shape(self, shape, code):
         with pytest.raises(InvalidRequest) as caught:
-            plan_student(MINILM, COPY, Target(shape=shape, embedding=64), head=CLASSES)
-        assert (caught.value.code, caught.value.pointer) == (code, "#/target/embedding")
+            plan_student(MINILM, COPY, Target(shape=shape, embedding_size=64), head=CLASSES)
+        assert (caught.value.code, caught.value.pointer) == (code, "#/target/embedding_size")
 
     def test_no_narrower_than_any_student(self):
         with pytest.raises(InvalidRequest, match="embedding of 384"):
-            plan_student(MINILM, COPY, Target(compression_ratio=2, embedding=384), head=CLASSES)
+            plan_student(MINILM, COPY, Target(compression_ratio=2, embedding_size=384), head=CLASSES)
 
     def test_wider_than_any_bilstm(self):
-        target = Target(compression_ratio=2, embedding=1025)
+        target = Target(compression_ratio=2, embedding_size=1025)
         with pytest.raises(InvalidRequest, match="at most 1024 wide") as caught:
             plan_student(MINILM, method("bilstm"), target, head=CLASSES)
-        assert (caught.value.code, caught.value.pointer) == ("target_not_allowed", "#/target/embedding")
+        assert (caught.value.code, caught.value.pointer) == ("target_not_allowed", "#/target/embedding_size")
 
     @pytest.mark.parametrize(
         "size", [{"compression_ratio": 2}, {"shape": MARIAN.shape.model_copy(update={"decoder_layers": 1})}]
     )
     def test_not_of_a_translator(self, size):
         with pytest.raises(InvalidRequest) as caught:
-            plan_student(MARIAN, COPY, Target(**size, embedding=64), head=TRANSLATION)
+            plan_student(MARIAN, COPY, Target(**size, embedding_size=64), head=TRANSLATION)
         assert caught.value.code == "target_not_allowed"
 
     @pytest.mark.parametrize("name", ["weight_inherited", "weight_distillation"])
     @pytest.mark.parametrize(
         ("target", "place"),
         [
-            (Target(compression_ratio=2, embedding=64), "embedding"),
+            (Target(compression_ratio=2, embedding_size=64), "embedding_size"),
             (Target(shape=MINILM.shape.model_copy(update={"embedding": 64})), "shape/embedding"),
         ],
         ids=["beside", "within"],
@@ -341,19 +347,22 @@ class TestFirstModel:
         plan = plan_student(None, method("scratch"), Target(shape=self.SHAPE), head=TRANSLATION)
         assert (plan.shape, plan.architecture.vocabulary, plan.compression_ratio) == (self.SHAPE, 8000, None)
         assert plan.parameters.embeddings == 8000 * 64
-        target = Target(shape=self.SHAPE, vocabulary=2000)
+        target = Target(shape=self.SHAPE, vocabulary_size=2000)
         assert plan_student(None, method("scratch"), target, head=TRANSLATION).architecture.vocabulary == 2000
 
     def test_a_vocabulary_below_the_bytes(self):
-        target = Target(shape=self.SHAPE, vocabulary=258)
+        target = Target(shape=self.SHAPE, vocabulary_size=258)
         with pytest.raises(InvalidRequest) as caught:
             plan_student(None, method("scratch"), target, head=TRANSLATION)
-        assert (caught.value.code, caught.value.pointer) == ("vocabulary_too_small", "#/target/vocabulary")
+        assert (caught.value.code, caught.value.pointer) == (
+            "vocabulary_too_small",
+            "#/target/vocabulary_size",
+        )
         assert caught.value.details["smallest"] == 259
-        plan_student(None, method("scratch"), Target(shape=self.SHAPE, vocabulary=259), head=TRANSLATION)
+        plan_student(None, method("scratch"), Target(shape=self.SHAPE, vocabulary_size=259), head=TRANSLATION)
 
     def test_no_factorised_table(self):
-        target = Target(shape=self.SHAPE, embedding=32)
+        target = Target(shape=self.SHAPE, embedding_size=32)
         with pytest.raises(InvalidRequest, match="not factorised"):
             plan_student(None, method("scratch"), target, head=TRANSLATION)
 

@@ -175,7 +175,7 @@ class TestSuccess:
     def test_a_trimmed_vocabulary_goes_with_its_tokenizer(
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
-        target = {**SMALL, "vocabulary": 100}
+        target = {**SMALL, "vocabulary_size": 100}
         request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
@@ -202,7 +202,7 @@ class TestSuccess:
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         """What is timed has the words that the student will have, before it is known which."""
-        target = {"max_latency_ms": 1000, "vocabulary": 100}
+        target = {"max_latency_ms": 1000, "vocabulary_size": 100}
         request = shelf.request(teacher, dataset, "weight_copy", target=target, training=QUICK)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome

@@ -32,7 +32,7 @@ def teacher(shelf: Shelf, dataset: DatasetRef) -> ModelRef:
         None,
         dataset,
         "scratch",
-        target={"shape": TEACHER, "vocabulary": 300},
+        target={"shape": TEACHER, "vocabulary_size": 300},
         training={"epochs": 60, "learning_rate": 4e-3},
         exports=["fp32"],
     )

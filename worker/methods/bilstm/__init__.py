@@ -17,8 +17,8 @@ States are compared before the projection's GELU, which could not reach negative
 they are, moved to mean 0. The labels' stage goes on with the logits' head. Each sub-stage keeps its best by
 its own loss on dev, those of the labels by the task's metric; what the logits' stage leaves may be the
 student, too. Test is never looked at. Stages have shares of the steps, not a number of epochs each.
-Interactions: ``target.vocabulary`` decides the size, as nearly all parameters are words. The projection is as
-wide as the teacher.
+Interactions: ``target.vocabulary_size`` decides the size, as nearly all parameters are words. The projection
+is as wide as the teacher.
 """
 
 from worker.methods.bilstm.method import BiLstmDistillation
