@@ -1,7 +1,7 @@
 """What endpoints ask for: the database, the stores, a page."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -11,18 +11,12 @@ from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.errors import InvalidRequest
+from app.rows import Row, UnreadableRow, read_listed_row
 
 _MAX_PAGE = 100
 
 
-class HasId(Protocol):
-    """A row that a page can end with."""
-
-    id: str
-
-
 T = TypeVar("T")
-Row = TypeVar("Row", bound=HasId)
 
 Name = Annotated[
     str,
@@ -111,9 +105,19 @@ class Page(BaseModel, Generic[T]):
     has_more: bool
     next: str | None = Field(default=None, description="Cursor of the next page, to pass as `after`.")
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Named after its entries, whether or not some may be unreadable: a generated client has the name."""
+        entries = [kind for param in params for kind in get_args(param) or (param,)]
+        return f"Page_{'_'.join(kind.__name__ for kind in entries if kind is not UnreadableRow)}_"
 
-def page_of(read: Callable[[Row], T], rows: Sequence[Row], *, limit: int) -> Page[T]:
+
+def page_of(read: Callable[[Row], T], rows: Sequence[Row], *, limit: int) -> Page[T | UnreadableRow]:
     """A page from one row more than fits, which tells whether there is another."""
     shown = rows[:limit]
     has_more = len(rows) > limit
-    return Page(data=[read(row) for row in shown], has_more=has_more, next=shown[-1].id if has_more else None)
+    return Page(
+        data=[read_listed_row(read, row) for row in shown],
+        has_more=has_more,
+        next=shown[-1].id if has_more else None,
+    )

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.domain.errors import (
     Conflict,
@@ -23,6 +24,7 @@ from app.domain.errors import (
     SqueezeError,
     TooLarge,
     Unavailable,
+    Unreadable,
 )
 
 logger = logging.getLogger(__name__)
@@ -34,12 +36,24 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
     SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 _RETRY_AFTER_S: dict[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 1, HTTPStatus.SERVICE_UNAVAILABLE: 5}
 
 _TYPE_PREFIX = "urn:squeeze:problem:"
+
+_DESCRIPTIONS: dict[int, str] = {
+    HTTPStatus.BAD_REQUEST: "The body cannot be read at all.",
+    HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
+    HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
+    HTTPStatus.TOO_MANY_REQUESTS: "More is asked than this server can do at once: see `Retry-After`.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "What this service stands on does not answer: see `Retry-After`.",
+}
 
 
 class Fault(BaseModel):
@@ -62,6 +76,18 @@ class Problem(BaseModel):
     request_id: str
     errors: list[Fault] = Field(default_factory=list, description="Each fault of a bad body.")
     error: dict[str, str | None] | str = Field(description="The same for clients of other services.")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route can answer with, for its description."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        int(status): {
+            "description": _DESCRIPTIONS[status],
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in statuses
+    }
 
 
 def problem_response(
@@ -148,7 +174,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     response = problem_response(request, error.status_code, code=code, detail=error.detail)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(sorted(_allowed_methods(request)))
     return response
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Of all routes at a path: the one that refused a method names its own alone."""
+    scope = dict(request.scope)
+    routes = [route for route in request.app.routes if route.matches(scope)[0] is not Match.NONE]
+    return set().union(*(getattr(route, "methods", None) or () for route in routes))
 
 
 async def _database_error(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from app.core.db.jobs import count_by_status
 from app.dependencies import DatabaseDep, QueueDep, StorageDep
 from app.domain.errors import Unavailable
 from app.domain.job_states import JobStatus
+from app.errors import problems
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +22,13 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def get_health() -> dict[str, str]:
     """The process answers, also while every thread of its pool reads uploads."""
     return {"status": "ok"}
 
 
-@router.get("/readyz")
-def readyz(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
+@router.get("/readyz", responses=problems(503))
+def get_readiness(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
     """Database, broker and store answer; else 503, which names those that do not."""
 
     def ask_database() -> None:
@@ -46,17 +47,23 @@ def readyz(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[
     return {"status": "ready", "database": "ok", "broker": "ok", "store": "ok"}
 
 
-@router.get("/metrics", response_class=Response)
-def metrics(database: DatabaseDep) -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **problems(500, 503)},
+)
+def get_metrics(database: DatabaseDep) -> Response:
     """Counters of this process, and jobs by status from the table, in Prometheus's text format."""
     with database.reading() as session:
-        counts = count_by_status(session)
+        counted = count_by_status(session)
 
     class Jobs(Collector):
         def collect(self) -> Iterator[Any]:
+            counts = dict(counted)
             gauge = GaugeMetricFamily("squeeze_jobs", "Jobs in the table.", labels=["status"])
             for status in JobStatus:
-                gauge.add_metric([status.value], counts.get(status, 0))
+                gauge.add_metric([status.value], counts.pop(status.value, 0))
+            gauge.add_metric(["unknown"], sum(counts.values()))  # of a later version of the service
             yield gauge
 
     from_table = CollectorRegistry()

@@ -17,7 +17,7 @@ from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.jobs import endpoints as jobs
 from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
-from app.openapi import PROBLEM_RESPONSES, describe
+from app.openapi import describe, operation_id
 from app.registry import endpoints as registry
 from app.shutdown import heard_shutdown
 
@@ -52,11 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Model compression as a service: upload a transformer, name a target size, get a small "
         "served student.",
         lifespan=lifespan,
-        responses=PROBLEM_RESPONSES,
+        generate_unique_id_function=operation_id,
     )
     app.state.settings = settings
     add_error_handlers(app)
-    describe(app, openapi_document())
+    describe(app, [openapi_document(), registry.openapi_document()])
     app.router.routes[:0] = inference_routes()
     for router in ROUTERS:
         app.include_router(router)

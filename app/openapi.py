@@ -1,44 +1,55 @@
 """The API's description of itself."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.alias_generators import to_camel
 
 from app.errors import Problem
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "model": Problem,
-        "description": "The request cannot be done as it is: `detail` says why, and what to do.",
-    }
-}
-
-_PROBLEM = {
-    "description": PROBLEM_RESPONSES["4XX"]["description"],
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
+_REFERENCE = "#/components/schemas/{model}"
 
 
-def describe(app: FastAPI, plain_routes: dict[str, Any]) -> None:
+def operation_id(route: APIRoute) -> str:
+    """``list_models`` is ``listModels``: whoever generates a client gets methods of that name."""
+    return to_camel(route.name)
+
+
+def describe(app: FastAPI, fragments: Sequence[dict[str, Any]]) -> None:
     """Make ``app.openapi()`` whole.
 
-    It leaves out plain Starlette routes, whose part is given, and it cannot be told the media type of
-    problems.
+    Args:
+        app: its routes are described by FastAPI.
+        fragments: what FastAPI does not know: plain Starlette routes, bodies that a route reads itself.
     """
     describe_own_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = describe_own_routes()
-            schema["paths"] |= plain_routes["paths"]
-            schema["components"]["schemas"] |= plain_routes["components"]["schemas"]
-            for operation in _operations(schema):
-                operation["responses"]["4XX"] = _PROBLEM
+            for fragment in (*fragments, _problem()):
+                schema["paths"] |= fragment.get("paths", {})
+                schema["components"]["schemas"] |= fragment["components"]["schemas"]
+            _remove_default_errors(schema)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    return [operation for path in schema["paths"].values() for operation in path.values()]
+def _problem() -> dict[str, Any]:
+    schema = Problem.model_json_schema(ref_template=_REFERENCE)
+    return {"components": {"schemas": {**schema.pop("$defs"), "Problem": schema}}}
+
+
+def _remove_default_errors(schema: dict[str, Any]) -> None:
+    """FastAPI writes its own 422 at routes that name none, which have no parameter that could be wrong."""
+    schemas = schema["components"]["schemas"]
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)

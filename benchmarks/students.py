@@ -17,6 +17,7 @@ from app.domain.architectures import (
     EncoderShape,
 )
 from app.domain.documents import Target, TrainingSpec
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.methods import FineTuningSpec, MethodSpec, ScratchSpec
 from app.domain.planning import plan_student
 from app.domain.tasks import Head, Task
@@ -30,7 +31,6 @@ from worker.networks.loading import build_network, load_tokenizer, save_network,
 from worker.networks.marian import fix_positions
 from worker.networks.new_translator import marian_config, train_tokenizer
 from worker.runner.child import TRAINING_DEFAULTS
-from worker.runner.protocol import Message, Metrics, Progress
 from worker.vocabulary.trimming import count_pieces, trim_vocabulary
 
 os.environ.update(TRAINING_DEFAULTS | os.environ)  # as in a worker's training process

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
-from app.core.db.datasets import get_dataset, list_datasets
+from app.core.db import datasets
 from app.datasets import service
 from app.datasets.schemas import DatasetRead, LabelNames
 from app.dependencies import (
@@ -22,8 +22,10 @@ from app.dependencies import (
 )
 from app.domain.documents.manifest import Split
 from app.domain.tasks import Task
+from app.errors import problems
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.tables import Table
+from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -38,8 +40,13 @@ async def read_fields(request: Request) -> None:
     require_known_fields(await request.form(), [field.alias for field in route.dependant.body_params])
 
 
-@router.post("", status_code=201, dependencies=[Depends(read_fields)])
-def create(
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(read_fields)],
+    responses=problems(400, 413, 422, 500, 503),
+)
+def create_dataset(
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
@@ -111,26 +118,26 @@ def create(
             settings=settings,
         )
     response.headers["location"] = f"/v1/datasets/{dataset.id}"
-    return DatasetRead.of(dataset)
+    return read_row(DatasetRead.of, dataset)
 
 
-@router.get("")
-def list_page(page: PageDep, database: DatabaseDep) -> Page[DatasetRead]:
+@router.get("", responses=problems(422, 500, 503))
+def list_datasets(page: PageDep, database: DatabaseDep) -> Page[DatasetRead | UnreadableRow]:
     """All data sets, newest first."""
     with database.reading() as session:
-        rows = list_datasets(session, limit=page.limit + 1, after=page.after)
+        rows = datasets.list_datasets(session, limit=page.limit + 1, after=page.after)
     return page_of(DatasetRead.of, rows, limit=page.limit)
 
 
-@router.get("/{dataset_id}")
-def get(dataset_id: str, database: DatabaseDep) -> DatasetRead:
+@router.get("/{dataset_id}", responses=problems(404, 500, 503))
+def get_dataset(dataset_id: str, database: DatabaseDep) -> DatasetRead:
     """One data set."""
     with database.reading() as session:
-        return DatasetRead.of(get_dataset(session, dataset_id))
+        return read_row(DatasetRead.of, datasets.get_dataset(session, dataset_id))
 
 
-@router.delete("/{dataset_id}", status_code=204)
-def delete(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> None:
+@router.delete("/{dataset_id}", status_code=204, responses=problems(404, 409, 500, 503))
+def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Remove a data set and its files. One that an unfinished job needs stays."""
     with database.transaction() as session:
         service.delete_dataset(session, storage, dataset_id)

@@ -60,7 +60,7 @@ class DatasetRead(BaseModel):
             task=manifest.task,
             labels=manifest.labels,
             is_pair=manifest.is_pair,
-            rows=sum(architecture.rows for architecture in manifest.splits.values()),
+            rows=sum(split.rows for split in manifest.splits.values()),
             size_bytes=manifest.files.size_bytes,
             sha256=manifest.files.digest,
             splits=manifest.splits,

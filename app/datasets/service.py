@@ -51,7 +51,7 @@ def register(
     manifest = DatasetManifest(
         files=files, task=task, labels=prepared.labels, is_pair=prepared.is_pair, splits=prepared.splits
     )
-    dataset = Dataset(id=dataset_id, name=name, manifest_json=manifest.model_dump(mode="json"))
+    dataset = Dataset(id=dataset_id, name=name, manifest_json=manifest.to_stored())
     session.add(dataset)
     session.flush()
     return dataset

@@ -48,6 +48,13 @@ class Unavailable(SqueezeError):
     """A service that this one stands on does not answer; the same request may succeed later."""
 
 
+class Unreadable(SqueezeError):
+    """A stored row that this version of the service cannot read: a later one wrote it, or it is damaged."""
+
+    def __init__(self, id_: str, message: str) -> None:
+        super().__init__("unreadable_row", message, id=id_)
+
+
 class JobError(SqueezeError):
     """A job that ran and must end as failed."""
 

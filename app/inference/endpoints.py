@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from app.domain.errors import InvalidRequest
+from app.errors import problems
 from app.inference.runtime import InferenceRuntime
 from app.inference.schemas import Answers, PredictRequest
 
@@ -114,7 +115,7 @@ async def _cancelled_when_gone(request: Request) -> AsyncIterator[None]:
 
 
 def openapi_document() -> dict[str, Any]:
-    """What FastAPI would write of the route, which is not its own; problems are added as for all others."""
+    """What FastAPI would write of the route, which is not its own."""
     summary, _, description = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")
     schemas, definitions = TypeAdapter.json_schemas(
         [
@@ -123,6 +124,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         ref_template="#/components/schemas/{model}",
     )
+    errors = problems(404, 409, 413, 422, 429, 500, 503)
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
@@ -137,7 +139,8 @@ def openapi_document() -> dict[str, Any]:
             "200": {
                 "description": "By the model's task, in the order of the inputs.",
                 "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
-            }
+            },
+            **{str(status): problem for status, problem in errors.items()},
         },
     }
     return {"paths": {_PATH: {"post": operation}}, "components": {"schemas": definitions["$defs"]}}

@@ -1,28 +1,42 @@
 """``/v1/methods``, ``/v1/plans`` and ``/v1/jobs``."""
 
+import hashlib
+import json
 import re
+from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
-from app.core.db.jobs import get_job, list_events, list_jobs
+from app.core.db import jobs
 from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
 from app.domain.documents import JobSpec
 from app.domain.errors import InvalidRequest
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS
+from app.errors import problems
 from app.jobs import service
 from app.jobs.events import stream_events
-from app.jobs.planning import JobPlan, plan_job
+from app.jobs.planning import plan_job
 from app.jobs.polling import JobPolling
-from app.jobs.schemas import EventRead, JobRead, MethodRead, PlannedTeacher, PlanRead
+from app.jobs.schemas import EventRead, JobRead, MethodRead, PlanRead
+from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _MAX_KEY = 255
 _MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
 _EVENT_ID = re.compile(r"\d{1,9}", re.ASCII)
+_STREAM_SCHEMA = {
+    "type": "string",
+    "description": "Server-sent events: `id`, the kind as `event`, and as `data` a `job.event` in JSON.",
+}
+
+AfterEvent = Annotated[
+    int, Query(ge=0, le=_MAX_EVENT, description="The id of the last event that is known already.")
+]
 
 
 @router.get("/methods")
@@ -31,16 +45,32 @@ def list_methods() -> Page[MethodRead]:
     return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
 
 
-@router.post("/plans")
-def plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
+@router.post("/plans", responses=problems(400, 404, 409, 413, 422, 500, 503))
+def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
     """What a job would do: the student's shape and size, and roughly its steps, time and memory."""
     with database.reading() as session:
-        return _read_plan(plan_job(session, spec))
+        return PlanRead(**vars(plan_job(session, spec).plan))
 
 
-@router.post("/jobs", status_code=202, responses={200: {"model": PlanRead, "description": "Validated only."}})
-def create(
+async def fingerprint_body(request: Request) -> str:
+    """A digest of what the client sent: defaults, which may change between versions, are no part of it."""
+    body = await request.body()
+    with suppress(ValueError):  # what is no JSON will be refused
+        body = json.dumps(json.loads(body), sort_keys=True).encode()
+    return hashlib.sha256(body).hexdigest()
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    responses={
+        200: {"model": PlanRead, "description": "Validated only."},
+        **problems(400, 404, 409, 413, 422, 500, 503),
+    },
+)
+def create_job(
     spec: JobSpec,
+    fingerprint: Annotated[str, Depends(fingerprint_body)],
     database: DatabaseDep,
     queue: QueueDep,
     response: Response,
@@ -52,75 +82,97 @@ def create(
     """Queue a job. Poll it, or follow its events."""
     if validate_only:
         response.status_code = 200
-        return plan(spec, database)
-    key = _bare(idempotency_key) if idempotency_key is not None else None
+        return create_plan(spec, database)
+    key = None
+    if idempotency_key is not None:
+        key = service.IdempotencyKey(_bare(idempotency_key), fingerprint)
     with database.transaction() as session:
-        job, is_replay = service.create_job(session, queue, spec, idempotency_key=key)
+        job, is_replay = service.create_job(session, queue, spec, key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     if is_replay:
         response.headers["idempotency-replayed"] = "true"
-    return JobRead.of(job)
+    return read_row(JobRead.of, job)
 
 
-@router.get("/jobs")
-def list_page(page: PageDep, database: DatabaseDep, status: JobStatus | None = None) -> Page[JobRead]:
+@router.get("/jobs", responses=problems(422, 500, 503))
+def list_jobs(
+    page: PageDep, database: DatabaseDep, status: JobStatus | None = None
+) -> Page[JobRead | UnreadableRow]:
     """All jobs, newest first."""
     with database.reading() as session:
-        rows = list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
+        rows = jobs.list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
     return page_of(JobRead.of, rows, limit=page.limit)
 
 
-@router.get("/jobs/{job_id}", response_model=JobRead)
-async def get(job_id: str, request: Request) -> Response:
+@router.get("/jobs/{job_id}", response_model=JobRead, responses=problems(404, 500, 503))
+async def get_job(job_id: str, request: Request) -> Response:
     """One job: its status, its progress, what was measured, and the student or the error."""
     polling: JobPolling = request.app.state.polling
     return Response(await polling.read(job_id), media_type="application/json")
 
 
-@router.post("/jobs/{job_id}/cancel")
-def cancel(job_id: str, database: DatabaseDep) -> JobRead:
+@router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503))
+def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
     """Cancel a job: a queued one at once, a running one as soon as its worker hears of it."""
     with database.transaction() as session:
         job = service.cancel_job(session, job_id)
-    return JobRead.of(job)
+    return read_row(JobRead.of, job)
 
 
 @router.get(
     "/jobs/{job_id}/events",
     response_model=Page[EventRead],
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={
+        307: {"description": "To the stream, for a client that accepts `text/event-stream`."},
+        **problems(404, 422, 500, 503),
+    },
 )
-def list_history(
+def list_job_events(
+    job_id: str, request: Request, database: DatabaseDep, after: AfterEvent = 0, limit: Limit = 20
+) -> Page[EventRead] | Response:
+    """What happened to a job, oldest first."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"events/stream{query}")
+    with database.reading() as session:
+        jobs.get_job(session, job_id)
+        rows = jobs.list_events(session, job_id, after=after, limit=limit + 1)
+    has_more = len(rows) > limit
+    events = [EventRead.of(row) for row in rows[:limit]]
+    return Page(data=events, has_more=has_more, next=str(events[-1].id) if has_more else None)
+
+
+@router.get(
+    "/jobs/{job_id}/events/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": _STREAM_SCHEMA}}},
+        **problems(404, 422, 500, 503),
+    },
+)
+def stream_job_events(
     job_id: str,
     request: Request,
     database: DatabaseDep,
-    after: Annotated[
-        int, Query(ge=0, le=_MAX_EVENT, description="The id of the last event that is known already.")
-    ] = 0,
-    limit: Limit = 20,
+    after: AfterEvent = 0,
     last_event_id: Annotated[str | None, Header(description="Of a stream that is taken up again.")] = None,
-) -> Page[EventRead] | Response:
-    """What happened to a job, oldest first: a page, or with `Accept: text/event-stream` a stream.
+) -> Response:
+    """What happened to a job and what happens to it now, as server-sent events.
 
     The stream carries each event under its id and ends with `done` once the job has ended.
     """
     with database.reading() as session:
-        job = get_job(session, job_id)
-        rows = list_events(session, job_id, after=after, limit=limit + 1)
-    if "text/event-stream" in request.headers.get("accept", ""):
-        if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id):
-            after = int(last_event_id)
-        state = request.app.state
+        job = jobs.get_job(session, job_id)
+    if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id):
+        after = int(last_event_id)
+    state = request.app.state
 
-        async def is_over() -> bool:
-            return state.stopping.is_set() or await request.is_disconnected()
+    async def is_over() -> bool:
+        return state.stopping.is_set() or await request.is_disconnected()
 
-        stream = stream_events(database, job.id, after=after, is_over=is_over)
-        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return EventSourceResponse(stream, headers=headers)
-    has_more = len(rows) > limit
-    events = [EventRead.of(row) for row in rows[:limit]]
-    return Page(data=events, has_more=has_more, next=str(events[-1].id) if has_more else None)
+    stream = stream_events(database, job.id, after=after, is_over=is_over)
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return EventSourceResponse(stream, headers=headers)
 
 
 def _bare(key: str) -> str:
@@ -131,11 +183,3 @@ def _bare(key: str) -> str:
             "invalid_idempotency_key", f"An Idempotency-Key has 1 to {_MAX_KEY} printable characters."
         )
     return bare
-
-
-def _read_plan(plan: JobPlan) -> PlanRead:
-    return PlanRead(
-        teacher=None if plan.teacher is None else PlannedTeacher.of(plan.teacher, plan.head),
-        student=plan.student,
-        estimate=plan.estimate,
-    )

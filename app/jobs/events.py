@@ -16,6 +16,7 @@ _BATCH = 500
 _POLL_S = 0.5
 _PING_S = 15.0
 _RETRY_MS = 3000
+_ENDS = frozenset(status.value for status in JobStatus if status.is_terminal)
 
 
 async def stream_events(
@@ -35,7 +36,7 @@ async def stream_events(
             yield format_sse_event(id=str(read.id), event=read.kind, data_str=read.model_dump_json())
         if len(events) == _BATCH:
             continue
-        if status.is_terminal:
+        if status in _ENDS:
             yield format_sse_event(event="done", data_str=f'{{"status":"{status}"}}')
             return
         if events:
@@ -46,7 +47,7 @@ async def stream_events(
         await anyio.sleep(_POLL_S)
 
 
-def _read(database: Database, job_id: str, after: int) -> tuple[JobStatus, Sequence[JobEvent]]:
+def _read(database: Database, job_id: str, after: int) -> tuple[str, Sequence[JobEvent]]:
     """The status first: events of an ended job are then all in the table."""
     with database.reading() as session:
-        return get_job(session, job_id).status, list_events(session, job_id, after=after, limit=_BATCH)
+        return get_job(session, job_id).status_text, list_events(session, job_id, after=after, limit=_BATCH)

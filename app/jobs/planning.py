@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from app.core.db import ReadSession
 from app.core.db.datasets import get_dataset
-from app.core.db.models import Model, get_model
+from app.core.db.models import get_model
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
+from app.domain.documents.plan import Advice, Plan, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.methods import ModelInput
-from app.domain.planning import Advice, Estimate, Row, StudentPlan, estimate, plan_student
+from app.domain.planning import Row, estimate, plan_student
 from app.domain.planning.compatibility import (
     require_method,
     require_metric,
@@ -34,11 +35,8 @@ class JobPlan:
 
     spec: JobSpec
     """As it will be stored: what was left open is decided."""
-    teacher: Model | None
-    head: Head
-    """For the data set's task, on the teacher and all its words."""
-    student: StudentPlan
-    estimate: Estimate
+    plan: Plan
+    """As the client sees it; the worker keeps to it."""
 
 
 def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
@@ -67,19 +65,20 @@ def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
     student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
     return JobPlan(
         spec=spec,
-        teacher=teacher,
-        head=head,
-        student=_with_caveat(student),
-        estimate=estimate(
-            student.architecture,
-            spec.method,
-            teacher=architecture if spec.method.card.needs_head else None,
-            head=head,
-            rows=data.splits["train"].rows,
-            row=_typical_row(spec, data),
-            training=spec.training,
-            gflops=_SUSTAINED_GFLOPS,
-            unlabeled=data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0,
+        plan=Plan(
+            teacher=PlannedTeacher.of(teacher.id, architecture, head) if teacher and architecture else None,
+            student=_with_caveat(student),
+            estimate=estimate(
+                student.architecture,
+                spec.method,
+                teacher=architecture if spec.method.card.needs_head else None,
+                head=head,
+                rows=data.splits["train"].rows,
+                row=_typical_row(spec, data),
+                training=spec.training,
+                gflops=_SUSTAINED_GFLOPS,
+                unlabeled=data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0,
+            ),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What the endpoints of jobs take and give. The body of a job is ``app.core.specs.JobSpec``."""
+"""What the endpoints of jobs take and give. The body of a job is ``JobSpec``."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -6,13 +6,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.core.db.jobs import Job, JobEvent
-from app.core.db.models import Model
-from app.domain.architectures import BYTES_PER_PARAMETER, AnyShape, FamilyName
-from app.domain.documents import JobSpec, Precision, Target, TrainingSpec
+from app.domain.documents import Precision, Target, TrainingSpec
+from app.domain.documents.plan import Plan
+from app.domain.documents.report import ModelReport
+from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
-from app.domain.planning import Estimate, StudentPlan
-from app.domain.tasks import Head
+from app.rows import RowError
 
 
 class MethodRead(MethodCard):
@@ -34,35 +34,10 @@ class MethodRead(MethodCard):
         )
 
 
-class PlannedTeacher(BaseModel):
-    """The model that a job starts from."""
-
-    id: str
-    architecture: FamilyName
-    shape: AnyShape
-    parameters: int = Field(description="With a head for the data set's task.")
-    size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
-
-    @classmethod
-    def of(cls, model: Model, head: Head) -> "PlannedTeacher":
-        architecture = model.manifest.architecture
-        parameters = architecture.count(head=head).total
-        return cls(
-            id=model.id,
-            architecture=architecture.family,
-            shape=architecture.shape,
-            parameters=parameters,
-            size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
-        )
-
-
-class PlanRead(BaseModel):
+class PlanRead(Plan):
     """What a job would do."""
 
     object: Literal["plan"] = "plan"
-    teacher: PlannedTeacher | None = Field(description="Null where scratch makes a first model.")
-    student: StudentPlan
-    estimate: Estimate
 
 
 class Progress(BaseModel):
@@ -80,6 +55,13 @@ class JobFailure(BaseModel):
 
     code: str
     message: str
+
+
+class JobMetrics(BaseModel):
+    """What was measured, once it was."""
+
+    teacher: ModelReport | None = Field(default=None, description="Null where the job makes the teacher.")
+    student: ModelReport | None = None
 
 
 class JobRead(BaseModel):
@@ -100,13 +82,13 @@ class JobRead(BaseModel):
     training: TrainingSpec
     exports: list[Precision]
     progress: Progress
-    metrics: dict[str, Any] = Field(description="Of `teacher` and `student`, once measured.")
+    metrics: JobMetrics
     student: str | None = Field(description="The new model's id, once the job has succeeded.")
     error: JobFailure | None
 
     @classmethod
     def of(cls, job: Job) -> "JobRead":
-        spec = JobSpec.model_validate(job.spec)
+        spec, report = job.read_spec(), job.read_report()
         failure = None
         if job.error_code is not None:
             failure = JobFailure(code=job.error_code, message=job.error_message or "")
@@ -125,7 +107,7 @@ class JobRead(BaseModel):
             training=spec.training,
             exports=spec.exports,
             progress=Progress.model_validate(job.progress),
-            metrics={name: job.report.get(name) for name in ("teacher", "student")},
+            metrics=JobMetrics(teacher=report.teacher, student=report.student) if report else JobMetrics(),
             student=job.student_id,
             error=failure,
         )
@@ -139,7 +121,13 @@ class EventRead(BaseModel):
     created_at: datetime
     kind: str = Field(description="status, metrics or message.")
     data: dict[str, Any]
+    error: RowError | None = Field(default=None, description="Why an event's data cannot be read, if so.")
 
     @classmethod
     def of(cls, event: JobEvent) -> "EventRead":
-        return cls(id=event.seq, created_at=event.created_at, kind=event.kind, data=event.data)
+        read = cls(id=event.seq, created_at=event.created_at, kind=event.kind, data={})
+        try:
+            read.data = event.read().data
+        except Unreadable as error:
+            read.error = RowError.of(error)
+        return read

@@ -1,6 +1,6 @@
 """Creating and cancelling jobs."""
 
-import hashlib
+from typing import NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
@@ -11,13 +11,22 @@ from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_jo
 from app.core.db.models import lock_model
 from app.core.queue import Queue
 from app.domain.documents import JobSpec
+from app.domain.documents.events import StatusChange
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.job_states import JobStatus
 from app.jobs.planning import plan_job
 
 
+class IdempotencyKey(NamedTuple):
+    """What a client calls a request by, to send it twice and have it done once."""
+
+    key: str
+    fingerprint: str
+    """Of the body as it was sent."""
+
+
 def create_job(
-    session: WriteSession, queue: Queue, spec: JobSpec, *, idempotency_key: str | None
+    session: WriteSession, queue: Queue, spec: JobSpec, key: IdempotencyKey | None
 ) -> tuple[Job, bool]:
     """Queue a job, or find the one that the same key created; whether it was found.
 
@@ -26,29 +35,29 @@ def create_job(
         InvalidRequest: they do not fit one another, or the key came with another body before.
         Conflict: the teacher has no head for the task.
     """
-    fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-    if idempotency_key and (earlier := find_by_idempotency_key(session, idempotency_key)):
-        return _replay(earlier, fingerprint), True
+    if key and (earlier := find_by_idempotency_key(session, key.key)):
+        return _replay(earlier, key), True
     _keep_inputs(session, spec)
-    plan = plan_job(session, spec)
+    planned = plan_job(session, spec)
     job = Job(
-        spec=plan.spec.model_dump(mode="json"),
+        spec=planned.spec.to_stored(),
+        plan=planned.plan.to_stored(),
         inputs={given.role: given.model_id for given in spec.inputs},
         dataset_id=spec.dataset,
         method=spec.method.name,
-        idempotency_key=idempotency_key,
-        request_fingerprint=fingerprint,
+        idempotency_key=key and key.key,
+        request_fingerprint=key and key.fingerprint,
     )
     try:
         with session.begin_nested():
             session.add(job)
     except IntegrityError:
         # Two requests with one key at once: the other was first, and its row is there by now.
-        earlier = find_by_idempotency_key(session, idempotency_key) if idempotency_key else None
-        if earlier is None:
+        earlier = find_by_idempotency_key(session, key.key) if key else None
+        if key is None or earlier is None:
             raise
-        return _replay(earlier, fingerprint), True
-    append_event(session, job.id, "status", {"status": job.status.value, "attempt": job.attempt})
+        return _replay(earlier, key), True
+    append_event(session, job.id, StatusChange(status=job.status, attempt=job.attempt))
     after_commit(session, lambda: queue.announce(job.id))
     return job, False
 
@@ -81,8 +90,9 @@ def _keep_inputs(session: WriteSession, spec: JobSpec) -> None:
     lock_dataset(session, spec.dataset, "share")
 
 
-def _replay(earlier: Job, fingerprint: str) -> Job:
-    if earlier.request_fingerprint != fingerprint:
+def _replay(earlier: Job, key: IdempotencyKey) -> Job:
+    # Rows without one are older than such fingerprints: whether the body was the same cannot be said.
+    if earlier.request_fingerprint not in (None, key.fingerprint):
         raise InvalidRequest(
             "idempotency_key_reused",
             f"This Idempotency-Key came with another body before and created {earlier.id}. Send a new key.",

@@ -7,10 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
-from app.core.db.models import get_model, list_models
+from app.core.db import models
 from app.dependencies import (
     DatabaseDep,
     Name,
@@ -21,8 +22,10 @@ from app.dependencies import (
     page_of,
     require_known_fields,
 )
+from app.errors import problems
 from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
+from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -34,37 +37,25 @@ class ModelUpload(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    file: UploadFile
+    file: UploadFile = Field(description="The model's folder as a .zip, .tar or .tar.gz.")
     name: Name
 
 
-def _hub_schema() -> dict[str, Any]:
-    """Of the JSON body, in one piece: FastAPI knows no components of bodies that it does not read."""
-    schema = ModelCreate.model_json_schema()
-    schema["properties"]["source"] = schema.pop("$defs")["HubReference"]
-    return schema
-
-
+_REFERENCES, _SCHEMAS = models_json_schema(
+    [(ModelUpload, "validation"), (ModelCreate, "validation")], ref_template="#/components/schemas/{model}"
+)
 _REQUEST_BODY = {
     "required": True,
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file", "name"],
-                "properties": {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "The model's folder as a .zip, .tar or .tar.gz.",
-                    },
-                    "name": {"type": "string", "minLength": 1, "maxLength": 200},
-                },
-            }
-        },
-        "application/json": {"schema": _hub_schema()},
+        "multipart/form-data": {"schema": _REFERENCES[ModelUpload, "validation"]},
+        "application/json": {"schema": _REFERENCES[ModelCreate, "validation"]},
     },
 }
+
+
+def openapi_document() -> dict[str, Any]:
+    """Of the bodies that this module reads itself, because a route of FastAPI takes one form alone."""
+    return {"components": {"schemas": _SCHEMAS["$defs"]}}
 
 
 async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCreate]:
@@ -91,8 +82,13 @@ def _validated(read: Callable[[], T]) -> T:
         raise RequestValidationError(faults) from None
 
 
-@router.post("", status_code=201, openapi_extra={"requestBody": _REQUEST_BODY})
-def create(
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": _REQUEST_BODY},
+    responses=problems(400, 413, 422, 500, 503),
+)
+def create_model(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
     database: DatabaseDep,
     storage: StorageDep,
@@ -116,38 +112,46 @@ def create(
                 session, storage, source.source, name=source.name, settings=settings
             )
     response.headers["location"] = f"/v1/models/{model.id}"
-    return ModelRead.of(model)
+    return read_row(ModelRead.of, model)
 
 
-@router.get("")
-def list_page(page: PageDep, database: DatabaseDep) -> Page[ModelRead]:
+@router.get("", responses=problems(422, 500, 503))
+def list_models(page: PageDep, database: DatabaseDep) -> Page[ModelRead | UnreadableRow]:
     """All models, newest first."""
     with database.reading() as session:
-        rows = list_models(session, limit=page.limit + 1, after=page.after)
+        rows = models.list_models(session, limit=page.limit + 1, after=page.after)
     return page_of(ModelRead.of, rows, limit=page.limit)
 
 
-@router.get("/{model_id}")
-def get(model_id: str, database: DatabaseDep) -> ModelRead:
+@router.get("/{model_id}", responses=problems(404, 500, 503))
+def get_model(model_id: str, database: DatabaseDep) -> ModelRead:
     """One model: its lineage, its metrics, and its manifest with the sha256 of each file."""
     with database.reading() as session:
-        return ModelRead.of(get_model(session, model_id))
+        return read_row(ModelRead.of, models.get_model(session, model_id))
 
 
-@router.delete("/{model_id}", status_code=204)
-def delete(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
+@router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503))
+def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Remove a model and its files. A model that an unfinished job needs stays."""
     with database.transaction() as session:
         service.delete_model(session, storage, model_id)
 
 
-@router.get("/{model_id}/artifacts/{name}", response_class=StreamingResponse)
+@router.get(
+    "/{model_id}/artifacts/{name}",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/octet-stream": {}}},
+        304: {"description": "The client has it: the request's `If-None-Match` is its ETag."},
+        **problems(404, 500, 503),
+    },
+)
 def download_artifact(
     model_id: str, name: str, request: Request, database: DatabaseDep, storage: StorageDep
 ) -> Response:
     """Download one file of a model. The ETag is its sha256."""
     with database.reading() as session:
-        entry, stream = service.open_artifact(get_model(session, model_id), storage, name)
+        entry, stream = service.open_artifact(models.get_model(session, model_id), storage, name)
     headers = {"etag": f'"{entry.sha256}"', "cache-control": "private, immutable, max-age=31536000"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)

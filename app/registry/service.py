@@ -99,7 +99,7 @@ def _register(
         after_rollback(session, lambda: storage.delete_prefix(prefix))
         files = storage.put_folder(prefix, Path(folder))
     manifest = manifest.model_copy(update={"files": files, "source": source})
-    model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.model_dump(mode="json"))
+    model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.to_stored())
     session.add(model)
     session.flush()
     return model

@@ -12,6 +12,7 @@ from typing import Any
 from app.core.ids import new_id
 from app.core.storage import Storage
 from app.domain.documents import JobSpec
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, ModelManifest, Split
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
@@ -28,10 +29,7 @@ from worker.runner.protocol import (
     DatasetRef,
     Failed,
     JobRequest,
-    Message,
-    Metrics,
     ModelRef,
-    Progress,
     Succeeded,
     read_outcome,
     write_request,

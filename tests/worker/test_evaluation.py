@@ -8,6 +8,7 @@ import torch
 
 from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents.manifest import OnnxExport
+from app.domain.documents.report import ModelReport
 from app.domain.errors import JobError
 from app.domain.tasks import Head
 from tests.tiny import LABELS
@@ -26,7 +27,7 @@ from worker.evaluation.metrics import (
     trivial_baseline,
 )
 from worker.evaluation.quality import quality
-from worker.evaluation.report import ModelReport, compare_models
+from worker.evaluation.report import compare_models
 from worker.export.onnx_export import export_onnx
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
-from worker.runner.protocol import Message, Metrics, Progress
 
 Send = Callable[[Progress | Metrics | Message], None]
 

@@ -11,12 +11,13 @@ from transformers import PreTrainedModel
 from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
+from app.domain.documents.report import JobReport, ModelReport, Quality
 from app.domain.tasks import Head
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
 from worker.evaluation.quality import measure
-from worker.evaluation.report import JobReport, ModelReport, Quality, compare_models
+from worker.evaluation.report import compare_models
 from worker.export.exports import compare_exports, open_export
 
 

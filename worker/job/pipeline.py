@@ -189,7 +189,7 @@ def compress(
             exports=dict(candidate_s.exports),
         ),
         metrics=dict(candidate_s.quality),
-        report=report.model_dump(mode="json"),
+        report=report,
         teacher_exports=added,
         teacher_files=added_files,
     )

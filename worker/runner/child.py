@@ -15,8 +15,9 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from app.domain.documents.events import Message, Metrics, Progress
 from worker.runner.oom import count_memory_kills, died_of_memory
-from worker.runner.protocol import CHILD_EVENT, Message, Metrics, Progress
+from worker.runner.protocol import CHILD_EVENT
 from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)

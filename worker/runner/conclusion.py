@@ -92,7 +92,7 @@ def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: s
             id=student_id,
             name=f"{origin.name} / {job.method}"[:200],
             origin="job",
-            manifest_json=outcome.manifest.model_dump(mode="json"),
+            manifest_json=outcome.manifest.to_stored(),
             metrics=outcome.metrics,
             job_id=job.id,
             teacher_id=job.teacher_id,
@@ -103,7 +103,7 @@ def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: s
     if teacher is not None:
         _attach_exports(teacher, outcome)
     job.student_id = student_id
-    job.report = outcome.report
+    job.report = outcome.report.to_stored()
     job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}
     move(session, job, JobStatus.SUCCEEDED, student=student_id)
 
@@ -115,4 +115,4 @@ def _attach_exports(teacher: Model, outcome: Succeeded) -> None:
     if missing:
         manifest.exports.update(missing)
         manifest.files.entries.update(outcome.teacher_files)
-        teacher.manifest_json = manifest.model_dump(mode="json")
+        teacher.manifest_json = manifest.to_stored()

@@ -14,7 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from app.domain.documents import JobSpec
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
+from app.domain.documents.plan import Plan
+from app.domain.documents.report import JobReport
 from app.domain.methods import TEACHER
 
 REQUEST = "request.json"
@@ -46,6 +49,7 @@ class JobRequest(BaseModel):
     job_id: str
     attempt: int
     spec: JobSpec
+    plan: Plan | None = Field(default=None, description="What the client was shown, where it is stored.")
     student_id: str = Field(description="The id under which the student will be registered.")
     inputs: dict[str, ModelRef] = Field(description="By role: the teacher and what the method names.")
     dataset: DatasetRef
@@ -65,34 +69,6 @@ class JobRequest(BaseModel):
         return self.inputs.get(TEACHER)
 
 
-class Progress(BaseModel):
-    """How far the job is. May come at every step: only the newest one a heartbeat is kept."""
-
-    kind: Literal["progress"] = "progress"
-    stage: str
-    step: int
-    total_steps: int
-    fraction: float = Field(description="Of the whole job, in [0, 1].")
-    eta_s: float | None = None
-
-
-class Metrics(BaseModel):
-    """Values measured at a step; each one is kept in the job's history."""
-
-    kind: Literal["metrics"] = "metrics"
-    stage: str
-    step: int
-    values: dict[str, float]
-
-
-class Message(BaseModel):
-    """A sentence for the job's history."""
-
-    kind: Literal["message"] = "message"
-    level: Literal["info", "warning"] = "info"
-    text: str
-
-
 ChildEvent = Annotated[Progress | Metrics | Message, Field(discriminator="kind")]
 CHILD_EVENT: TypeAdapter[Progress | Metrics | Message] = TypeAdapter(ChildEvent)
 
@@ -103,9 +79,7 @@ class Succeeded(BaseModel):
     kind: Literal["succeeded"] = "succeeded"
     manifest: ModelManifest
     metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
-    report: dict[str, Any] = Field(
-        description="For the job's row: 'teacher' and 'student', each with quality, sizes, latency."
-    )
+    report: JobReport
     teacher_exports: dict[str, OnnxExport] = Field(
         default_factory=dict,
         description="By precision: ONNX files that the teacher's manifest lacked, stored under its prefix.",

@@ -16,7 +16,6 @@ from app.core.db.jobs import (
 )
 from app.core.db.models import get_model
 from app.core.ids import new_id
-from app.domain.documents import JobSpec
 from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
@@ -94,13 +93,14 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
 
 
 def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobRequest:
-    spec = JobSpec.model_validate(job.spec)
+    spec = job.read_spec()
     dataset = get_dataset(session, spec.dataset)
     settings = worker.settings
     return JobRequest(
         job_id=job.id,
         attempt=job.attempt,
         spec=spec,
+        plan=job.read_plan(),
         student_id=new_id("mdl"),
         inputs={given.role: _model_ref(session, given.model_id) for given in spec.inputs},
         dataset=DatasetRef(id=dataset.id, manifest=dataset.manifest),

@@ -15,19 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.core.db import Database
 from app.core.db.jobs import append_event, hold_lease
 from app.core.settings import Settings
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
 from worker.runner.child import Child
-from worker.runner.protocol import (
-    Cancelled,
-    Failed,
-    JobRequest,
-    Message,
-    Metrics,
-    Progress,
-    Succeeded,
-    read_outcome,
-    write_request,
-)
+from worker.runner.protocol import Cancelled, Failed, JobRequest, Succeeded, read_outcome, write_request
 from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -163,7 +154,7 @@ class _Watch:
                 job = hold_lease(session, self._job_id, attempt=self._attempt, lease=self._settings.lease)
                 if job is not None:
                     for event in self._pending:
-                        append_event(session, job.id, event.kind, event.model_dump(exclude={"kind"}))
+                        append_event(session, job.id, event)
                     if self._progress is not None:
                         job.progress = self._progress.model_dump(exclude={"kind"})
         except NotFound:

@@ -15,7 +15,7 @@ from app.core.db.jobs import (
     lock_unannounced_job,
     unannounced_jobs,
 )
-from app.domain.errors import NotFound
+from app.domain.errors import NotFound, Unreadable
 from worker.runner.conclusion import announce, clear_output, count_setbacks, fail, put_back
 from worker.runner.worker import Worker
 
@@ -82,6 +82,8 @@ def _remove_old_workdirs(worker: Worker) -> None:
                 is_needed = not get_job(session, workdir.name).status.is_terminal
         except NotFound:
             is_needed = False
+        except Unreadable:
+            is_needed = True  # a worker of another version knows more
         if not is_needed:
             shutil.rmtree(workdir, ignore_errors=True)
 

@@ -24,7 +24,8 @@ class Dataset(Base):
 
     @property
     def manifest(self) -> DatasetManifest:
-        return DatasetManifest.model_validate(self.manifest_json)
+        """Raises ``Unreadable``."""
+        return DatasetManifest.from_stored(self.manifest_json, owner=self.id)
 
 
 def get_dataset(session: ReadSession, dataset_id: str) -> Dataset:

@@ -2,16 +2,21 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, UniqueConstraint, func, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, UniqueConstraint, func, select
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
 
-from app.core.db.base import Base, DatabaseTime, database_time
+from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.session import ReadSession, WriteSession
 from app.core.ids import is_id, new_id
-from app.domain.errors import NotFound
+from app.domain.documents import JobSpec
+from app.domain.documents.events import Event, StatusChange, read_event
+from app.domain.documents.plan import Plan
+from app.domain.documents.report import JobReport
+from app.domain.errors import NotFound, Unreadable
 from app.domain.job_states import JobStatus, transition
 from app.domain.methods import TEACHER
 
@@ -27,11 +32,10 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    status: Mapped[JobStatus] = mapped_column(
-        Enum(JobStatus, native_enum=False, length=16, values_callable=lambda e: [s.value for s in e]),
-        default=JobStatus.QUEUED,
-    )
+    status_text: Mapped[str] = mapped_column("status", String(16), default=JobStatus.QUEUED.value)
     spec: Mapped[dict[str, Any]]
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
+    """As the client was shown it; None where the job is older than that."""
     dataset_id: Mapped[str] = mapped_column(String(30))
     method: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
@@ -61,6 +65,36 @@ class Job(Base):
     def teacher_id(self) -> str | None:
         return self.inputs.get(TEACHER)
 
+    def _read_status(self) -> JobStatus:
+        try:
+            return JobStatus(self.status_text)
+        except ValueError:
+            raise Unreadable(
+                self.id, f"{self.id} has the status {self.status_text!r}, which this server does not know."
+            ) from None
+
+    def _write_status(self, status: JobStatus) -> None:
+        self.status_text = status.value
+
+    @classmethod
+    def _status_column(cls) -> ColumnElement[JobStatus]:
+        return cast("ColumnElement[JobStatus]", cls.status_text)
+
+    status = hybrid_property(_read_status, _write_status, expr=_status_column)
+    """Raises ``Unreadable``: when it is asked for, and not while the row is loaded among others."""
+
+    def read_spec(self) -> JobSpec:
+        """Raises ``Unreadable``."""
+        return JobSpec.from_stored(self.spec, owner=self.id)
+
+    def read_plan(self) -> Plan | None:
+        """Raises ``Unreadable``."""
+        return None if self.plan is None else Plan.from_stored(self.plan, owner=self.id)
+
+    def read_report(self) -> JobReport | None:
+        """Of a job that has succeeded. Raises ``Unreadable``."""
+        return JobReport.from_stored(self.report, owner=self.id) if self.report != {} else None
+
 
 class JobInput(Base):
     """A model that a job needs. The spec names it too; this is where jobs are found by their models."""
@@ -82,6 +116,10 @@ class JobEvent(Base):
     created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     kind: Mapped[str] = mapped_column(String(16))
     data: Mapped[dict[str, Any]]
+
+    def read(self) -> Event:
+        """Raises ``Unreadable``."""
+        return read_event(self.kind, self.data, owner=f"event {self.seq} of {self.job_id}")
 
 
 def get_job(session: ReadSession, job_id: str) -> Job:
@@ -123,9 +161,10 @@ def list_jobs(
     return session.scalars(query).all()
 
 
-def count_by_status(session: ReadSession) -> dict[JobStatus, int]:
-    rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
-    return dict(rows.all())
+def count_by_status(session: ReadSession) -> dict[str, int]:
+    """Jobs by status, also by one that this version does not know."""
+    rows = session.execute(select(Job.status_text, func.count()).group_by(Job.status_text))
+    return dict(rows.tuples().all())
 
 
 def uses_model(session: ReadSession, model_id: str) -> Job | None:
@@ -147,13 +186,13 @@ def uses_dataset(session: ReadSession, dataset_id: str) -> Job | None:
     )
 
 
-def append_event(session: WriteSession, job_id: str, kind: str, data: dict[str, Any]) -> JobEvent:
+def append_event(session: WriteSession, job_id: str, event: Event) -> JobEvent:
     """Add to the job's history; callers hold the job's row, so that numbers are never given twice."""
     last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
-    event = JobEvent(job_id=job_id, seq=last + 1, kind=kind, data=data)
-    session.add(event)
+    row = JobEvent(job_id=job_id, seq=last + 1, kind=event.kind, data=event.to_stored())
+    session.add(row)
     session.flush()  # the next number is read from the table
-    return event
+    return row
 
 
 def list_events(session: ReadSession, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:
@@ -174,7 +213,7 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
         job.lease_owner = job.lease_expires_at = None
     if to.is_terminal:
         job.finished_at = database_time(session)
-    append_event(session, job.id, "status", {"status": to.value, "attempt": job.attempt, **data})
+    append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
 
 
 def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
@@ -192,7 +231,7 @@ def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelt
 def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
     """Renew the lease of an attempt and return its locked row; None once the attempt has lost the job."""
     job = lock_job(session, job_id)
-    if job.status is not JobStatus.RUNNING or job.attempt != attempt:
+    if job.status_text != JobStatus.RUNNING or job.attempt != attempt:
         return None
     job.lease_expires_at = database_time(session) + lease
     return job

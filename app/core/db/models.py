@@ -32,7 +32,8 @@ class Model(Base):
 
     @property
     def manifest(self) -> ModelManifest:
-        return ModelManifest.model_validate(self.manifest_json)
+        """Raises ``Unreadable``."""
+        return ModelManifest.from_stored(self.manifest_json, owner=self.id)
 
 
 def get_model(session: ReadSession, model_id: str) -> Model:

@@ -4,6 +4,7 @@ Reading and writing are two kinds of session, also in the type: a function that 
 changes nothing and may be given either.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,10 +148,23 @@ def _options(limits: Limits) -> str:
     return " ".join(f"-c {name}={round(1000 * value)}" for name, value in seconds.items())
 
 
+def _json_or_text(text: str) -> Any:
+    """SQLite takes any text for JSON; one that is none must not fail the rows that are read beside it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _sqlite_engine(url: str, pool: dict[str, Any]) -> Engine:
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False}, **pool)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False},
+        json_deserializer=_json_or_text,
+        **pool,
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

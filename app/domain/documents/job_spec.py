@@ -1,16 +1,31 @@
 """A job as its row stores it and the worker reads it."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field
 
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
+from app.domain.documents.versions import Json, StoredDocument
 from app.domain.methods import TEACHER, MethodSpec, ModelInput
 
 
-class JobSpec(BaseModel):
+def _name_sizes(spec: Json) -> Json:
+    """Version 2: of a target, ``vocabulary_size`` and ``embedding_size``."""
+    names = {"vocabulary": "vocabulary_size", "embedding": "embedding_size"}
+    target = spec.get("target")
+    if target is not None:
+        target = {names.get(name, name): value for name, value in target.items()}
+    return {**spec, "target": target}
+
+
+class JobSpec(StoredDocument):
     """Everything that determines a job's result, besides the bytes of the model and the data."""
 
     model_config = ConfigDict(extra="forbid")
+
+    document_name: ClassVar = "job spec"
+    upgraders: ClassVar = (_name_sizes,)
 
     teacher: str | None = Field(
         default=None,

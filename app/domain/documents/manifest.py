@@ -3,11 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.architectures import Architecture
+from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Head, Task
 
 Split = Literal["train", "dev", "test", "unlabeled"]
@@ -82,10 +83,20 @@ class HubSource(BaseModel):
     revision: str = Field(description="The resolved commit.")
 
 
-class ModelManifest(BaseModel):
+def _name_architecture(manifest: Json) -> Json:
+    """Version 2: ``card`` is ``architecture``, and its ``architecture`` is ``family``."""
+    card = dict(manifest["card"])
+    others = {name: value for name, value in manifest.items() if name != "card"}
+    return {**others, "architecture": {"family": card.pop("architecture"), **card}}
+
+
+class ModelManifest(StoredDocument):
     """A model folder: ``config.json``, ``model.safetensors``, ``tokenizer.json`` and its exports."""
 
     model_config = ConfigDict(protected_namespaces=())
+
+    document_name: ClassVar = "model manifest"
+    upgraders: ClassVar = (_name_architecture,)
 
     files: Files
     architecture: Architecture
@@ -131,7 +142,7 @@ class SplitSummary(BaseModel):
     target_words: dict[str, int] | None = Field(default=None, description="For translation, of the target.")
 
 
-class DatasetManifest(BaseModel):
+class DatasetManifest(StoredDocument):
     """A data set in canonical form: a ``<split>.parquet`` for each split.
 
     Its columns by task:
@@ -147,6 +158,8 @@ class DatasetManifest(BaseModel):
     The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``;
     every row of it then names one.
     """
+
+    document_name: ClassVar = "data set manifest"
 
     files: Files
     task: Task

@@ -1,11 +1,10 @@
 """What could be done about the words, which fill most of a small student."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import BaseModel, Field
-
-from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture
+from app.domain.architectures import Architecture, EncoderArchitecture
+from app.domain.documents.plan import Advice
 from app.domain.methods.card import EmbeddingOption
 from app.domain.tasks import Head
 
@@ -14,18 +13,6 @@ _WORTH_SAYING: Final = 0.25
 
 _VOCABULARIES: Final = (64_000, 32_000, 16_000, 8_000, 4_000, 2_000, 1_000)
 _EMBEDDINGS: Final = (256, 128, 64, 32, 16)
-
-
-class Advice(BaseModel):
-    """One change of the target, and what it would bring."""
-
-    about: EmbeddingOption | Literal["latency"] = Field(description="Field of the target.")
-    value: int | None = Field(default=None, description="Suggested value.")
-    freed_parameters: int | None = Field(default=None, description="Parameters that it would save.")
-    shape: AnyShape | None = Field(
-        default=None, description="Largest student within the budget with this value, if it is a larger one."
-    )
-    message: str
 
 
 def head_of(architecture: Architecture, head: Head) -> Head:

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.domain.architectures import (
     BYTES_PER_PARAMETER,
@@ -15,20 +15,12 @@ from app.domain.architectures import (
     ParameterCount,
 )
 from app.domain.documents import TrainingSpec
+from app.domain.documents.plan import Estimate
 from app.domain.methods import Spec
 from app.domain.planning.advice import head_of
 from app.domain.tasks import PER_TOKEN_TASKS, Head
 
 _MASKED_SHARE: Final = 0.15  # of the words of masked_language_modeling
-
-
-class Estimate(BaseModel):
-    """What a job will roughly cost; see ``estimate`` for what is counted."""
-
-    steps: int
-    seconds: float
-    peak_memory_mb: float
-    assumed_gflops: float = Field(description="Sustained GFLOPS assumed by ``seconds``.")
 
 
 class Row(BaseModel):

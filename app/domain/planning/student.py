@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from pydantic import BaseModel, Field, computed_field
-
 from app.domain.architectures import (
     BYTES_PER_PARAMETER,
     MAX_ONNX_BYTES,
@@ -13,13 +11,13 @@ from app.domain.architectures import (
     Architecture,
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
-    ParameterCount,
 )
-from app.domain.documents import Precision, Target
+from app.domain.documents import Target
+from app.domain.documents.plan import Budget, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.methods import Spec
 from app.domain.methods.card import EmbeddingOption
-from app.domain.planning.advice import Advice, advise, head_of, smaller_vocabulary, total
+from app.domain.planning.advice import advise, head_of, smaller_vocabulary, total
 from app.domain.planning.constraints import (
     require_embedding,
     require_fitting,
@@ -38,44 +36,6 @@ _NEW_VOCABULARY: Final = 8_000
 _LEAST_NEW_VOCABULARY: Final = 256 + 3
 """A new tokenizer's bytes, which leave no text unknown, and its special tokens."""
 _NEW_POSITIONS: Final = 512
-
-
-class Budget(BaseModel):
-    """The parameters that a target allows, and the share of them that each group takes."""
-
-    parameters: int = Field(
-        description="Parameters that the target allows; the student's own if the target sets no limit."
-    )
-    embeddings: float
-    encoder: float
-    decoder: float
-    head: float
-    unused: float
-
-
-class StudentPlan(BaseModel):
-    """The student that a target leads to."""
-
-    architecture: Architecture
-    parameters: ParameterCount
-    compression_ratio: float | None = Field(
-        description="Teacher parameters divided by student parameters; null without a teacher."
-    )
-    size_mb: dict[Precision, float] = Field(
-        description="Size of the weights in megabytes (10^6 bytes) by precision."
-    )
-    budget: Budget
-    latency_ms: float | None = Field(
-        default=None,
-        description="Latency of one text, if max_latency_ms is the target. In a plan it is estimated from "
-        "matrix products on the API host; the job measures it on the worker.",
-    )
-    advice: list[Advice] = []
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def shape(self) -> AnyShape:
-        return self.architecture.shape
 
 
 def plan_student(

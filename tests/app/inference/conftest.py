@@ -78,7 +78,7 @@ def register(inference_database: Database, storage: Storage, exported_folder: Fo
                 max_length=MAX_LENGTH,
                 exports={precision: export_of(task, precision) for precision in exports},
             )
-            model.manifest_json = manifest.model_dump(mode="json")
+            model.manifest_json = manifest.to_stored()
             return model.id
 
     return put

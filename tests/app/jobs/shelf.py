@@ -61,7 +61,7 @@ def add_model(
         max_length=max_length,
     )
     with api.database.transaction() as session:
-        model = Model(name="model", origin="upload", manifest_json=manifest.model_dump(mode="json"))
+        model = Model(name="model", origin="upload", manifest_json=manifest.to_stored())
         session.add(model)
         session.flush()
         return model.id
@@ -82,7 +82,7 @@ def add_dataset(
         splits=dict.fromkeys(splits, summary),
     )
     with api.database.transaction() as session:
-        dataset = Dataset(name="data", manifest_json=manifest.model_dump(mode="json"))
+        dataset = Dataset(name="data", manifest_json=manifest.to_stored())
         session.add(dataset)
         session.flush()
         return dataset.id

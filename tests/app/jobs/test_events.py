@@ -17,6 +17,7 @@ import pytest
 
 from app.core.db import Database
 from app.core.db.jobs import Job, append_event, claim_job, lock_job, move
+from app.domain.documents.events import Message, Metrics
 from app.domain.job_states import JobStatus
 from tests.app.conftest import make_settings
 from tests.conftest import empty_tables
@@ -28,7 +29,7 @@ def add_job(database: Database, events: int = 0) -> str:
         session.add(job)
         session.flush()
         for step in range(1, events + 1):
-            append_event(session, job.id, "metrics", {"step": step})
+            append_event(session, job.id, Metrics(stage="train", step=step, values={}))
         return job.id
 
 
@@ -55,7 +56,7 @@ class TestPages:
         assert first["data"][0]["kind"] == "metrics"
         assert (first["has_more"], first["next"]) == (True, "3")
         second = api.http.get(f"/v1/jobs/{job_id}/events", params={"after": first["next"]}).json()
-        assert [event["data"] for event in second["data"]] == [{"step": 4}, {"step": 5}]
+        assert [event["data"]["step"] for event in second["data"]] == [4, 5]
         assert (second["has_more"], second["next"]) == (False, None)
 
     @pytest.mark.parametrize("after", ["-1", str(2**31), "9" * 30])
@@ -161,7 +162,7 @@ class TestLiveStream:
         assert connected.wait(10)
         with database.transaction() as session:
             lock_job(session, job_id)
-            append_event(session, job_id, "message", {"text": "hello"})
+            append_event(session, job_id, Message(text="hello"))
         deadline = time.monotonic() + 10
         while len(seen) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)

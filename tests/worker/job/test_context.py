@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from app.domain.documents import TrainingSpec
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from tests.worker.compression import encoder_card
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
 from worker.job.context import Cancellation, JobContext, Reporter, Stages
-from worker.runner.protocol import Message, Metrics, Progress
 
 Event = Progress | Metrics | Message
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NotFound, RetryableJobError
 from tests.processes import wait_until
@@ -24,17 +25,7 @@ from worker.job.checkpoint import load_checkpoint
 from worker.job.context import Cancellation
 from worker.job.pipeline import _failure
 from worker.networks.loading import load_network, load_tokenizer
-from worker.runner.protocol import (
-    Cancelled,
-    DatasetRef,
-    Failed,
-    JobRequest,
-    Message,
-    Metrics,
-    ModelRef,
-    Progress,
-    Succeeded,
-)
+from worker.runner.protocol import Cancelled, DatasetRef, Failed, JobRequest, ModelRef, Succeeded
 
 QUICK = {"learning_rate": 2e-3}
 SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
@@ -104,10 +95,10 @@ class TestSuccess:
         OnnxNetwork(folder / manifest.exports["int8"].file)
 
         report = outcome.report
-        assert report["student"]["quality"] == outcome.metrics
-        assert set(report["teacher"]["quality"]) == {"dev", "test"}
-        assert report["ratios"]["parameters"] > 2
-        assert set(report["student"]["exports"]["int8"]["latency_ms"]) == {"1", "32"}
+        assert report.student.quality == outcome.metrics
+        assert set(report.teacher.quality) == {"dev", "test"}
+        assert report.ratios.parameters > 2
+        assert set(report.student.exports["int8"].latency_ms) == {"1", "32"}
 
         progress = [event for event in events if isinstance(event, Progress)]
         stages = list(dict.fromkeys(event.stage for event in progress))
@@ -150,8 +141,8 @@ class TestSuccess:
         request = shelf.request(encoder, dataset, "scratch", target=SMALL, exports=["fp32"])
         outcome, _ = run_here(request, tmp_path)
         assert isinstance(outcome, Succeeded), outcome
-        assert outcome.report["teacher"] is None
-        assert outcome.report["ratios"] is None
+        assert outcome.report.teacher is None
+        assert outcome.report.ratios is None
 
     @pytest.mark.parametrize("dev", ["one label", "one label nearly everywhere"])
     def test_a_teacher_that_is_no_more_accurate_than_one_label_may_know_a_lot(
@@ -169,8 +160,8 @@ class TestSuccess:
         request = shelf.request(teacher, data, "scratch", target=SMALL, exports=["fp32"])
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        reached = outcome.report["teacher"]["quality"]["dev"]["accuracy"]
-        assert reached <= outcome.report["trivial_baseline"]["dev"]
+        reached = outcome.report.teacher.quality["dev"]["accuracy"]
+        assert reached <= outcome.report.trivial_baseline["dev"]
 
     def test_a_trimmed_vocabulary_goes_with_its_tokenizer(
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -185,7 +176,7 @@ class TestSuccess:
         assert tokenizer.get_vocab_size() == outcome.manifest.architecture.vocabulary
         network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == outcome.manifest.parameters
-        assert outcome.report["teacher"]["total_parameters"] == teacher.manifest.parameters
+        assert outcome.report.teacher.total_parameters == teacher.manifest.parameters
 
     @pytest.mark.parametrize("rate", [1e-9, 5e-3])
     def test_a_student_that_learnt_nothing_comes_with_a_warning(
@@ -269,7 +260,7 @@ class TestTeacherExports:
         manifest.files.entries.update(first.teacher_files)
         third = squeeze("third", uploaded.model_copy(update={"manifest": manifest}))
         assert third.teacher_exports == {}
-        assert third.report["teacher"]["exports"]["fp32"]["latency_ms"]
+        assert third.report.teacher.exports["fp32"].latency_ms
 
     def test_one_that_is_not_sound_is_left_out_and_fails_no_job(
         self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -287,7 +278,7 @@ class TestTeacherExports:
         )
         outcome, events = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        assert list(outcome.report["teacher"]["exports"]) == ["int8"]
+        assert list(outcome.report.teacher.exports) == ["int8"]
         warnings = [event.text for event in events if isinstance(event, Message)]
         assert any("The teacher's fp32 file is left out" in text for text in warnings)
 

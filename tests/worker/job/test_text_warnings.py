@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models
 
+from app.domain.documents.events import Message
 from app.domain.errors import JobError
 from tests.tiny import tiny_examples, tiny_model_folder, tiny_tokenizer
 from tests.worker.compression import encoder_card
 from tests.worker.requests import Shelf, run_here
 from worker.contracts import Teacher
 from worker.data.tokenization import load_task_data
-from worker.runner.protocol import DatasetRef, Message, Succeeded
+from worker.runner.protocol import DatasetRef, Succeeded
 
 ROWS = tiny_examples(64)
 TEXTS = [{"text": "a fine film"}] * 8

@@ -76,10 +76,10 @@ def test_its_student_is_trained_measured_and_stored(
     folder = fetch_model(shelf, manifest, tmp_path / "student")
     for name, entry in manifest.files.entries.items():
         assert FileEntry.of(folder / name) == entry
-    assert report["metric"] == "bleu"
-    assert report["trivial_baseline"] == {"dev": 0.0, "test": 0.0}
-    assert set(report["student"]["quality"]["test"]) == {"bleu", "chrf", "loss", "accuracy"}
-    assert report["ratios"]["latency"]["fp32"].keys() == {"1", "32"}
+    assert report.metric == "bleu"
+    assert report.trivial_baseline == {"dev": 0.0, "test": 0.0}
+    assert set(report.student.quality["test"]) == {"bleu", "chrf", "loss", "accuracy"}
+    assert report.ratios.latency["fp32"].keys() == {"1", "32"}
     assert any(getattr(event, "stage", "") == "teacher_outputs" for event in events)
     # The teacher had no int8 files; both parts of them are stored beside it, under one tag.
     export = outcome.teacher_exports["int8"]

@@ -36,7 +36,10 @@ def succeed(manifest=None):
     manifest = (manifest or request.teacher.manifest).model_copy(
         update={"files": {"prefix": request.output_prefix, "entries": {}}}
     )
-    report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
+    measured = {"quality": {"dev": {"accuracy": 0.8}}, "total_parameters": 30, "exports": {}}
+    measured |= {"parameters": {"embeddings": 10, "encoder": 15, "head": 5}}
+    report = {"metric": "accuracy", "trivial_baseline": {"dev": 0.5}, "teacher": None, "student": measured}
+    report |= {"ratios": None, "method": {}, "seconds": {}}
     write_outcome(workdir, request, Succeeded(manifest=manifest, metrics={"accuracy": 0.8}, report=report))
 """
 
@@ -51,7 +54,7 @@ def child(body: str) -> list[str]:
 
 def queue_first_job(database: Database) -> str:
     """The id of a queued job that has a data set and no teacher."""
-    dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
+    dataset = Dataset(name="data", manifest_json=_dataset_manifest().to_stored())
     with database.transaction() as session:
         session.add(dataset)
         session.flush()
@@ -64,8 +67,8 @@ def queue_first_job(database: Database) -> str:
 
 def queue_job(database: Database) -> str:
     """The id of a queued job with its teacher and its data set."""
-    teacher = Model(name="teacher", origin="upload", manifest_json=model_manifest().model_dump(mode="json"))
-    dataset = Dataset(name="data", manifest_json=_dataset_manifest().model_dump(mode="json"))
+    teacher = Model(name="teacher", origin="upload", manifest_json=model_manifest().to_stored())
+    dataset = Dataset(name="data", manifest_json=_dataset_manifest().to_stored())
     with database.transaction() as session:
         session.add_all([teacher, dataset])
         session.flush()

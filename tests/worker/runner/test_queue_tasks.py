@@ -66,7 +66,7 @@ class TestRunJob:
         job = read_job(database, job_id)
         assert (job.status, job.attempt, job.lease_owner) == (JobStatus.SUCCEEDED, 1, None)
         assert job.finished_at is not None
-        assert job.report == {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
+        assert job.read_report().student.quality == {"dev": {"accuracy": 0.8}}
         assert students(database) == [job.student_id]
         with database.transaction() as session:
             student = get_model(session, job.student_id)

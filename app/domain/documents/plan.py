@@ -1,0 +1,107 @@
+"""What a job is to do: the student that its target leads to, and roughly what it will cost."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, Field, computed_field
+
+from app.domain.architectures import (
+    BYTES_PER_PARAMETER,
+    AnyShape,
+    Architecture,
+    FamilyName,
+    ParameterCount,
+)
+from app.domain.documents.training import Precision
+from app.domain.documents.versions import StoredDocument
+from app.domain.methods.card import EmbeddingOption
+from app.domain.tasks import Head
+
+
+class Advice(BaseModel):
+    """One change of the target, and what it would bring."""
+
+    about: EmbeddingOption | Literal["latency"] = Field(description="Field of the target.")
+    value: int | None = Field(default=None, description="Suggested value.")
+    freed_parameters: int | None = Field(default=None, description="Parameters that it would save.")
+    shape: AnyShape | None = Field(
+        default=None, description="Largest student within the budget with this value, if it is a larger one."
+    )
+    message: str
+
+
+class Budget(BaseModel):
+    """The parameters that a target allows, and the share of them that each group takes."""
+
+    parameters: int = Field(
+        description="Parameters that the target allows; the student's own if the target sets no limit."
+    )
+    embeddings: float
+    encoder: float
+    decoder: float
+    head: float
+    unused: float
+
+
+class StudentPlan(BaseModel):
+    """The student that a target leads to."""
+
+    architecture: Architecture
+    parameters: ParameterCount
+    compression_ratio: float | None = Field(
+        description="Teacher parameters divided by student parameters; null without a teacher."
+    )
+    size_mb: dict[Precision, float] = Field(
+        description="Size of the weights in megabytes (10^6 bytes) by precision."
+    )
+    budget: Budget
+    latency_ms: float | None = Field(
+        default=None,
+        description="Latency of one text, if max_latency_ms is the target. In a plan it is estimated from "
+        "matrix products on the API host; the job measures it on the worker.",
+    )
+    advice: list[Advice] = []
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def shape(self) -> AnyShape:
+        return self.architecture.shape
+
+
+class Estimate(BaseModel):
+    """What a job will roughly cost; see ``estimate`` for what is counted."""
+
+    steps: int
+    seconds: float
+    peak_memory_mb: float
+    assumed_gflops: float = Field(description="Sustained GFLOPS assumed by ``seconds``.")
+
+
+class PlannedTeacher(BaseModel):
+    """The model that a job starts from."""
+
+    id: str
+    architecture: FamilyName
+    shape: AnyShape
+    parameters: int = Field(description="With a head for the data set's task.")
+    size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
+
+    @classmethod
+    def of(cls, id_: str, architecture: Architecture, head: Head) -> "PlannedTeacher":
+        parameters = architecture.count(head=head).total
+        return cls(
+            id=id_,
+            architecture=architecture.family,
+            shape=architecture.shape,
+            parameters=parameters,
+            size_mb=parameters * BYTES_PER_PARAMETER["fp32"] / 1e6,
+        )
+
+
+class Plan(StoredDocument):
+    """What a job would do."""
+
+    document_name: ClassVar = "plan"
+
+    teacher: PlannedTeacher | None = Field(description="Null where scratch makes a first model.")
+    student: StudentPlan
+    estimate: Estimate

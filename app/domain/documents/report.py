@@ -1,0 +1,63 @@
+"""What a job found out about its teacher and its student, as data."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.architectures import Architecture, ParameterCount
+from app.domain.documents.manifest import OnnxExport
+from app.domain.documents.training import Precision
+from app.domain.documents.versions import StoredDocument
+from app.domain.tasks import Head
+
+Quality = dict[str, dict[str, float]]
+"""By split, then by metric."""
+
+
+class ModelReport(BaseModel):
+    """One model on the job's data, and its files on the job's machine."""
+
+    quality: Quality = Field(description="By split (dev, and test where there is one), then by metric.")
+    parameters: ParameterCount
+    total_parameters: int
+    exports: dict[Precision, OnnxExport] = Field(description="Size, latency and parity by precision.")
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        *,
+        head: Head,
+        quality: Quality,
+        exports: Mapping[Precision, OnnxExport],
+    ) -> "ModelReport":
+        count = architecture.count(head=head)
+        return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
+
+
+class Ratios(BaseModel):
+    """Teacher over student, so that more is better; quality is student over teacher."""
+
+    parameters: float
+    size: dict[str, float] = Field(description="Of ONNX files, by precision.")
+    latency: dict[str, dict[str, float]] = Field(description="By precision, then by batch size.")
+    quality: dict[str, float] = Field(description="Share of the teacher's main metric kept, by split.")
+
+
+class JobReport(StoredDocument):
+    """The measurements of one job."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    document_name: ClassVar = "report"
+
+    metric: str = Field(description="The task's main metric; higher is better.")
+    trivial_baseline: dict[str, float] = Field(
+        description="The main metric of answering without looking, by split: always the most frequent label."
+    )
+    teacher: ModelReport | None = Field(description="None where the job makes the teacher.")
+    student: ModelReport
+    ratios: Ratios | None
+    method: dict[str, float] = Field(description="What the method measured on the way.")
+    seconds: dict[str, float] = Field(description="Wall-clock by stage, of the attempt that succeeded.")

@@ -1,0 +1,68 @@
+"""Rows as clients see them: one that cannot be read says so, and keeps nobody from the others."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from app.domain.errors import Unreadable
+
+
+class StoredRow(Protocol):
+    """What every row has, whichever version of the service wrote it."""
+
+    id: str
+    created_at: datetime
+
+
+T = TypeVar("T")
+Row = TypeVar("Row", bound=StoredRow)
+
+
+class RowError(BaseModel):
+    """Why a row cannot be read."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: Unreadable) -> "RowError":
+        return cls(code=error.code, message=error.message)
+
+
+class UnreadableRow(BaseModel):
+    """In a list, the place of a row that a later version of the service wrote, or that is damaged."""
+
+    id: str
+    object: Literal["unreadable"] = "unreadable"
+    created_at: datetime
+    status: str | None = Field(description="Of a job, as it is stored.")
+    error: RowError
+
+
+def read_row(read: Callable[[Row], T], row: Row) -> T:
+    """The row as clients see it.
+
+    Raises:
+        Unreadable: it is of a later version, or damaged.
+    """
+    try:
+        return read(row)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise Unreadable(row.id, f"The row of {row.id} cannot be read: {place}: {fault['msg']}.") from None
+
+
+def read_listed_row(read: Callable[[Row], T], row: Row) -> T | UnreadableRow:
+    """The row as clients see it among others."""
+    try:
+        return read_row(read, row)
+    except Unreadable as error:
+        return UnreadableRow(
+            id=row.id,
+            created_at=row.created_at,
+            status=getattr(row, "status_text", None),
+            error=RowError.of(error),
+        )
