@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from app.domain.architectures import EncoderShape
-from app.domain.planning import layer_schedule
+from app.domain.methods.pea_kd import layer_schedule
 from tests.worker.compression import TEACHER_SHAPE, encoder_card, make_data, make_teacher
 from tests.worker.translations import NARROW, SMALL, TEACHER, make_translator, translation_data
 from worker.networks.loading import build_network
