@@ -1,6 +1,7 @@
 """The API as a client meets it: over HTTP, on a migrated database, a real broker and a folder of files."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,29 @@ def api_on_both(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[A
 def run_api(settings: Settings) -> Iterator[Api]:
     app = create_app(settings)
     with TestClient(app, raise_server_exceptions=False) as http:
+        http.event_hooks = {"response": [described_statuses(app)]}
         api = Api(http, app)
         empty_tables(api.database)
         yield api
+
+
+def described_statuses(app: FastAPI) -> Callable[[httpx.Response], None]:
+    """A check that the API's description names the status of every answer that a test sees."""
+    paths = {
+        re.compile(re.sub(r"{[^}]+}", "[^/]+", path)): operations
+        for path, operations in app.openapi()["paths"].items()
+    }
+
+    def check(response: httpx.Response) -> None:
+        request = response.request
+        for pattern, operations in paths.items():
+            operation = operations.get(request.method.lower())
+            if operation is not None and pattern.fullmatch(request.url.path):
+                assert str(response.status_code) in operation["responses"], (
+                    f"{operation['operationId']} answers with {response.status_code}"
+                )
+
+    return check
 
 
 @pytest.fixture(scope="session")

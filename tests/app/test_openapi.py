@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def test_every_call_of_the_product_is_described():
         "/v1/jobs/{job_id}": {"get"},
         "/v1/jobs/{job_id}/cancel": {"post"},
         "/v1/jobs/{job_id}/events": {"get"},
+        "/v1/jobs/{job_id}/events/stream": {"get"},
         "/healthz": {"get"},
         "/readyz": {"get"},
         "/metrics": {"get"},
@@ -63,6 +65,36 @@ def test_every_reference_leads_somewhere():
     collect(document)
     schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references <= schemas
+
+
+def operations() -> list[dict[str, Any]]:
+    return [operation for path in describe()["paths"].values() for operation in path.values()]
+
+
+def test_operation_ids_name_methods_of_a_client():
+    ids = [operation["operationId"] for operation in operations()]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", id_) for id_ in ids), ids
+    assert {"createJob", "listModels", "getModel", "deleteDataset", "createPlan", "listMethods"} <= set(ids)
+    assert {"streamJobEvents", "predict"} <= set(ids)
+
+
+def test_each_operation_names_its_own_errors():
+    for operation in operations():
+        errors = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
+        assert all(re.fullmatch(r"[45]\d\d", status) for status in errors), operation["operationId"]
+        for answer in errors.values():
+            assert answer["content"] == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }
+
+
+def test_a_method_that_no_route_has_is_told_which_there_are(api):
+    for path, allowed in (("/v1/models", "GET, POST"), (f"/v1/models/mdl_{'0' * 26}", "DELETE, GET")):
+        response = api.http.put(path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)
+        assert response.headers["content-type"] == "application/problem+json"
+    assert api.http.get(f"/v1/models/mdl_{'0' * 26}/predict").headers["allow"] == "POST"
 
 
 def test_it_is_served(api):

@@ -199,10 +199,11 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
     """The teacher and the most tokens that it takes; one untrained where scratch is to make the first."""
     spec, dataset = request.spec, request.dataset.manifest
     if request.teacher is None:
-        head = Head.of(
-            dataset.task, labels=len(dataset.labels), vocabulary=1
-        )  # how many words, the plan says
-        architecture = plan_student(None, spec.method, spec.target, head=head).architecture
+        architecture = request.planned_student
+        if architecture is None:
+            # How many words, the plan says.
+            head = Head.of(dataset.task, labels=len(dataset.labels), vocabulary=1)
+            architecture = plan_student(None, spec.method, spec.target, head=head).architecture
         teacher = untrained_translator(workdir / "dataset", architecture)
         return teacher, teacher.architecture.positions
     manifest = request.teacher.manifest
@@ -211,7 +212,7 @@ def _teacher(request: JobRequest, workdir: Path) -> tuple[Teacher, int]:
 
 
 def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) -> Architecture:
-    """The student that the target leads to; where it bounds the latency, by measuring some on this host."""
+    """The student that the client was shown; where the target bounds the latency, one found by measuring."""
 
     def build(architecture: Architecture, head: Head) -> PreTrainedModel:
         return build_network(
@@ -220,6 +221,8 @@ def _plan(request: JobRequest, teacher: Teacher, data: TaskData, workdir: Path) 
 
     if request.teacher is None:
         return teacher.architecture
+    if request.planned_student is not None:
+        return request.planned_student
     latency = LatencyProbe(build, data, known=workdir / LATENCIES)
     spec = request.spec
     return plan_student(

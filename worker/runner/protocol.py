@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
@@ -67,6 +68,14 @@ class JobRequest(BaseModel):
     def teacher(self) -> ModelRef | None:
         """None where the method makes a first model."""
         return self.inputs.get(TEACHER)
+
+    @property
+    def planned_student(self) -> Architecture | None:
+        """As the client was shown it; None where the worker plans: by measuring, or for an old job."""
+        target = self.spec.target
+        if self.plan is None or (target is not None and target.max_latency_ms is not None):
+            return None
+        return self.plan.student.architecture
 
 
 ChildEvent = Annotated[Progress | Metrics | Message, Field(discriminator="kind")]

@@ -164,7 +164,7 @@ def list_jobs(
 def count_by_status(session: ReadSession) -> dict[str, int]:
     """Jobs by status, also by one that this version does not know."""
     rows = session.execute(select(Job.status_text, func.count()).group_by(Job.status_text))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def uses_model(session: ReadSession, model_id: str) -> Job | None:

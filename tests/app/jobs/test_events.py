@@ -66,8 +66,18 @@ class TestPages:
 
     def test_not_found(self, api):
         assert api.http.get("/v1/jobs/job_x/events").status_code == 404
-        headers = {"accept": "text/event-stream"}
-        assert api.http.get("/v1/jobs/job_x/events", headers=headers).status_code == 404
+        assert api.http.get("/v1/jobs/job_x/events/stream").status_code == 404
+
+    def test_who_accepts_a_stream_is_led_to_it(self, api):
+        job_id = add_job(api.database, events=1)
+        finish(api.database, job_id)
+        for path in (f"/v1/jobs/{job_id}/events", f"/v1/jobs/{job_id}/events?after=1"):
+            headers = {"accept": "text/event-stream"}
+            page = api.http.get(path, headers=headers, follow_redirects=False)
+            stream = api.http.get(path.replace("/events", "/events/stream"))
+            assert page.status_code == 307
+            assert api.http.get(path, headers=headers).text == stream.text
+            assert stream.headers["content-type"].startswith("text/event-stream")
 
 
 class TestFinishedStream:
@@ -77,7 +87,7 @@ class TestFinishedStream:
         api = api_on_both
         job_id = add_job(api.database, events=1200)
         finish(api.database, job_id)
-        response = api.http.get(f"/v1/jobs/{job_id}/events", headers={"accept": "text/event-stream"})
+        response = api.http.get(f"/v1/jobs/{job_id}/events/stream")
         assert response.headers["content-type"].startswith("text/event-stream")
         events = parse(response.text)
         assert [event["id"] for event in events[:-1]] == [str(i) for i in range(1, 1203)]
@@ -96,8 +106,8 @@ class TestFinishedStream:
     def test_resumes_after_the_last_event_id(self, api, last, expected):
         job_id = add_job(api.database, events=3)
         finish(api.database, job_id)
-        headers = {"accept": "text/event-stream", "last-event-id": last}
-        events = parse(api.http.get(f"/v1/jobs/{job_id}/events", headers=headers).text)
+        headers = {"last-event-id": last}
+        events = parse(api.http.get(f"/v1/jobs/{job_id}/events/stream", headers=headers).text)
         assert [event["id"] for event in events if "id" in event] == expected
         assert events[-1]["event"] == "done"
 
@@ -139,7 +149,7 @@ def served(tmp_path_factory, postgres_url) -> Iterator[tuple[Server, Database]]:
 
 
 def read_stream(url: str, seen: list[dict[str, Any]], connected: threading.Event) -> None:
-    with httpx.stream("GET", url, headers={"accept": "text/event-stream"}, timeout=20) as response:
+    with httpx.stream("GET", url, timeout=20) as response:
         text = ""
         for chunk in response.iter_text():
             connected.set()
@@ -156,7 +166,7 @@ class TestLiveStream:
         seen: list[dict[str, Any]] = []
         connected = threading.Event()
         reader = threading.Thread(
-            target=read_stream, args=(f"{server.url}/v1/jobs/{job_id}/events", seen, connected)
+            target=read_stream, args=(f"{server.url}/v1/jobs/{job_id}/events/stream", seen, connected)
         )
         reader.start()
         assert connected.wait(10)
@@ -177,7 +187,7 @@ class TestLiveStream:
         job_id = add_job(database)
         connected = threading.Event()
         reader = threading.Thread(
-            target=read_stream, args=(f"{server.url}/v1/jobs/{job_id}/events", [], connected)
+            target=read_stream, args=(f"{server.url}/v1/jobs/{job_id}/events/stream", [], connected)
         )
         reader.start()
         assert connected.wait(10)

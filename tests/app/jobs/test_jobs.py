@@ -1,5 +1,6 @@
 """Planning, queueing, listing and cancelling jobs."""
 
+import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,29 @@ import redis
 
 from app.core.db.jobs import Job, claim_job, get_job, lock_job, move
 from app.core.queue import DEFAULT_QUEUE
+from app.domain.architectures import ParameterCount
+from app.domain.documents.report import JobReport, ModelReport
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS
+from app.jobs.schemas import PlanRead
 from tests.app.conftest import Api
 from tests.tiny import LABELS, PAIR_LABELS, tiny_dataset_files, tiny_model_folder, zipped
 
 TARGET = {"compression_ratio": 2}
+REPORT = JobReport(
+    metric="accuracy",
+    trivial_baseline={"dev": 0.5},
+    teacher=None,
+    student=ModelReport(
+        quality={"dev": {"accuracy": 0.8}},
+        parameters=ParameterCount(embeddings=10, encoder=15, head=5),
+        total_parameters=30,
+        exports={},
+    ),
+    ratios=None,
+    method={},
+    seconds={},
+)
 
 
 @pytest.fixture
@@ -81,6 +99,18 @@ class TestPlan:
         assert response.status_code == 200
         assert response.json() == api.http.post("/v1/plans", json=body).json()
         assert api.rows()["jobs"] == 0
+
+    def test_the_job_keeps_the_plan_that_was_shown(self, api, body):
+        plan = api.http.post("/v1/plans", json=body).json()
+        job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+        with api.database.reading() as session:
+            job = get_job(session, job_id)
+        assert PlanRead(**vars(job.read_plan())).model_dump(mode="json") == plan
+
+    def test_sizes_by_their_former_names(self, api, body):
+        for name in ("vocabulary", "embedding"):
+            problem = refused(api, body | {"target": TARGET | {name: 100}}, "invalid_request")
+            assert problem["errors"][0]["pointer"] == f"#/target/{name}"
 
     def test_fine_tuning_keeps_the_size(self, api, body, encoder_archive):
         encoder = api.upload_model(encoder_archive).json()["id"]
@@ -326,6 +356,33 @@ class TestIdempotency:
         assert response.json()["job"] == first["id"]
         assert api.rows()["jobs"] == 1
 
+    def test_what_counts_is_what_was_sent(self, api, body):
+        """Neither the order of members nor defaults, which another version may have other ones of."""
+        headers = {"Idempotency-Key": "key-1"}
+        first = api.http.post("/v1/jobs", json=body, headers=headers).json()
+        shuffled = json.dumps(dict(reversed(body.items())), indent=2)
+        headers |= {"Content-Type": "application/json"}
+        assert api.http.post("/v1/jobs", content=shuffled, headers=headers).json()["id"] == first["id"]
+        with_default = body | {"exports": ["fp32", "int8"]}
+        response = api.http.post("/v1/jobs", json=with_default, headers=headers)
+        assert response.json()["type"] == "urn:squeeze:problem:idempotency_key_reused"
+
+    def test_a_default_that_changes_makes_no_other_request(self, api, body):
+        headers = {"Idempotency-Key": "key-1"}
+        first = api.http.post("/v1/jobs", json=body, headers=headers).json()
+        with api.database.transaction() as session:
+            job = lock_job(session, first["id"])
+            job.spec = {**job.spec, "training": {**job.spec["training"], "epochs": 7}}
+        again = api.http.post("/v1/jobs", json=body, headers=headers).json()
+        assert (again["id"], again["training"]["epochs"]) == (first["id"], 7)
+
+    def test_a_key_from_before_fingerprints_of_what_was_sent(self, api, body):
+        headers = {"Idempotency-Key": "key-1"}
+        first = api.http.post("/v1/jobs", json=body, headers=headers).json()
+        with api.database.transaction() as session:
+            lock_job(session, first["id"]).request_fingerprint = None
+        assert api.http.post("/v1/jobs", json=body, headers=headers).json()["id"] == first["id"]
+
     def test_a_refused_job_does_not_use_up_the_key(self, api, body):
         headers = {"Idempotency-Key": "key-1"}
         bad = body | {"target": {"max_parameters": 1}}
@@ -376,13 +433,14 @@ class TestGet:
         with api.database.transaction() as session:
             job = lock_job(session, job_id)
             job.progress = {"stage": "train", "step": 5, "total_steps": 10, "fraction": 0.5, "eta_s": 3.5}
-            job.report = {"teacher": {"accuracy": 0.9}, "student": {"accuracy": 0.8}}
+            job.report = REPORT.to_stored()
             job.error_code, job.error_message = "teacher_not_trained", "Train it."
             move(session, job, JobStatus.FAILED)
         job = api.http.get(f"/v1/jobs/{job_id}").json()
         assert job["status"] == "failed"
         assert job["progress"]["fraction"] == 0.5
-        assert job["metrics"]["teacher"] == {"accuracy": 0.9}
+        assert job["metrics"]["teacher"] is None
+        assert job["metrics"]["student"] == REPORT.student.model_dump()
         assert job["error"] == {"code": "teacher_not_trained", "message": "Train it."}
         assert job["started_at"] <= job["finished_at"]
 
