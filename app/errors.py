@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import compile_path
 
 from app.domain.errors import (
     Conflict,
@@ -174,16 +174,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     response = problem_response(request, error.status_code, code=code, detail=error.detail)
     response.headers.update(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["allow"] = ", ".join(sorted(_allowed_methods(request)))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _described_methods(request)):
+        response.headers["allow"] = ", ".join(methods)
     return response
 
 
-def _allowed_methods(request: Request) -> set[str]:
-    """Of all routes at a path: the one that refused a method names its own alone."""
-    scope = dict(request.scope)
-    routes = [route for route in request.app.routes if route.matches(scope)[0] is not Match.NONE]
-    return set().union(*(getattr(route, "methods", None) or () for route in routes))
+def _described_methods(request: Request) -> list[str]:
+    """Of all routes at the request's path, which each know their own alone."""
+    return sorted(
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        if compile_path(path)[0].fullmatch(request.scope["path"])
+        for method in operations
+    )
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
