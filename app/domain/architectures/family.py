@@ -44,8 +44,8 @@ class _Record:
 
     def read_sizes(self, config: FamilyConfig) -> dict[str, int]:
         """The sizes that a config says."""
-        values = {dimension: getattr(config, key) for key, dimension in self.dimensions.items()}
-        return {dimension: value for dimension, value in values.items() if value is not None}
+        values = {key: getattr(config, key) for key in self.dimensions}
+        return {self.dimensions[key]: value for key, value in values.items() if value is not None}
 
     def longest_text(self, config: FamilyConfig) -> int:
         """Tokens that a network of this config takes at most."""
