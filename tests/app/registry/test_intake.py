@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from app.intake.models import stored_weights
 from app.intake.models.model_config import refuse_code
 from app.intake.models.stored_weights import StoredWeights
-from app.registry import stored_weights
 from tests.app.conftest import make_settings, run_api
 from tests.app.registry.conftest import edit_config, refused
 from tests.tiny import tarred, tiny_tokenizer, zipped
