@@ -17,6 +17,8 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from app.domain.architectures import ENCODERS
+
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
 
@@ -48,42 +50,16 @@ def tiny_model_folder(
 ) -> Path:
     """A Hugging Face folder with random weights; a classifier where there are labels, else a bare encoder."""
     import torch
-    from transformers import (
-        AutoModel,
-        AutoModelForSequenceClassification,
-        BertConfig,
-        DistilBertConfig,
-        RobertaConfig,
-        XLMRobertaConfig,
-    )
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     tokenizer = tiny_tokenizer()
-    vocabulary = tokenizer.get_vocab_size()
+    sizes = {"layers": layers, "hidden": hidden, "heads": heads, "ffn": ffn, "embedding": hidden}
+    tables = {"vocabulary": tokenizer.get_vocab_size(), "positions": 64, "token_types": 2}
     head = {"id2label": dict(enumerate(labels))} if labels else {}
-    if family == "distilbert":
-        config = DistilBertConfig(
-            vocab_size=vocabulary,
-            n_layers=layers,
-            dim=hidden,
-            n_heads=heads,
-            hidden_dim=ffn,
-            max_position_embeddings=64,
-            pad_token_id=0,
-            **head,
-        )
-    else:
-        family = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig}[family]
-        # RoBERTa's positions start after the padding id, 0 here, which costs it one more position than BERT.
-        config = family(
-            vocab_size=vocabulary,
-            num_hidden_layers=layers,
-            hidden_size=hidden,
-            num_attention_heads=heads,
-            intermediate_size=ffn,
-            max_position_embeddings=64,
-            pad_token_id=0,
-            **head,
-        )
+    # Where positions start after the padding id, 0 here, that costs one more of them.
+    config = AutoConfig.for_model(
+        family, **ENCODERS[family].config_values(sizes | tables), pad_token_id=0, **head
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         build = AutoModel if labels is None else AutoModelForSequenceClassification

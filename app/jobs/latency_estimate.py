@@ -36,9 +36,8 @@ def estimate_latency_ms(architecture: Architecture, head: Head) -> float:
     """Milliseconds of the products of one text of 32 tokens; a translation writes as many, one by one."""
     match architecture:
         case EncoderArchitecture(shape=s):
-            runs = s.layers if architecture.schedule is None else len(architecture.schedule)
             answers = TOKENS if head.task in PER_TOKEN_TASKS else 1
-            return runs * _sum_ms(_layer(s, TOKENS)) + _ms((answers, s.hidden, head.outputs))
+            return architecture.runs * _sum_ms(_layer(s, TOKENS)) + _ms((answers, s.hidden, head.outputs))
         case BiLstmArchitecture(shape=b):
             steps = 2 * TOKENS * _ms((1, b.hidden, 4 * b.hidden))
             inputs = 2 * _ms((TOKENS, b.embedding, 4 * b.hidden))

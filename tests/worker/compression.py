@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture, EncoderShape
+from app.domain.architectures import ENCODERS, AnyShape, Architecture, EncoderArchitecture, EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
@@ -98,7 +98,7 @@ def _copied(state: Any) -> Any:
 
 def encoder_card(family: str = "bert", *, shape: EncoderShape = STUDENT_SHAPE) -> EncoderArchitecture:
     """Of networks on the tiny tokenizer, as ``tiny_model_folder`` makes them."""
-    token_types = {"distilbert": 0}.get(family, 2)
+    token_types = 2 if ENCODERS[family].embeddings.token_types else 0
     return EncoderArchitecture(
         family=family,
         shape=shape,

@@ -13,12 +13,13 @@ from app.domain.architectures import (
     BiLstmArchitecture,
     EncoderArchitecture,
     EncoderDecoderArchitecture,
+    EncoderFamily,
 )
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
 from app.domain.tasks import LABELLED_TASKS, Head, Task
 from worker.contracts import Teacher
-from worker.networks.anatomy import ANATOMIES, Anatomy, network_class
+from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
@@ -69,9 +70,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     has_own_head = _has_own_head(manifest, task, labels)
     if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
         network = build_network(config, architecture, head)
-        _fill(
-            network, folder / "model.safetensors", ANATOMIES[architecture.family], has_own_head=has_own_head
-        )
+        _fill(network, folder / "model.safetensors", architecture.record, has_own_head=has_own_head)
         return network
     network = class_.from_pretrained(
         folder,
@@ -155,7 +154,7 @@ def _reshaped(
     return type(config).from_dict(values)
 
 
-def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_head: bool) -> None:
+def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has_own_head: bool) -> None:
     """Fill a network that ``from_pretrained`` could not build.
 
     Raises:
@@ -165,9 +164,8 @@ def _fill(network: PreTrainedModel, weights: Path, anatomy: Anatomy, *, has_own_
     fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
     wrong = (own.keys() | stored.keys()) - fitting
     if not has_own_head:  # one for other labels is drawn anew
-        wrong = {
-            name for name in wrong if name.startswith((f"{anatomy.encoder}.embeddings.", anatomy.layers))
-        }
+        wrong = {name for name in wrong if name.startswith(f"{family.encoder}.")}
+        wrong -= {name for name in wrong if family.pooler and name.startswith(f"{family.pooler}.")}
     if wrong:
         names = ", ".join(sorted(wrong)[:5])
         raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")

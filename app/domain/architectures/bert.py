@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.domain.architectures.config import Activation, EncoderConfig, Ratio, Size
 from app.domain.architectures.family import EncoderFamily
-from app.domain.architectures.heads import Head
+from app.domain.architectures.heads import HeadModules
 from app.domain.architectures.layers import Embeddings, LayerParts, LayerStack
 
 
@@ -66,9 +66,9 @@ FAMILY: Final = EncoderFamily(
     embeddings=bert_embeddings("bert"),
     stack=LayerStack("bert.encoder.layer", BERT_LAYER),
     heads={
-        "text": Head(dense="bert.pooler.dense", output="classifier"),
-        "token": Head(output="classifier"),
-        "word": Head(
+        "text": HeadModules(dense="bert.pooler.dense", output="classifier"),
+        "token": HeadModules(output="classifier"),
+        "word": HeadModules(
             dense="cls.predictions.transform.dense",
             norm="cls.predictions.transform.LayerNorm",
             output="cls.predictions.decoder",

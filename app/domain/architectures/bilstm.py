@@ -4,7 +4,7 @@ from typing import Final
 
 from app.domain.architectures.config import FamilyConfig, Ratio, Size
 from app.domain.architectures.family import BiLstmFamily
-from app.domain.architectures.heads import Head
+from app.domain.architectures.heads import HeadModules
 
 
 class BiLstmConfig(FamilyConfig):
@@ -28,6 +28,6 @@ FAMILY: Final = BiLstmFamily(
     words="word_embeddings",
     lstm="lstm",
     projection="projection",
-    head=Head(output="classifier"),
+    head=HeadModules(output="classifier"),
     head_kinds=("text", "token"),
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from app.domain.architectures.config import Activation, EncoderConfig, Ratio, Size
 from app.domain.architectures.family import EncoderFamily
-from app.domain.architectures.heads import Head
+from app.domain.architectures.heads import HeadModules
 from app.domain.architectures.layers import Embeddings, LayerParts, LayerStack
 
 
@@ -51,9 +51,9 @@ FAMILY: Final = EncoderFamily(
         ),
     ),
     heads={
-        "text": Head(dense="pre_classifier", output="classifier"),
-        "token": Head(output="classifier"),
-        "word": Head(
+        "text": HeadModules(dense="pre_classifier", output="classifier"),
+        "token": HeadModules(output="classifier"),
+        "word": HeadModules(
             dense="vocab_transform",
             norm="vocab_layer_norm",
             output="vocab_projector",

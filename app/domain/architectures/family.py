@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig
-from app.domain.architectures.heads import CLASS_SUFFIXES, Head, HeadKind
+from app.domain.architectures.heads import CLASS_SUFFIXES, HeadKind, HeadModules
 from app.domain.architectures.layers import Embeddings, LayerStack, Sizes
 from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear, table
 
@@ -64,7 +64,7 @@ class EncoderFamily(_Record):
     """The network below any head."""
     embeddings: Embeddings
     stack: LayerStack
-    heads: Mapping[HeadKind, Head]
+    heads: Mapping[HeadKind, HeadModules]
     pooler: str | None = None
     """The dense layer that may be stored with an encoder without a head."""
     positions: PositionKind = "absolute"
@@ -124,7 +124,7 @@ class BiLstmFamily(_Record):
     lstm: str
     projection: str
     """The layer below the head."""
-    head: Head
+    head: HeadModules
     head_kinds: tuple[HeadKind, ...]
     """What its one head may answer for."""
     positions: PositionKind = "recurrent"

@@ -38,7 +38,7 @@ def head_kind(task: Task) -> HeadKind:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadModules:
     """The modules of one kind of head."""
 
     output: str

@@ -5,7 +5,7 @@ from typing import Final
 from app.domain.architectures.bert import BERT_DIMENSIONS, BERT_LAYER, BertConfig, bert_embeddings
 from app.domain.architectures.config import TokenId
 from app.domain.architectures.family import EncoderFamily
-from app.domain.architectures.heads import Head
+from app.domain.architectures.heads import HeadModules
 from app.domain.architectures.layers import LayerStack
 
 
@@ -23,9 +23,9 @@ FAMILY: Final = EncoderFamily(
     embeddings=bert_embeddings("roberta"),
     stack=LayerStack("roberta.encoder.layer", BERT_LAYER),
     heads={
-        "text": Head(dense="classifier.dense", output="classifier.out_proj"),
-        "token": Head(output="classifier"),
-        "word": Head(
+        "text": HeadModules(dense="classifier.dense", output="classifier.out_proj"),
+        "token": HeadModules(output="classifier"),
+        "word": HeadModules(
             dense="lm_head.dense",
             norm="lm_head.layer_norm",
             output="lm_head.decoder",

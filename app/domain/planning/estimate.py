@@ -105,11 +105,6 @@ def _answers(head: Head, row: Row) -> float:
     return row.tokens if head.task in PER_TOKEN_TASKS else 1.0
 
 
-def _runs(architecture: EncoderArchitecture) -> float:
-    """How often a layer runs, on average."""
-    return 1.0 if architecture.schedule is None else len(architecture.schedule) / architecture.shape.layers
-
-
 def _products(architecture: Architecture, head: Head, row: Row) -> float:
     """Multiply-adds of one row's forward pass, those of attention's scores left out."""
     count = _count(architecture, head)
@@ -118,7 +113,8 @@ def _products(architecture: Architecture, head: Head, row: Row) -> float:
             answer = count.head
             if head.task == "masked_language_modeling":
                 answer += architecture.vocabulary * architecture.shape.hidden
-            return count.encoder * _runs(architecture) * row.tokens + answer * _answers(head, row)
+            runs = architecture.runs / architecture.stored_layers
+            return count.encoder * runs * row.tokens + answer * _answers(head, row)
         case BiLstmArchitecture():
             return count.encoder * row.tokens + count.head * _answers(head, row)
         case EncoderDecoderArchitecture():
@@ -135,15 +131,16 @@ def _activations(architecture: Architecture, head: Head, row: Row) -> float:
                 if head.task == "masked_language_modeling"
                 else 0
             )
-            return row.tokens * _of_layers(architecture.shape) * _runs(architecture) + words
+            return row.tokens * architecture.runs * _of_layer(architecture.shape) + words
         case BiLstmArchitecture():
             return row.tokens * (
                 16 * architecture.shape.hidden + architecture.shape.embedding + architecture.shape.projection
             )
         case EncoderDecoderArchitecture():
-            decoder = 1.5 * _of_layers(architecture.shape.decoder) + architecture.vocabulary
-            return row.tokens * _of_layers(architecture.shape.encoder) + row.target_tokens * decoder
+            t = architecture.shape
+            decoder = 1.5 * t.decoder_layers * _of_layer(t.decoder) + architecture.vocabulary
+            return row.tokens * t.encoder_layers * _of_layer(t.encoder) + row.target_tokens * decoder
 
 
-def _of_layers(s: EncoderShape) -> int:
-    return s.layers * (10 * s.hidden + 2 * s.ffn)
+def _of_layer(s: EncoderShape) -> int:
+    return 10 * s.hidden + 2 * s.ffn

@@ -10,12 +10,13 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from app.core.db.jobs import Job, lock_job, move
+from app.domain.architectures import ENCODERS
 from app.domain.job_states import JobStatus
 from tests.tiny import LABELS, tarred, tiny_model_folder, tiny_tokenizer, zipped
 
 
 class TestRegister:
-    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    @pytest.mark.parametrize("family", ENCODERS)
     @pytest.mark.parametrize("labels", [LABELS, None], ids=["classifier", "encoder"])
     def test_every_architecture(self, api, tmp_path, family, labels):
         folder = tiny_model_folder(tmp_path / "model", family=family, labels=labels)
@@ -30,7 +31,7 @@ class TestRegister:
         assert model["task"] == ("text_classification" if labels else None)
         tensors = load_file(folder / "model.safetensors")
         assert model["parameters"] == sum(tensor.size for tensor in tensors.values())
-        assert model["manifest"]["max_length"] == (63 if "roberta" in family else 64)
+        assert model["manifest"]["max_length"] == 64 - ENCODERS[family].positions_behind_padding
         assert sorted(model["manifest"]["files"]["entries"]) == [
             "config.json",
             "model.safetensors",

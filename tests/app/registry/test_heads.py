@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from app.domain.architectures import ENCODERS
 from tests.app.registry.conftest import (
     accepted,
     downloaded,
@@ -16,7 +17,7 @@ from tests.app.registry.conftest import (
 from tests.tiny import LABELS, tiny_model_folder, zipped
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-FAMILIES = ["bert", "roberta", "xlm-roberta", "distilbert"]
+FAMILIES = list(ENCODERS)
 TASKS = {
     "text_classification": ("AutoModelForSequenceClassification", {"id2label": dict(enumerate(LABELS))}),
     "text_regression": ("AutoModelForSequenceClassification", {"num_labels": 1}),
@@ -155,25 +156,17 @@ class TestToken:
         assert "5 outputs" in refused(api, zipped(folder), "weights_config_mismatch")
 
 
-WORD_HEADS = {
-    "bert": ("cls.predictions.decoder", "cls.predictions.bias"),
-    "roberta": ("lm_head.decoder", "lm_head.bias"),
-    "xlm-roberta": ("lm_head.decoder", "lm_head.bias"),
-    "distilbert": ("vocab_projector", "vocab_projector.bias"),
-}
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 class TestWord:
     @staticmethod
     def store_copies(folder, family, *, change: float) -> None:
         """The output matrix beside the word table, as files of earlier transformers have it."""
-        decoder, bias = WORD_HEADS[family]
+        head = ENCODERS[family].heads["word"]
 
         def copy(tensors):
             [words] = [name for name in tensors if name.endswith("word_embeddings.weight")]
-            tensors[f"{decoder}.weight"] = tensors[words] + np.float32(change)
-            tensors[f"{decoder}.bias"] = tensors[bias].copy()
+            tensors[f"{head.output}.weight"] = tensors[words] + np.float32(change)
+            tensors[f"{head.output}.bias"] = tensors[head.bias].copy()
 
         edit_tensors(folder, copy)
 
@@ -193,7 +186,7 @@ class TestWord:
 
         def drop(tensors):
             for name in list(tensors):
-                if "norm" in name.lower() and name.startswith(("cls", "lm_head", "vocab_")):
+                if name.startswith(f"{ENCODERS[family].heads['word'].norm}."):
                     del tensors[name]
 
         edit_tensors(folder, drop)

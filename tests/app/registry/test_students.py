@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.domain.architectures import BiLstmArchitecture, BiLstmShape, EncoderArchitecture, EncoderShape
+from app.domain.architectures import (
+    ENCODERS,
+    BiLstmArchitecture,
+    BiLstmShape,
+    EncoderArchitecture,
+    EncoderShape,
+)
 from app.domain.methods import layer_schedule
 from app.domain.tasks import Head
 from tests.app.registry.conftest import (
@@ -35,7 +41,7 @@ def student_folder(path: Path, task: str, *, family: str = "bert", sharing=None,
         shape=EncoderShape(layers=2, hidden=32, heads=2, ffn=64, **structure),
         vocabulary=config.vocab_size,
         positions=64,
-        token_types=0 if family == "distilbert" else config.type_vocab_size,
+        token_types=2 if ENCODERS[family].embeddings.token_types else 0,
         schedule=None if sharing is None else layer_schedule(sharing, 2),
     )
     labels = LABELS.get(task, [])

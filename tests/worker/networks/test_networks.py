@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.domain.architectures import EncoderShape
+from app.domain.architectures import ENCODERS, EncoderShape
 from app.domain.tasks import Head
 from tests.worker.compression import (
     STUDENT_SHAPE,
@@ -31,7 +31,7 @@ HEAD = Head(task="text_classification", outputs=2)
 
 
 @pytest.mark.parametrize("task", list(TASK_LABELS))
-@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
+@pytest.mark.parametrize("family", ENCODERS)
 @pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
 def test_planner_counts_what_the_network_holds(tmp_path, family, shape, task):
     teacher = make_teacher(tmp_path, family)
