@@ -164,8 +164,9 @@ def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has
     fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
     wrong = (own.keys() | stored.keys()) - fitting
     if not has_own_head:  # one for other labels is drawn anew
-        wrong = {name for name in wrong if name.startswith(f"{family.encoder}.")}
-        wrong -= {name for name in wrong if family.pooler and name.startswith(f"{family.pooler}.")}
+        wrong = {
+            name for name in wrong if name.startswith(f"{family.encoder}.") and not family.is_pooler(name)
+        }
     if wrong:
         names = ", ".join(sorted(wrong)[:5])
         raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.architectures.config import EncoderConfig, FamilyConfig, LayerUse, Structure
 from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily
 from app.domain.architectures.heads import HeadKind, head_kind
-from app.domain.architectures.layers import LayerStack, Sizes
+from app.domain.architectures.layers import Sizes
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
 from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape
 from app.domain.architectures.tensors import Shapes, parameters
@@ -225,23 +225,21 @@ class EncoderDecoderArchitecture(BaseModel):
     ) -> ParameterCount:
         """Parameters at ``shape`` (default: its own); positions are sines, the output's bias is fixed."""
         s, record = shape or self.shape, self.record
-        layers = {
-            side: stack.layer_parameters(self._stack_sizes(s, side)) for side, stack in self._stacks().items()
-        }
+        encoder, decoder = _side_sizes(s).values()
         return ParameterCount(
             embeddings=parameters(record.word_tensors(self._sizes(s))),
-            encoder=s.encoder_layers * layers["encoder"],
-            decoder=s.decoder_layers * layers["decoder"],
+            encoder=s.encoder_layers * record.encoder.layer_parameters(encoder),
+            decoder=s.decoder_layers * record.decoder.layer_parameters(decoder),
             head=0,
         )
 
     def tensors(self) -> Shapes:
         """Every tensor that is learnt, as ``save_pretrained`` writes them."""
-        shapes = self.record.word_tensors(self.sizes)
-        for side, stack in self._stacks().items():
-            sizes = self._stack_sizes(self.shape, side)
-            for layer in range(sizes["layers"]):
-                shapes |= stack.layer_tensors(layer, sizes)
+        shapes, sides = self.record.word_tensors(self.sizes), _side_sizes(self.shape)
+        for layer in range(self.shape.encoder_layers):
+            shapes |= self.record.encoder.layer_tensors(layer, sides["encoder"])
+        for layer in range(self.shape.decoder_layers):
+            shapes |= self.record.decoder.layer_tensors(layer, sides["decoder"])
         return shapes
 
     def copies(self) -> dict[str, str]:
@@ -254,10 +252,8 @@ class EncoderDecoderArchitecture(BaseModel):
 
     def sine_tables(self) -> Shapes:
         """The positions, which may be stored, and are not learnt."""
-        return {
-            f"{name}.weight": (self.positions, self._stack_sizes(self.shape, side)["hidden"])
-            for side, name in self.record.sines.items()
-        }
+        widths = {side: sizes["hidden"] for side, sizes in _side_sizes(self.shape).items()}
+        return {f"{name}.weight": (self.positions, widths[side]) for side, name in self.record.sines.items()}
 
     @property
     def sines(self) -> int:
@@ -275,33 +271,29 @@ class EncoderDecoderArchitecture(BaseModel):
     def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderArchitecture":
         return self.model_copy(update={"shape": shape})
 
-    def _stacks(self) -> dict[str, LayerStack]:
-        return {"encoder": self.record.encoder, "decoder": self.record.decoder}
-
     def _sizes(self, s: EncoderDecoderShape) -> Sizes:
+        decoder = s.decoder
         return {
             "vocabulary": self.vocabulary,
             "positions": self.positions,
             "encoder_layers": s.encoder_layers,
             "decoder_layers": s.decoder_layers,
-            "hidden": s.encoder.hidden,
-            "heads": s.encoder.heads,
-            "ffn": s.encoder.ffn,
-            "decoder_hidden": s.decoder.hidden,
-            "decoder_heads": s.decoder.heads,
-            "decoder_ffn": s.decoder.ffn,
+            "hidden": s.hidden,
+            "heads": s.heads,
+            "ffn": s.ffn,
+            "decoder_hidden": decoder.hidden,
+            "decoder_heads": decoder.heads,
+            "decoder_ffn": decoder.ffn,
             "shares_embeddings": s.shares_embeddings,
         }
 
-    def _stack_sizes(self, s: EncoderDecoderShape, side: str) -> Sizes:
-        stack = {"encoder": s.encoder, "decoder": s.decoder}[side]
-        return {
-            "layers": stack.layers,
-            "hidden": stack.hidden,
-            "heads": stack.heads,
-            "ffn": stack.ffn,
-            "memory": s.hidden,
-        }
+
+def _side_sizes(s: EncoderDecoderShape) -> dict[str, Sizes]:
+    """Those of the layers of the encoder, and of the decoder."""
+    return {
+        side: {"hidden": stack.hidden, "heads": stack.heads, "ffn": stack.ffn, "memory": s.hidden}
+        for side, stack in {"encoder": s.encoder, "decoder": s.decoder}.items()
+    }
 
 
 class BiLstmArchitecture(BaseModel):

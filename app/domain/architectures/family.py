@@ -73,6 +73,9 @@ class EncoderFamily(_Record):
         """Of transformers' class for networks with such a head, or without one."""
         return self.class_prefix + CLASS_SUFFIXES[head]
 
+    def is_pooler(self, tensor: str) -> bool:
+        return self.pooler is not None and tensor.startswith(f"{self.pooler}.")
+
     def head_tensors(self, kind: HeadKind, sizes: Sizes, *, outputs: int) -> Shapes:
         head = self.heads[kind]
         features = sizes["hidden"]

@@ -99,7 +99,7 @@ class EncoderDecoderShape(_Frozen):
     @property
     def shares_embeddings(self) -> bool:
         """Whether source, target and output words lie in one table."""
-        return self.decoder.hidden == self.hidden
+        return self.decoder_hidden in {None, self.hidden}
 
     def __str__(self) -> str:
         return f"encoder {self.encoder}; decoder {self.decoder}"

@@ -65,7 +65,7 @@ def _check_encoder(
     if head is not None:
         _require_copies(stored, head.copies)
         return WeightsReport(parameters(expected), head)
-    pooler = {name: shapes[name] for name in shapes if name.startswith(f"{record.pooler}.")}
+    pooler = {name: shapes[name] for name in shapes if record.is_pooler(name)}
     return WeightsReport(parameters(expected | pooler), None)
 
 

@@ -148,7 +148,7 @@ def test_parameters_are_counted_where_they_lie(family, task, tmp_path):
     for name, shape in stored(network, tmp_path).items():
         if name.startswith(layers):
             group = "encoder"
-        elif name.startswith(f"{record.encoder}.") and not name.startswith(f"{record.pooler}."):
+        elif name.startswith(f"{record.encoder}.") and not record.is_pooler(name):
             group = "embeddings"
         else:
             group = "head"
