@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.networks.views import Part
+from worker.networks.parts import Part
 
 Inputs = Mapping[str, Tensor]
 """Keyword arguments of a network: input_ids and attention_mask, (B, T) each, and what else it takes.

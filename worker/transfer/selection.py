@@ -16,7 +16,8 @@ from torch import Tensor
 
 from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.methods import LayerMap
-from worker.networks.views import AttentionView, Axis, EncoderView, Matrix, StackView, TranslatorView
+from worker.networks.parts import Axis, Matrix
+from worker.networks.views import AttentionView, EncoderView, StackView, TranslatorView
 from worker.transfer.activations import Activations, Inputs, capture_activations, mean_abs_activation
 
 

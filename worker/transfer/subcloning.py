@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from worker.networks.views import Axis, EncoderView, HeadView, Matrix, Norm, StackView, TranslatorView
+from worker.networks.parts import Axis, Matrix, Norm
+from worker.networks.views import EncoderView, HeadView, StackView, TranslatorView
 from worker.transfer.selection import Selection, StackSelections
 
 

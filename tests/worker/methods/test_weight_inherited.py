@@ -24,7 +24,8 @@ from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
 from worker.methods.weight_inherited.wiring import FEATURES, RESIDUAL, GroupKey
 from worker.networks.forward import answer
-from worker.networks.views import Axis, encoder_view
+from worker.networks.parts import Axis
+from worker.networks.views import encoder_view
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches, random_network
 

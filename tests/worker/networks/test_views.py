@@ -11,7 +11,8 @@ from app.domain.methods.pea_kd import layer_schedule
 from tests.worker.compression import TEACHER_SHAPE, encoder_card, make_data, make_teacher
 from tests.worker.translations import NARROW, SMALL, TEACHER, make_translator, translation_data
 from worker.networks.loading import build_network
-from worker.networks.views import Axis, encoder_view, head_view, translator_view
+from worker.networks.parts import Axis
+from worker.networks.views import encoder_view, head_view, translator_view
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches
 

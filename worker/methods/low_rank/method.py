@@ -12,7 +12,8 @@ from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.data.batches import collate
 from worker.distillation.training_objective import distillation_objective, label_objective
 from worker.methods.low_rank.factorisation import factorise, row_fisher
-from worker.networks.views import Matrix, encoder_view
+from worker.networks.parts import Matrix
+from worker.networks.views import encoder_view
 from worker.training.student import dense_phase, train_student
 from worker.transfer.initialisation import calibration_rows, first_layers_network
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
-from worker.networks.views import Axis, LayerView, Matrix, Part, StackView
+from worker.networks.parts import Axis, Matrix, Part
+from worker.networks.views import LayerView, StackView
 from worker.transfer.selection import Selection
 
 

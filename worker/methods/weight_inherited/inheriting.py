@@ -22,7 +22,8 @@ from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.wiring import RESIDUAL, GroupKey, Wiring
 from worker.networks.loading import build_network
-from worker.networks.views import Axis, Part, Table, encoder_view
+from worker.networks.parts import Axis, Part, Table
+from worker.networks.views import encoder_view
 from worker.numerics.precision import product
 from worker.transfer.activations import Inputs
 

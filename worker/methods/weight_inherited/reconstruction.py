@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from worker.methods.weight_inherited.compactors import CompactedLinear
 from worker.methods.weight_inherited.wiring import RESIDUAL, GroupKey, Wiring
-from worker.networks.views import Part
+from worker.networks.parts import Part
 from worker.numerics.least_squares import fit_norm, ridge_regression
 from worker.transfer.activations import Inputs, capture_activations
 

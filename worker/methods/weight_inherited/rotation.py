@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.methods.weight_inherited.wiring import RESIDUAL
-from worker.networks.views import Norm
+from worker.networks.parts import Norm
 from worker.numerics.least_squares import fit_norm, ridge_regression, strongest_directions
 from worker.transfer.activations import Inputs, capture_activations
 

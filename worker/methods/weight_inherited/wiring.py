@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from app.domain.architectures import EncoderShape
 from worker.methods.weight_inherited.indices import IndexGroup
-from worker.networks.views import Axis, EncoderView, Matrix, Norm
+from worker.networks.parts import Axis, Matrix, Norm
+from worker.networks.views import EncoderView
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from worker.networks.views import EncoderView, HeadView, Matrix, Norm, Part
+from worker.networks.parts import Matrix, Norm, Part
+from worker.networks.views import EncoderView, HeadView
 from worker.numerics.least_squares import fit_norm, ridge_regression
 from worker.transfer.activations import Inputs, capture_activations
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from worker.methods.weight_squeezing.stack_pairs import StackPair
-from worker.networks.views import AttentionView, EncoderView, LayerView, Matrix, NetworkView, TranslatorView
+from worker.networks.parts import Matrix
+from worker.networks.views import AttentionView, EncoderView, LayerView, NetworkView, TranslatorView
 from worker.numerics.least_squares import singular_directions
 
 

@@ -19,16 +19,8 @@ from torch import Tensor
 from worker.methods.weight_squeezing.head_regression import HeadRegression
 from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap, layers_by_matrix
 from worker.methods.weight_squeezing.stack_pairs import StackPair
-from worker.networks.views import (
-    AttentionView,
-    EncoderView,
-    LayerView,
-    Matrix,
-    Norm,
-    Part,
-    StackView,
-    TranslatorView,
-)
+from worker.networks.parts import Matrix, Norm, Part
+from worker.networks.views import AttentionView, EncoderView, LayerView, StackView, TranslatorView
 from worker.numerics.least_squares import (
     fit_norm,
     nearest_rotation,

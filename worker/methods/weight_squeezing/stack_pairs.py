@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.networks.parts import Axis, Matrix
 from worker.networks.views import (
     AttentionView,
-    Axis,
     EncoderView,
     LayerView,
-    Matrix,
     NetworkView,
     StackView,
     TranslatorView,
