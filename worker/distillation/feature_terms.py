@@ -17,7 +17,6 @@ from worker.data.batches import Batch
 from worker.distillation.objectives import InnerTerm, hidden_state_loss
 from worker.distillation.teacher_outputs import LAST, Output
 from worker.distillation.teacher_signals import TeacherSignals
-from worker.networks.structure import runs
 from worker.networks.views import AttentionView, encoder_view
 
 
@@ -37,7 +36,7 @@ class FeatureTerms:
         self._terms = terms
         self._teacher = teacher
         self._student = student
-        self._matched = patient_states(terms.patient_layers, teacher=runs(teacher), student=runs(student))
+        self._matched = patient_states(terms.patient_layers, teacher=teacher.runs, student=student.runs)
 
     @property
     def outputs(self) -> list[Output]:
@@ -48,7 +47,7 @@ class FeatureTerms:
         if self._terms.patient_weight:
             outputs += [Output(state, of="first") for state in dict.fromkeys(self._matched)]
         if self._terms.relation_weight:
-            outputs.append(Output(runs(self._teacher) - 1))
+            outputs.append(Output(self._teacher.runs - 1))
         return outputs
 
     @property
@@ -75,7 +74,7 @@ class FeatureTerms:
         if terms.relation_weight:
             term = RelationTerm(
                 signals,
-                state=runs(self._teacher) - 1,
+                state=self._teacher.runs - 1,
                 teacher=encoder_view(network, self._teacher).layers[-1].attention,
                 student=self._student,
                 heads=relation_heads(terms.relation_heads, self._teacher.shape, self._student.shape),

@@ -44,12 +44,6 @@ class Stack:
     def layer(self) -> LayerParts:
         return self.record.layer
 
-    def linear(self, network: nn.Module, layer: int, role: str) -> nn.Linear:
-        return linear(network, self.part_name(layer, role))
-
-    def norm(self, network: nn.Module, layer: int, role: str) -> nn.LayerNorm:
-        return norm(network, self.part_name(layer, role))
-
     def part_name(self, layer: int, role: str) -> str:
         return f"{self.record.layer_name(layer)}.{getattr(self.layer, role)}"
 
@@ -102,28 +96,6 @@ class EncoderDecoderAnatomy:
             return self.shared_words
         return {"encoder": self.encoder_words, "decoder": self.decoder_words}[stack]
 
-    def word_tables(self, shape: EncoderDecoderShape) -> dict[str, str]:
-        """Each table once, and the stack whose width it has; the decoder's is the output's too."""
-        return {self.word_table(shape, stack): stack for stack in ("encoder", "decoder")}
-
-
-def linear(network: nn.Module, name: str) -> nn.Linear:
-    module = network.get_submodule(name)
-    assert isinstance(module, nn.Linear)
-    return module
-
-
-def norm(network: nn.Module, name: str) -> nn.LayerNorm:
-    module = network.get_submodule(name)
-    assert isinstance(module, nn.LayerNorm)
-    return module
-
-
-def embedding(network: nn.Module, name: str) -> nn.Embedding:
-    module = network.get_submodule(name)
-    assert isinstance(module, nn.Embedding)
-    return module
-
 
 def _anatomy(family: EncoderFamily) -> Anatomy:
     return Anatomy(
@@ -163,12 +135,6 @@ def _transformers_class(name: str) -> type[PreTrainedModel]:
 
 ANATOMIES: Final = {name: _anatomy(family) for name, family in ENCODERS.items()}
 MARIAN: Final = _encoder_decoder_anatomy(ENCODER_DECODERS["marian"])
-
-
-def text_output(network: PreTrainedModel) -> nn.Linear:
-    """The layer that gives an encoder's answer for a text."""
-    heads = [anatomy.heads["text_regression"] for anatomy in ANATOMIES.values()]
-    return linear(network, next(head.output for head in heads if type(network) is head.network))
 
 
 def word_head(network: nn.Module) -> HeadParts:

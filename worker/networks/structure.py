@@ -53,11 +53,6 @@ def describe(architecture: Architecture) -> dict[str, Any] | None:
     return structure if any(structure.values()) else None
 
 
-def runs(architecture: EncoderArchitecture) -> int:
-    """How many layers a text goes through."""
-    return architecture.runs
-
-
 def unfolded(architecture: EncoderArchitecture) -> EncoderArchitecture:
     """The architecture with the family's own word table and each layer run once, as a teacher has them."""
     if not architecture.has_factorised_words:

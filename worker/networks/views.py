@@ -207,11 +207,10 @@ def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> Encod
     anatomy, shape = ANATOMIES[architecture.family], architecture.shape
     parts = _Parts(network)
     words, *others = (Table(name, parts.module(name)) for name in anatomy.embeddings)
-    runs = len(architecture.schedule or range(shape.layers))
     return EncoderView(
         network=network,
         shape=shape,
-        layers=tuple(parts.layer(anatomy, index, shape) for index in range(runs)),
+        layers=tuple(parts.layer(anatomy, index, shape) for index in range(architecture.runs)),
         embeddings=EmbeddingsView(words, tuple(others)),
         embedding_norm=parts.norm(anatomy.embedding_norm),
         head=_head(parts, anatomy.head_of(network)),

@@ -15,7 +15,7 @@ from worker.data.batches import collate
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.export.onnx_export import export_onnx
 from worker.networks.loading import build_network
-from worker.networks.structure import complete, describe, runs, unfolded
+from worker.networks.structure import complete, describe, unfolded
 
 CPU = torch.device("cpu")
 SHAPE = EncoderShape(layers=2, hidden=32, heads=4, ffn=64)
@@ -89,7 +89,7 @@ class TestSharedLayers:
     def test_compute_what_a_deeper_network_of_copies_does(self, tmp_path, sharing):
         data, architecture = make_data(train=8, dev=16), architecture_of(sharing=sharing)
         network = network_of(architecture, data, tmp_path)
-        deep = encoder_card(shape=SHAPE.model_copy(update={"layers": runs(architecture)}))
+        deep = encoder_card(shape=SHAPE.model_copy(update={"layers": architecture.runs}))
         naive = build_network(network.config, deep, data.head)
         state = network.state_dict()
         # Names say which run; what each run should hold is written out from the schedule.

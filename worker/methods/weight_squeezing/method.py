@@ -50,7 +50,7 @@ class WeightSqueezing:
             network = _mixed(small, network, maps, spec.gate)
         if (
             isinstance(context.architecture, EncoderArchitecture)
-            and context.architecture.shape.embedding is not None
+            and context.architecture.has_factorised_words
         ):
             maps = narrowed(maps, encoder_view(network, context.architecture))
         training_objective = distillation_objective(
