@@ -129,7 +129,7 @@ class TestSubcloning:
         assert all(tuple(row) in rows for row in ours[cross.format(0)].tolist())
 
     def test_an_encoder_that_keeps_its_width_keeps_its_words(self, data: TaskData, tmp_path: Path) -> None:
-        """A narrow decoder's are louder: what it looks up is multiplied by the root of a smaller width."""
+        """A narrow decoder's are larger: what it looks up is multiplied by the root of a smaller width."""
         teacher = make_translator()
         context = MemoryContext(tmp_path, architecture=translation_card(NARROW))
         network = subcloned_network(teacher, data, context, layer_map="uniform").network
@@ -140,8 +140,8 @@ class TestSubcloning:
         there = inputs["attention_mask"].bool()
         assert torch.allclose(ours[there], theirs[there], atol=1e-5)
         keep = [*range(0, 16, 2), *range(16, 32, 2)]
-        louder = 2**0.5 * teacher.network.model.shared.weight[:, keep]
-        assert torch.allclose(network.lm_head.weight, louder)
+        larger = 2**0.5 * teacher.network.model.shared.weight[:, keep]
+        assert torch.allclose(network.lm_head.weight, larger)
 
     def test_padding_has_no_say_in_what_is_loud(self, data: TaskData) -> None:
         for batch in calibration_batches(data, device=CPU):

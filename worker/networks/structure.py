@@ -74,7 +74,7 @@ def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> 
         assert architecture.shape.embedding is not None
         std = network.config.initializer_range
         table = torch.randn(architecture.vocabulary, architecture.shape.embedding) * std
-        # Rows of unit length on average: words enter the network as loud as from a whole table.
+        # Rows of unit length on average: words enter the network as large as from a whole table.
         projection = (
             torch.randn(architecture.shape.hidden, architecture.shape.embedding)
             * architecture.shape.embedding**-0.5
