@@ -186,7 +186,7 @@ def compress(
         cancellation=Cancellation(),
         load_model=load_small or _unknown,
     )
-    student = methods.load(spec.name).compress(teacher, data, spec, context)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return student

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
+
+import pytest
 
 import app.domain.errors as domain
 from app.domain.errors import JobError, SqueezeError
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS
 from app.errors import STATUS, status_of
-from worker.methods import PLUGINS
+from worker import methods
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,9 +37,17 @@ def test_every_error_of_the_domain_has_a_status():
     assert all(status_of(error) >= 400 for error in families)
 
 
-def test_specs_cards_plugins_and_folders_are_the_same_methods():
+def test_specs_cards_files_and_folders_are_the_same_methods():
     folders = {path.parent.name for path in (ROOT / "worker" / "methods").glob("*/__init__.py")}
-    assert set(METHOD_SPECS) == set(METHOD_CARDS) == set(PLUGINS) == folders
+    files = {path.stem for path in (ROOT / "app" / "domain" / "methods").glob("*.py")}
+    assert set(METHOD_SPECS) == set(METHOD_CARDS) == folders
+    assert files == set(METHOD_SPECS) | {"__init__", "card", "spec", "terms"}
+
+
+@pytest.mark.parametrize(("name", "spec"), METHOD_SPECS.items())
+def test_the_method_of_a_folder_takes_the_spec_of_its_name(name, spec):
+    method = methods.load(spec(name=name))
+    assert get_type_hints(type(method).compress)["spec"] is spec
 
 
 def test_every_knob_is_described():

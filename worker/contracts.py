@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
-from app.domain.methods import MethodSpec
+from app.domain.methods import Spec
 from app.domain.tasks import Head, Task
 
 IntArray = npt.NDArray[np.int64]
@@ -173,9 +173,10 @@ class RunContext(Protocol):
         """Raise ``JobCancelled`` once the client has asked to stop."""
 
 
-class CompressionMethod(Protocol):
-    """One way to make a student."""
+S_contra = TypeVar("S_contra", bound=Spec, contravariant=True)
 
-    def compress(
-        self, teacher: Teacher, data: TaskData, spec: MethodSpec, context: RunContext
-    ) -> Student: ...
+
+class CompressionMethod(Protocol[S_contra]):
+    """One way to make a student, as its spec asks."""
+
+    def compress(self, teacher: Teacher, data: TaskData, spec: S_contra, context: RunContext) -> Student: ...

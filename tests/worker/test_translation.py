@@ -345,7 +345,7 @@ def compress(
 
 def run(name: str, data: TaskData, context: MemoryContext, teacher: Teacher | None = None) -> Student:
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": name, **SETTINGS.get(name, {})})
-    return methods.load(name).compress(teacher or make_translator(), data, spec, context)
+    return methods.load(spec).compress(teacher or make_translator(), data, spec, context)
 
 
 @pytest.mark.parametrize("name", STUDENTS)

@@ -144,7 +144,7 @@ def compress(
             cancellation=cancellation,
             load_model=lambda role: _load_input(role, request, workdir, teacher.tokenizer, scale),
         )
-        student = methods.load(spec.method.name).compress(
+        student = methods.load(spec.method).compress(
             # A head that was drawn anew is on no scale yet.
             scale.teacher(teacher) if _has_own_head(request.teacher, request) else teacher,
             scale.data(data),

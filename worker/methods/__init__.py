@@ -1,25 +1,15 @@
-"""The methods by name. Each folder is one method; this table is all that knows them together."""
+"""The methods by name: each is the folder of its name, and its ``METHOD`` does what its spec asks."""
 
 from importlib import import_module
+from typing import TypeVar
 
+from app.domain.methods import Spec
 from worker.contracts import CompressionMethod
 
-PLUGINS = {
-    "fine_tuning": "worker.methods.fine_tuning",
-    "scratch": "worker.methods.scratch",
-    "weight_copy": "worker.methods.weight_copy",
-    "weight_selection": "worker.methods.weight_selection",
-    "distillation": "worker.methods.distillation",
-    "low_rank": "worker.methods.low_rank",
-    "pea_kd": "worker.methods.pea_kd",
-    "weight_squeezing": "worker.methods.weight_squeezing",
-    "weight_inherited": "worker.methods.weight_inherited",
-    "weight_distillation": "worker.methods.weight_distillation",
-    "bilstm": "worker.methods.bilstm",
-}
+S = TypeVar("S", bound=Spec)
 
 
-def load(name: str) -> CompressionMethod:
-    """Import a method when it is first needed."""
-    method: CompressionMethod = import_module(PLUGINS[name]).METHOD()
+def load(spec: S) -> CompressionMethod[S]:
+    """The method of a spec, imported when it is first needed."""
+    method: CompressionMethod[S] = import_module(f"worker.methods.{spec.name}").METHOD
     return method

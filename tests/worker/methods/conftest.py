@@ -19,5 +19,6 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, data: TaskData) -> Teacher
     folder: Path = tmp_path_factory.mktemp("teacher")
     untrained = make_teacher(folder)
     context = MemoryContext(folder, epochs=12)
-    methods.load("fine_tuning").compress(untrained, data, FineTuningSpec(name="fine_tuning"), context)
+    spec = FineTuningSpec(name="fine_tuning")
+    methods.load(spec).compress(untrained, data, spec, context)
     return untrained

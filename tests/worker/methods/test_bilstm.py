@@ -102,7 +102,8 @@ def bilstm_context(folder, teacher: Teacher, **options) -> MemoryContext:
 
 
 def distil(teacher: Teacher, data: TaskData, context: MemoryContext, **spec):
-    return methods.load("bilstm").compress(teacher, data, BiLstmSpec(name="bilstm", **spec), context)
+    asked = BiLstmSpec(name="bilstm", **spec)
+    return methods.load(asked).compress(teacher, data, asked, context)
 
 
 def with_unlabeled(task: str, *, labelled: int) -> TaskData:
@@ -202,7 +203,8 @@ class TestDistillation:
         data = replace(data, train=replace(data.train, languages=["da", "sw"] * 100))
         teacher = make_teacher(tmp_path / "teacher", task="token_classification")
         untrained = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=30, learning_rate=4e-3)
-        methods.load("fine_tuning").compress(teacher, data, FineTuningSpec(name="fine_tuning"), untrained)
+        spec = FineTuningSpec(name="fine_tuning")
+        methods.load(spec).compress(teacher, data, spec, untrained)
         context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=1e-2)
         student = distil(teacher, data, context)
         assert measure(student.network, data.dev, data, device=CPU)["f1"] > 0.8

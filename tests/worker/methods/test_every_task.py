@@ -18,7 +18,7 @@ from tests.worker.compression import (
     same_weights,
     saved_and_loaded,
 )
-from tests.worker.methods.test_contract import SETTINGS, context_of
+from tests.worker.methods.test_contract import context_of, spec_of
 from worker import methods
 from worker.data.batches import subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
@@ -29,8 +29,8 @@ from worker.export.onnx_export import export_onnx
 CPU = torch.device("cpu")
 CASES = [
     (name, task)
-    for name in SETTINGS
-    for task in METHOD_CARDS[name].tasks
+    for name, card in METHOD_CARDS.items()
+    for task in card.tasks
     if task not in ("text_classification", "translation")
 ]
 
@@ -39,8 +39,8 @@ CASES = [
 def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
     context: MemoryContext = context_of(name, tmp_path, epochs=1)
-    spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": name, **SETTINGS[name]})
-    student = methods.load(name).compress(teacher, data, spec, context)
+    spec = spec_of(name)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     assert student.network.num_parameters() == context.architecture.count(head=data.head).total
     losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
     assert np.isfinite(losses).all()
@@ -67,9 +67,8 @@ def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], 
     data, teacher = make_data(task), make_teacher(tmp_path / "model", "xlm-roberta", task=task)
     architecture = encoder_card("xlm-roberta", shape=STUDENT_SHAPE)
     context = MemoryContext(tmp_path, architecture=architecture, epochs=1)
-    student = methods.load(spec["name"]).compress(
-        teacher, data, TypeAdapter(MethodSpec).validate_python(spec), context
-    )
+    asked: MethodSpec = TypeAdapter(MethodSpec).validate_python(spec)
+    student = methods.load(asked).compress(teacher, data, asked, context)
     output, words = student.network.get_output_embeddings(), student.network.get_input_embeddings()
     assert output.weight is words.weight
     losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
@@ -85,6 +84,6 @@ def test_networks_learn_the_task(task: Task, reached: float, tmp_path: Path) -> 
     data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
     context = context_of("fine_tuning", tmp_path, epochs=30, learning_rate=4e-3)
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": "fine_tuning"})
-    student = methods.load("fine_tuning").compress(teacher, data, spec, context)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     found = measure(student.network, data.dev, data, device=CPU)
     assert (-found["loss"] if "loss" in found else found[MAIN_METRIC[task]]) > reached

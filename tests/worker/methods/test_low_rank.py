@@ -78,7 +78,7 @@ def test_at_full_rank_the_student_starts_as_its_teacher(tmp_path):
     )
     for factorisation in ("svd", "fisher"):
         spec = LowRankSpec(name="low_rank", factorisation=factorisation)
-        student = methods.load("low_rank").compress(teacher, data, spec, context).network
+        student = methods.load(spec).compress(teacher, data, spec, context).network
         expected, found = (
             predict_logits(network, data.dev, pad_id=0, device=CPU) for network in (teacher.network, student)
         )

@@ -54,7 +54,7 @@ def test_starts_as_the_teachers_first_layers(tmp_path):
 def test_pretraining_keeps_the_encoder_and_not_the_head(teacher, data, tmp_path):
     spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0.5)
     context = pea_context(tmp_path, spec, epochs=4)
-    student = methods.load("pea_kd").compress(teacher, data, spec, context)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     stages = [report[0] for report in context.reports if report[3]]
     assert stages == sorted(stages, key=["pretraining", "distillation"].index)
     judged = [r[3]["phase_quality"] for r in context.reports if "phase_quality" in r[3]]
@@ -66,7 +66,7 @@ def test_pretraining_keeps_the_encoder_and_not_the_head(teacher, data, tmp_path)
 def test_the_teachers_head_comes_back_after_pretraining(teacher, data, tmp_path):
     spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0.5)
     context = pea_context(tmp_path, spec, epochs=0.5, learning_rate=1e-9)
-    student = methods.load("pea_kd").compress(teacher, data, spec, context)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     ours, theirs = student.network.classifier, teacher.network.classifier
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
     assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
@@ -75,7 +75,7 @@ def test_the_teachers_head_comes_back_after_pretraining(teacher, data, tmp_path)
 def test_without_pretraining_there_is_one_stage(teacher, data, tmp_path):
     spec = PeaKdSpec(name="pea_kd", pretraining_ratio=0)
     context = pea_context(tmp_path, spec, epochs=0.25)
-    methods.load("pea_kd").compress(teacher, data, spec, context)
+    methods.load(spec).compress(teacher, data, spec, context)
     assert {report[0] for report in context.reports if report[3]} == {"distillation"}
 
 
@@ -84,7 +84,7 @@ def test_the_teacher_runs_once_over_labelled_and_unlabelled_rows(teacher, data, 
     unlabeled = replace(make_data(train=24).train, labels=None, digest="more")
     data = replace(data, unlabeled=unlabeled)
     context = pea_context(tmp_path, spec, epochs=0.5)
-    methods.load("pea_kd").compress(teacher, data, spec, context)
+    methods.load(spec).compress(teacher, data, spec, context)
     rows = [len(np.load(path, mmap_mode="r")) for path in context.cache_dir.glob("logits-*.npy")]
     assert sorted(rows) == sorted([len(data.train) + len(unlabeled), len(data.dev)])
 
@@ -94,9 +94,7 @@ def test_softens_two_labels_as_the_paper_does(teacher, data, tmp_path):
     for temperature in (None, 10.0, 2.0):
         terms = DistillationTerms(temperature=temperature, logits_weight=0.7, patient_weight=100)
         spec = PeaKdSpec(name="pea_kd", distillation=terms, pretraining_ratio=0)
-        student = methods.load("pea_kd").compress(
-            teacher, data, spec, pea_context(tmp_path, spec, epochs=0.5)
-        )
+        student = methods.load(spec).compress(teacher, data, spec, pea_context(tmp_path, spec, epochs=0.5))
         weights.append(torch.cat([p.detach().flatten() for p in student.network.parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])

@@ -113,7 +113,7 @@ def test_at_the_teachers_own_shape_the_refitted_student_is_the_teacher(teacher, 
 def test_training_makes_the_loss_smaller(teacher, data, tmp_path):
     context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=4)
     spec = WeightSqueezingSpec(name="weight_squeezing")
-    student = methods.load("weight_squeezing").compress(teacher, data, spec, context)
+    student = methods.load(spec).compress(teacher, data, spec, context)
     losses = [report[3]["loss"] for report in context.reports if "loss" in report[3]]
     assert losses[-1] < losses[0]
     assert (

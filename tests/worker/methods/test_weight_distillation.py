@@ -213,7 +213,7 @@ class TestXavier:
     def test_trains(self, tmp_path: Path) -> None:
         teacher, data, context = encoder_case(tmp_path)
         spec = WeightDistillationSpec(name="weight_distillation", initial_generator="xavier")
-        student = methods.load("weight_distillation").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
 
@@ -222,7 +222,7 @@ class TestPhases:
     def test_ratio_parts_the_steps(self, ratio: float, expected: set[str], tmp_path: Path) -> None:
         teacher, data, context = encoder_case(tmp_path)
         spec = WeightDistillationSpec(name="weight_distillation", generator_ratio=ratio, distillation=None)
-        methods.load("weight_distillation").compress(teacher, data, spec, context)
+        methods.load(spec).compress(teacher, data, spec, context)
         assert {report[0] for report in context.reports} == expected
 
     def test_a_depth_that_does_not_divide_is_refused(self, tmp_path: Path) -> None:

@@ -570,7 +570,7 @@ class TestMethod:
             spec = WeightInheritedSpec(
                 name="weight_inherited", rotation=rotation, distillation=distillation, dense_ratio=0.75
             )
-            student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+            student = methods.load(spec).compress(teacher, data, spec, context)
             assert student.network.num_parameters() == context.architecture.count(head=data.head).total
             dense = [metrics for stage, *_, metrics in context.reports if stage == "dense"]
             return next(metrics["loss"] for metrics in dense if "loss" in metrics)
@@ -583,14 +583,14 @@ class TestMethod:
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=3)
         spec = WeightInheritedSpec(name="weight_inherited", dense_ratio=0.25, distillation=None)
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
     def test_drops_what_the_training_says(self, tmp_path, data):
         teacher = make_teacher(tmp_path)
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1, dropout=0.3)
         spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         ratios = {m.p for m in student.network.modules() if isinstance(m, nn.Dropout)}
         assert ratios == {0.3}
 
@@ -606,7 +606,7 @@ class TestMethod:
             learning_rate=1e-9,
         )
         spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
-        student = methods.load("weight_inherited").compress(teacher, few, spec, context)
+        student = methods.load(spec).compress(teacher, few, spec, context)
         assert student.metrics["steps"] == 1
         assert torch.allclose(logits_of(student, few), logits_of(teacher, few), atol=1e-3)
 
@@ -616,7 +616,7 @@ class TestMethod:
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=1, learning_rate=1e-9)
         spec = WeightInheritedSpec(name="weight_inherited")
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         assert torch.allclose(logits_of(student, data), logits_of(teacher, data), atol=1e-3)
 
     def test_what_is_not_of_the_planned_size_yet_cannot_be_the_student(self, tmp_path, data):
@@ -625,7 +625,7 @@ class TestMethod:
             tmp_path, architecture=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
         )
         spec = WeightInheritedSpec(name="weight_inherited", prune_ratio=0.5, dense_ratio=0, distillation=None)
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         assert student.metrics["best_step"] >= 8
         assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
         assert (
@@ -643,5 +643,5 @@ class TestMethod:
                 module.weight[:8], module.bias[:8] = 0, 0
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1)
         spec = WeightInheritedSpec(name="weight_inherited")
-        student = methods.load("weight_inherited").compress(teacher, data, spec, context)
+        student = methods.load(spec).compress(teacher, data, spec, context)
         assert all(torch.isfinite(value).all() for value in student.network.state_dict().values())

@@ -324,13 +324,14 @@ class TestGatedSqueezing:
             gate={"small_model": SMALL_MODEL, **gate},
             dense_ratio=dense_ratio,
         )
-        return methods.load("weight_squeezing").compress(teacher, data, spec, context).network
+        return methods.load(spec).compress(teacher, data, spec, context).network
 
     def test_closed_gate_is_plain_fine_tuning_of_the_small_model(self, teacher, data, tmp_path):
         gated = self.run(teacher, data, tmp_path, initial_logit=-20)
         plain = make_teacher(tmp_path / "small", shape=STUDENT_SHAPE)
         context = MemoryContext(tmp_path, epochs=1)
-        methods.load("fine_tuning").compress(plain, data, FineTuningSpec(name="fine_tuning"), context)
+        spec = FineTuningSpec(name="fine_tuning")
+        methods.load(spec).compress(plain, data, spec, context)
         words = [*{0, *data.train.ids.tolist()}]  # the rows of others decay behind a gate, and only there
         for name, value in plain.network.state_dict().items():
             rows = words if name.endswith("word_embeddings.weight") else slice(None)
@@ -395,7 +396,7 @@ def test_a_factorised_word_table_is_squeezed_and_widened(tmp_path, task, initial
     for rate in (1e-9, 1e-3):
         context = MemoryContext(tmp_path, shape=shape, epochs=1, learning_rate=rate)
         spec = WeightSqueezingSpec(name="weight_squeezing", initial_map=initial_map)
-        student = methods.load("weight_squeezing").compress(teacher, data, spec, context).network
+        student = methods.load(spec).compress(teacher, data, spec, context).network
         assert student.num_parameters() == context.architecture.count(head=data.head).total
         narrow, widen = student.get_input_embeddings()
         products[rate] = (narrow.weight @ widen.weight.T).detach()

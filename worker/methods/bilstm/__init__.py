@@ -21,6 +21,8 @@ Interactions: ``target.vocabulary_size`` decides the size, as nearly all paramet
 is as wide as the teacher.
 """
 
+from app.domain.methods import BiLstmSpec
+from worker.contracts import CompressionMethod
 from worker.methods.bilstm.method import BiLstmDistillation
 
-METHOD = BiLstmDistillation
+METHOD: CompressionMethod[BiLstmSpec] = BiLstmDistillation()

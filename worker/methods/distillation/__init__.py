@@ -20,6 +20,8 @@ Knobs:
         evenly spaced parts of its first layers.
 """
 
+from app.domain.methods import DistillationSpec
+from worker.contracts import CompressionMethod
 from worker.methods.distillation.method import Distillation
 
-METHOD = Distillation
+METHOD: CompressionMethod[DistillationSpec] = Distillation()

@@ -7,6 +7,8 @@ Knobs: none but the training's. ``learning_rate`` defaults to 0.05 over the widt
 for BERT-base. A head that the model came without trains at 5e-4, or at that rate where it is larger.
 """
 
+from app.domain.methods import FineTuningSpec
+from worker.contracts import CompressionMethod
 from worker.methods.fine_tuning.method import FineTuning
 
-METHOD = FineTuning
+METHOD: CompressionMethod[FineTuningSpec] = FineTuning()

@@ -10,6 +10,8 @@ Knobs: ``factorisation`` (``svd``): ``fisher`` keeps best the rows that the labe
 student starts near its teacher.
 """
 
+from app.domain.methods import LowRankSpec
+from worker.contracts import CompressionMethod
 from worker.methods.low_rank.method import LowRank
 
-METHOD = LowRank
+METHOD: CompressionMethod[LowRankSpec] = LowRank()

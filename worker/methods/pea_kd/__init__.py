@@ -22,6 +22,8 @@ Interactions: patient terms match the states after every run of a layer but the 
 defaults to 1e-4.
 """
 
+from app.domain.methods import PeaKdSpec
+from worker.contracts import CompressionMethod
 from worker.methods.pea_kd.method import PeaKd
 
-METHOD = PeaKd
+METHOD: CompressionMethod[PeaKdSpec] = PeaKd()

@@ -6,6 +6,8 @@ When not: to get a good student.
 Knobs: none but the training's. ``learning_rate`` defaults to 5e-4.
 """
 
+from app.domain.methods import ScratchSpec
+from worker.contracts import CompressionMethod
 from worker.methods.scratch.method import Scratch
 
-METHOD = Scratch
+METHOD: CompressionMethod[ScratchSpec] = Scratch()

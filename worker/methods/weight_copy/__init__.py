@@ -11,6 +11,8 @@ helps.
 Interactions: wants a learning rate below that of random weights on long runs; the default is the same 5e-4.
 """
 
+from app.domain.methods import WeightCopySpec
+from worker.contracts import CompressionMethod
 from worker.methods.weight_copy.method import WeightCopy
 
-METHOD = WeightCopy
+METHOD: CompressionMethod[WeightCopySpec] = WeightCopy()

@@ -23,6 +23,8 @@ Interactions: under ``select`` maps are slowed down so that no weight moves fast
 under ``xavier`` all rates are the same, as in the paper.
 """
 
+from app.domain.methods import WeightDistillationSpec
+from worker.contracts import CompressionMethod
 from worker.methods.weight_distillation.method import WeightDistillation
 
-METHOD = WeightDistillation
+METHOD: CompressionMethod[WeightDistillationSpec] = WeightDistillation()

@@ -46,6 +46,8 @@ Interactions: steps before the planned size is reached cannot be the student, ho
 masked_language_modeling the student is a model for any task: the teacher of a ``fine_tuning`` job.
 """
 
+from app.domain.methods import WeightInheritedSpec
+from worker.contracts import CompressionMethod
 from worker.methods.weight_inherited.method import WeightInherited
 
-METHOD = WeightInherited
+METHOD: CompressionMethod[WeightInheritedSpec] = WeightInherited()

@@ -10,6 +10,8 @@ than the teacher's.
 Knobs: ``distillation``: absent, labels only; its presence usually helps.
 """
 
+from app.domain.methods import WeightSelectionSpec
+from worker.contracts import CompressionMethod
 from worker.methods.weight_selection.method import WeightSelection
 
-METHOD = WeightSelection
+METHOD: CompressionMethod[WeightSelectionSpec] = WeightSelection()

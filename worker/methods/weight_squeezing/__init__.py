@@ -25,6 +25,8 @@ under ``pca`` the student is pulled to where it started from. Heads never mix: m
 block-wise.
 """
 
+from app.domain.methods import WeightSqueezingSpec
+from worker.contracts import CompressionMethod
 from worker.methods.weight_squeezing.method import WeightSqueezing
 
-METHOD = WeightSqueezing
+METHOD: CompressionMethod[WeightSqueezingSpec] = WeightSqueezing()
