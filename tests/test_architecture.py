@@ -1,7 +1,9 @@
 """What the parts of the service may know of one another, beyond what import-linter checks."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_type_hints
 
@@ -57,3 +59,25 @@ def test_every_knob_is_described():
         ]
         assert undescribed == [], name
         assert spec.__doc__
+
+
+def test_only_a_method_s_own_files_ask_which_method_it_is():
+    classes = {spec.__name__ for spec in METHOD_SPECS.values()}
+    own = (ROOT / "app" / "domain" / "methods", ROOT / "worker" / "methods")
+    paths = [
+        path
+        for folder in ("app", "worker")
+        for path in (ROOT / folder).rglob("*.py")
+        if not any(path.is_relative_to(part) for part in own)
+    ]
+    assert [str(path) for path in paths if classes & set(_asked_classes(ast.parse(path.read_text())))] == []
+
+
+def _asked_classes(tree: ast.AST) -> Iterator[str]:
+    """Classes that ``isinstance`` and ``case`` are asked for."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, asked]):
+                yield from (name.id for name in ast.walk(asked) if isinstance(name, ast.Name))
+            case ast.MatchClass(cls=ast.Name(id=name)):
+                yield name

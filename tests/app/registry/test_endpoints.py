@@ -169,7 +169,7 @@ class TestDelete:
         assert api.http.get(f"/v1/models/{teacher}").status_code == 404
         assert api.http.delete(f"/v1/models/{teacher}").status_code == 404
 
-    @pytest.mark.parametrize("role", ["teacher", "small_model"])
+    @pytest.mark.parametrize("role", ["teacher", "small_model", "any_other"])
     def test_a_model_in_use_stays(self, api_on_both, teacher_archive, role):
         api = api_on_both
         teacher = api.upload_model(teacher_archive).json()["id"]
