@@ -15,7 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassif
 from app.domain.architectures import BiLstmArchitecture
 
 
-class BiLstmConfig(PretrainedConfig):  # type: ignore[misc]  # transformers is untyped here
+class BiLstmConfig(PretrainedConfig):
     """Everything that a BiLSTM's parameters and answers depend on."""
 
     model_type = "bilstm"
@@ -55,7 +55,7 @@ class BiLstmConfig(PretrainedConfig):  # type: ignore[misc]  # transformers is u
         self.pad_token_id = pad_token_id
 
 
-class BiLstm(PreTrainedModel):  # type: ignore[misc]
+class BiLstm(PreTrainedModel):
     """What both kinds share: ids -> embeddings -> states -> [pool] -> projection -> GELU -> logits.
 
     Texts of a batch are padded on the right; an answer does not depend on by how much.
@@ -77,7 +77,7 @@ class BiLstm(PreTrainedModel):  # type: ignore[misc]
     def set_dropout(self, probability: float) -> None:
         self.config.dropout = self.dropout.p = probability
 
-    def get_input_embeddings(self) -> nn.Module:
+    def get_input_embeddings(self) -> nn.Embedding:
         return self.word_embeddings
 
     def states(self, input_ids: Tensor, mask: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     if len(labels) != head.outputs:
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
     if isinstance(architecture, BiLstmArchitecture):
-        own_config = bilstm_config(architecture, pad_id=config.pad_token_id or 0)
+        own_config: PretrainedConfig = bilstm_config(architecture, pad_id=config.pad_token_id or 0)
     else:
         own_config = _reshaped(config, architecture)
     network = network_class(architecture, head.task)(with_labels(own_config, head, labels))

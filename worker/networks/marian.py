@@ -18,7 +18,7 @@ _ADDS_TO_THE_STREAM = (
 )
 
 
-class NarrowDecoderMarian(MarianMTModel):  # type: ignore[misc]  # transformers is untyped here
+class NarrowDecoderMarian(MarianMTModel):
     """Marian whose decoder is ``config.decoder_hidden`` wide and reads an encoder of ``config.d_model``.
 
     Encoder and decoder have word tables of their own; the decoder's is the output's too. Heads and ffn of the

@@ -226,7 +226,9 @@ class InheritedWeights:
             made = build_network(self.network.config, architecture, self._head).to(self._device)
         for name, module in made.named_modules():  # the config's own dropout is the teacher's
             if isinstance(module, nn.Dropout):
-                module.p = self.network.get_submodule(name).p
+                dropout = self.network.get_submodule(name)
+                assert isinstance(dropout, nn.Dropout)
+                module.p = dropout.p
         replace_modules(self.network, made)
         self._view = encoder_view(self.network, architecture)
         # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
@@ -299,7 +301,7 @@ class InheritedWeights:
             group.add_scores(self._indices[key], found)
 
 
-def replace_modules(network: nn.Module, other: PreTrainedModel) -> None:
+def replace_modules(network: PreTrainedModel, other: PreTrainedModel) -> None:
     """Make a network another one of its class, so that whoever holds it holds the other."""
     other.train(network.training)
     for name, child in other.named_children():
