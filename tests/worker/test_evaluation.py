@@ -12,7 +12,7 @@ from app.domain.documents.report import ModelReport
 from app.domain.errors import JobError
 from app.domain.tasks import Head
 from tests.tiny import LABELS
-from tests.worker.networks import classifier, dev_split
+from tests.worker.tiny_networks import classifier, dev_split
 from worker.data.batches import collate
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits
 from worker.evaluation.latency import measure_latency

@@ -11,7 +11,7 @@ import torch
 from app.domain.documents.manifest import OnnxExport
 from app.domain.errors import JobError
 from tests.worker.compression import TEACHER_SHAPE, make_data, make_teacher
-from tests.worker.networks import classifier, dev_data, dev_split, shift_bias
+from tests.worker.tiny_networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
 from worker.data.batches import collate, subset
 from worker.evaluation.evaluate import OnnxNetwork, predict_logits

@@ -23,7 +23,7 @@ from app.domain.methods import ScratchSpec
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
 from tests.tiny import tiny_tokenizer
-from tests.worker.networks import classifier, dev_data
+from tests.worker.tiny_networks import classifier, dev_data
 from worker.contracts import TokenizedSplit
 from worker.job.latency_probe import LatencyProbe
 from worker.networks.loading import build_network

@@ -12,7 +12,6 @@ from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NotFound, RetryableJobError
 from tests.processes import wait_until
 from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
-from tests.worker.networks import shift_bias
 from tests.worker.requests import (
     Shelf,
     fetch_model,
@@ -20,6 +19,7 @@ from tests.worker.requests import (
     run_pipeline,
     running_pipeline,
 )
+from tests.worker.tiny_networks import shift_bias
 from worker.evaluation.evaluate import OnnxNetwork
 from worker.job.checkpoint import load_checkpoint
 from worker.job.context import Cancellation
