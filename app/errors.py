@@ -1,4 +1,4 @@
-"""From an error of the domain to an answer: one table, one body (RFC 9457)."""
+"""From an error of the domain to an answer: one table."""
 
 import json
 import logging
@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -26,6 +25,8 @@ from app.domain.errors import (
     Unavailable,
     Unreadable,
 )
+from app.problems import Fault, ProblemDetails
+from app.routing import problem_renderer
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
 
 _RETRY_AFTER_S: dict[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 1, HTTPStatus.SERVICE_UNAVAILABLE: 5}
 
-_TYPE_PREFIX = "urn:squeeze:problem:"
-
 _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read at all.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
@@ -54,28 +53,6 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
     HTTPStatus.SERVICE_UNAVAILABLE: "What this service stands on does not answer: see `Retry-After`.",
 }
-
-
-class Fault(BaseModel):
-    """One thing that is wrong with a request body."""
-
-    detail: str
-    pointer: str | None = Field(default=None, description="JSON pointer into the body.")
-
-
-class Problem(BaseModel):
-    """What went wrong (RFC 9457). Values that the message names are members of their own too."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str = Field(description="A stable URN; its last part is the code.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong here, and what to do about it.")
-    instance: str
-    request_id: str
-    errors: list[Fault] = Field(default_factory=list, description="Each fault of a bad body.")
-    error: dict[str, str | None] | str = Field(description="The same for clients of other services.")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -99,28 +76,18 @@ def problem_response(
     faults: Sequence[Fault] = (),
     details: dict[str, Any] | None = None,
 ) -> Response:
-    """The one error body of this service, read also by the clients that people already have."""
+    """A problem in the form that the clients of the request's route read."""
     request_id = request.scope.get("state", {}).get("request_id", "-")
-    parameter = faults[0].pointer if faults else None
-    body = {
-        **(details or {}),
-        "type": _TYPE_PREFIX + code,
-        "title": code.replace("_", " ").capitalize(),
-        "status": int(status),
-        "detail": detail,
-        "instance": request.url.path,
-        "request_id": request_id,
-        "errors": [fault.model_dump(exclude_none=True) for fault in faults],
-        # On this path it is Hugging Face clients that read it, and they expect a string.
-        "error": detail
-        if request.url.path.endswith("/predict")
-        else {
-            "message": detail,
-            "type": "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
-            "code": code,
-            "param": parameter and parameter.removeprefix("#/").replace("/", "."),
-        },
-    }
+    problem = ProblemDetails(
+        status=int(status),
+        code=code,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request_id,
+        faults=faults,
+        values=details or {},
+    )
+    body = problem_renderer(request.scope)(problem)
     headers = {"x-request-id": request_id}
     if status == HTTPStatus.CONFLICT:
         headers["x-should-retry"] = "false"  # some clients repeat every 409, and ours are all permanent

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.logging import request_id
+from app.routing import log_level
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +62,7 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"]
     _REQUESTS.labels(method, route, status).inc()
     _SECONDS.labels(method, route).observe(seconds)
-    # Predictions come by the thousand a second; the metrics have them.
-    is_routine = status < HTTPStatus.BAD_REQUEST and route.endswith("/predict")
-    level = logging.DEBUG if is_routine else logging.INFO
+    level = log_level(scope) if status < HTTPStatus.BAD_REQUEST else logging.INFO
     logger.log(level, "%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)
 
 

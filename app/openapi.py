@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 
-from app.errors import Problem
+from app.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 

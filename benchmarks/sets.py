@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from app.domain.tasks import Task
+from app.engine.tokenizing import pad_id, special_id
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.data.tokenization import encode_columns, masked, pad_id, special_id
+from worker.data.tokenization import encode_columns, masked
 
 Row = Mapping[str, Any]
 

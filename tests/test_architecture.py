@@ -27,6 +27,17 @@ def test_the_api_starts_without_the_worker_and_its_frameworks():
     assert output.stdout.strip() == "[]"
 
 
+def test_onnx_files_are_opened_in_one_place():
+    """What is measured and checked is what is served."""
+    opening = [
+        path.relative_to(ROOT).as_posix()
+        for part in ("app", "worker")
+        for path in (ROOT / part).rglob("*.py")
+        if any(name in path.read_text() for name in ("InferenceSession(", "SessionOptions("))
+    ]
+    assert opening == ["app/engine/sessions.py"]
+
+
 def test_every_error_of_the_domain_has_a_status():
     families = [
         error

@@ -4,14 +4,15 @@ Shapes: B texts, A of them still being written, K beams, R rows (A, or A x K wit
 together), T tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-IntArray: TypeAlias = npt.NDArray[np.int64]
+from app.engine.padding import IntArray
+
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 Step: TypeAlias = Callable[[IntArray, IntArray], FloatArray]
@@ -40,6 +41,43 @@ class SpecialTokens:
     pad: int
     """Never written."""
 
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> "SpecialTokens":
+        """As a ``config.json`` names them."""
+        return cls(
+            start=config["decoder_start_token_id"], end=config["eos_token_id"], pad=config["pad_token_id"]
+        )
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How what is written is searched for."""
+
+    beams: int = 1
+    """1 is greedy."""
+    length_penalty: float = 1.0
+    """Of a beam search; see there."""
+
+    def __str__(self) -> str:
+        return f"beams {self.beams}, length penalty {self.length_penalty}"
+
+
+GREEDY: Final = Decoding()
+
+
+class EncoderDecoder(Protocol):
+    """A network that reads a text and writes another."""
+
+    @property
+    def special(self) -> SpecialTokens: ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The most that it can write."""
+
+    def begin(self, inputs: Mapping[str, IntArray]) -> Step:
+        """Read padded sources: ``input_ids`` and ``attention_mask``, int64 (B, T) each."""
+
 
 def length_limit(source_tokens: int, most: int) -> int:
     """Tokens that a translation may have where nobody says: three for each of its source's, and ten.
@@ -48,6 +86,36 @@ def length_limit(source_tokens: int, most: int) -> int:
     can write at all.
     """
     return min(most, _LENGTH_RATIO * source_tokens + _SPARE_TOKENS)
+
+
+def generate(
+    network: EncoderDecoder,
+    inputs: Mapping[str, IntArray],
+    limits: Sequence[int],
+    decoding: Decoding = GREEDY,
+    *,
+    is_wanted: IsWanted = lambda _: True,
+) -> list[list[int]]:
+    """What a network writes for each padded source, the end left out.
+
+    Args:
+        network: reads and writes.
+        inputs: ``input_ids`` and ``attention_mask``, int64 (B, T) each.
+        limits: tokens that each text may have, (B,).
+        decoding: the search.
+        is_wanted: what nobody waits for is left unfinished.
+    """
+    step = network.begin(inputs)
+    if decoding.beams == 1:
+        return greedy_search(step, limits, network.special, is_wanted=is_wanted)
+    return beam_search(
+        step,
+        limits,
+        network.special,
+        beams=decoding.beams,
+        length_penalty=decoding.length_penalty,
+        is_wanted=is_wanted,
+    )
 
 
 def greedy_search(

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
+
+from app.engine.padding import IntArray, network_inputs
 
 TextInput: TypeAlias = str | tuple[str, str]
 """A text, or a text and its pair."""
@@ -23,34 +25,43 @@ class TokenizedText:
 
 
 class TextTokenizer:
-    """A model's ``tokenizer.json``, cut at the model's length."""
+    """A tokenizer that cuts texts at a model's length and leaves them unpadded."""
 
-    def __init__(self, path: Path, *, max_length: int) -> None:
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._pad_id = _pad_id(self._tokenizer)
-        self._tokenizer.no_padding()  # texts are padded once it is known which ones run together
-        self._tokenizer.enable_truncation(max_length)
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
         self.max_length = max_length
+        self._tokenizer = tokenizer
+        self._pad_id = pad_id(tokenizer)
+        tokenizer.no_padding()  # texts are padded once it is known which ones run together
+        tokenizer.enable_truncation(max_length)
+
+    @classmethod
+    def from_file(cls, path: Path, *, max_length: int) -> "TextTokenizer":
+        """A model's ``tokenizer.json``."""
+        return cls(Tokenizer.from_file(str(path)), max_length=max_length)
 
     def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        return [TokenizedText(encoding.ids, encoding.type_ids) for encoding in encodings]
+        return [TokenizedText(encoding.ids, encoding.type_ids) for encoding in self.encodings(texts)]
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[tuple[TokenizedText, dict[int, int]]]:
-        """Tokens of each sentence, and at which one each word begins.
-
-        A word that has no piece, or whose first is cut off, begins nowhere.
-        """
-        # Not the fast form, which forgets the words.
-        encodings = self._tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
+        """Tokens of each sentence, and at which one each word begins: see ``first_pieces``."""
         return [
-            (TokenizedText(encoding.ids, encoding.type_ids), _first_pieces(encoding.word_ids))
-            for encoding in encodings
+            (TokenizedText(encoding.ids, encoding.type_ids), first_pieces(encoding))
+            for encoding in self.word_encodings(sentences)
         ]
 
+    def encodings(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return encodings
+
+    def word_encodings(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
+        # Not the fast form, which forgets the words.
+        encodings: list[Encoding] = self._tokenizer.encode_batch(
+            [list(words) for words in sentences], is_pretokenized=True
+        )
+        return encodings
+
     def id_of(self, token: str) -> int | None:
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found
+        return special_id(self._tokenizer, token)
 
     def pieces(self, text: str) -> list[int]:
         """Ids of a part of a text, nothing added."""
@@ -60,29 +71,40 @@ class TextTokenizer:
         decoded: list[str] = self._tokenizer.decode_batch(list(texts), skip_special_tokens=skip_special)
         return decoded
 
-    def pad(self, texts: Sequence[TokenizedText]) -> dict[str, npt.NDArray[np.int64]]:
-        """The inputs of one run, each (texts, longest), by the names that BERT and its kin use."""
-        longest = max(map(len, texts))
-        gaps = [longest - len(text) for text in texts]
-        columns = {
-            "input_ids": [text.ids + [self._pad_id] * gap for text, gap in zip(texts, gaps, strict=True)],
-            "attention_mask": [[1] * len(text) + [0] * gap for text, gap in zip(texts, gaps, strict=True)],
-            "token_type_ids": [text.type_ids + [0] * gap for text, gap in zip(texts, gaps, strict=True)],
-        }
-        return {name: np.array(rows, np.int64) for name, rows in columns.items()}
+    def pad(self, texts: Sequence[TokenizedText]) -> dict[str, IntArray]:
+        """The inputs of one run: see ``network_inputs``."""
+        lengths = np.array([len(text) for text in texts])
+        has_types = any(any(text.type_ids) for text in texts)
+        return network_inputs(
+            _end_to_end([text.ids for text in texts]),
+            lengths,
+            pad_id=self._pad_id,
+            type_ids=_end_to_end([text.type_ids for text in texts]) if has_types else None,
+        )
 
 
-def _first_pieces(word_ids: Sequence[int | None]) -> dict[int, int]:
+def _end_to_end(rows: Sequence[Sequence[int]]) -> IntArray:
+    return np.array(list(chain.from_iterable(rows)), np.int64)
+
+
+def first_pieces(encoding: Encoding) -> dict[int, int]:
+    """At which token each word begins, in the order of the words.
+
+    A word that has no piece, or whose first is cut off, begins nowhere.
+    """
     firsts: dict[int, int] = {}
-    for piece, word in enumerate(word_ids):
+    for piece, word in enumerate(encoding.word_ids):
         if word is not None:
             firsts.setdefault(word, piece)
     return firsts
 
 
-def _pad_id(tokenizer: Tokenizer) -> int:
-    """The padding token as the tokenizer was saved with, else by its usual names."""
-    if tokenizer.padding is not None:
-        return int(tokenizer.padding["pad_id"])
-    known = (tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>"))
-    return next((token_id for token_id in known if token_id is not None), 0)
+def pad_id(tokenizer: Tokenizer) -> int:
+    """The id that fills up a batch; its positions are masked, so that any id would do."""
+    return special_id(tokenizer, "[PAD]", "<pad>") or 0
+
+
+def special_id(tokenizer: Tokenizer, *names: str) -> int | None:
+    """The id of a special token, by whichever name the tokenizer gives it."""
+    found = (tokenizer.token_to_id(name) for name in names)
+    return next((int(id_) for id_ in found if id_ is not None), None)

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import os
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -15,17 +14,16 @@ from app.core.db import Database
 from app.core.db.models import get_model
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.domain.architectures import Architecture
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import Conflict, InvalidRequest, NotFound
-from app.domain.tasks import Head, Task
+from app.domain.tasks import Task
+from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import TextInput
 from app.inference.batching import BatchQueue
 from app.inference.model_files import ModelFiles
-from app.inference.parameters import Parameters, read_parameters
 from app.inference.predictors.opening import open_predictor
 from app.inference.predictors.predictor import Predictor
-from app.inference.schemas import Answers, Inputs
+from app.inference.predictors.results import Result
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +31,6 @@ _LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, each precisi
 
 _TRUSTED_S = 5.0
 """How long a row is believed without another look: so long a deleted model may still answer."""
-
-_PARAMETERS_PER_THREAD = 10_000_000
-"""Parameters of layers from which another thread pays for one prediction, measured at one text of 25 tokens.
-
-Below it, waking the thread costs what it gains: runs side by side use the cores better.
-"""
-
 
 _KEPT_PER_SESSION = 4
 """Models whose files stay at hand for each that is in memory."""
@@ -50,6 +41,14 @@ class _Known(NamedTuple):
 
     manifest: ModelManifest
     trusted_until: float
+
+
+class ServableModel(NamedTuple):
+    """A model that has an export, and its row as it was found."""
+
+    id: str
+    task: Task
+    manifest: ModelManifest
 
 
 class InferenceRuntime:
@@ -71,37 +70,48 @@ class InferenceRuntime:
         self._retired: list[BatchQueue] = []
         self._under_way: dict[Hashable, asyncio.Task[None]] = {}
 
+    async def find(self, model_id: str) -> ServableModel:
+        """The model of an id.
+
+        Raises:
+            NotFound: no such model.
+            Conflict: the model has no ONNX export.
+        """
+        while (known := self._trusted(model_id)) is None:
+            await self._once(model_id, lambda: self._look_up(model_id))
+        return _servable(model_id, known.manifest)
+
     async def predict(
-        self, model_id: str, inputs: Inputs, parameters: Mapping[str, Any] | None = None
-    ) -> Answers:
-        """What the model says of each input, as its task has it.
+        self,
+        model: ServableModel,
+        texts: Sequence[TextInput],
+        options: Any,
+        *,
+        precision: str | None = None,
+    ) -> list[Result]:
+        """What a model says of each text.
 
         Scores of fp32 do not depend on what else runs at the same time. Dynamic int8 scales activations by
         the whole batch, so that its scores can: by up to some hundredths.
 
         Args:
-            model_id: a row of the registry.
-            inputs: texts or pairs, answered in this order.
-            parameters: of the model's task. The precision is by default fp32, where the model has it.
+            model: as it was found.
+            texts: texts or pairs, answered in this order.
+            options: those of the predictor of the model's task.
+            precision: of the export; default: fp32, where the model has it.
 
         Raises:
-            NotFound: no such model.
-            Conflict: the model has no ONNX export.
-            InvalidRequest: parameters or inputs do not fit the model or its task.
-            RequestValidationError: a parameter is out of bounds.
+            NotFound: the model was deleted since.
+            InvalidRequest: precision, options or texts do not fit the model or its task.
             Overloaded: too many texts wait for the model.
         """
+        precision = _choose_precision(model.id, model.manifest, precision)
+        key = (model.id, precision)
         # Between finding the queue and queueing there is no await: it cannot be retired meanwhile.
-        while (known := self._trusted(model_id)) is None:
-            await self._once(model_id, lambda: self._look_up(model_id))
-        task = _servable_task(model_id, known.manifest)
-        wanted = read_parameters(task, parameters or {})
-        precision = _choose_precision(model_id, known.manifest, wanted.precision)
-        key = (model_id, precision)
         while (queue := self._loaded.get(key)) is None:
-            await self._once(key, lambda: self._load(model_id, known.manifest, precision))
+            await self._once(key, partial(self._load, model.id, model.manifest, precision))
         self._loaded.move_to_end(key)
-        return await _answer(queue, inputs, wanted, task)
+        return await _answer(queue, texts, options, model.task)
 
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
@@ -153,7 +163,7 @@ class InferenceRuntime:
         self._make_room(self._settings.inference_sessions - 1)
         assert manifest.head is not None
         threads, runners = share_threads(
-            self._settings.inference_threads or _cores(), manifest.architecture, manifest.head
+            self._settings.inference_threads or usable_cores(), manifest.architecture, manifest.head
         )
         started = monotonic()
         try:
@@ -193,17 +203,15 @@ class InferenceRuntime:
         _LOADED.dec()
 
 
-async def _answer(queue: BatchQueue, inputs: Inputs, parameters: Parameters, task: Task) -> Answers:
+async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any, task: Task) -> list[Result]:
     predictor = queue.predictor
     if not predictor.takes_pairs:
-        _refuse_pairs(task, inputs.texts)
-    rows = await queue.predict(inputs.texts, predictor.options(inputs.texts, parameters))
-    answers = [predictor.answer(row, parameters) for row in rows]
-    is_alone = predictor.answers_one_alone and not inputs.is_list
-    return answers[0] if is_alone else answers
+        _refuse_pairs(task, texts)
+    rows = await queue.predict(texts, predictor.run_options(texts, options))
+    return [predictor.result(row, options) for row in rows]
 
 
-def _servable_task(model_id: str, manifest: ModelManifest) -> Task:
+def _servable(model_id: str, manifest: ModelManifest) -> ServableModel:
     if manifest.task is None or not manifest.exports:
         raise Conflict(
             "model_not_servable",
@@ -211,7 +219,7 @@ def _servable_task(model_id: str, manifest: ModelManifest) -> Task:
             "as teacher (the method fine_tuning keeps its size): what comes out of a job is servable.",
             id=model_id,
         )
-    return manifest.task
+    return ServableModel(model_id, manifest.task, manifest)
 
 
 def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None) -> str:
@@ -237,13 +245,3 @@ def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
                 pointer="#/inputs",
                 position=position,
             )
-
-
-def share_threads(threads: int, architecture: Architecture, head: Head) -> tuple[int, int]:
-    """Threads of one run, and how many runs go at once."""
-    each = min(threads, max(1, architecture.count(head=head).body // _PARAMETERS_PER_THREAD))
-    return each, threads // each
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

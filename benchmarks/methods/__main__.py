@@ -18,6 +18,7 @@ from app.domain.architectures import Architecture
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import MethodSpec
 from app.domain.planning import plan_student
+from app.engine.threads import threads_per_run
 from benchmarks.harness import Benchmark, Value, select
 from benchmarks.methods.entry import STUDENT_TRAINING, Entry
 from benchmarks.methods.goals import GOALS
@@ -26,7 +27,7 @@ from benchmarks.methods.tables import write_tables
 from benchmarks.methods.workbench import Place, Workbench
 from benchmarks.sets import SETS
 from benchmarks.students import WORK, compress, device, trimmed
-from worker.contracts import TaskData
+from worker.contracts import TaskData, Teacher
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import measure as measure_quality
 from worker.export.exports import files_of, make_exports, onnx_name, open_export
@@ -73,16 +74,28 @@ def _measure_latencies(workbench: Workbench, options: argparse.Namespace) -> Non
 def _latency_row(workbench: Workbench, place: Place, entry: Entry) -> dict[str, Value]:
     """Milliseconds of one text and of 32, the student's and, right after, the teacher's."""
     teacher, data = workbench.teacher(place)
-    _, own_data = trimmed(teacher, data, _target(entry), partial(workbench.read, place))
+    base = workbench.small_model(place) if entry.from_small else teacher
+    base, own_data = trimmed(base, data, _target(entry), partial(workbench.read, place))
+    student = _planned(entry, base, own_data)
     if not place.exports.exists():
         make_exports(teacher.network, ["fp32", "int8"], place.exports)
     row: dict[str, Value] = {}
     for precision in ("fp32", "int8"):
-        for whose, folder, read in (("", _exports(entry), own_data), ("teacher_", place.exports, data)):
-            opened = open_export(folder / onnx_name(precision, teacher.network), teacher.network)
+        for whose, architecture, folder, read in (
+            ("", student, _exports(entry), own_data),
+            ("teacher_", teacher.architecture, place.exports, data),
+        ):
+            path = folder / onnx_name(precision, teacher.network)
+            threads = threads_per_run(architecture, read.head)
+            opened = open_export(path, teacher.network, threads=threads)
             found = measure_latency(opened, read.dev, pad_id=read.pad_id)
             row |= {f"{whose}{precision}_ms_{count}": value for count, value in found.items()}
     return row
+
+
+def _planned(entry: Entry, teacher: Teacher, data: TaskData) -> Architecture:
+    spec: MethodSpec = TypeAdapter(MethodSpec).validate_python(entry.method)
+    return plan_student(teacher.architecture, spec, _target(entry), head=data.head).architecture
 
 
 def _exports(entry: Entry) -> Path:
@@ -126,9 +139,8 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
         load_small=lambda _role: workbench.small_model(place).network,
     )
     wall_s = time.perf_counter() - began
-    architecture = plan_student(teacher.architecture, spec, target, head=data.head).architecture
     return {
-        **_measured(student.network, architecture, data, chosen.metric, _exports(entry)),
+        **_measured(student.network, _planned(entry, teacher, data), data, chosen.metric, _exports(entry)),
         "steps": student.metrics["steps"],
         "best_step": student.metrics["best_step"],
         "seconds_per_step": student.metrics["seconds_per_step"],

@@ -5,10 +5,14 @@ import logging
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.domain.errors import InvalidRequest, JobError, RetryableJobError, SqueezeError, Unavailable
 from app.errors import add_error_handlers, status_of
 from app.middleware import BodyLimit, RequestLog
+from app.problems import ProblemDetails
+from app.routing import PlainRoute
 
 
 @pytest.fixture
@@ -34,6 +38,22 @@ def client():
     @app.post("/body")
     def body(value: dict[str, int]) -> dict[str, int]:
         return value
+
+    async def own(request: Request) -> Response:
+        if "fail" in request.query_params:
+            raise Unavailable("store_away", "The store is away. Try again.")
+        return Response("fine")
+
+    def render(problem: ProblemDetails) -> dict[str, object]:
+        return {"error": f"{problem.code}: {problem.detail}"}
+
+    app.router.routes.append(
+        PlainRoute("/own", own, methods=["GET"], render_problem=render, log_level=logging.DEBUG)
+    )
+
+    @app.get("/v1/somewhere/predict")
+    def predict() -> None:
+        raise Unavailable("store_away", "The store is away. Try again.")
 
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -79,6 +99,30 @@ class TestProblem:
 
         assert status_of(StoreAwayError) == 503
         assert status_of(RetryableJobError) == status_of(JobError) == status_of(SqueezeError) == 500
+
+
+class TestRoutesWithAFormOfTheirOwn:
+    def test_answer_problems_in_it(self, client):
+        response = client.get("/own?fail")
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "5"
+        assert response.json() == {"error": "store_away: The store is away. Try again."}
+
+    def test_of_the_router_too(self, client):
+        response = client.post("/own")
+        assert response.status_code == 405
+        assert response.json() == {"error": "method_not_allowed: Method Not Allowed"}
+
+    def test_are_not_known_by_their_path(self, client):
+        response = client.get("/v1/somewhere/predict")
+        assert response.json()["error"]["code"] == "store_away"
+
+    def test_say_how_they_are_logged(self, client, caplog):
+        with caplog.at_level(logging.DEBUG, "app.middleware"):
+            client.get("/own")
+            client.get("/own?fail")
+        levels = [record.levelno for record in caplog.records if record.name == "app.middleware"]
+        assert levels == [logging.DEBUG, logging.INFO]
 
 
 class TestRequestId:

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from app.engine.generation import FloatArray, IntArray, SpecialTokens, beam_search, greedy_search
+from app.engine.generation import FloatArray, SpecialTokens, beam_search, greedy_search
+from app.engine.padding import IntArray
 
 END, PAD, START, VOCABULARY = 0, 1, 99, 18
 SPECIAL = SpecialTokens(start=START, end=END, pad=PAD)

@@ -14,7 +14,8 @@ from app.domain.tasks import Head
 from tests.tiny import LABELS
 from tests.worker.tiny_networks import classifier, dev_split
 from worker.data.batches import collate
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import (
     accuracy,
@@ -125,7 +126,7 @@ class TestLogits:
                 ]
             )
         torch_logits = predict_logits(network, split, pad_id=0, device=CPU, batch_size=8)
-        onnx_logits = OnnxNetwork(tmp_path / "model.onnx").logits(split, pad_id=0, batch_size=8)
+        onnx_logits = ExportedEncoder(tmp_path / "model.onnx").logits(split, pad_id=0, batch_size=8)
         np.testing.assert_allclose(torch_logits, alone, atol=1e-5)
         np.testing.assert_allclose(onnx_logits, alone, atol=1e-5)
 
@@ -152,7 +153,11 @@ class TestLatency:
         export_onnx(network, tmp_path / "model.onnx")
         began = time.perf_counter()
         latency_ms = measure_latency(
-            OnnxNetwork(tmp_path / "model.onnx"), dev_split(10), pad_id=0, batch_sizes=(1, 32), seconds=0.2
+            ExportedEncoder(tmp_path / "model.onnx"),
+            dev_split(10),
+            pad_id=0,
+            batch_sizes=(1, 32),
+            seconds=0.2,
         )
         assert time.perf_counter() - began < 2
         assert list(latency_ms) == ["1", "32"]

@@ -14,7 +14,8 @@ from tests.worker.compression import TEACHER_SHAPE, make_data, make_teacher
 from tests.worker.tiny_networks import classifier, dev_data, dev_split, shift_bias
 from worker.contracts import TokenizedSplit
 from worker.data.batches import collate, subset
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder
 from worker.export.exports import check_exports, compare_exports, make_exports
 from worker.export.onnx_export import export_onnx, input_names
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
@@ -175,7 +176,7 @@ class TestParity:
         """Every text is as long as its neighbours in a pass by length; only the probe's own batches pad."""
         network = classifier(tmp_path / "model")
         export_onnx(network, tmp_path / "model.onnx")
-        graph = OnnxNetwork(tmp_path / "model.onnx")
+        graph = ExportedEncoder(tmp_path / "model.onnx")
         split = dev_split(16)
         by_length = [np.flatnonzero(split.lengths == length) for length in np.unique(split.lengths)]
 

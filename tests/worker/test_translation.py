@@ -16,6 +16,7 @@ from app.domain.architectures import EncoderDecoderShape
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled, JobError
 from app.domain.methods import DistillationTerms, MethodSpec
+from app.engine.generation import Decoding
 from tests.worker.compression import Interrupted, MemoryContext, same_weights
 from tests.worker.translations import (
     NARROW,
@@ -36,16 +37,15 @@ from worker.distillation.teacher_translations import DECODING, bitext_and_transl
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import dev_score, measure
-from worker.evaluation.translation import (
-    Decoding,
-    TorchTranslator,
-    decoder_beside,
-    texts_of,
-    translate,
-    translation_metrics,
-)
+from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
 from worker.export import onnx_export
-from worker.export.exports import check_exports, compare_exports, make_exports, open_export
+from worker.export.exports import (
+    check_exports,
+    compare_exports,
+    decoder_beside,
+    make_exports,
+    open_export,
+)
 from worker.networks.forward import answer
 from worker.networks.loading import load_network, save_network
 from worker.networks.new_translator import train_tokenizer
@@ -245,7 +245,7 @@ class TestExports:
         opened = open_export(paths["fp32"], network)
         for decoding in (Decoding(), Decoding(beams=3)):
             write = partial(translate, split=data.dev, pad_id=data.pad_id, decoding=decoding)
-            assert write(opened) == write(TorchTranslator(network))
+            assert write(opened.network) == write(TorchTranslator(network))
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_planner_counts_what_the_files_hold(

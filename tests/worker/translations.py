@@ -9,8 +9,9 @@ import torch
 from tokenizers import Tokenizer
 
 from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
+from app.engine.tokenizing import pad_id
 from worker.contracts import TaskData, Teacher
-from worker.data.tokenization import pad_id, tokenize_translations
+from worker.data.tokenization import tokenize_translations
 from worker.networks.loading import build_network
 from worker.networks.new_translator import marian_config, train_tokenizer
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from app.engine.padding import BoolArray, network_inputs, pad, token_mask
 from worker.contracts import IGNORE_INDEX, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
@@ -64,31 +65,44 @@ def ordered_rows(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
     return [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
 
 
+def padded_inputs(split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
+    """What a network reads of some rows, int64 (B, T) each: see ``network_inputs``."""
+    where = _gathered(split.offsets, rows)
+    return network_inputs(
+        split.ids[where],
+        split.lengths[rows],
+        pad_id=pad_id,
+        type_ids=None if split.type_ids is None else split.type_ids[where],
+    )
+
+
+def padded_positions(split: TokenizedSplit, rows: IntArray) -> BoolArray:
+    """Where a network that reads some rows is asked, (B, T)."""
+    assert split.positions is not None
+    asked = split.positions[_gathered(split.offsets, rows)]
+    return pad(asked, token_mask(split.lengths[rows]), fill=0).astype(np.bool_)
+
+
 def collate(split: TokenizedSplit, rows: IntArray, *, pad_id: int, device: torch.device) -> Batch:
     """Gather rows into one padded batch on a device."""
-    where, mask = _gathered(split.offsets, rows)
-    inputs = {
-        "input_ids": _padded(split.ids[where], mask, fill=pad_id).to(device),
-        "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device),
-    }
-    if split.type_ids is not None:
-        inputs["token_type_ids"] = _padded(split.type_ids[where], mask, fill=0).to(device)
+    arrays = padded_inputs(split, rows, pad_id=pad_id)
+    inputs = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     positions = None
     if split.positions is not None:
-        positions = _padded(split.positions[where], mask, fill=0).bool().to(device)
+        positions = torch.from_numpy(padded_positions(split, rows)).to(device)
     if split.targets is not None:
         return _with_targets(inputs, split.targets, rows, pad_id=pad_id, device=device)
     labels = None
     if split.labels is not None:
-        answers, _ = _gathered(split.position_offsets, rows)
+        answers = _gathered(split.position_offsets, rows)
         labels = torch.from_numpy(split.labels[answers]).to(device)
     return Batch(inputs=inputs, labels=labels, rows=rows, positions=positions)
 
 
 def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
     """Some rows of a split, in the order given."""
-    where, _ = _gathered(split.offsets, rows)
-    answers, _ = _gathered(split.position_offsets, rows)
+    where = _gathered(split.offsets, rows)
+    answers = _gathered(split.position_offsets, rows)
     ids = split.ids[where]
     offsets = np.concatenate([[0], np.cumsum(split.lengths[rows])]).astype(np.int64)
     return replace(
@@ -140,8 +154,9 @@ def _with_targets(
     device: torch.device,
 ) -> Batch:
     """The decoder reads what it has written so far, beginning with padding, as Marian does."""
-    where, mask = _gathered(targets.offsets, rows)
-    written = _padded(targets.ids[where], mask, fill=pad_id)  # (B, S)
+    mask = token_mask(targets.lengths[rows])
+    ids = targets.ids[_gathered(targets.offsets, rows)]
+    written = torch.from_numpy(pad(ids, mask, fill=pad_id))  # (B, S)
     read = torch.cat([torch.full((len(rows), 1), pad_id), written[:, :-1]], dim=1)
     there = torch.from_numpy(mask)
     return Batch(
@@ -152,17 +167,12 @@ def _with_targets(
     )
 
 
-def _gathered(offsets: IntArray, rows: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Where the elements of some rows lie, row after row, and which cells of a padded table they fill."""
+def _gathered(offsets: IntArray, rows: IntArray) -> IntArray:
+    """Where the elements of some rows lie, row after row."""
     lengths = np.diff(offsets)[rows]
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(offsets[rows], lengths) + within, np.arange(lengths.max(initial=0)) < lengths[:, None]
-
-
-def _padded(values: npt.NDArray[np.generic], mask: npt.NDArray[np.bool_], *, fill: int) -> Tensor:
-    out = np.full(mask.shape, fill, dtype=np.int64)
-    out[mask] = values
-    return torch.from_numpy(out)
+    where: IntArray = np.repeat(offsets[rows], lengths) + within
+    return where
 
 
 def _joined(

@@ -15,6 +15,7 @@ from app.domain.architectures import EncoderArchitecture
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
 from app.domain.tasks import Task
+from app.engine.tokenizing import TextTokenizer, first_pieces, pad_id, special_id
 from worker.contracts import Answers, TaskData, Teacher, TokenizedSplit
 
 MASKED_SHARE = 0.15
@@ -34,9 +35,8 @@ def tokenize(
 
     Whole numbers for ``labels`` are indices, others are scores.
     """
-    tokenizer.enable_truncation(max_length)
-    encodings = tokenizer.encode_batch_fast(
-        list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+    encodings = TextTokenizer(tokenizer, max_length=max_length).encodings(
+        texts if pairs is None else list(zip(texts, pairs, strict=True))
     )
     return _split_of(encodings, labels=_answers(labels), token_types=token_types)
 
@@ -49,28 +49,24 @@ def tokenize_words(
     max_length: int,
 ) -> TokenizedSplit:
     """Encode sentences of words; the network is asked at the first piece of each word that is not cut off."""
-    tokenizer.enable_truncation(max_length)
-    encodings = tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
-    positions, labels = [], []
-    for row, encoding in enumerate(encodings):
-        previous = None
-        for word in encoding.word_ids:
-            positions.append(word is not None and word != previous)
-            if word is not None and word != previous and tags is not None:
-                labels.append(tags[row][word])
-            previous = word
-    return replace(
-        _split_of(encodings, labels=None if tags is None else np.asarray(labels, dtype=np.int64)),
-        positions=np.asarray(positions, dtype=np.bool_),
-    )
+    encodings = TextTokenizer(tokenizer, max_length=max_length).word_encodings(sentences)
+    firsts = [first_pieces(encoding) for encoding in encodings]
+    labels = None
+    if tags is not None:
+        asked = [tags[row][word] for row, words in enumerate(firsts) for word in words]
+        labels = np.asarray(asked, dtype=np.int64)
+    split = _split_of(encodings, labels=labels)
+    positions = np.zeros(len(split.ids), dtype=np.bool_)
+    for begin, words in zip(split.offsets[:-1], firsts, strict=True):
+        positions[begin + np.fromiter(words.values(), dtype=np.int64)] = True
+    return replace(split, positions=positions)
 
 
 def tokenize_maskable(
     texts: Sequence[str], *, tokenizer: Tokenizer, max_length: int, token_types: bool = False
 ) -> TokenizedSplit:
     """Encode texts for masked-language modelling: positions are the tokens that may be masked."""
-    tokenizer.enable_truncation(max_length)
-    encodings = tokenizer.encode_batch(list(texts))
+    encodings = TextTokenizer(tokenizer, max_length=max_length).encodings(texts)
     special = np.fromiter((flag for e in encodings for flag in e.special_tokens_mask), dtype=np.bool_)
     return replace(_split_of(encodings, labels=None, token_types=token_types), positions=~special)
 
@@ -244,17 +240,6 @@ def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, flo
         str(language): float(np.mean(split.ids[counted & (languages == language)] == unknown))
         for language in np.unique(languages)
     }
-
-
-def pad_id(tokenizer: Tokenizer) -> int:
-    """The id that fills up a batch; its positions are masked, so that any id would do."""
-    return special_id(tokenizer, "[PAD]", "<pad>") or 0
-
-
-def special_id(tokenizer: Tokenizer, *names: str) -> int | None:
-    """The id of a special token, by whichever name the tokenizer gives it."""
-    found = (tokenizer.token_to_id(name) for name in names)
-    return next((int(id_) for id_ in found if id_ is not None), None)
 
 
 def _answers(labels: Sequence[float] | None) -> Answers | None:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from app.engine.tokenizing import pad_id as pad_id_of
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
 from worker.data.batches import Batch, collate, ordered_rows
-from worker.data.tokenization import pad_id as pad_id_of
 from worker.networks.forward import Answer, answer
 from worker.numerics.precision import autocast
 

@@ -13,9 +13,10 @@ from uuid import uuid4
 import numpy as np
 
 from app.domain.methods import DistillationTerms
+from app.engine.generation import Decoding
 from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data.batches import concatenate, ordered_rows
-from worker.evaluation.translation import Decoding, TorchTranslator, translate_rows
+from worker.evaluation.translation import TorchTranslator, translate_rows
 
 DECODING: Final = Decoding(beams=4)
 
@@ -73,7 +74,7 @@ def _translate(
         context.check_cancelled()
         texts = translate_rows(translator, split, rows, pad_id=pad_id, decoding=decoding)
         for row, text in zip(rows, texts, strict=True):
-            written[row] = [*text[: translator.most_tokens - 1], translator.special.end]
+            written[row] = [*text[: translator.max_tokens - 1], translator.special.end]
         context.report("teacher_outputs", done + 1, len(batches))
     return written
 

@@ -1,28 +1,20 @@
-"""How long one ONNX prediction takes on this machine."""
+"""How long one ONNX prediction takes on this machine, in the session that would serve it."""
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import numpy as np
 
 from worker.contracts import IntArray, TokenizedSplit
+from worker.evaluation.exported import ExportedModel
 
 BATCH_SIZES = (1, 32)
 _MOST_RUNS = 100
 _WARM_UP_RUNS = 3
 
 
-class Runnable(Protocol):
-    """A network that runs what it is fed."""
-
-    def feed(self, split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, Any]: ...
-
-    def run(self, feed: dict[str, Any]) -> object: ...
-
-
 def measure_latency(
-    network: Runnable,
+    network: ExportedModel,
     split: TokenizedSplit,
     *,
     pad_id: int,
@@ -50,7 +42,7 @@ def measure_latency(
 
 
 def _median_ms(
-    network: Runnable, split: TokenizedSplit, batches: IntArray, *, pad_id: int, seconds: float
+    network: ExportedModel, split: TokenizedSplit, batches: IntArray, *, pad_id: int, seconds: float
 ) -> float:
     deadline = time.perf_counter() + seconds
     durations_ms: list[float] = []

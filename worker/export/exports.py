@@ -11,11 +11,14 @@ from transformers import PreTrainedModel
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
 from app.domain.tasks import Task
+from app.engine.encoder_decoder import OnnxEncoderDecoder
+from app.engine.generation import SpecialTokens
 from worker.contracts import TaskData, TokenizedSplit
 from worker.data.batches import subset
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder, ExportedModel, ExportedTranslator
 from worker.evaluation.quality import WORD_TASKS, main_metric, written_quality
-from worker.evaluation.translation import OnnxTranslator, decoder_beside, translate
+from worker.evaluation.translation import translate
 from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, check_int8_metric, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
@@ -37,15 +40,30 @@ def onnx_name(precision: Precision, network: PreTrainedModel) -> str:
     return f"{'encoder' if is_translator(network) else 'model'}.{precision}.onnx"
 
 
+def decoder_beside(encoder: Path) -> Path:
+    """The file that holds the decoder to an encoder's."""
+    return encoder.with_name(encoder.name.replace("encoder", "decoder", 1))
+
+
 def files_of(path: Path) -> list[Path]:
     """All files of an export: one, or an encoder's and a decoder's."""
     decoder = decoder_beside(path)
     return [path] if decoder == path else [path, decoder]
 
 
-def open_export(path: Path, network: PreTrainedModel) -> OnnxNetwork | OnnxTranslator:
-    """An export of a network, ready to run."""
-    return OnnxTranslator(path, network.config) if is_translator(network) else OnnxNetwork(path)
+def open_export(path: Path, network: PreTrainedModel, *, threads: int = 1) -> ExportedModel:
+    """An export of a network in the session that would serve it with so many threads a run."""
+    if not is_translator(network):
+        return ExportedEncoder(path, threads=threads)
+    config = network.config
+    files = OnnxEncoderDecoder(
+        path,
+        decoder_beside(path),
+        special=SpecialTokens.of_config(config.to_dict()),
+        max_tokens=config.max_position_embeddings,
+        threads=threads,
+    )
+    return ExportedTranslator(files)
 
 
 def make_exports(
@@ -69,9 +87,12 @@ def make_exports(
 
 
 def compare_exports(
-    network: PreTrainedModel, paths: Mapping[Precision, Path], data: TaskData
+    network: PreTrainedModel, paths: Mapping[Precision, Path], data: TaskData, *, threads: int = 1
 ) -> dict[Precision, OnnxExport]:
-    """Measure each file against the torch network, both on the CPU, on the dev texts."""
+    """Measure each file against the torch network, both on the CPU, on the dev texts.
+
+    ``threads`` are those of a run of the files, as they would be served.
+    """
     pad_id = data.pad_id
     dev = _some(data.dev, _MOST_TEXTS_OF_WORDS.get(data.task, _MOST_TEXTS))
     asked = dev.position_offsets[-1]
@@ -80,7 +101,7 @@ def compare_exports(
     of_network = None if is_translator(network) else main_metric(dev, reference[:asked], data)
     found = {}
     for precision, path in paths.items():
-        opened = open_export(path, network)
+        opened = open_export(path, network, threads=threads)
         exported = probe(partial(opened.logits, pad_id=pad_id), dev)
         parity = compare_logits(reference, exported, tie=_TIED_WORDS if data.task in WORD_TASKS else 0.0)
         files = files_of(path)
@@ -91,17 +112,17 @@ def compare_exports(
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
             metric=_bleu(opened, data)
-            if isinstance(opened, OnnxTranslator)
+            if isinstance(opened, ExportedTranslator)
             else main_metric(dev, exported[:asked], data),
             network_metric=of_network,
         )
     return found
 
 
-def _bleu(translator: OnnxTranslator, data: TaskData) -> float:
+def _bleu(translator: ExportedTranslator, data: TaskData) -> float:
     """Of what the files write themselves, word after word."""
     dev = _some(data.dev, _MOST_TEXTS)
-    return written_quality(translate(translator, dev, pad_id=data.pad_id), dev, data)["bleu"]
+    return written_quality(translate(translator.network, dev, pad_id=data.pad_id), dev, data)["bleu"]
 
 
 def _some(split: TokenizedSplit, most: int) -> TokenizedSplit:

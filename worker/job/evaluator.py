@@ -13,6 +13,7 @@ from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
 from app.domain.documents.report import JobReport, ModelReport, Quality
 from app.domain.tasks import Head
+from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
@@ -32,6 +33,11 @@ class EvaluatedModel:
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int:
+        """Of a run of its files, were it served by this machine."""
+        return threads_per_run(self.architecture, self.head)
 
 
 class Evaluator:
@@ -61,11 +67,13 @@ class Evaluator:
 
     def compare_exports(self, candidate: EvaluatedModel) -> None:
         """Hold the ONNX files against the network, which comes to the CPU for it."""
-        candidate.exports = compare_exports(candidate.network.cpu(), candidate.paths, self._data)
+        candidate.exports = compare_exports(
+            candidate.network.cpu(), candidate.paths, self._data, threads=candidate.threads
+        )
 
     def measure_latency(self, candidate: EvaluatedModel) -> None:
         for precision, path in candidate.paths.items():
-            opened = open_export(path, candidate.network)
+            opened = open_export(path, candidate.network, threads=candidate.threads)
             latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
             export = candidate.exports[precision]
             candidate.exports[precision] = export.model_copy(update={"latency_ms": latency_ms})

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import Architecture
 from app.domain.tasks import Head
+from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
 from worker.export.exports import make_exports, open_export
@@ -57,7 +58,7 @@ class LatencyProbe:
             network = self._build(architecture, head)
             path = make_exports(network, ["fp32"], Path(folder))["fp32"]
             latency_ms = measure_latency(
-                open_export(path, network),
+                open_export(path, network, threads=threads_per_run(architecture, head)),
                 _within(self._data.dev, architecture.vocabulary),
                 pad_id=self._data.pad_id,
                 batch_sizes=(1,),

@@ -8,18 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.errors import InvalidRequest
-from app.engine.network import OnnxNetwork
+from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
-from app.inference.parameters import FillMaskParameters
 from app.inference.predictors.predictor import Run, RunLimits
+from app.inference.predictors.results import MaskFill, MaskFills
 from app.inference.predictors.scores import softmax
-from app.inference.schemas import Fill
 
 _MASKS = ("[MASK]", "<mask>")
 _UNKNOWN = ("[UNK]", "<unk>")
 
 _MOST_LOGITS = 2**24
 """Of one run: at each token the network gives a number to each word it knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillMaskOptions:
+    """Which words are given."""
+
+    top_k: int = 5
+    """Words for the mask."""
+    targets: Sequence[str] | None = None
+    """Words to choose from, each one token of the model; None: all."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +44,16 @@ class FillMask:
     """The likeliest words in the place of the mask."""
 
     takes_pairs: ClassVar[bool] = False
-    answers_one_alone: ClassVar[bool] = True
 
-    def __init__(self, network: OnnxNetwork, *, vocabulary: int) -> None:
-        self._network = network
-        self._tokenizer = network.tokenizer
-        self._mask, self._mask_id = _mask_of(network.tokenizer)
-        self._unknown_ids = {network.tokenizer.id_of(token) for token in _UNKNOWN}
+    def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer, *, vocabulary: int) -> None:
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._mask, self._mask_id = _mask_of(tokenizer)
+        self._unknown_ids = {tokenizer.id_of(token) for token in _UNKNOWN}
         limits = RunLimits()
         self._limits = limits._replace(most=min(limits.most, _MOST_LOGITS // vocabulary))
 
-    def options(self, inputs: Sequence[str], parameters: FillMaskParameters) -> _Choice:
+    def run_options(self, inputs: Sequence[str], options: FillMaskOptions) -> _Choice:
         for position, text in enumerate(inputs):
             if (masks := text.count(self._mask)) != 1:
                 raise InvalidRequest(
@@ -55,25 +63,25 @@ class FillMask:
                     pointer="#/inputs",
                     mask=self._mask,
                 )
-        targets = parameters.targets
+        targets = options.targets
         ids = None if targets is None else tuple(map(self._target, targets))
-        return _Choice(parameters.top_k, ids)
+        return _Choice(options.top_k, ids)
 
-    def limits(self, _options: _Choice) -> RunLimits:
+    def limits(self, _choice: _Choice) -> RunLimits:
         return self._limits
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, _Choice]) -> list[list[Fill] | None]:
+    def run(self, run: Run[TokenizedText, _Choice]) -> list[list[MaskFill] | None]:
         """The fills of each text; None where the model has no room for the part with the mask."""
-        logits = self._network.logits(run.texts)  # (texts, longest, vocabulary)
+        logits = self._encoder.logits(self._tokenizer.pad(run.texts))  # (texts, longest, vocabulary)
         return [
             self._fill(text.ids, row, run.options) if self._mask_id in text.ids else None
             for text, row in zip(run.texts, logits, strict=True)
         ]
 
-    def answer(self, row: list[Fill] | None, _parameters: FillMaskParameters) -> list[Fill]:
+    def result(self, row: list[MaskFill] | None, _options: FillMaskOptions) -> MaskFills:
         if row is None:
             raise InvalidRequest(
                 "mask_truncated",
@@ -82,9 +90,9 @@ class FillMask:
                 pointer="#/inputs",
                 max_length=self._tokenizer.max_length,
             )
-        return row
+        return MaskFills(row)
 
-    def _fill(self, ids: list[int], logits: npt.NDArray[np.float32], choice: _Choice) -> list[Fill]:
+    def _fill(self, ids: list[int], logits: npt.NDArray[np.float32], choice: _Choice) -> list[MaskFill]:
         place = ids.index(self._mask_id)
         probabilities = softmax(logits[place])
         words = np.arange(len(probabilities)) if choice.targets is None else np.array(choice.targets)
@@ -92,7 +100,7 @@ class FillMask:
         sequences = self._tokenizer.decode([[*ids[:place], word, *ids[place + 1 :]] for word in best])
         names = self._tokenizer.decode([[word] for word in best], skip_special=False)
         return [
-            {"score": float(probabilities[word]), "token": word, "token_str": name, "sequence": sequence}
+            MaskFill(word, name, float(probabilities[word]), sequence)
             for word, name, sequence in zip(best, names, sequences, strict=True)
         ]
 

@@ -1,10 +1,16 @@
 """From the files of a model to what answers its task."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from app.domain.documents.manifest import ModelManifest
-from app.engine.network import OnnxNetwork
+from app.domain.tasks import Task
+from app.engine.encoder import OnnxEncoder
+from app.engine.encoder_decoder import OnnxEncoderDecoder
+from app.engine.generation import SpecialTokens
 from app.engine.tokenizing import TextTokenizer
 from app.inference.predictors.classifier import Classifier, Regressor
 from app.inference.predictors.fill_mask import FillMask
@@ -12,43 +18,71 @@ from app.inference.predictors.predictor import Predictor
 from app.inference.predictors.tagger import Tagger
 from app.inference.predictors.translator import Translator
 
-Fetch = Callable[[str], Path]
+Fetch: TypeAlias = Callable[[str], Path]
 """A local copy of a file of the model, by its name."""
+
+
+@dataclass(frozen=True)
+class ModelExport:
+    """The files of one precision of a model, and how many threads a run of them has."""
+
+    manifest: ModelManifest
+    precision: str
+    fetch: Fetch
+    threads: int
+
+    def encoder(self) -> OnnxEncoder:
+        file = self.manifest.exports[self.precision].file
+        return OnnxEncoder(self.fetch(file), threads=self.threads)
+
+    def encoder_decoder(self) -> OnnxEncoderDecoder:
+        export = self.manifest.exports[self.precision]
+        assert export.decoder_file is not None
+        return OnnxEncoderDecoder(
+            self.fetch(export.file),
+            self.fetch(export.decoder_file),
+            special=SpecialTokens.of_config(json.loads(self.fetch("config.json").read_bytes())),
+            max_tokens=self.manifest.max_length,
+            threads=self.threads,
+        )
+
+    def tokenizer(self, file: str = "tokenizer.json") -> TextTokenizer:
+        return TextTokenizer.from_file(self.fetch(file), max_length=self.manifest.max_length)
+
+    @property
+    def labels(self) -> list[str]:
+        return self.manifest.labels or []
+
+
+def _open_translator(export: ModelExport) -> Translator:
+    network, source = export.encoder_decoder(), export.tokenizer()
+    has_target = "target_tokenizer.json" in export.manifest.files.entries
+    target = export.tokenizer("target_tokenizer.json") if has_target else source
+    return Translator(network, source_tokenizer=source, target_tokenizer=target)
+
+
+PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
+    "classifier": lambda export: Classifier(export.encoder(), export.tokenizer(), export.labels),
+    "regressor": lambda export: Regressor(export.encoder(), export.tokenizer()),
+    "tagger": lambda export: Tagger(export.encoder(), export.tokenizer(), export.labels),
+    "fill_mask": lambda export: FillMask(
+        export.encoder(), export.tokenizer(), vocabulary=export.manifest.architecture.vocabulary
+    ),
+    "translator": _open_translator,
+}
+
+PREDICTOR_OF: Final[Mapping[Task, str]] = {
+    "text_classification": "classifier",
+    "text_regression": "regressor",
+    "token_classification": "tagger",
+    "masked_language_modeling": "fill_mask",
+    "translation": "translator",
+}
 
 
 def open_predictor(manifest: ModelManifest, precision: str, *, fetch: Fetch, threads: int) -> Predictor:
     """Load the export of one precision and what belongs to it."""
-    if manifest.task == "translation":
-        return _open_translator(manifest, precision, fetch=fetch, threads=threads)
-    network = OnnxNetwork(
-        fetch(manifest.exports[precision].file),
-        TextTokenizer(fetch("tokenizer.json"), max_length=manifest.max_length),
-        threads=threads,
-    )
-    match manifest.task:
-        case "text_classification":
-            return Classifier(network, manifest.labels or ())
-        case "text_regression":
-            return Regressor(network)
-        case "token_classification":
-            return Tagger(network, manifest.labels or ())
-        case "masked_language_modeling":
-            return FillMask(network, vocabulary=manifest.architecture.vocabulary)
-    raise ValueError("a model without a task answers nothing")
-
-
-def _open_translator(manifest: ModelManifest, precision: str, *, fetch: Fetch, threads: int) -> Translator:
-    export = manifest.exports[precision]
-    assert export.decoder_file is not None
-    reader = TextTokenizer(fetch("tokenizer.json"), max_length=manifest.max_length)
-    writer = reader
-    if "target_tokenizer.json" in manifest.files.entries:
-        writer = TextTokenizer(fetch("target_tokenizer.json"), max_length=manifest.max_length)
-    return Translator(
-        fetch(export.file),
-        fetch(export.decoder_file),
-        config=fetch("config.json"),
-        reader=reader,
-        writer=writer,
-        threads=threads,
-    )
+    if manifest.task is None:
+        raise ValueError("a model without a task answers nothing")
+    export = ModelExport(manifest, precision, fetch, threads)
+    return PREDICTORS[PREDICTOR_OF[manifest.task]](export)

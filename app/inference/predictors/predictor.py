@@ -4,6 +4,8 @@ from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+from app.inference.predictors.results import Result
+
 Tokens = TypeVar("Tokens", bound=Sized)
 Options = TypeVar("Options", bound=Hashable)
 
@@ -39,21 +41,19 @@ class Predictor(Protocol):
     """A loaded model that answers its task.
 
     ``encode`` and ``run`` are called from several threads at once, the others from the event loop.
+    ``options`` are those of the predictor's module, whatever protocol they were asked for in.
     """
 
     takes_pairs: ClassVar[bool]
 
-    answers_one_alone: ClassVar[bool]
-    """Whether a single input is answered outside of a list, as clients of this task expect it."""
-
-    def options(self, inputs: Sequence[Any], parameters: Any) -> Hashable:
-        """What of the parameters a run has to know; texts of different options do not run together.
+    def run_options(self, inputs: Sequence[Any], options: Any) -> Hashable:
+        """What of the options a run has to know; texts whose run options differ do not run together.
 
         Raises:
-            InvalidRequest: the parameters or inputs do not fit this model.
+            InvalidRequest: the options or inputs do not fit this model.
         """
 
-    def limits(self, options: Any) -> RunLimits: ...
+    def limits(self, run_options: Any) -> RunLimits: ...
 
     def encode(self, texts: Sequence[Any]) -> Sequence[Sized]:
         """Tokens of each text; their length is what a run of it costs."""
@@ -61,8 +61,8 @@ class Predictor(Protocol):
     def run(self, run: Run[Any, Any]) -> Sequence[Any]:
         """What the model says of each text."""
 
-    def answer(self, row: Any, parameters: Any) -> Any:
-        """What a client reads of one such row, as JSON.
+    def result(self, row: Any, options: Any) -> Result:
+        """The answer to one text, from what a run said of it.
 
         Raises:
             InvalidRequest: the model could not answer this text.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.engine.network import OnnxNetwork
+from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.batching import BatchQueue, cut_runs
 from app.inference.predictors.classifier import Classifier
@@ -22,8 +22,8 @@ class HeldClassifier(Classifier):
     """A real model that notes its runs and does not start one before it may."""
 
     def __init__(self, folder: Path) -> None:
-        tokenizer = TextTokenizer(folder / "tokenizer.json", max_length=62)
-        super().__init__(OnnxNetwork(folder / "model.fp32.onnx", tokenizer, threads=1), LABELS)
+        tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_length=62)
+        super().__init__(OnnxEncoder(folder / "model.fp32.onnx", threads=1), tokenizer, LABELS)
         self.may_run = threading.Event()
         self.runs: list[list[int]] = []
         self.error: BaseException = MemoryError("too long for this machine")

@@ -20,8 +20,8 @@ from app.core.db import Database
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
-from app.inference import endpoints, schemas
-from app.inference.parameters import PARAMETERS
+from app.inference.protocols.huggingface import schemas
+from app.inference.protocols.huggingface.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import LABELS, MAX_LENGTH
 from tests.processes import wait_until
@@ -254,7 +254,7 @@ class TestServerUnderStrain:
         register: Register,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(endpoints, "_PATIENCE_S", 0)
+        monkeypatch.setattr("app.inference.protocols.connection._PATIENCE_S", 0)
         model_id = register()
         assert predict(client, model_id, TEXTS[0]).status_code == 200
         body = json.dumps({"inputs": [" ".join(TEXTS)] * 1000}).encode()

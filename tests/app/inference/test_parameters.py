@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.domain.tasks import Task
-from app.inference.parameters import PARAMETERS
+from app.inference.protocols.huggingface.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
 
 FOREIGN: dict[Task, list[str]] = {

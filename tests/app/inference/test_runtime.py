@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from prometheus_client import REGISTRY
@@ -24,10 +24,11 @@ from app.domain.architectures import (
 )
 from app.domain.errors import NotFound, Overloaded
 from app.domain.tasks import Head
+from app.engine.threads import share_threads
 from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
-from app.inference.runtime import share_threads
-from app.inference.schemas import Inputs
+from app.inference.predictors.classifier import ClassificationOptions
+from app.inference.predictors.results import LabelScore
 from tests.app.inference.conftest import Register
 from tests.tiny import tiny_examples
 
@@ -61,8 +62,12 @@ def loads(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]
         yield lambda: [str(record.args[0]) for record in caplog.records if record.msg.startswith("loaded")]
 
 
-async def ask(runtime: InferenceRuntime, model_id: str, texts: list[str], **parameters: Any) -> Any:
-    return await runtime.predict(model_id, Inputs(texts), parameters)
+async def ask(
+    runtime: InferenceRuntime, model_id: str, texts: list[str], precision: str | None = None
+) -> list[list[LabelScore]]:
+    model = await runtime.find(model_id)
+    results = await runtime.predict(model, texts, ClassificationOptions(), precision=precision)
+    return [list(result.labels) for result in results]
 
 
 def loaded_models() -> float:

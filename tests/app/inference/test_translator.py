@@ -11,10 +11,11 @@ from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
 from app.core.settings import Settings
+from app.engine.encoder_decoder import OnnxEncoderDecoder
+from app.engine.generation import Decoding, SpecialTokens
 from app.engine.tokenizing import TextTokenizer
-from app.inference.parameters import TranslationParameters
 from app.inference.predictors.predictor import Run
-from app.inference.predictors.translator import Translator
+from app.inference.predictors.translator import TranslationOptions, Translator
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import END, MAX_LENGTH, PAD, Folders, load
 from tests.tiny import tiny_examples
@@ -168,19 +169,19 @@ class TestRefusals:
 class TestRuns:
     def test_leave_out_texts_that_nobody_waits_for(self, exported_folder: Folders) -> None:
         folder = exported_folder("marian", "translation")
-        reader, writer = (
-            TextTokenizer(folder / name, max_length=MAX_LENGTH)
+        source, target = (
+            TextTokenizer.from_file(folder / name, max_length=MAX_LENGTH)
             for name in ("tokenizer.json", "target_tokenizer.json")
         )
-        translator = Translator(
+        network = OnnxEncoderDecoder(
             folder / "encoder.fp32.onnx",
             folder / "decoder.fp32.onnx",
-            config=folder / "config.json",
-            reader=reader,
-            writer=writer,
+            special=SpecialTokens(start=PAD, end=END, pad=PAD),
+            max_tokens=MAX_LENGTH,
             threads=1,
         )
-        options = translator.options(TEXTS, TranslationParameters(num_beams=2))
+        translator = Translator(network, source_tokenizer=source, target_tokenizer=target)
+        options = translator.run_options(TEXTS, TranslationOptions(Decoding(beams=2)))
         texts = translator.encode(TEXTS)
         whole = translator.run(Run(texts, options, is_wanted=lambda _: True))
         gone = max(range(len(TEXTS)), key=lambda number: len(whole[number]))

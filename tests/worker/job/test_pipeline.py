@@ -20,7 +20,7 @@ from tests.worker.requests import (
     running_pipeline,
 )
 from tests.worker.tiny_networks import shift_bias
-from worker.evaluation.evaluate import OnnxNetwork
+from worker.evaluation.exported import ExportedEncoder
 from worker.job.checkpoint import load_checkpoint
 from worker.job.context import Cancellation
 from worker.job.pipeline import _failure
@@ -92,7 +92,7 @@ class TestSuccess:
         assert manifest.labels == LABELS
         assert manifest.max_length == 32
         assert manifest.exports["fp32"].max_logit_difference < 1e-4
-        OnnxNetwork(folder / manifest.exports["int8"].file)
+        ExportedEncoder(folder / manifest.exports["int8"].file)
 
         report = outcome.report
         assert report.student.quality == outcome.metrics

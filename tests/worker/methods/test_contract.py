@@ -25,7 +25,8 @@ from tests.worker.compression import (
 )
 from worker import methods
 from worker.contracts import Student, TaskData, Teacher
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder
 from worker.export.onnx_export import export_onnx
 from worker.networks.anatomy import network_class
 
@@ -98,7 +99,7 @@ class TestEveryMethod:
         assert same_weights(student.network, loaded)
         export_onnx(student.network, tmp_path / "student.onnx")
         expected = predict_logits(student.network, data.dev, pad_id=0, device=torch.device("cpu"))
-        exported = OnnxNetwork(tmp_path / "student.onnx").logits(data.dev, pad_id=0)
+        exported = ExportedEncoder(tmp_path / "student.onnx").logits(data.dev, pad_id=0)
         assert np.abs(expected - exported).max() < 1e-5
 
     def test_reports_progress_to_the_end(self, name, tmp_path, data):

@@ -21,7 +21,8 @@ from tests.worker.compression import (
 from tests.worker.methods.test_contract import context_of, spec_of
 from worker import methods
 from worker.data.batches import subset
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder
 from worker.evaluation.metrics import MAIN_METRIC
 from worker.evaluation.quality import dev_score, measure
 from worker.export.onnx_export import export_onnx
@@ -51,7 +52,7 @@ def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     export_onnx(student.network, tmp_path / "student.onnx")
     few = subset(data.dev, np.arange(16))
     expected = predict_logits(student.network, few, pad_id=0, device=CPU)
-    exported = OnnxNetwork(tmp_path / "student.onnx").logits(few, pad_id=0)
+    exported = ExportedEncoder(tmp_path / "student.onnx").logits(few, pad_id=0)
     assert expected.shape == (few.position_offsets[-1], data.head.outputs)
     assert np.abs(expected - exported).max() < 1e-4
 

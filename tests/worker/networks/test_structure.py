@@ -12,7 +12,8 @@ from app.domain.errors import JobError
 from app.domain.methods import layer_schedule
 from tests.worker.compression import encoder_card, make_data, make_teacher, same_weights, saved_and_loaded
 from worker.data.batches import collate
-from worker.evaluation.evaluate import OnnxNetwork, predict_logits
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedEncoder
 from worker.export.onnx_export import export_onnx
 from worker.networks.loading import build_network
 from worker.networks.structure import complete, describe, unfolded
@@ -76,7 +77,7 @@ class TestStructuredNetworks:
         data = make_data(train=8, dev=16)
         network = network_of(architecture, data, tmp_path)
         export_onnx(network, tmp_path / "model.onnx")
-        exported = OnnxNetwork(tmp_path / "model.onnx").logits(data.dev, pad_id=0)
+        exported = ExportedEncoder(tmp_path / "model.onnx").logits(data.dev, pad_id=0)
         assert np.abs(logits_of(network, data) - exported).max() < 1e-5
         initialisers = onnx.load(tmp_path / "model.onnx").graph.initializer
         floats = [tensor for tensor in initialisers if tensor.data_type == onnx.TensorProto.FLOAT]

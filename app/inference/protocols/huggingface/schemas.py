@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from typing_extensions import TypedDict
 
 from app.engine.tokenizing import TextInput
-from app.inference.parameters import AnyParameters
+from app.inference.protocols.huggingface.parameters import AnyParameters
 
 MAX_INPUTS = 1024
 MAX_CHARACTERS = 100_000  # far beyond any model's truncation, and cheap to tokenise

@@ -1,9 +1,7 @@
 """``POST /v1/models/{model_id}/predict``: a plain Starlette route, for it must be fast."""
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -11,20 +9,19 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.routing import Route
 
 from app.domain.errors import InvalidRequest
 from app.errors import problems
+from app.inference.predictors.results import Result
+from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
+from app.inference.protocols.huggingface.parameters import read_parameters
+from app.inference.protocols.huggingface.rendering import render_problem, render_results
+from app.inference.protocols.huggingface.schemas import Answers, PredictRequest
 from app.inference.runtime import InferenceRuntime
-from app.inference.schemas import Answers, PredictRequest
+from app.routing import PlainRoute
 
 _PATH = "/v1/models/{model_id}/predict"
-
-_PATIENCE_S = 0.1
-"""From here on it pays to look whether the client is still there."""
-
-_CLIENT_CLOSED_REQUEST = 499
 
 
 async def predict(request: Request) -> Response:
@@ -48,29 +45,33 @@ async def predict(request: Request) -> Response:
     Texts longer than the model takes are cut. The first request loads the model.
     """
     asked = _read(await request.body())
-    runtime: InferenceRuntime = request.app.state.inference
     try:
-        async with _cancelled_when_gone(request):
-            answers = await runtime.predict(request.path_params["model_id"], asked.inputs, asked.parameters)
+        async with cancelled_when_gone(request):
+            results = await _ask(request, asked)
     except ClientGone:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    answers = render_results(results, is_list=asked.inputs.is_list)
     return Response(to_json(answers), media_type="application/json")
 
 
-def inference_routes() -> list[Route]:
-    return [_PlainRoute(_PATH, predict, methods=["POST"])]
+def huggingface_routes() -> list[Route]:
+    route = PlainRoute(
+        _PATH,
+        predict,
+        methods=["POST"],
+        render_problem=render_problem,
+        log_level=logging.DEBUG,  # predictions come by the thousand a second; the metrics have them
+    )
+    return [route]
 
 
-class _PlainRoute(Route):
-    """Names itself in the scope, as FastAPI's own routes do, for whoever counts requests by route."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, child_scope = super().matches(scope)
-        return match, {**child_scope, "route": self}
-
-
-class ClientGone(Exception):  # noqa: N818 - nobody made an error
-    """Nobody waits for the answer any more."""
+async def _ask(request: Request, asked: PredictRequest) -> list[Result]:
+    runtime: InferenceRuntime = request.app.state.inference
+    model = await runtime.find(request.path_params["model_id"])
+    parameters = read_parameters(model.task, asked.parameters)
+    return await runtime.predict(
+        model, asked.inputs.texts, parameters.options(), precision=parameters.precision
+    )
 
 
 def _read(body: bytes) -> PredictRequest:
@@ -81,37 +82,6 @@ def _read(body: bytes) -> PredictRequest:
     if faults[0]["type"] == "json_invalid":
         raise InvalidRequest("invalid_request", f"The body is not JSON: {faults[0]['ctx']['error']}.")
     raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
-
-
-@asynccontextmanager
-async def _cancelled_when_gone(request: Request) -> AsyncIterator[None]:
-    """Drop the work of the block when the client hangs up; costs nothing while answers are quick."""
-    loop = asyncio.get_running_loop()
-    waiting = asyncio.current_task()
-    assert waiting is not None
-    watch: asyncio.Task[None] | None = None
-
-    async def listen() -> None:
-        # The body has been read: all that can still come is the end of the connection.
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        waiting.cancel()
-
-    def start() -> None:
-        nonlocal watch
-        watch = loop.create_task(listen())
-
-    timer = loop.call_later(_PATIENCE_S, start)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if watch is not None and watch.done() and not watch.cancelled():
-            raise ClientGone from None
-        raise
-    finally:
-        timer.cancel()
-        if watch is not None:
-            watch.cancel()
 
 
 def openapi_document() -> dict[str, Any]:

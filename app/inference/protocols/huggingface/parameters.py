@@ -1,4 +1,4 @@
-"""How an answer is given, task by task."""
+"""The `parameters` of a request, task by task."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import Task
+from app.engine.generation import Decoding
+from app.inference.predictors.classifier import ClassificationOptions
+from app.inference.predictors.fill_mask import FillMaskOptions
+from app.inference.predictors.tagger import TaggingOptions
+from app.inference.predictors.translator import TranslationOptions
 
 
 class Parameters(BaseModel):
@@ -23,6 +28,10 @@ class Parameters(BaseModel):
         examples=["int8"],
     )
 
+    def options(self) -> Any:
+        """The same for the predictor of the task."""
+        raise NotImplementedError
+
 
 class ClassificationParameters(Parameters):
     """Of text_classification."""
@@ -33,6 +42,9 @@ class ClassificationParameters(Parameters):
         description="Scores are always a softmax; the name is taken so that clients may send it.",
     )
 
+    def options(self) -> ClassificationOptions:
+        return ClassificationOptions(self.top_k)
+
 
 class RegressionParameters(Parameters):
     """Of text_regression."""
@@ -42,6 +54,9 @@ class RegressionParameters(Parameters):
         description="The number is as the model was trained to give it; the name is taken so that clients "
         "may send it.",
     )
+
+    def options(self) -> None:
+        return None
 
 
 class TokenClassificationParameters(Parameters):
@@ -57,6 +72,9 @@ class TokenClassificationParameters(Parameters):
         default=["O"], description="Kinds of entities, or with `none` tags, that are left out."
     )
 
+    def options(self) -> TaggingOptions:
+        return TaggingOptions(groups=self.aggregation_strategy != "none", ignored=self.ignore_labels)
+
 
 class FillMaskParameters(Parameters):
     """Of masked_language_modeling."""
@@ -69,6 +87,9 @@ class FillMaskParameters(Parameters):
         description="The words to choose from, each one token that the model knows; default: all. Scores "
         "stay shares of the whole vocabulary.",
     )
+
+    def options(self) -> FillMaskOptions:
+        return FillMaskOptions(self.top_k, self.targets)
 
 
 class TranslationParameters(Parameters):
@@ -103,6 +124,9 @@ class TranslationParameters(Parameters):
             case {"generate_parameters": dict(inner), **rest}:
                 return {**rest, **inner}
         return value
+
+    def options(self) -> TranslationOptions:
+        return TranslationOptions(Decoding(self.num_beams, self.length_penalty), self.max_new_tokens)
 
 
 PARAMETERS: Final[dict[Task, type[Parameters]]] = {

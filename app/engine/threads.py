@@ -1,0 +1,27 @@
+"""How the cores of a machine are shared by the runs of a model."""
+
+import os
+
+from app.domain.architectures import Architecture
+from app.domain.tasks import Head
+
+_PARAMETERS_PER_THREAD = 10_000_000
+"""Parameters of layers from which another thread pays for one prediction, measured at one text of 25 tokens.
+
+Below it, waking the thread costs what it gains: runs side by side use the cores better.
+"""
+
+
+def share_threads(threads: int, architecture: Architecture, head: Head) -> tuple[int, int]:
+    """Threads of one run, and how many runs go at once."""
+    each = min(threads, max(1, architecture.count(head=head).body // _PARAMETERS_PER_THREAD))
+    return each, threads // each
+
+
+def threads_per_run(architecture: Architecture, head: Head) -> int:
+    """Threads of one run where a model is served by all cores of this machine."""
+    return share_threads(usable_cores(), architecture, head)[0]
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,86 @@
+"""What predictors answer of one input, before any protocol gives it a form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+
+class LabelScore(NamedTuple):
+    """A label and its probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedLabels:
+    """The labels of a text or a pair, best first."""
+
+    labels: Sequence[LabelScore]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, on the scale of the data set that the model learnt."""
+
+    value: float
+
+
+class TaggedWord(NamedTuple):
+    """A word, which is ``text[start:end]``, with its tag."""
+
+    tag: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedWords:
+    """The words of a text in its order."""
+
+    words: Sequence[TaggedWord]
+
+
+class Entity(NamedTuple):
+    """A named entity, which is ``text[start:end]``, with the mean score of its words."""
+
+    kind: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """The named entities of a text in its order."""
+
+    entities: Sequence[Entity]
+
+
+class MaskFill(NamedTuple):
+    """A word of the vocabulary in the place of the mask, and the text with it."""
+
+    token_id: int
+    token: str
+    score: float
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFills:
+    """The words for the mask of a text, best first."""
+
+    fills: Sequence[MaskFill]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A text in the other language."""
+
+    text: str
+
+
+Result: TypeAlias = RankedLabels | Number | TaggedWords | Entities | MaskFills | Translation

@@ -1,0 +1,84 @@
+"""Results and problems in the forms that clients of Hugging Face read."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from app.inference.predictors.results import (
+    Entities,
+    MaskFills,
+    Number,
+    RankedLabels,
+    Result,
+    TaggedWords,
+    Translation,
+)
+from app.inference.protocols.huggingface.schemas import (
+    Answers,
+    Entity,
+    EntityGroup,
+    Fill,
+    Score,
+)
+from app.inference.protocols.huggingface.schemas import Translation as TranslationAnswer
+from app.problems import ProblemDetails
+
+_SCORE = "score"
+"""The label of a number: clients read it as a classifier's answer."""
+
+
+def render_results(results: Sequence[Result], *, is_list: bool) -> Answers:
+    """The answer to a request; ``is_list`` says whether it gave its inputs in a list."""
+    kind = type(results[0])
+    answers = [_RENDER[kind](result) for result in results]
+    return answers[0] if kind in _ALONE and not is_list else answers
+
+
+def render_problem(problem: ProblemDetails) -> dict[str, Any]:
+    """RFC 9457, with the detail as ``error``, a string: all that these clients show."""
+    return {**problem.members(), "error": problem.detail}
+
+
+def _labels(result: RankedLabels) -> list[Score]:
+    return [{"label": label, "score": score} for label, score in result.labels]
+
+
+def _number(result: Number) -> list[Score]:
+    return [{"label": _SCORE, "score": result.value}]
+
+
+def _words(result: TaggedWords) -> list[Entity]:
+    return [
+        {"entity": tag, "score": score, "word": word, "start": start, "end": end}
+        for tag, score, word, start, end in result.words
+    ]
+
+
+def _entities(result: Entities) -> list[EntityGroup]:
+    return [
+        {"entity_group": kind, "score": score, "word": word, "start": start, "end": end}
+        for kind, score, word, start, end in result.entities
+    ]
+
+
+def _fills(result: MaskFills) -> list[Fill]:
+    return [
+        {"score": score, "token": token_id, "token_str": token, "sequence": sequence}
+        for token_id, token, score, sequence in result.fills
+    ]
+
+
+def _translation(result: Translation) -> TranslationAnswer:
+    return {"translation_text": result.text}
+
+
+_RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
+    RankedLabels: _labels,
+    Number: _number,
+    TaggedWords: _words,
+    Entities: _entities,
+    MaskFills: _fills,
+    Translation: _translation,
+}
+
+_ALONE: Final = frozenset({TaggedWords, Entities, MaskFills})
+"""Answers of a single input that stand outside of a list, as clients of such tasks expect it."""

@@ -1,0 +1,51 @@
+"""Each result of a predictor in the form of each protocol."""
+
+from typing import get_args
+
+import pytest
+
+from app.domain.tasks import Task
+from app.inference.predictors.opening import PREDICTOR_OF, PREDICTORS
+from app.inference.predictors.results import (
+    Entities,
+    Entity,
+    LabelScore,
+    MaskFill,
+    MaskFills,
+    Number,
+    RankedLabels,
+    Result,
+    TaggedWord,
+    TaggedWords,
+    Translation,
+)
+from app.inference.protocols.huggingface.parameters import PARAMETERS
+from app.inference.protocols.huggingface.rendering import render_results
+
+WORD = {"score": 0.5, "word": "Oslo", "start": 0, "end": 4}
+FILL = {"score": 0.5, "token": 7, "token_str": "is", "sequence": "this is it"}
+
+FORMS = [
+    (RankedLabels([LabelScore("good", 0.75)]), [{"label": "good", "score": 0.75}], False),
+    (Number(4.5), [{"label": "score", "score": 4.5}], False),
+    (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
+    (Entities([Entity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
+    (MaskFills([MaskFill(7, "is", 0.5, "this is it")]), [FILL], True),
+    (Translation("ein Hund"), {"translation_text": "ein Hund"}, False),
+]
+
+
+@pytest.mark.parametrize(("result", "form", "stands_alone"), FORMS)
+def test_form_of_hugging_face(result: Result, form: object, stands_alone: bool) -> None:
+    assert render_results([result, result], is_list=True) == [form, form]
+    assert render_results([result], is_list=True) == [form]
+    assert render_results([result], is_list=False) == (form if stands_alone else [form])
+
+
+def test_every_result_has_one() -> None:
+    assert {type(result) for result, _, _ in FORMS} == set(get_args(Result))
+
+
+def test_every_task_has_a_predictor_and_parameters() -> None:
+    assert set(PREDICTOR_OF) == set(PARAMETERS) == set(get_args(Task))
+    assert set(PREDICTOR_OF.values()) <= set(PREDICTORS)
