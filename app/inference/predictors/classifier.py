@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import ClassVar
 
 from app.engine.encoder import OnnxEncoder
@@ -11,6 +12,7 @@ from app.inference.predictors.results import LabelScore, Number, RankedLabels
 from app.inference.predictors.scores import softmax
 
 _LIMITS = RunLimits()
+_BY_SCORE = attrgetter("score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Classifier:
         return probabilities
 
     def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:
-        ranked = sorted(map(LabelScore, self._labels, row), key=lambda pair: -pair.score)
+        ranked = sorted(map(LabelScore, self._labels, row), key=_BY_SCORE, reverse=True)
         return RankedLabels(ranked[: options.top_k])
 
 

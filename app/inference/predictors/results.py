@@ -1,7 +1,6 @@
 """What predictors answer of one input, before any protocol gives it a form."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 
@@ -12,15 +11,13 @@ class LabelScore(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class RankedLabels:
+class RankedLabels(NamedTuple):
     """The labels of a text or a pair, best first."""
 
     labels: Sequence[LabelScore]
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number, on the scale of the data set that the model learnt."""
 
     value: float
@@ -36,8 +33,7 @@ class TaggedWord(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedWords:
+class TaggedWords(NamedTuple):
     """The words of a text in its order."""
 
     words: Sequence[TaggedWord]
@@ -53,8 +49,7 @@ class Entity(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entities:
+class Entities(NamedTuple):
     """The named entities of a text in its order."""
 
     entities: Sequence[Entity]
@@ -69,15 +64,13 @@ class MaskFill(NamedTuple):
     sequence: str
 
 
-@dataclass(frozen=True, slots=True)
-class MaskFills:
+class MaskFills(NamedTuple):
     """The words for the mask of a text, best first."""
 
     fills: Sequence[MaskFill]
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(NamedTuple):
     """A text in the other language."""
 
     text: str
