@@ -39,7 +39,7 @@ class TaggedWords(NamedTuple):
     words: Sequence[TaggedWord]
 
 
-class Entity(NamedTuple):
+class NamedEntity(NamedTuple):
     """A named entity, which is ``text[start:end]``, with the mean score of its words."""
 
     kind: str
@@ -49,10 +49,10 @@ class Entity(NamedTuple):
     end: int
 
 
-class Entities(NamedTuple):
+class NamedEntities(NamedTuple):
     """The named entities of a text in its order."""
 
-    entities: Sequence[Entity]
+    entities: Sequence[NamedEntity]
 
 
 class MaskFill(NamedTuple):
@@ -70,10 +70,10 @@ class MaskFills(NamedTuple):
     fills: Sequence[MaskFill]
 
 
-class Translation(NamedTuple):
+class TranslatedText(NamedTuple):
     """A text in the other language."""
 
     text: str
 
 
-Result: TypeAlias = RankedLabels | Number | TaggedWords | Entities | MaskFills | Translation
+Result: TypeAlias = RankedLabels | Number | TaggedWords | NamedEntities | MaskFills | TranslatedText

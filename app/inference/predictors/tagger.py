@@ -11,7 +11,7 @@ from app.domain.entity_spans import spans
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
-from app.inference.predictors.results import Entities, Entity, TaggedWord, TaggedWords
+from app.inference.predictors.results import NamedEntities, NamedEntity, TaggedWord, TaggedWords
 from app.inference.predictors.scores import softmax
 from app.inference.predictors.words import word_places
 
@@ -94,14 +94,14 @@ class Tagger:
             for text in run.texts
         ]
 
-    def result(self, row: _TaggedText, options: TaggingOptions) -> TaggedWords | Entities:
+    def result(self, row: _TaggedText, options: TaggingOptions) -> TaggedWords | NamedEntities:
         if not options.groups:
             return TaggedWords([word for word in row.words if word.tag not in options.ignored])
-        return Entities([entity for entity in _entities(row) if entity.kind not in options.ignored])
+        return NamedEntities([entity for entity in _entities(row) if entity.kind not in options.ignored])
 
 
-def _entities(tagged: _TaggedText) -> Iterator[Entity]:
+def _entities(tagged: _TaggedText) -> Iterator[NamedEntity]:
     for kind, first, after in spans([word.tag for word in tagged.words]):
         words = tagged.words[first:after]
         start, end = words[0].start, words[-1].end
-        yield Entity(kind, fmean(word.score for word in words), tagged.text[start:end], start, end)
+        yield NamedEntity(kind, fmean(word.score for word in words), tagged.text[start:end], start, end)

@@ -9,7 +9,7 @@ from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import GREEDY, Decoding, generate, length_limit
 from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
-from app.inference.predictors.results import Translation
+from app.inference.predictors.results import TranslatedText
 
 _LIMITS = RunLimits(start=128)
 """Where an encoder's batch gains little, a decoder's gains much, for each of its steps reads all weights.
@@ -66,5 +66,5 @@ class Translator:
         written = generate(self._network, inputs, limits, run.options.decoding, is_wanted=run.is_wanted)
         return [text.strip() for text in self._target_tokenizer.decode(written)]
 
-    def result(self, row: str, _options: TranslationOptions) -> Translation:
-        return Translation(row)
+    def result(self, row: str, _options: TranslationOptions) -> TranslatedText:
+        return TranslatedText(row)

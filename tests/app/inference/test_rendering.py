@@ -7,17 +7,17 @@ import pytest
 from app.domain.tasks import Task
 from app.inference.predictors.opening import PREDICTOR_OF, PREDICTORS
 from app.inference.predictors.results import (
-    Entities,
-    Entity,
     LabelScore,
     MaskFill,
     MaskFills,
+    NamedEntities,
+    NamedEntity,
     Number,
     RankedLabels,
     Result,
     TaggedWord,
     TaggedWords,
-    Translation,
+    TranslatedText,
 )
 from app.inference.protocols.huggingface.parameters import PARAMETERS
 from app.inference.protocols.huggingface.rendering import render_results
@@ -29,9 +29,9 @@ FORMS = [
     (RankedLabels([LabelScore("good", 0.75)]), [{"label": "good", "score": 0.75}], False),
     (Number(4.5), [{"label": "score", "score": 4.5}], False),
     (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
-    (Entities([Entity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
+    (NamedEntities([NamedEntity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
     (MaskFills([MaskFill(7, "is", 0.5, "this is it")]), [FILL], True),
-    (Translation("ein Hund"), {"translation_text": "ein Hund"}, False),
+    (TranslatedText("ein Hund"), {"translation_text": "ein Hund"}, False),
 ]
 
 

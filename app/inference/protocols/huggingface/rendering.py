@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from app.inference.predictors.results import (
-    Entities,
     MaskFills,
+    NamedEntities,
     Number,
     RankedLabels,
     Result,
     TaggedWords,
-    Translation,
+    TranslatedText,
 )
 from app.inference.protocols.huggingface.schemas import (
     Answers,
@@ -18,8 +18,8 @@ from app.inference.protocols.huggingface.schemas import (
     EntityGroup,
     Fill,
     Score,
+    Translation,
 )
-from app.inference.protocols.huggingface.schemas import Translation as TranslationAnswer
 from app.problems import ProblemDetails
 
 _SCORE = "score"
@@ -53,7 +53,7 @@ def _words(result: TaggedWords) -> list[Entity]:
     ]
 
 
-def _entities(result: Entities) -> list[EntityGroup]:
+def _entities(result: NamedEntities) -> list[EntityGroup]:
     return [
         {"entity_group": kind, "score": score, "word": word, "start": start, "end": end}
         for kind, score, word, start, end in result.entities
@@ -67,7 +67,7 @@ def _fills(result: MaskFills) -> list[Fill]:
     ]
 
 
-def _translation(result: Translation) -> TranslationAnswer:
+def _translation(result: TranslatedText) -> Translation:
     return {"translation_text": result.text}
 
 
@@ -75,10 +75,10 @@ _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
     RankedLabels: _labels,
     Number: _number,
     TaggedWords: _words,
-    Entities: _entities,
+    NamedEntities: _entities,
     MaskFills: _fills,
-    Translation: _translation,
+    TranslatedText: _translation,
 }
 
-_ALONE: Final = frozenset({TaggedWords, Entities, MaskFills})
+_ALONE: Final = frozenset({TaggedWords, NamedEntities, MaskFills})
 """Answers of a single input that stand outside of a list, as clients of such tasks expect it."""
