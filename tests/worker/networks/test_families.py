@@ -24,7 +24,7 @@ from app.domain.tasks import Head
 from app.intake.models.model_config import ModelConfig, read_config
 from app.intake.models.weights import WeightsReport, check_weights
 from tests.families import FAMILY_ROWS
-from worker.networks.anatomy import ANATOMIES, MARIAN, embedding, linear, network_class, norm, word_head
+from worker.networks.anatomy import ANATOMIES, MARIAN, network_class, word_head
 from worker.networks.loading import build_network, save_network, with_labels
 
 CPU = torch.device("cpu")
@@ -71,6 +71,12 @@ def encoder_of(family: str) -> tuple[PreTrainedModel, EncoderArchitecture]:
     architecture = architecture_in(family)
     assert isinstance(architecture, EncoderArchitecture)
     return network_of(family, "token_classification"), architecture
+
+
+def part(network: nn.Module, kind: type[nn.Module], name: str) -> nn.Module:
+    module = network.get_submodule(name)
+    assert isinstance(module, kind), name
+    return module
 
 
 def stored(network: PreTrainedModel, folder: Path) -> dict[str, tuple[int, ...]]:
@@ -176,13 +182,13 @@ class TestEncoder:
         network, architecture = encoder_of(family)
         anatomy = ANATOMIES[family]
         assert network.get_submodule(anatomy.encoder) is network.base_model
-        assert embedding(network, anatomy.embeddings[0]) is network.get_input_embeddings()
+        assert part(network, nn.Embedding, anatomy.embeddings[0]) is network.get_input_embeddings()
         for layer in range(architecture.shape.layers):
             for role in ROLES:
-                assert isinstance(network.get_submodule(anatomy.part_name(layer, role)), nn.Linear)
+                assert part(network, nn.Linear, anatomy.part_name(layer, role)).bias is not None
             for role in ("attention_norm", "ffn_norm"):
-                assert isinstance(norm(network, anatomy.part_name(layer, role)), nn.LayerNorm)
-        assert norm(network, anatomy.embedding_norm).weight.requires_grad
+                assert part(network, nn.LayerNorm, anatomy.part_name(layer, role)).bias is not None
+        assert part(network, nn.LayerNorm, anatomy.embedding_norm).weight.requires_grad
 
     def test_layers_run_as_often_as_counted(self, family):
         network, architecture = encoder_of(family)
@@ -218,13 +224,14 @@ class TestEncoder:
     def test_heads_are_linear_modules(self, family, task):
         network = network_of(family, task)
         head = ANATOMIES[family].head_of(network)
-        assert linear(network, head.output).out_features == head_for(task).outputs
+        assert part(network, nn.Linear, head.output).out_features == head_for(task).outputs
         assert (
-            head.dense is None or linear(network, head.dense).in_features == FAMILY_ROWS[family].shape.hidden
+            head.dense is None
+            or part(network, nn.Linear, head.dense).in_features == FAMILY_ROWS[family].shape.hidden
         )
         if head.norm is not None:
-            assert norm(network, head.norm).weight.requires_grad
-            assert linear(network, head.output).weight is network.get_input_embeddings().weight
+            assert part(network, nn.LayerNorm, head.norm).weight.requires_grad
+            assert part(network, nn.Linear, head.output).weight is network.get_input_embeddings().weight
 
 
 def test_stacks_of_a_translation_model_have_the_roles_of_the_record():
@@ -232,6 +239,6 @@ def test_stacks_of_a_translation_model_have_the_roles_of_the_record():
     for stack, layers in ((MARIAN.encoder, shape.encoder_layers), (MARIAN.decoder, shape.decoder_layers)):
         roles = ROLES if stack is MARIAN.encoder else (*ROLES, *CROSS_ROLES)
         for layer in range(layers):
-            assert all(stack.linear(network, layer, role).bias is not None for role in roles)
-            assert stack.norm(network, layer, "ffn_norm") is not None
-    assert embedding(network, MARIAN.shared_words).weight is network.get_output_embeddings().weight
+            assert all(part(network, nn.Linear, stack.part_name(layer, role)) for role in roles)
+            assert part(network, nn.LayerNorm, stack.part_name(layer, "ffn_norm"))
+    assert part(network, nn.Embedding, MARIAN.shared_words).weight is network.get_output_embeddings().weight
