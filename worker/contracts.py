@@ -133,11 +133,29 @@ class Student:
     """What the method measured on the way: best dev quality, steps, seconds a step."""
 
 
+@dataclass(frozen=True)
+class Replica:
+    """Which this process is of those that train one student together, each on its own part of a step's rows.
+
+    Only the main one reports, evaluates and saves checkpoints.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
 class RunContext(Protocol):
     """All that a method may touch of the outside."""
 
     @property
     def device(self) -> torch.device: ...
+
+    @property
+    def replica(self) -> Replica: ...
 
     @property
     def cache_dir(self) -> Path:

@@ -13,7 +13,7 @@ from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from app.domain.tasks import Head, Task
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
-from worker.contracts import TaskData, Teacher, TokenizedSplit
+from worker.contracts import Replica, TaskData, Teacher, TokenizedSplit
 from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
 
@@ -46,9 +46,11 @@ class MemoryContext:
         interrupt_at: int | None = None,
         cancel_at: int | None = None,
         models: Mapping[str, PreTrainedModel] | None = None,
+        replica: Replica | None = None,
         **training: Any,
     ) -> None:
         self.device = torch.device("cpu")
+        self.replica = replica or Replica()
         self.cache_dir = folder / "cache"
         self.architecture: Architecture = architecture or encoder_card(shape=shape)
         defaults = {"epochs": 2, "batch_size": 32, "max_length": 32, "evaluations": 3, "learning_rate": 2e-3}

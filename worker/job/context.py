@@ -14,6 +14,7 @@ from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
+from worker.contracts import Replica
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
 
 Send = Callable[[Progress | Metrics | Message], None]
@@ -36,6 +37,7 @@ _SHARES = {
     "measuring": 0.05,
     "storing": 0.01,
 }
+ONLY_REPLICA = Replica()
 _PROGRESS_INTERVAL_S = 0.3
 _METRICS_INTERVAL_S = 1.0
 
@@ -157,8 +159,10 @@ class JobContext:
         reporter: Reporter,
         cancellation: Cancellation,
         load_model: Callable[[str], PreTrainedModel],
+        replica: Replica = ONLY_REPLICA,
     ) -> None:
         self.device = device
+        self.replica = replica
         self.training = training
         self.architecture = architecture
         self.cache_dir = cache_dir

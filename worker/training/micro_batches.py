@@ -15,8 +15,8 @@ def with_shares(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
 
     Those over known labels, rows or tokens are weighed so that they add up likewise.
     """
-    if len(batches) == 1:
-        return [(batches[0], 1.0)]
+    if len(batches) <= 1:
+        return [(batch, 1.0) for batch in batches]
     rows, tokens, asked, known = torch.stack([_counts(batch) for batch in batches], dim=1)
     shares = _parts(asked.clamp(min=1))
     weights = [_parts(counts) / shares for counts in (known, rows, tokens)]

@@ -1,5 +1,23 @@
 """Learning-rate schedules as pure functions of the step."""
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PhaseSchedule:
+    """How many steps a phase takes, and its learning rates over them."""
+
+    steps: int
+    warmup_share: float = 1.0
+    """How much of the training's warm-up ratio it takes."""
+    rates: tuple[float, float] = (1.0, 0.0)
+    """Shares of the peak rate after the warm-up and at the end: a phase can begin where another ended."""
+
+    def rate(self, step: int, *, warmup_ratio: float) -> float:
+        """Factor of the peak rate for 0-based ``step`` of the phase; ``warmup_ratio`` is the training's."""
+        ratio = self.warmup_share * warmup_ratio
+        return warmup_then_linear_decay(step, total_steps=self.steps, warmup_ratio=ratio, ends=self.rates)
+
 
 def warmup_then_linear_decay(
     step: int, *, total_steps: int, warmup_ratio: float, ends: tuple[float, float] = (1.0, 0.0)

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from torch import nn
 from transformers import PreTrainedModel
 
-from worker.contracts import RunContext, Student, TaskData
-from worker.distillation.training_objective import TrainingObjective
+from app.domain.methods import DistillationTerms
+from worker.contracts import RunContext, Student, TaskData, Teacher
+from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.evaluation.quality import dev_score
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.dropout import set_dropout
 from worker.training.loop import Phase, total_steps, train
+from worker.training.schedules import PhaseSchedule
+from worker.transfer.initialisation import InitialStudent
 
 LEARNING_RATE = 5e-4
 """The default peak rate of a small student; large networks want less."""
@@ -26,15 +29,41 @@ def dense_phase(
     training_objective: TrainingObjective,
     context: RunContext,
     *,
+    name: str = "training",
+    schedule: PhaseSchedule | None = None,
     default_rate: float = LEARNING_RATE,
 ) -> Phase:
-    """All steps on the network's own weights."""
+    """Some steps on the network's own weights; default: all of the training's."""
     rates = rates_of(context, default=default_rate)
     return Phase(
-        "training",
-        total_steps(training_objective.split, context.training),
+        name,
         lambda: DenseWeights(network, rates, words=training_objective.words),
+        schedule or PhaseSchedule(total_steps(training_objective.split, context.training)),
     )
+
+
+def distilled_student(
+    initial: InitialStudent,
+    teacher: Teacher,
+    data: TaskData,
+    terms: DistillationTerms | None,
+    context: RunContext,
+    *,
+    default_rate: float = LEARNING_RATE,
+) -> Student:
+    """Train all weights of an initial student in one phase, on the teacher's outputs or the labels alone.
+
+    Args:
+        initial: the network, and how the teacher's residual stream maps to its own.
+        teacher: whose outputs are computed, or found in the cache.
+        data: trained on.
+        terms: None for the labels alone.
+        context: device, cache and training.
+        default_rate: the peak learning rate where the training names none.
+    """
+    objective = distillation_objective(terms, teacher, data, context, projection=initial.projection)
+    phase = dense_phase(initial.network, objective, context, default_rate=default_rate)
+    return train_student(initial.network, data, phases=[phase], training_objective=objective, context=context)
 
 
 def train_student(

@@ -3,22 +3,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from app.domain.documents import TrainingSpec
 from app.domain.errors import JobError
 from app.domain.methods import DistillationTerms
 from app.domain.tasks import Head
 from tests.worker.compression import STUDENT_SHAPE, Interrupted, MemoryContext, make_data, make_teacher
+from worker.contracts import Replica
 from worker.data.batches import collate, subset
 from worker.distillation.objectives import LabelLoss
 from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.networks.loading import build_network
+from worker.numerics.precision import autocast
 from worker.parameterization.parameterizations import DenseWeights, Rates
+from worker.training.dropout import set_dropout
 from worker.training.loop import Phase, train
 from worker.training.micro_batches import with_shares
+from worker.training.row_stream import row_stream
+from worker.training.schedules import PhaseSchedule
+from worker.training.selection import PhaseSelection
 from worker.transfer.initialisation import random_network
 
 HEAD = Head(task="text_classification", outputs=2)
 LABEL_LOSS = LabelLoss("text_classification")
+TRAINING = TrainingSpec(batch_size=32)
 
 
 @pytest.fixture
@@ -29,7 +38,7 @@ def network(tmp_path):
 
 
 def run(network, context, *, steps=16, evaluate=lambda _: 0.5, objective=LABEL_LOSS, rate=1e-3):
-    phase = Phase("training", steps, lambda: DenseWeights(network, Rates(rate, 0.01)))
+    phase = Phase("training", lambda: DenseWeights(network, Rates(rate, 0.01)), PhaseSchedule(steps))
     return train(
         network,
         make_data().train,
@@ -143,7 +152,7 @@ def test_a_loss_that_is_no_number_fails_the_job(network, tmp_path):
 
 
 def test_a_quality_that_is_no_number_fails_the_job(network, tmp_path):
-    measured = Phase("measured", 4, lambda: weights(network), evaluate=lambda _: float("nan"))
+    measured = phase(network, 4, evaluate=lambda _: float("nan"))
     with pytest.raises(JobError, match="learning_rate") as caught:
         run_phases(network, MemoryContext(tmp_path), [measured, phase(network, 4)])
     assert caught.value.code == "training_diverged"
@@ -180,7 +189,7 @@ class TestPhases:
 
         first = phase(network, 8, evaluate=measure(own))
         starts = []
-        second = Phase("second", 4, lambda: starts.append(flat(network)) or weights(network))
+        second = Phase("second", lambda: starts.append(flat(network)) or weights(network), PhaseSchedule(4))
         result = run_phases(
             network, MemoryContext(tmp_path, evaluations=3), [first, second], evaluate=measure(common)
         )
@@ -188,13 +197,13 @@ class TestPhases:
         assert (result.best_quality, result.best_step) == (0.1, 12)
         assert torch.equal(flat(network), seen[3])
 
-    def test_open_steps_are_reported_and_never_the_student(self, network, tmp_path):
+    def test_unfinished_steps_are_reported_and_never_the_student(self, network, tmp_path):
         qualities = iter([0.9, 0.8, 0.1, 0.2, 0.15, 0.0])
         context = MemoryContext(tmp_path, evaluations=6)
         result = run_phases(
             network,
             context,
-            [phase(network, 4, open_steps=3), phase(network, 2)],
+            [phase(network, 4, unfinished_steps=3), phase(network, 2)],
             evaluate=lambda _: next(qualities),
         )
         reported = [values["dev_quality"] for *_, values in context.reports if "dev_quality" in values]
@@ -223,7 +232,7 @@ class TestPhases:
         context = MemoryContext(tmp_path, evaluations=20)
         phases = [
             phase(network, 19, patience=2),
-            Phase("last", 1, lambda: starts.append(flat(network)) or weights(network)),
+            Phase("last", lambda: starts.append(flat(network)) or weights(network), PhaseSchedule(1)),
         ]
         result = run_phases(network, context, phases, evaluate=evaluate)
         assert torch.equal(starts[0], seen[0])
@@ -253,8 +262,14 @@ def weights(network):
     return DenseWeights(network, Rates(1e-3, 0.01))
 
 
-def phase(network, steps, **options):
-    return Phase("phase", steps, lambda: weights(network), **options)
+def phase(network, steps, *, training_objective=None, **selection):
+    return Phase(
+        "phase",
+        lambda: weights(network),
+        PhaseSchedule(steps),
+        PhaseSelection(**selection),
+        training_objective=training_objective,
+    )
 
 
 def flat(network):
@@ -271,3 +286,84 @@ def run_phases(network, context, phases, *, evaluate=lambda _: 0.5):
         pad_id=0,
         context=context,
     )
+
+
+class TestReports:
+    def test_a_look_tells_loss_learning_rate_and_gradient_norm(self, network, tmp_path):
+        context = MemoryContext(tmp_path, warmup_ratio=0.0, max_gradient_norm=1e-3)
+        run(network, context, steps=20, rate=1e-3)
+        looks = {step: values for _, step, _, values in context.reports if "loss" in values}
+        assert list(looks) == [10, 20]
+        for step, values in looks.items():
+            assert values["learning_rate"] == pytest.approx(1e-3 * (21 - step) / 20)
+            assert values["gradient_norm"] > 1e-2  # of the gradient as it was, not as it was clipped
+
+    def test_the_gradient_norm_is_that_of_the_loss(self, network, tmp_path):
+        set_dropout(network, 0.0)
+        split, cpu = make_data().train, torch.device("cpu")
+        [rows] = row_stream(split, TRAINING, first_step=0, last_step=1, replica=Replica())
+        with autocast(cpu):
+            loss = LABEL_LOSS(network, collate(split, rows, pad_id=0, device=cpu))
+        gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
+        expected = torch.cat([g.flatten() for g in gradients if g is not None]).norm()
+        context = MemoryContext(tmp_path)
+        run(network, context, steps=1)
+        [values] = [values for *_, values in context.reports if "loss" in values]
+        assert values["loss"] == pytest.approx(loss.item(), rel=1e-4)
+        assert values["gradient_norm"] == pytest.approx(expected.item(), rel=1e-3)
+
+    def test_steps_between_looks_wait_for_nothing(self, network, tmp_path):
+        """Each value that is read from a tensor is a wait for the device."""
+
+        def objective(candidate, _):  # a network's own forward pass may read its mask
+            return candidate.classifier.weight.square().mean()
+
+        reads = []
+        for steps in (11, 19):
+            with ReadCounter() as counter:
+                run(network, MemoryContext(tmp_path), steps=steps, objective=objective)
+            reads.append(counter.reads)
+        assert reads[0] == reads[1]
+
+    def test_a_gradient_that_is_no_number_fails_the_job(self, network, tmp_path):
+        def broken(candidate, batch):
+            loss = LABEL_LOSS(candidate, batch)
+            return loss + (0 * loss).sqrt()  # 0, whose gradient is 0 / 0
+
+        with pytest.raises(JobError, match="gradient norm became nan") as caught:
+            run(network, MemoryContext(tmp_path), objective=broken, steps=1)
+        assert caught.value.code == "training_diverged"
+
+
+class TestReplicas:
+    def test_only_the_main_one_reports_evaluates_and_saves(self, network, tmp_path):
+        evaluated = []
+        for rank in (0, 1):
+            context = MemoryContext(tmp_path, replica=Replica(rank, 2), checkpoint_every=1)
+            run(network, context, evaluate=lambda _, rank=rank: evaluated.append(rank) or 0.5)
+            assert bool(context.reports) is bool(context.checkpoint) is (rank == 0)
+        assert set(evaluated) == {0}
+
+    def test_each_trains_on_its_own_part_of_a_step(self, network, tmp_path):
+        seen = {0: [], 1: []}
+        for rank, rows in seen.items():
+
+            def objective(candidate, batch, rows=rows):
+                rows.append(batch.rows)
+                return LABEL_LOSS(candidate, batch)
+
+            run(network, MemoryContext(tmp_path, replica=Replica(rank, 2)), objective=objective, steps=8)
+        assert {len(rows) for parts in seen.values() for rows in parts} == {16}
+        assert sorted(np.concatenate(seen[0] + seen[1])) == list(range(256))
+
+
+class ReadCounter(TorchDispatchMode):
+    """Counts how often a tensor's value is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.reads += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))

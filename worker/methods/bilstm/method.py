@@ -13,6 +13,8 @@ from worker.networks.bilstm import BiLstm
 from worker.numerics.least_squares import principal_directions
 from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
+from worker.training.schedules import PhaseSchedule
+from worker.training.selection import PhaseSelection
 from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import random_network
 
@@ -34,8 +36,14 @@ class BiLstmDistillation:
         steps = total_steps(stage_objectives.everything, context.training)
         if spec.training == "joint":
             training_objective = stage_objectives.joint()
-            training = dense_phase(network, training_objective, context, default_rate=_LEARNING_RATE)
-            phases = [replace(training, steps=steps, training_objective=training_objective)]
+            training = dense_phase(
+                network,
+                training_objective,
+                context,
+                schedule=PhaseSchedule(steps),
+                default_rate=_LEARNING_RATE,
+            )
+            phases = [replace(training, training_objective=training_objective)]
         else:
             labelled_share = len(data.train) / len(stage_objectives.everything)
             stages = plan_stages(
@@ -83,9 +91,8 @@ def stage_phase(
     training_objective = stage_objectives.of(stage.stage)
     return Phase(
         stage.name,
-        stage.steps,
         lambda: DenseWeights(network, rates, words=training_objective.words, parts=parts),
+        PhaseSchedule(stage.steps),
+        PhaseSelection(stage_objectives.measure_of(stage.stage), patience=_PATIENCE if by_labels else None),
         training_objective=training_objective,
-        evaluate=stage_objectives.measure_of(stage.stage),
-        patience=_PATIENCE if by_labels else None,
     )

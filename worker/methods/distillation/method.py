@@ -2,8 +2,7 @@
 
 from app.domain.methods import DistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.distillation.training_objective import distillation_objective
-from worker.training.student import dense_phase, train_student
+from worker.training.student import distilled_student
 from worker.transfer.initialisation import (
     InitialStudent,
     evenly_spaced_network,
@@ -18,18 +17,9 @@ class Distillation:
     ) -> Student:
         match spec.initialisation:
             case "random":
-                start = InitialStudent(random_network(teacher, data, context), projection=None)
+                initial = InitialStudent(random_network(teacher, data, context), projection=None)
             case "weight_copy":
-                start = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
+                initial = subcloned_network(teacher, data, context, layer_map=spec.layer_map)
             case "weight_selection":
-                start = evenly_spaced_network(teacher, data, context)
-        training_objective = distillation_objective(
-            spec.distillation, teacher, data, context, projection=start.projection
-        )
-        return train_student(
-            start.network,
-            data,
-            phases=[dense_phase(start.network, training_objective, context)],
-            training_objective=training_objective,
-            context=context,
-        )
+                initial = evenly_spaced_network(teacher, data, context)
+        return distilled_student(initial, teacher, data, spec.distillation, context)

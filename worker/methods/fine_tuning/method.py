@@ -9,6 +9,7 @@ from worker.distillation.training_objective import label_objective
 from worker.networks.views import encoder_view
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, total_steps
+from worker.training.schedules import PhaseSchedule
 from worker.training.student import LEARNING_RATE, train_student
 
 _RATE_TIMES_WIDTH = 0.05
@@ -30,8 +31,8 @@ class FineTuning:
         training_objective = label_objective(data, context)
         phase = Phase(
             "fine_tuning",
-            total_steps(training_objective.split, training),
             lambda: DenseWeights(network, rates, own_rates=own_rates, words=training_objective.words),
+            PhaseSchedule(total_steps(training_objective.split, training)),
         )
         return train_student(
             network, data, phases=[phase], training_objective=training_objective, context=context

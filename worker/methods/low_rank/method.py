@@ -10,12 +10,12 @@ from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods import LowRankSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.data.batches import collate
-from worker.distillation.training_objective import distillation_objective, label_objective
+from worker.distillation.training_objective import label_objective
 from worker.methods.low_rank.factorisation import factorise, row_fisher
 from worker.networks.parts import Matrix
 from worker.networks.views import encoder_view
-from worker.training.student import dense_phase, train_student
-from worker.transfer.initialisation import calibration_rows, first_layers_network
+from worker.training.student import distilled_student
+from worker.transfer.initialisation import InitialStudent, calibration_rows, first_layers_network
 
 _LEARNING_RATE = 1e-4
 _FISHER_BATCH = 8
@@ -27,13 +27,9 @@ class LowRank:
         whole = _matrices(teacher.network, teacher.architecture)
         importance = _importance(teacher, whole, data, context) if spec.factorisation == "fisher" else {}
         _fill(_matrices(network, context.architecture), whole, importance, context)
-        training_objective = distillation_objective(spec.distillation, teacher, data, context)
-        return train_student(
-            network,
-            data,
-            phases=[dense_phase(network, training_objective, context, default_rate=_LEARNING_RATE)],
-            training_objective=training_objective,
-            context=context,
+        initial = InitialStudent(network, projection=None)  # as wide as its teacher
+        return distilled_student(
+            initial, teacher, data, spec.distillation, context, default_rate=_LEARNING_RATE
         )
 
 

@@ -17,6 +17,8 @@ from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
 from worker.networks.views import head_view
 from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
+from worker.training.schedules import PhaseSchedule
+from worker.training.selection import PhaseSelection
 from worker.training.student import rates_of, train_student
 from worker.transfer.initialisation import first_layers_network
 
@@ -44,7 +46,7 @@ class PeaKd:
             network.set_submodule(output.name, head)
             return DenseWeights(network, rates, words=training_objective.words)
 
-        final = Phase("distillation", steps - pretraining_steps, lambda: under(teachers_head))
+        final = Phase("distillation", lambda: under(teachers_head), PhaseSchedule(steps - pretraining_steps))
         phases = [final]
         if pretraining_steps:
             judging, dev = _judging(teacher, training_objective.split, data, context)
@@ -54,10 +56,10 @@ class PeaKd:
 
             begin = Phase(
                 "pretraining",
-                pretraining_steps,
                 lambda: under(_judging_head(teachers_head, spread=network.config.initializer_range)),
+                PhaseSchedule(pretraining_steps),
+                PhaseSelection(evaluate),
                 training_objective=judging,
-                evaluate=evaluate,
             )
             phases = [begin, final]
         return train_student(

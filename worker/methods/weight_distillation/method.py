@@ -17,9 +17,10 @@ from worker.methods.weight_distillation.grouping import (
     random_table,
 )
 from worker.networks.views import encoder_view, translator_view
-from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights, MatrixGenerator
+from worker.parameterization.parameterizations import GeneratedWeights, MatrixGenerator
 from worker.training.loop import Phase, total_steps
-from worker.training.student import rates_of, train_student
+from worker.training.schedules import PhaseSchedule
+from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import calibration_batches, random_network, residual_selector
 from worker.transfer.selection import select, select_stacks
 from worker.transfer.subcloning import subclone, subclone_stacks
@@ -52,15 +53,13 @@ class WeightDistillation:
         def generated() -> GeneratedWeights:
             return GeneratedWeights(network, matrices=matrices, tables={}, rates=rates)
 
-        phases = [Phase("generator", generator_steps, generated)] if generator_steps else []
+        phases = []
+        if generator_steps:
+            phases.append(Phase("generator", generated, PhaseSchedule(generator_steps)))
         if generator_steps < steps:
+            schedule = PhaseSchedule(steps - generator_steps, warmup_share=_SECOND_WARMUP)
             phases.append(
-                Phase(
-                    "weights",
-                    steps - generator_steps,
-                    lambda: DenseWeights(network, rates, words=training_objective.words),
-                    warmup_share=_SECOND_WARMUP,
-                )
+                dense_phase(network, training_objective, context, name="weights", schedule=schedule)
             )
         return train_student(
             network, data, phases=phases, training_objective=training_objective, context=context

@@ -1,5 +1,7 @@
 """The driver of weight-inherited distillation."""
 
+from dataclasses import replace
+
 from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
@@ -8,9 +10,10 @@ from worker.methods.weight_inherited.head_rotation import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate
-from worker.parameterization.parameterizations import DenseWeights
 from worker.training.loop import Phase, total_steps
-from worker.training.student import rates_of, train_student
+from worker.training.schedules import PhaseSchedule
+from worker.training.selection import PhaseSelection
+from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import calibration_batches, random_network
 
 _SELECTIONS = 16
@@ -74,18 +77,18 @@ class WeightInherited:
         # One decay over both phases: what stays has to make up for the last portions too.
         handover = dense_steps / steps
         phases = [
-            Phase("inheriting", inheriting_steps, inherited, rates=(1.0, handover), open_steps=prune_steps)
+            Phase(
+                "inheriting",
+                inherited,
+                PhaseSchedule(inheriting_steps, rates=(1.0, handover)),
+                PhaseSelection(unfinished_steps=prune_steps),
+            )
         ]
         if dense_steps:
-            phases.append(
-                Phase(
-                    "dense",
-                    dense_steps,
-                    lambda: DenseWeights(network, rates, words=training_objective.words),
-                    rates=(handover, 0.0),
-                    training_objective=distillation_objective(spec.distillation, teacher, data, context),
-                )
-            )
+            schedule = PhaseSchedule(dense_steps, rates=(handover, 0.0))
+            dense = dense_phase(network, training_objective, context, name="dense", schedule=schedule)
+            own_objective = distillation_objective(spec.distillation, teacher, data, context)
+            phases.append(replace(dense, training_objective=own_objective))
         return train_student(
             network, data, phases=phases, training_objective=training_objective, context=context
         )

@@ -21,9 +21,10 @@ from worker.methods.weight_squeezing.regression_maps import regression_maps, reg
 from worker.methods.weight_squeezing.stack_pairs import stack_pairs
 from worker.networks.structure import unfolded
 from worker.networks.views import EncoderView, NetworkView, TranslatorView, encoder_view, translator_view
-from worker.parameterization.parameterizations import DenseWeights, GeneratedWeights
+from worker.parameterization.parameterizations import GeneratedWeights
 from worker.training.loop import Phase, total_steps
-from worker.training.student import rates_of, train_student
+from worker.training.schedules import PhaseSchedule
+from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.activations import Inputs
 from worker.transfer.initialisation import calibration_batches, completed, unfolded_network
 from worker.transfer.selection import Selection, StackSelections, select, select_stacks
@@ -70,13 +71,10 @@ class WeightSqueezing:
                 rates=rates,
             )
 
-        phases = [Phase("squeezing", steps - dense_steps, squeezed)]
+        phases = [Phase("squeezing", squeezed, PhaseSchedule(steps - dense_steps))]
         if dense_steps:
-            phases.append(
-                Phase(
-                    "dense", dense_steps, lambda: DenseWeights(network, rates, words=training_objective.words)
-                )
-            )
+            schedule = PhaseSchedule(dense_steps)
+            phases.append(dense_phase(network, training_objective, context, name="dense", schedule=schedule))
         student = train_student(
             network, data, phases=phases, training_objective=training_objective, context=context
         )
