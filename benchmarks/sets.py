@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def read_set(
         pad_id=pad_id(reader.tokenizer),
         vocabulary=reader.architecture.vocabulary,
         mask_id=mask_id,
-        writer=reader.writer if chosen.task == "translation" else None,
+        target_tokenizer=reader.tokenizers.target_tokenizer if chosen.task == "translation" else None,
     )
 
 
@@ -148,13 +149,16 @@ def _encode(chosen: TextSet, rows: Sequence[Row], labels: list[str], reader: Tea
     if chosen.task == "token_classification" and "tags" in columns:
         index = {label: number for number, label in enumerate(labels)}
         columns["tags"] = [[index[tag] for tag in tags] for tags in columns["tags"]]
-    split = encode_columns(
+    encode = partial(
+        encode_columns,
         chosen.task,
         columns,
-        teacher=reader,
         max_length=chosen.max_length,
         is_pair="text_pair" in columns,
     )
+    whole = reader.untrimmed
+    untrimmed = None if whole is None else encode(tokenizers=whole.tokenizers)
+    split = encode(tokenizers=reader.tokenizers, untrimmed=untrimmed)
     return replace(split, languages=columns.get("language"))
 
 

@@ -26,6 +26,19 @@ IGNORE_INDEX = -100
 
 
 @dataclass(frozen=True)
+class ModelTokenizers:
+    """How a model reads texts and, where it translates, writes them."""
+
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    """Of what is written: the same as the source's, unless a translation model has two."""
+    vocabulary: int
+    """Tokens; one that translates writes them as well."""
+    token_types: int
+    """More than one where the network tells the texts of a pair apart."""
+
+
+@dataclass(frozen=True)
 class Teacher:
     """A loaded model. ``network`` has a task head, except where a head is what the method makes."""
 
@@ -35,16 +48,20 @@ class Teacher:
     digest: str
     """Names the weights and tokenizer in cache keys."""
     target_tokenizer: Tokenizer | None = None
-    """Of a translation model that writes other pieces than it reads; None: the same."""
+    """Of a translation model that writes other tokens than it reads; None: the same."""
     has_new_head: bool = False
     """Whether its head was drawn for this job: the model came without one for such answers."""
     untrimmed: "Teacher | None" = None
     """Itself with all its words, where its vocabulary was trimmed."""
 
     @property
-    def writer(self) -> Tokenizer:
-        """The tokenizer of what is written."""
-        return self.target_tokenizer or self.tokenizer
+    def tokenizers(self) -> ModelTokenizers:
+        return ModelTokenizers(
+            source_tokenizer=self.tokenizer,
+            target_tokenizer=self.target_tokenizer or self.tokenizer,
+            vocabulary=self.architecture.vocabulary,
+            token_types=getattr(self.architecture, "token_types", 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -116,12 +133,18 @@ class TaskData:
     """Of the tokens; one that translates writes them as well."""
     mask_id: int | None = None
     """Of the token that hides a word; only masked_language_modeling needs it."""
-    writer: Tokenizer | None = None
+    target_tokenizer: Tokenizer | None = None
     """Makes texts of what is written; only translation needs it."""
 
     @property
     def head(self) -> Head:
         return Head.of(self.task, labels=len(self.labels), vocabulary=self.vocabulary)
+
+    @property
+    def splits(self) -> dict[str, TokenizedSplit]:
+        """By name, those that there are."""
+        found = {"train": self.train, "dev": self.dev, "unlabeled": self.unlabeled}
+        return {name: split for name, split in found.items() if split is not None}
 
 
 @dataclass(frozen=True)

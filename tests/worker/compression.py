@@ -1,6 +1,7 @@
 """A trained tiny teacher, its data, and a context in memory, for tests of methods and of training."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.domain.errors import JobCancelled
 from app.domain.tasks import Head, Task
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import Replica, TaskData, Teacher, TokenizedSplit
-from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
+from worker.data.tokenization import encode_columns, masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
 
 TEACHER_SHAPE = EncoderShape(layers=4, hidden=32, heads=4, ffn=64)
@@ -179,6 +180,16 @@ def _balance(text: str) -> float:
 
 def _tag(word: str) -> str:
     return "B-good" if word in PLEASANT else "B-bad" if word in UNPLEASANT else "O"
+
+
+def encoded(
+    task: Task, columns: Mapping[str, list[Any]], teacher: Teacher, *, max_length: int
+) -> TokenizedSplit:
+    """A split in a teacher's tokens, beside what it was before the teacher's vocabulary was trimmed."""
+    encode = partial(encode_columns, task, dict(columns), max_length=max_length)
+    whole = teacher.untrimmed
+    untrimmed = None if whole is None else encode(tokenizers=whole.tokenizers)
+    return encode(tokenizers=teacher.tokenizers, untrimmed=untrimmed)
 
 
 def saved_and_loaded(

@@ -306,7 +306,11 @@ class TestTeacherTranslations:
         context = MemoryContext(tmp_path, architecture=teacher.architecture)
         longest = "one two three four five six " * 4
         endless = tokenize_translations(
-            [longest], [longest], tokenizer=tokenizer(), writer=tokenizer(), max_length=POSITIONS
+            [longest],
+            [longest],
+            source_tokenizer=tokenizer(),
+            target_tokenizer=tokenizer(),
+            max_length=POSITIONS,
         )
         lines = translated(teacher, endless, pad_id=data.pad_id, context=context)
         assert lines.targets.lengths.tolist() == [POSITIONS]

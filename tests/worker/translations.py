@@ -59,8 +59,8 @@ def translation_data(*, train: int = 256, dev: int = 48, unlabeled: int = 0) -> 
         return tokenize_translations(
             sources,
             targets if with_targets else None,
-            tokenizer=tokenizer(),
-            writer=tokenizer(),
+            source_tokenizer=tokenizer(),
+            target_tokenizer=tokenizer(),
             max_length=32,
         )
 
@@ -72,7 +72,7 @@ def translation_data(*, train: int = 256, dev: int = 48, unlabeled: int = 0) -> 
         labels=[],
         pad_id=pad_id(tokenizer()),
         vocabulary=tokenizer().get_vocab_size(),
-        writer=tokenizer(),
+        target_tokenizer=tokenizer(),
     )
 
 

@@ -1,7 +1,7 @@
 """Texts to tokens, task by task."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from tokenizers import Encoding, Tokenizer
 
-from app.domain.architectures import EncoderArchitecture
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
 from app.domain.tasks import Task
 from app.engine.tokenizing import TextTokenizer, first_pieces, pad_id, special_id
-from worker.contracts import Answers, TaskData, Teacher, TokenizedSplit
+from worker.contracts import Answers, ModelTokenizers, TaskData, TokenizedSplit
 
 MASKED_SHARE = 0.15
 """Of the words, in masked-language modelling (Devlin et al., 2019)."""
@@ -102,28 +101,40 @@ def tokenize_translations(
     sources: Sequence[str],
     targets: Sequence[str] | None,
     *,
-    tokenizer: Tokenizer,
-    writer: Tokenizer,
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
     max_length: int,
 ) -> TokenizedSplit:
     """Encode sources, and their translations with the tokenizer of what is written."""
-    split = tokenize(sources, tokenizer=tokenizer, max_length=max_length)
+    split = tokenize(sources, tokenizer=source_tokenizer, max_length=max_length)
     if targets is None:
         return split
-    written = tokenize(targets, tokenizer=writer, max_length=max_length)
+    written = tokenize(targets, tokenizer=target_tokenizer, max_length=max_length)
     return replace(split, targets=written, references=list(targets))
 
 
 def load_task_data(
-    folder: Path, manifest: DatasetManifest, *, teacher: Teacher, max_length: int
+    folder: Path,
+    manifest: DatasetManifest,
+    *,
+    tokenizers: ModelTokenizers,
+    max_length: int,
+    untrimmed: Mapping[str, TokenizedSplit] | None = None,
 ) -> tuple[TaskData, TokenizedSplit | None]:
     """The data that a method sees, and the test split, which it does not.
+
+    Args:
+        folder: of a Parquet file for each split.
+        manifest: says which there are.
+        tokenizers: of the model that is to read them.
+        max_length: tokens at which rows are cut.
+        untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
+            None: it was not.
 
     Raises:
         JobError: ``missing_mask_token``, or ``no_trainable_tokens``, when no text of a split has a word left.
     """
-    mask_id = special_id(teacher.tokenizer, "[MASK]", "<mask>")
-    vocabulary = teacher.architecture.vocabulary
+    mask_id = special_id(tokenizers.source_tokenizer, "[MASK]", "<mask>")
     if manifest.task == "masked_language_modeling" and mask_id is None:
         raise JobError(
             "missing_mask_token",
@@ -136,7 +147,12 @@ def load_task_data(
             return None
         columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
         split = encode_columns(
-            manifest.task, columns, teacher=teacher, max_length=max_length, is_pair=manifest.is_pair
+            manifest.task,
+            columns,
+            tokenizers=tokenizers,
+            max_length=max_length,
+            is_pair=manifest.is_pair,
+            untrimmed=None if untrimmed is None else untrimmed[name],
         )
         if split.position_offsets[-1] == 0:
             raise JobError(
@@ -147,7 +163,7 @@ def load_task_data(
             )
         if manifest.task == "masked_language_modeling" and name in ("dev", "test"):
             assert mask_id is not None
-            split = masked(split, mask_id=mask_id, vocabulary=vocabulary, seed=0)
+            split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
         return replace(split, languages=columns.get("language"))
 
     train, dev = read("train"), read("dev")
@@ -159,23 +175,31 @@ def load_task_data(
         dev=dev,
         unlabeled=read("unlabeled"),
         labels=manifest.labels,
-        pad_id=pad_id(teacher.tokenizer),
-        vocabulary=vocabulary,
+        pad_id=pad_id(tokenizers.source_tokenizer),
+        vocabulary=tokenizers.vocabulary,
         mask_id=mask_id,
-        writer=teacher.writer,
+        target_tokenizer=tokenizers.target_tokenizer,
     )
     return data, read("test")
 
 
 def encode_columns(
-    task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool = False
+    task: Task,
+    columns: dict[str, list[Any]],
+    *,
+    tokenizers: ModelTokenizers,
+    max_length: int,
+    is_pair: bool = False,
+    untrimmed: TokenizedSplit | None = None,
 ) -> TokenizedSplit:
-    """One split from the columns of its canonical form."""
-    split = _encoded(task, columns, teacher=teacher, max_length=max_length, is_pair=is_pair)
-    if teacher.untrimmed is None or task in ("masked_language_modeling", "translation"):
+    """One split from the columns of its canonical form.
+
+    ``untrimmed`` is the same one in the tokens of the model before its vocabulary was trimmed.
+    """
+    split = _encoded(task, columns, tokenizers=tokenizers, max_length=max_length, is_pair=is_pair)
+    if untrimmed is None or task in ("masked_language_modeling", "translation"):
         return split  # whose answers are words, and others once these are trimmed
-    whole = _encoded(task, columns, teacher=teacher.untrimmed, max_length=max_length, is_pair=is_pair)
-    return replace(split, untrimmed=_asked_as(split, whole))
+    return replace(split, untrimmed=_asked_as(split, untrimmed))
 
 
 def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
@@ -189,14 +213,14 @@ def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
 
 
 def _encoded(
-    task: Task, columns: dict[str, list[Any]], *, teacher: Teacher, max_length: int, is_pair: bool
+    task: Task,
+    columns: dict[str, list[Any]],
+    *,
+    tokenizers: ModelTokenizers,
+    max_length: int,
+    is_pair: bool,
 ) -> TokenizedSplit:
-    tokenizer = teacher.tokenizer
-    token_types = (
-        is_pair
-        and isinstance(teacher.architecture, EncoderArchitecture)
-        and teacher.architecture.token_types > 1
-    )
+    tokenizer = tokenizers.source_tokenizer
     match task:
         case "text_classification" | "text_regression":
             answers = columns.get("label" if task == "text_classification" else "score")
@@ -206,7 +230,7 @@ def _encoded(
                 answers,
                 tokenizer=tokenizer,
                 max_length=max_length,
-                token_types=token_types,
+                token_types=is_pair and tokenizers.token_types > 1,
             )
         case "token_classification":
             return tokenize_words(
@@ -218,8 +242,8 @@ def _encoded(
             return tokenize_translations(
                 columns["source"],
                 columns.get("target"),
-                tokenizer=tokenizer,
-                writer=teacher.writer,
+                source_tokenizer=tokenizer,
+                target_tokenizer=tokenizers.target_tokenizer,
                 max_length=max_length,
             )
 

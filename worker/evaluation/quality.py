@@ -109,8 +109,8 @@ def written_quality(
 ) -> dict[str, float]:
     """BLEU and chrF of translations of a split's rows, in its order."""
     assert split.references is not None
-    assert data.writer is not None
-    return translation_metrics(texts_of(written, data.writer), split.references)
+    assert data.target_tokenizer is not None
+    return translation_metrics(texts_of(written, data.target_tokenizer), split.references)
 
 
 def diverged(what: str) -> JobError:

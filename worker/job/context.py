@@ -124,16 +124,19 @@ class Reporter:
         return (now - began) / (step - first_step) * (total_steps - step)
 
 
-class Stages:
-    """The job as a row of stages: announced, timed, and left only where the client still wants the job."""
+class StageTimer:
+    """Announces and times a job's stages; none begins once the client has asked to stop."""
 
     def __init__(self, reporter: Reporter, cancellation: Cancellation) -> None:
         self._reporter = reporter
         self._cancellation = cancellation
+        self.stage = ""
+        """The last one that was asked for."""
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        self.stage = name
         self._cancellation.check()
         self._reporter.progress(name, 0, 1)
         began = time.perf_counter()

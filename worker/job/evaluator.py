@@ -1,5 +1,6 @@
 """Teacher and student side by side on one data set."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,14 @@ class Evaluator:
     def candidate(self, network: PreTrainedModel, architecture: Architecture) -> EvaluatedModel:
         """A model that has learnt these data's task."""
         return EvaluatedModel(network, architecture, self._data.head)
+
+    def has_learnt(self, quality: Mapping[str, float]) -> bool:
+        """Whether a model with this quality on dev knows more than a constant answer.
+
+        Where one label is nearly all of dev, it may know a lot and still be no more accurate than that.
+        """
+        reached = quality.get(self.metric, math.nan)
+        return reached > self.trivial_baseline["dev"] or quality.get("matthews", 0.0) > 0
 
     def measure_dev(self, candidate: EvaluatedModel) -> None:
         candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.contracts import TaskData, Teacher, TokenizedSplit
+from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
 from worker.data.tokenization import unknown_shares
 
 _MANY_UNKNOWN = 0.1
@@ -11,29 +11,29 @@ _MANY_CUT = 0.05
 """Share of rows that were cut, likewise."""
 
 
-def text_warnings(data: TaskData, teacher: Teacher, *, max_length: int, most_tokens: int) -> Iterator[str]:
+def text_warnings(
+    data: TaskData, tokenizers: ModelTokenizers, *, max_length: int, most_tokens: int
+) -> Iterator[str]:
     """Sentences about what of the texts cannot be learnt.
 
     Args:
         data: in the teacher's tokens.
-        teacher: whose tokenizers made them.
+        tokenizers: the teacher's.
         max_length: tokens at which rows were cut.
         most_tokens: as many as the teacher takes.
     """
-    splits = {"train": data.train, "dev": data.dev, "unlabeled": data.unlabeled}
-    for name, split in splits.items():
-        if split is not None:
-            yield from _of_unknown_pieces(name, split, teacher)
-            yield from _of_cut_rows(name, split, max_length=max_length, most_tokens=most_tokens)
+    for name, split in data.splits.items():
+        yield from _of_unknown_pieces(name, split, tokenizers)
+        yield from _of_cut_rows(name, split, max_length=max_length, most_tokens=most_tokens)
 
 
-def _of_unknown_pieces(name: str, split: TokenizedSplit, teacher: Teacher) -> Iterator[str]:
+def _of_unknown_pieces(name: str, split: TokenizedSplit, tokenizers: ModelTokenizers) -> Iterator[str]:
     shares = {
         f"the texts in {language!r}" if language else "the texts": share
-        for language, share in unknown_shares(split, teacher.tokenizer).items()
+        for language, share in unknown_shares(split, tokenizers.source_tokenizer).items()
     }
     if split.targets is not None:
-        written = unknown_shares(split.targets, teacher.writer)
+        written = unknown_shares(split.targets, tokenizers.target_tokenizer)
         shares["the translations"] = max(written.values(), default=0.0)
     for texts, share in shares.items():
         if share >= _MANY_UNKNOWN:

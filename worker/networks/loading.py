@@ -40,7 +40,7 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
         architecture=manifest.architecture,
         digest=_digest(manifest.files),
         target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
-        has_new_head=not _has_own_head(manifest, task, labels),
+        has_new_head=not manifest.has_head_for(task, labels),
     )
 
 
@@ -67,7 +67,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary)
     class_ = network_class(architecture, task)
     config = with_labels(_config(folder, class_), head, labels)
-    has_own_head = _has_own_head(manifest, task, labels)
+    has_own_head = manifest.has_head_for(task, labels)
     if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
         network = build_network(config, architecture, head)
         _fill(network, folder / "model.safetensors", architecture.record, has_own_head=has_own_head)
@@ -83,10 +83,6 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     )
     fix_positions(network)
     return network.eval()
-
-
-def _has_own_head(manifest: ModelManifest, task: Task, labels: list[str]) -> bool:
-    return manifest.task == task and manifest.labels == (labels or None)
 
 
 def save_network(network: PreTrainedModel, folder: Path) -> None:

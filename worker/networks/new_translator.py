@@ -29,7 +29,13 @@ def untrained_translator(dataset: Path, architecture: Architecture) -> Teacher:
     config = marian_config(tokenizer, positions=architecture.positions)
     head = Head.of("translation", labels=0, vocabulary=architecture.vocabulary)
     network = build_network(config, architecture, head)
-    return Teacher(network=network, tokenizer=tokenizer, architecture=architecture, digest="untrained")
+    return Teacher(
+        network=network,
+        tokenizer=tokenizer,
+        architecture=architecture,
+        digest="untrained",
+        has_new_head=True,
+    )
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Tokenizer:

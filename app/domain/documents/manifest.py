@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -118,6 +119,10 @@ class ModelManifest(StoredDocument):
         if self.task is None:
             return None
         return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.architecture.vocabulary)
+
+    def has_head_for(self, task: Task, labels: Sequence[str]) -> bool:
+        """Whether its head answers this task with just these labels; else a job draws a new one."""
+        return self.task == task and list(self.labels or ()) == list(labels)
 
 
 class SplitSummary(BaseModel):

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from tests.tiny import tiny_examples
-from tests.worker.compression import MemoryContext, make_data, make_teacher
+from tests.worker.compression import MemoryContext, encoded, make_data, make_teacher
 from worker.data.batches import collate
-from worker.data.tokenization import encode_columns
 from worker.distillation.teacher_outputs import (
     LOGITS,
     Output,
@@ -119,7 +118,7 @@ class TestTrimmed:
         return {"text": [example["text"] for example in tiny_examples(40)]}
 
     def split(self, teacher, *, max_length=64):
-        return encode_columns("text_classification", self.columns(), teacher=teacher, max_length=max_length)
+        return encoded("text_classification", self.columns(), teacher, max_length=max_length)
 
     def test_answers_and_states_of_rows_are_the_untrimmed_teachers(self, trimmed, tmp_path):
         split, whole_split = self.split(trimmed), self.split(trimmed.untrimmed)
@@ -157,8 +156,7 @@ class TestTrimmed:
         words = [text.split() for text in self.columns()["text"]]
         rows = {"tokens": words, "tags": [[0] * len(row) for row in words]}
         split, whole = (
-            encode_columns("token_classification", rows, teacher=t, max_length=max_length)
-            for t in (trimmed, teacher)
+            encoded("token_classification", rows, t, max_length=max_length) for t in (trimmed, teacher)
         )
         said = cached_logits(trimmed, split, pad_id=0, context=MemoryContext(tmp_path))
         for row in range(40):
@@ -176,7 +174,7 @@ class TestTrimmed:
         counts = count_pieces([make_data(train=40).train], teacher.architecture.vocabulary)
         left = trim_vocabulary(teacher, counts, 70, task="token_classification")
         rows = {"tokens": [["zqxkj"] * 4, ["a", "b"]]}
-        split = encode_columns("token_classification", rows, teacher=left, max_length=12)
+        split = encoded("token_classification", rows, left, max_length=12)
         assert split.positions.sum() > split.untrimmed.positions.sum()
         batch = collate(split, np.arange(2), pad_id=0, device=CPU)
         with torch.inference_mode():

@@ -11,7 +11,7 @@ from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from tests.worker.compression import encoder_card
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
-from worker.job.context import Cancellation, JobContext, Reporter, Stages
+from worker.job.context import Cancellation, JobContext, Reporter, StageTimer
 
 Event = Progress | Metrics | Message
 
@@ -107,7 +107,7 @@ class TestMetrics:
     def test_what_was_held_back_comes_at_the_end_of_the_stage(
         self, recorder: Recorder, reporter: Reporter
     ) -> None:
-        with Stages(reporter, Cancellation())("training"):
+        with StageTimer(reporter, Cancellation())("training"):
             reporter.metrics("training", 1, {"loss": 1.0})
             reporter.metrics("training", 2, {"loss": 0.5})
         assert [event.step for event in recorder.metrics()] == [1, 2]
@@ -129,7 +129,7 @@ class TestCancellation:
     def test_no_stage_begins_after_it(self, recorder: Recorder, reporter: Reporter) -> None:
         cancellation = Cancellation()
         cancellation.request()
-        with pytest.raises(JobCancelled), Stages(reporter, cancellation)("loading"):
+        with pytest.raises(JobCancelled), StageTimer(reporter, cancellation)("loading"):
             pytest.fail("the stage began")
         assert recorder.events == []
 

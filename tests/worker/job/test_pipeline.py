@@ -1,11 +1,14 @@
 import json
 import math
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import FileEntry
@@ -13,6 +16,7 @@ from app.domain.errors import NotFound, RetryableJobError
 from tests.processes import wait_until
 from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
 from tests.worker.requests import (
+    Event,
     Shelf,
     fetch_model,
     run_here,
@@ -20,10 +24,13 @@ from tests.worker.requests import (
     running_pipeline,
 )
 from tests.worker.tiny_networks import shift_bias
+from worker.contracts import TokenizedSplit
+from worker.data import tokenization
 from worker.evaluation.exported import ExportedEncoder
 from worker.job.checkpoint import load_checkpoint
-from worker.job.context import Cancellation
-from worker.job.pipeline import _failure
+from worker.job.context import Cancellation, Reporter
+from worker.job.failures import failure_of
+from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
 from worker.runner.protocol import Cancelled, DatasetRef, Failed, JobRequest, ModelRef, Succeeded
 
@@ -106,7 +113,9 @@ class TestSuccess:
         assert stages[-5:] == ["evaluating", "exporting", "checking", "measuring", "storing"]
         fractions = [event.fraction for event in progress]
         assert fractions == sorted(fractions)
-        assert any("loss" in event.values for event in events if isinstance(event, Metrics))
+        looks = [event.values for event in events if isinstance(event, Metrics) and "loss" in event.values]
+        assert looks
+        assert all(look.keys() == {"loss", "learning_rate", "gradient_norm"} for look in looks)
 
     def test_fine_tuning_makes_a_teacher_out_of_an_encoder(
         self, teacher: ModelRef, encoder: ModelRef
@@ -177,6 +186,32 @@ class TestSuccess:
         network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == outcome.manifest.parameters
         assert outcome.report.teacher.total_parameters == teacher.manifest.parameters
+
+    def test_texts_are_encoded_once_for_each_vocabulary(
+        self,
+        shelf: Shelf,
+        teacher: ModelRef,
+        dataset: DatasetRef,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Also where the student learns from the outputs of the teacher with its whole vocabulary."""
+        encoded: Counter[int] = Counter()
+        encode = tokenization.tokenize
+
+        def counting(texts: list[str], *args: Any, tokenizer: Tokenizer, **options: Any) -> TokenizedSplit:
+            encoded[tokenizer.get_vocab_size()] += len(texts)
+            return encode(texts, *args, tokenizer=tokenizer, **options)
+
+        monkeypatch.setattr(tokenization, "tokenize", counting)
+        method = {"name": "weight_copy", "distillation": {}}
+        target = {**SMALL, "vocabulary_size": 100}
+        request = shelf.request(teacher, dataset, method, target=target, training={"epochs": 0.5})
+        outcome, _ = run_here(request, tmp_path / "work")
+        assert isinstance(outcome, Succeeded), outcome
+        rows = sum(split.rows for split in dataset.manifest.splits.values())
+        trimmed = outcome.manifest.architecture.vocabulary
+        assert encoded == {teacher.manifest.architecture.vocabulary: rows, trimmed: rows}
 
     @pytest.mark.parametrize("rate", [1e-9, 5e-3])
     def test_a_student_that_learnt_nothing_comes_with_a_warning(
@@ -283,6 +318,16 @@ class TestTeacherExports:
         assert any("The teacher's fp32 file is left out" in text for text in warnings)
 
 
+def test_each_stage_moves_the_jobs_progress() -> None:
+    sent: list[Event] = []
+    reporter = Reporter(sent.append)
+    for stage in STAGES:
+        reporter.progress(stage.name, 0, 1)
+    fractions = [event.fraction for event in sent if isinstance(event, Progress)]
+    assert len(fractions) == len(STAGES)
+    assert fractions == sorted(set(fractions))
+
+
 class TestFailure:
     def test_a_teacher_that_knows_nothing(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -386,13 +431,16 @@ class TestFailure:
     def test_every_error_has_a_code_and_tells_no_internals(
         self, error: Exception, code: str, retryable: bool
     ) -> None:
-        failed = _failure(error)
+        failed = failure_of(error, stage="training")
         assert (failed.code, failed.retryable) == (code, retryable)
         assert "secret" not in failed.message
 
+    def test_an_error_of_this_service_names_the_stage(self) -> None:
+        assert "'exporting'" in failure_of(ValueError("x"), stage="exporting").message
+
     def test_memory_names_the_knobs(self) -> None:
         for knob in ("batch_size", "micro_batch_size", "max_length"):
-            assert knob in _failure(MemoryError()).message
+            assert knob in failure_of(MemoryError(), stage="training").message
 
 
 class TestInterruption:

@@ -10,9 +10,8 @@ from tokenizers import Tokenizer, models
 from app.domain.documents.events import Message
 from app.domain.errors import JobError
 from tests.tiny import tiny_examples, tiny_model_folder, tiny_tokenizer
-from tests.worker.compression import encoder_card
 from tests.worker.requests import Shelf, run_here
-from worker.contracts import Teacher
+from worker.contracts import ModelTokenizers
 from worker.data.tokenization import load_task_data
 from worker.runner.protocol import DatasetRef, Succeeded
 
@@ -87,7 +86,7 @@ def test_what_cannot_be_asked_is_an_error_that_says_so(
     folder = tmp_path / "dataset"
     for name in dataset.manifest.files.entries:
         Shelf(tmp_path).storage.fetch(f"{dataset.manifest.files.prefix}/{name}", folder / name)
-    teacher = Teacher(network=None, tokenizer=tokenizer, architecture=encoder_card(), digest="")  # type: ignore[arg-type]
+    tokenizers = ModelTokenizers(tokenizer, tokenizer, vocabulary=tokenizer.get_vocab_size(), token_types=2)
     with pytest.raises(JobError) as caught:
-        load_task_data(folder, dataset.manifest, teacher=teacher, max_length=16)
+        load_task_data(folder, dataset.manifest, tokenizers=tokenizers, max_length=16)
     assert caught.value.code == code

@@ -51,7 +51,7 @@ def data(teacher: Teacher) -> TaskData:
         texts,
         [" ".join(reversed(text.split())) for text in texts],
         tokenizer=teacher.tokenizer,
-        writer=teacher.tokenizer,
+        target_tokenizer=teacher.tokenizer,
         max_length=32,
     )
     return TaskData(

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.tasks import Task
 from tests.tiny import tiny_tokenizer
 from tests.worker.compression import TASK_LABELS, make_teacher
+from tests.worker.translations import TEACHER, translation_card
 from worker.networks.loading import TOKENIZER, load_teacher, save_network
+from worker.networks.new_translator import untrained_translator
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,10 @@ def test_a_bare_encoder_has_no_head(tmp_path: Path) -> None:
     labels = TASK_LABELS["text_classification"]
     loaded = load_teacher(tmp_path, manifest, task="text_classification", labels=labels)
     assert loaded.has_new_head
+
+
+def test_a_model_made_for_a_data_set_has_a_new_head(tmp_path: Path) -> None:
+    table = pa.table({"source": ["one two"], "target": ["un deux"]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    architecture = translation_card(TEACHER)
+    assert untrained_translator(tmp_path, architecture).has_new_head

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from tests.tiny import tiny_model_folder, tiny_scored_examples
-from tests.worker.compression import MemoryContext, make_data, make_teacher
+from tests.worker.compression import MemoryContext, encoded, make_data, make_teacher
 from tests.worker.requests import Shelf, run_here
 from worker.data.batches import collate
-from worker.data.tokenization import encode_columns
 from worker.distillation.teacher_outputs import cached_logits
 from worker.evaluation.evaluate import predict_logits
 from worker.networks.target_scaling import TargetScaler
@@ -75,7 +74,7 @@ class TestScale:
         counts = count_pieces([make_data("text_regression").train], teacher.architecture.vocabulary)
         scaled = scale.teacher(trim_vocabulary(teacher, counts, 70, task="text_regression"))
         columns = {"text": [example["text"] for example in tiny_scored_examples(20)]}
-        split = encode_columns("text_regression", columns, teacher=scaled, max_length=64)
+        split = encoded("text_regression", columns, scaled, max_length=64)
         assert split.untrimmed is not None
         answers = predict_logits(teacher.network, split.untrimmed, pad_id=0, device=CPU)
         logits = cached_logits(scaled, split, pad_id=0, context=MemoryContext(tmp_path))

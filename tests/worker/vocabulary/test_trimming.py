@@ -187,7 +187,11 @@ class TestTrimVocabulary:
     def test_translates_as_before(self, tmp_path):
         teacher = marian_teacher()
         source = tokenize_translations(
-            corpus(60), corpus(60, seed=5), tokenizer=teacher.tokenizer, writer=teacher.writer, max_length=64
+            corpus(60),
+            corpus(60, seed=5),
+            source_tokenizer=teacher.tokenizer,
+            target_tokenizer=teacher.tokenizers.target_tokenizer,
+            max_length=64,
         )
         counts = count_pieces([source], teacher.architecture.vocabulary)
         assert counts.sum() == len(source.ids) + len(source.targets.ids)

@@ -1,0 +1,34 @@
+"""What a client hears of a job that failed."""
+
+import torch
+from obstore.exceptions import BaseError as StoreError
+
+from app.domain.errors import RetryableJobError, SqueezeError
+from worker.runner.protocol import Failed
+
+_MEMORY_ADVICE = (
+    "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
+    "or a smaller training.max_length."
+)
+
+
+def failure_of(error: Exception, *, stage: str) -> Failed:
+    """The code and the sentence for an error that ended a stage; they tell no internals."""
+    match error:
+        case SqueezeError():
+            return Failed(
+                code=error.code, message=error.message, retryable=isinstance(error, RetryableJobError)
+            )
+        case StoreError():
+            return Failed(
+                code="storage_unavailable", message="The object store returned an error.", retryable=True
+            )
+        case MemoryError() | torch.OutOfMemoryError():
+            return Failed(code="out_of_memory", message=_MEMORY_ADVICE)
+        case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU
+            return Failed(code="out_of_memory", message=_MEMORY_ADVICE)
+        case _:
+            return Failed(
+                code="internal_error",
+                message=f"Internal error in the stage '{stage}'. The worker log has the details, by job id.",
+            )

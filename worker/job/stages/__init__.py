@@ -1,0 +1,44 @@
+"""The stages of a job, in their order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from worker.job.context import TRAINING
+from worker.job.stages.inputs import fetch, is_compared, load
+from worker.job.stages.outputs import check, evaluate, export, measure, store
+from worker.job.stages.preparation import is_trimmed, plan, tokenize, trim
+from worker.job.stages.teacher import evaluate_teacher
+from worker.job.stages.training import train
+from worker.job.state import JobState
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a job."""
+
+    name: str
+    """In progress events, errors and the report's seconds."""
+    run: Callable[[JobState], None]
+    is_needed: Callable[[JobState], bool] = lambda _: True
+    """Asked when the stages before it are done."""
+
+
+STAGES = (
+    Stage("fetching", fetch),
+    Stage("loading", load),
+    Stage("tokenizing", tokenize),
+    Stage("planning", plan),
+    Stage("evaluating_teacher", evaluate_teacher, is_needed=is_compared),
+    Stage("trimming", trim, is_needed=is_trimmed),
+    Stage(TRAINING, train),
+    Stage("evaluating", evaluate),
+    Stage("exporting", export),
+    Stage("checking", check),
+    Stage("measuring", measure),
+    Stage("storing", store),
+)
+
+
+def needed_stages(state: JobState) -> Iterator[Stage]:
+    """Those that a job goes through; each is to be run before the next one is asked for."""
+    return (stage for stage in STAGES if stage.is_needed(state))

@@ -1,0 +1,58 @@
+"""From a trained student to a stored one: measured, exported and checked."""
+
+from worker.export.exports import check_exports, make_exports
+from worker.job.artifacts import save_model
+from worker.job.stages.teacher import measure_teacher, store_teacher_exports
+from worker.job.state import JobState
+
+
+def evaluate(state: JobState) -> None:
+    """Measure the student on dev, and warn of one that has learnt nothing."""
+    evaluator = state.student_evaluator
+    student = evaluator.candidate(state.student.network, state.architecture)
+    evaluator.measure_dev(student)
+    quality = student.quality["dev"]
+    state.evaluated_student = student
+    state.reporter.metrics("evaluating", 0, quality)
+    if evaluator.tells_apart and not evaluator.has_learnt(quality):
+        state.reporter.message(
+            f"The student's {evaluator.metric} on dev is {quality[evaluator.metric]:.3f}, no better than "
+            "a constant prediction: it has learnt nothing. Give it more training.epochs or more data; a "
+            "method that starts from the teacher's weights needs less of both.",
+            is_warning=True,
+        )
+
+
+def export(state: JobState) -> None:
+    """Write the student's folder: weights, config, tokenizer and ONNX files."""
+    student, folder = state.evaluated_student, state.student_folder
+    save_model(student.network.cpu(), state.teacher, folder)
+    student.paths = make_exports(student.network, state.spec.exports, folder)
+
+
+def check(state: JobState) -> None:
+    """Compare the ONNX files with the network.
+
+    Raises:
+        JobError: one of them answers otherwise than the network.
+    """
+    state.student_evaluator.compare_exports(state.evaluated_student)
+    check_exports(
+        state.evaluated_student.exports,
+        onnx_tolerance=state.request.onnx_tolerance,
+        int8_min_agreement=state.request.int8_min_agreement,
+    )
+
+
+def measure(state: JobState) -> None:
+    """Measure latency, and quality on test: once a model, when nothing can be changed any more."""
+    state.student_evaluator.measure_latency(state.evaluated_student)
+    state.student_evaluator.look_at_test(state.evaluated_student)
+    if state.evaluated_teacher is not None:
+        measure_teacher(state, state.evaluated_teacher)
+
+
+def store(state: JobState) -> None:
+    """Put the student's folder into the store, and what the teacher's lacked beside it."""
+    store_teacher_exports(state)
+    state.files = state.storage.put_folder(state.request.output_prefix, state.student_folder)

@@ -1,0 +1,91 @@
+"""What a job finds out about the teacher that its student is compared with."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+
+from app.domain.documents.manifest import FileEntry, OnnxExport
+from app.domain.errors import JobError
+from worker.export.exports import check_exports
+from worker.job.artifacts import store_export, teacher_exports
+from worker.job.evaluator import EvaluatedModel
+from worker.job.state import JobState
+
+
+def evaluate_teacher(state: JobState) -> None:
+    """Measure the teacher on dev.
+
+    Raises:
+        JobError: ``teacher_not_trained``, when there is nothing to learn from it.
+    """
+    evaluator = state.teacher_evaluator
+    candidate = evaluator.candidate(state.teacher.network, state.teacher.architecture)
+    quality: Mapping[str, float] = {}
+    with suppress(JobError):  # its logits are not numbers
+        evaluator.measure_dev(candidate)
+        quality = candidate.quality["dev"]
+    cannot_tell = bool(quality) and not evaluator.tells_apart
+    if state.teacher.has_new_head or not (evaluator.has_learnt(quality) or cannot_tell):
+        metric, baseline = evaluator.metric, evaluator.trivial_baseline["dev"]
+        reached = quality.get(metric, math.nan)
+        raise JobError(
+            "teacher_not_trained",
+            f"The teacher's {metric} on dev is {reached:.3f}; a constant prediction scores {baseline:.3f}. "
+            "Run fine_tuning on it first, and use the resulting model.",
+            metric=metric,
+            teacher=reached,
+            trivial_baseline=baseline,
+        )
+    state.reporter.metrics("evaluating_teacher", 0, quality)
+    state.evaluated_teacher = candidate
+
+
+def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
+    """Measure the teacher's ONNX files, and its quality on test.
+
+    A file that is not sound is left out, and fails no job.
+    """
+    request, evaluator, given = state.request, state.teacher_evaluator, state.request.teacher
+    assert given is not None
+    try:
+        teacher.paths = teacher_exports(
+            teacher.network.cpu(),
+            given.manifest,
+            request,
+            state.teacher_folder,
+            digest=state.uploaded_teacher.digest,
+        )
+    except JobError as error:
+        state.reporter.message(
+            f"The teacher is compared without ONNX files. {error.message}", is_warning=True
+        )
+    evaluator.compare_exports(teacher)
+    for precision in list(teacher.paths):
+        try:
+            check_exports(
+                {precision: teacher.exports[precision]},
+                onnx_tolerance=request.onnx_tolerance,
+                int8_min_agreement=request.int8_min_agreement,
+            )
+        except JobError as error:
+            state.reporter.message(
+                f"The teacher's {precision} file is left out. {error.message}", is_warning=True
+            )
+            del teacher.paths[precision], teacher.exports[precision]
+    evaluator.measure_latency(teacher)
+    evaluator.look_at_test(teacher)
+
+
+def store_teacher_exports(state: JobState) -> None:
+    """Keep the ONNX files that the teacher's row lacks, so that it can be served too."""
+    exports: dict[str, OnnxExport] = {}
+    files: dict[str, FileEntry] = {}
+    teacher, given = state.evaluated_teacher, state.request.teacher
+    if teacher is not None and given is not None:
+        manifest = given.manifest
+        for precision in teacher.exports.keys() - manifest.exports.keys():
+            added = store_export(manifest.files, teacher.paths[precision], state.storage)
+            names = dict(zip(("file", "decoder_file"), added, strict=False))
+            exports[precision] = teacher.exports[precision].model_copy(update=names)
+            files |= added
+    state.teacher_exports, state.teacher_files = exports, files

@@ -1,0 +1,79 @@
+"""What a job has made so far."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from app.core.storage import Storage
+from app.domain.architectures import Architecture
+from app.domain.documents import JobSpec
+from app.domain.documents.manifest import DatasetManifest, FileEntry, Files, OnnxExport
+from app.domain.methods import TEACHER
+from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
+from worker.job.context import Cancellation, Reporter
+from worker.job.evaluator import EvaluatedModel, Evaluator
+from worker.runner.protocol import JobRequest, input_folder
+
+
+@dataclass
+class JobState:
+    """A job between its request and its outcome. Each stage adds fields, which only later stages may read."""
+
+    request: JobRequest
+    workdir: Path
+    storage: Storage
+    device: torch.device
+    reporter: Reporter
+    cancellation: Cancellation
+
+    uploaded_teacher: Teacher = field(init=False)
+    """As it was loaded."""
+    teacher: Teacher = field(init=False)
+    """What the student learns from: the uploaded one, or that with a trimmed vocabulary."""
+    teacher_max_length: int = field(init=False)
+    """Tokens that the teacher takes at most."""
+    max_length: int = field(init=False)
+    """Tokens at which rows are cut."""
+
+    data: TaskData = field(init=False)
+    """In the tokens of ``teacher``, as is ``test``."""
+    test: TokenizedSplit | None = field(init=False)
+    teacher_evaluator: Evaluator = field(init=False)
+    """Of models that read the uploaded teacher's tokens."""
+    student_evaluator: Evaluator = field(init=False)
+    """Of models that read the tokens of ``teacher``."""
+
+    architecture: Architecture = field(init=False)
+    """The planned student."""
+    evaluated_teacher: EvaluatedModel | None = None
+    """None where there is no teacher to compare a student with."""
+    student: Student = field(init=False)
+    evaluated_student: EvaluatedModel = field(init=False)
+
+    files: Files = field(init=False)
+    """The student's, as they are stored."""
+    teacher_exports: dict[str, OnnxExport] = field(init=False)
+    """By precision: ONNX files that the teacher's row lacked, stored beside its own."""
+    teacher_files: dict[str, FileEntry] = field(init=False)
+    """Those files, by name."""
+
+    @property
+    def spec(self) -> JobSpec:
+        return self.request.spec
+
+    @property
+    def dataset(self) -> DatasetManifest:
+        return self.request.dataset.manifest
+
+    @property
+    def teacher_folder(self) -> Path:
+        return input_folder(self.workdir, TEACHER)
+
+    @property
+    def student_folder(self) -> Path:
+        return self.workdir / "student"
+
+    @property
+    def dataset_folder(self) -> Path:
+        return self.workdir / "dataset"
