@@ -18,7 +18,7 @@ from app.domain.tasks import Head, Task
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-Answers = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 """What a network should say: an index into its outputs for each position, or one number for each text."""
 
 IGNORE_INDEX = -100
@@ -78,7 +78,7 @@ class TokenizedSplit:
     ids: npt.NDArray[np.int32]
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
-    labels: Answers | None
+    labels: LabelArray | None
     """(positions,), IGNORE_INDEX or NaN where a row has none; None where no row has one, and where there are
     ``targets``."""
     digest: str

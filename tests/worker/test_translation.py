@@ -46,7 +46,7 @@ from worker.export.exports import (
     make_exports,
     open_export,
 )
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 from worker.networks.loading import load_network, save_network
 from worker.networks.new_translator import train_tokenizer
 from worker.transfer.initialisation import calibration_batches, subcloned_network
@@ -87,7 +87,7 @@ class TestNetworks:
         assert loaded.num_parameters(only_trainable=True) == network.num_parameters(only_trainable=True)
         assert loaded.lm_head.weight is loaded.model.decoder.embed_tokens.weight
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
-        assert torch.equal(answer(network, batch).logits, answer(loaded, batch).logits)
+        assert torch.equal(forward(network, batch).logits, forward(loaded, batch).logits)
 
     def test_transformers_loads_what_is_not_narrow(self, tmp_path: Path) -> None:
         network = make_translator(SMALL).network
@@ -98,7 +98,7 @@ class TestNetworks:
         network = make_translator().network
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
         whole = network(**batch.inputs).logits[batch.positions]
-        assert torch.allclose(answer(network, batch).logits, whole, atol=1e-5)
+        assert torch.allclose(forward(network, batch).logits, whole, atol=1e-5)
 
 
 class TestSubcloning:
@@ -315,7 +315,7 @@ class TestTeacherTranslations:
         lines = translated(teacher, endless, pad_id=data.pad_id, context=context)
         assert lines.targets.lengths.tolist() == [POSITIONS]
         assert lines.targets.ids[-1] == teacher.network.config.eos_token_id
-        answer(teacher.network, collate(lines, np.arange(1), pad_id=data.pad_id, device=CPU))
+        forward(teacher.network, collate(lines, np.arange(1), pad_id=data.pad_id, device=CPU))
 
     @pytest.mark.parametrize(("weight", "rows"), [(0.0, 40), (0.9, 90), (1.0, 50)])
     def test_weight_says_which_texts_are_learnt(self, weight: float, rows: int, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
 from app.domain.tasks import Task
 from app.engine.tokenizing import TextTokenizer, first_pieces, pad_id, special_id
-from worker.contracts import Answers, ModelTokenizers, TaskData, TokenizedSplit
+from worker.contracts import LabelArray, ModelTokenizers, TaskData, TokenizedSplit
 
 MASKED_SHARE = 0.15
 """Of the words, in masked-language modelling (Devlin et al., 2019)."""
@@ -37,7 +37,7 @@ def tokenize(
     encodings = TextTokenizer(tokenizer, max_length=max_length).encodings(
         texts if pairs is None else list(zip(texts, pairs, strict=True))
     )
-    return _split_of(encodings, labels=_answers(labels), token_types=token_types)
+    return _split_of(encodings, labels=_label_array(labels), token_types=token_types)
 
 
 def tokenize_words(
@@ -266,7 +266,7 @@ def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, flo
     }
 
 
-def _answers(labels: Sequence[float] | None) -> Answers | None:
+def _label_array(labels: Sequence[float] | None) -> LabelArray | None:
     if labels is None:
         return None
     array = np.asarray(labels)
@@ -276,7 +276,7 @@ def _answers(labels: Sequence[float] | None) -> Answers | None:
 
 
 def _split_of(
-    encodings: Sequence[Encoding], *, labels: Answers | None, token_types: bool = False
+    encodings: Sequence[Encoding], *, labels: LabelArray | None, token_types: bool = False
 ) -> TokenizedSplit:
     offsets = np.zeros(len(encodings) + 1, dtype=np.int64)
     np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])

@@ -15,7 +15,7 @@ from app.domain.tasks import Task
 from worker.contracts import IGNORE_INDEX
 from worker.data.batches import Batch
 from worker.data.tokenization import MASKED_SHARE
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """A scalar, mean over the rows of the batch."""
@@ -58,7 +58,7 @@ class LabelLoss:
         self._loss = answer_loss(task, smoothing=smoothing)
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return batch.label_weight * self._loss(answer(network, batch).logits, labels_of(batch))
+        return batch.label_weight * self._loss(forward(network, batch).logits, labels_of(batch))
 
 
 class Masking:
@@ -170,15 +170,15 @@ class DistillationLoss:
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
-        said = answer(network, batch, with_states=bool(self._inner))
-        soft = soft_label_loss(said.logits, self._teacher_logits(batch), self._temperature(said.logits))
+        output = forward(network, batch, with_states=bool(self._inner))
+        soft = soft_label_loss(output.logits, self._teacher_logits(batch), self._temperature(output.logits))
         loss = terms.logits_weight * soft
         if batch.labels is not None:
-            labels = batch.label_weight * self._loss(said.logits, batch.labels)
+            labels = batch.label_weight * self._loss(output.logits, batch.labels)
             loss = loss + (1 - terms.logits_weight) * labels
         for weight, term in self._inner:
-            assert said.states is not None
-            loss = loss + weight * term(network, said.states, batch)
+            assert output.states is not None
+            loss = loss + weight * term(network, output.states, batch)
         return loss
 
     def _temperature(self, logits: Tensor) -> float:

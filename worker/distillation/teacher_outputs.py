@@ -19,7 +19,7 @@ from torch import Tensor
 from app.engine.tokenizing import pad_id as pad_id_of
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
 from worker.data.batches import Batch, collate, ordered_rows
-from worker.networks.forward import Answer, answer
+from worker.networks.forward import ForwardOutput, forward
 from worker.numerics.precision import autocast
 
 _FORMAT = 3
@@ -55,12 +55,12 @@ class Output:
             return split.position_offsets
         return np.arange(len(split) + 1) if self.of == "first" else split.offsets
 
-    def values(self, said: Answer, batch: Batch) -> Tensor:
+    def values(self, forward_output: ForwardOutput, batch: Batch) -> Tensor:
         """Those of a batch, row after row."""
         if self.state is None:
-            return said.logits
-        assert said.states is not None
-        state = said.states[self.state]
+            return forward_output.logits
+        assert forward_output.states is not None
+        state = forward_output.states[self.state]
         if self.of == "every":
             return state[batch.inputs["attention_mask"].bool()]
         is_first = self.of == "first" or batch.positions is None
@@ -232,9 +232,9 @@ def _compute(
         context.check_cancelled()
         batch = collate(split, rows, pad_id=pad_id, device=context.device)
         with autocast(context.device):
-            said = answer(network, batch, with_states=with_states)
+            forward_output = forward(network, batch, with_states=with_states)
         for output, path in paths.items():
-            values, offsets = output.values(said, batch), output.offsets(split)
+            values, offsets = output.values(forward_output, batch), output.offsets(split)
             if output not in files:
                 shape = (int(offsets[-1]), values.shape[-1])
                 files[output] = np.lib.format.open_memmap(path, mode="w+", dtype=output.dtype, shape=shape)

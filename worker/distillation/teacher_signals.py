@@ -18,7 +18,7 @@ from worker.distillation.teacher_outputs import (
     cached_logits,
     prepare_outputs,
 )
-from worker.networks.forward import Answer, answer
+from worker.networks.forward import ForwardOutput, forward
 from worker.numerics.precision import autocast
 
 
@@ -47,7 +47,7 @@ class CachedTeacherSignals:
         pad_id: int,
         context: RunContext,
     ) -> None:
-        """Have the teacher say, in as few passes as it takes, what of ``outputs`` it has not said before.
+        """Compute what of ``outputs`` is not in the cache yet, in as few passes as it takes.
 
         Args:
             teacher: asked.
@@ -91,23 +91,23 @@ class LiveTeacherSignals:
         self._with_states = any(output.state is not None for output in outputs)
         self._data = data
         self._context = context
-        self._last: tuple[Batch, Answer] | None = None
+        self._last: tuple[Batch, ForwardOutput] | None = None
 
     def logits(self, batch: Batch) -> Tensor:
-        return self._said(batch).logits
+        return self._output(batch).logits
 
     def states(self, batch: Batch, state: int) -> Tensor:
-        said = self._said(batch)
-        assert said.states is not None
-        return said.states[state].float()
+        output = self._output(batch)
+        assert output.states is not None
+        return output.states[state].float()
 
     def first_states(self, batch: Batch, state: int) -> Tensor:
         return self.states(batch, state)[:, 0]
 
     @torch.no_grad()
-    def _said(self, batch: Batch) -> Answer:
+    def _output(self, batch: Batch) -> ForwardOutput:
         """One forward pass a batch, however many terms look at it."""
         if self._last is None or self._last[0] is not batch:
             with autocast(self._context.device):
-                self._last = batch, answer(self._network, batch, with_states=self._with_states)
+                self._last = batch, forward(self._network, batch, with_states=self._with_states)
         return self._last[1]

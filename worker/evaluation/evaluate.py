@@ -12,7 +12,7 @@ from torch import nn
 from worker.contracts import IntArray, TokenizedSplit
 from worker.data.batches import collate, ordered_rows
 from worker.evaluation.metrics import FloatArray
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 
 
 @torch.inference_mode()
@@ -23,7 +23,7 @@ def predict_logits(
 
     def run(rows: IntArray) -> FloatArray:
         batch = collate(split, rows, pad_id=pad_id, device=device)
-        logits: FloatArray = answer(network, batch).logits.cpu().numpy()
+        logits: FloatArray = forward(network, batch).logits.cpu().numpy()
         return logits
 
     was_training = network.training

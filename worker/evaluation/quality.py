@@ -19,7 +19,7 @@ from worker.data.batches import collate, ordered_rows
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.metrics import MAIN_METRIC, METRICS, FloatArray
 from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 
 _BATCH_SIZE = 64
 
@@ -85,7 +85,7 @@ def _word_metrics(
     for rows in ordered_rows(split.sizes, batch_size=_BATCH_SIZE):
         batch = collate(split, rows, pad_id=pad_id, device=device)
         assert batch.labels is not None
-        logits = answer(network, batch).logits
+        logits = forward(network, batch).logits
         total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
         hits += int((logits.argmax(1) == batch.labels).sum())
         words += len(batch.labels)

@@ -1,4 +1,4 @@
-"""Asking a network: its logits at the positions of a batch, whatever the task.
+"""The forward pass of a network: its logits at the positions of a batch, whatever the task.
 
 Shapes: B rows, T tokens, D width, P positions, C outputs.
 """
@@ -12,8 +12,8 @@ from worker.data.batches import Batch, at_positions
 from worker.networks.anatomy import word_head
 
 
-class Answer(NamedTuple):
-    """What a network says of a batch."""
+class ForwardOutput(NamedTuple):
+    """Of a batch."""
 
     logits: Tensor
     """(P, C), fp32."""
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     """The embeddings' and each layer's, (B, T, D), where they were asked for."""
 
 
-def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> Answer:
+def forward(network: nn.Module, batch: Batch, *, with_states: bool = False) -> ForwardOutput:
     """Run a network on a batch.
 
     A head that is as wide as the vocabulary runs at the positions alone.
@@ -30,7 +30,7 @@ def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> An
     if batch.positions is not None and is_translator(network):
         output = net.model(**batch.inputs, use_cache=False)
         states = output.last_hidden_state[batch.positions]
-        return Answer((net.lm_head(states) + net.final_logits_bias).float(), None)
+        return ForwardOutput((net.lm_head(states) + net.final_logits_bias).float(), None)
     if batch.positions is not None and is_masked_language_model(network):
         output = net.base_model(**batch.inputs, output_hidden_states=with_states)
         logits = _words(net, output.last_hidden_state[batch.positions])
@@ -38,7 +38,7 @@ def answer(network: nn.Module, batch: Batch, *, with_states: bool = False) -> An
         options = {"output_hidden_states": True} if with_states else {}
         output = net(**batch.inputs, **options)
         logits = at_positions(output.logits, batch)
-    return Answer(logits.float(), output.hidden_states if with_states else None)
+    return ForwardOutput(logits.float(), output.hidden_states if with_states else None)
 
 
 def is_translator(network: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.quality import measure
 from worker.methods.bilstm.losses import answer_distance, representation_distance
 from worker.methods.bilstm.method import start_words
-from worker.methods.bilstm.stage_objectives import Lessons, teacher_state
+from worker.methods.bilstm.stage_objectives import StageObjectives, teacher_state
 from worker.methods.bilstm.stages import UNFREEZING, divide, plan_stages
 
 CPU = torch.device("cpu")
@@ -138,7 +138,7 @@ class TestLessons:
     def test_joint_hears_the_labels_and_finds_the_teachers_answers(self, tmp_path):
         teacher, data = make_teacher(tmp_path / "teacher"), with_unlabeled("text_classification", labelled=20)
         context = bilstm_context(tmp_path, teacher)
-        stage_objectives = Lessons(teacher, data, BiLstmSpec(name="bilstm"), context)
+        stage_objectives = StageObjectives(teacher, data, BiLstmSpec(name="bilstm"), context)
         joint = stage_objectives.joint()
         known = (joint.split.labels >= 0).mean()
         assert 1 / 10 < known < 1 / 7

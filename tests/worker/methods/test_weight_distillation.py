@@ -26,7 +26,7 @@ from worker.methods.weight_distillation.method import (
     random_generators,
     selecting_generators,
 )
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 from worker.networks.loading import build_network
 from worker.networks.views import encoder_view
 from worker.parameterization.maps import map_columns, map_rows
@@ -153,11 +153,11 @@ class TestSelect:
         network = random_network(teacher, data, context)
         stacks = copy_selected(teacher, network, data, context)
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
-        before = answer(network, batch).logits
+        before = forward(network, batch).logits
         matrices = selecting_generators(stacks)
         weights = GeneratedWeights(network, matrices=matrices, tables={}, rates=Rates(1e-3, 0.0))
         weights.fold()
-        assert torch.allclose(answer(network, batch).logits, before, atol=1e-5)
+        assert torch.allclose(forward(network, batch).logits, before, atol=1e-5)
         # u is near the start itself: B is left only what tanh takes away.
         for name, generator in matrices.items():
             start = network.get_parameter(name)
@@ -172,7 +172,7 @@ class TestSelect:
         weights = GeneratedWeights(network, matrices=matrices, tables={}, rates=Rates(1e-3, 0.0))
         batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
         weights.materialise([batch])
-        answer(network, batch).logits.square().mean().backward()
+        forward(network, batch).logits.square().mean().backward()
         weights.pull_back()
         for mix in mixes:
             assert (mix.weights.grad != 0).all()

@@ -23,7 +23,7 @@ from worker.methods.weight_inherited.inheriting import CompactionRates, Inherite
 from worker.methods.weight_inherited.reconstruction import reconstruct
 from worker.methods.weight_inherited.rotation import rotate
 from worker.methods.weight_inherited.wiring import FEATURES, RESIDUAL, GroupKey
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 from worker.networks.parts import Axis
 from worker.networks.views import encoder_view
 from worker.transfer.activations import capture_activations
@@ -157,8 +157,8 @@ class TestNarrowingNetwork:
         weights.fold()
         network.eval()
         batch = dev_batch(data)
-        expected = answer(teacher.network.eval(), batch).logits
-        assert torch.allclose(answer(network, batch).logits, expected, atol=1e-5)
+        expected = forward(teacher.network.eval(), batch).logits
+        assert torch.allclose(forward(network, batch).logits, expected, atol=1e-5)
 
     @pytest.mark.parametrize(
         ("family", "task"),
@@ -186,10 +186,10 @@ class TestNarrowingNetwork:
         assert target.hidden <= sizes[RESIDUAL] < TEACHER_SHAPE.hidden
         assert (sizes[RESIDUAL] == target.hidden) == (steps == STEPS)
         with torch.no_grad():
-            expected = answer(teacher_sized(teacher, weights), batch).logits
-            found = answer(network, batch).logits
+            expected = forward(teacher_sized(teacher, weights), batch).logits
+            found = forward(network, batch).logits
         assert torch.allclose(found, expected, atol=1e-5 * max(1, expected.abs().max()))
-        assert not torch.allclose(found, answer(teacher.network, batch).logits, atol=1e-3)
+        assert not torch.allclose(found, forward(teacher.network, batch).logits, atol=1e-3)
 
     @pytest.mark.parametrize("target", SHAPES)
     def test_ends_as_the_plain_student(self, tmp_path, target):
@@ -240,7 +240,7 @@ class TestNarrowingNetwork:
         train(network, weights, data, steps=STEPS)
         weights.fold()
         network.eval()
-        before = answer(network, dev_batch(data)).logits
+        before = forward(network, dev_batch(data)).logits
         with torch.no_grad():
             for matrix, ends in weights.wiring.matrices.items():
                 layer = weights.linears[matrix.name]
@@ -252,7 +252,7 @@ class TestNarrowingNetwork:
             for vector in weights.vectors.values():
                 vector[gone] = 100.0
         weights.fold()
-        assert torch.equal(answer(network, dev_batch(data)).logits, before)
+        assert torch.equal(forward(network, dev_batch(data)).logits, before)
         sizes = {name: int(group.kept.sum()) for name, group in weights.index_groups.items()}
         assert sizes == {
             RESIDUAL: target.hidden,
@@ -274,8 +274,8 @@ class TestRotation:
         weights.fold()
         network.eval()
         batch = dev_batch(data)
-        expected = answer(teacher.network.eval(), batch).logits
-        found = answer(network, batch).logits
+        expected = forward(teacher.network.eval(), batch).logits
+        found = forward(network, batch).logits
         assert (found - expected).abs().max() < 0.02 * expected.std()
         assert not torch.allclose(weights.words, torch.eye(32), atol=0.1)
 
@@ -306,8 +306,8 @@ class TestTurnedHeads:
     def test_compute_what_the_teacher_does(self, turned, teacher, data):
         network, _, _ = turned
         batch = dev_batch(data)
-        expected = answer(teacher.network.eval(), batch).logits
-        torch.testing.assert_close(answer(network, batch).logits, expected, rtol=1e-4, atol=1e-5)
+        expected = forward(teacher.network.eval(), batch).logits
+        torch.testing.assert_close(forward(network, batch).logits, expected, rtol=1e-4, atol=1e-5)
 
     def test_hold_most_of_it_in_their_first_dimensions(self, turned, teacher, data):
         network, _, batches = turned
@@ -519,8 +519,8 @@ class TestReconstruction:
             weights._clock[0] = STEPS
             weights.fold()
             batch = dev_batch(data)
-            expected = answer(teacher.network.eval(), batch).logits
-            return (answer(network.eval(), batch).logits - expected).square().mean()
+            expected = forward(teacher.network.eval(), batch).logits
+            return (forward(network.eval(), batch).logits - expected).square().mean()
 
         network, weights = make_weights(teacher, data, tmp_path)
         with_it = lost(weights, network)

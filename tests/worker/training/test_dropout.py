@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from tests.worker.compression import make_teacher
 from tests.worker.translations import NARROW, make_translator, translation_data
 from worker.data.batches import collate
-from worker.networks.forward import answer
+from worker.networks.forward import forward
 from worker.training.dropout import set_dropout
 
 
@@ -34,7 +34,7 @@ def test_half_of_the_words_are_dropped() -> None:
     set_dropout(network, 0.5)
     seen: list[torch.Tensor] = []
     hook = network.model.encoder.layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    answer(
+    forward(
         network, collate(data.train, torch.arange(64).numpy(), pad_id=data.pad_id, device=torch.device("cpu"))
     )
     hook.remove()

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from worker.data.batches import Batch, at_positions
 from worker.distillation.objectives import AnswerLoss, cross_entropy, labels_of
-from worker.networks.forward import Answer, answer
+from worker.networks.forward import ForwardOutput, forward
 
 SoftTargets = Literal["logits", "labels"]
 RepresentationLoss = Literal["mse", "cosine", "kld"]
@@ -64,7 +64,7 @@ def _mean(values: Tensor) -> Tensor:
     return values.sum() / max(1, len(values))
 
 
-Term = Callable[[Answer, Batch], Tensor]
+Term = Callable[[ForwardOutput, Batch], Tensor]
 """A scalar of what a network says."""
 
 
@@ -75,8 +75,8 @@ class AnswerTerm:
         self._logits_t = logits_t
         self._kind = kind
 
-    def __call__(self, said: Answer, batch: Batch) -> Tensor:
-        return answer_distance(said.logits, self._logits_t(batch), self._kind)
+    def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
+        return answer_distance(output.logits, self._logits_t(batch), self._kind)
 
 
 class StatesTerm:
@@ -86,9 +86,9 @@ class StatesTerm:
         self._states_t = states_t
         self._kind = kind
 
-    def __call__(self, said: Answer, batch: Batch) -> Tensor:
-        assert said.states is not None
-        projected = at_positions(said.states[-1], batch).float()
+    def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
+        assert output.states is not None
+        projected = at_positions(output.states[-1], batch).float()
         return representation_distance(projected, self._states_t(batch), self._kind)
 
 
@@ -98,8 +98,8 @@ class LabelTerm:
     def __init__(self, loss: AnswerLoss) -> None:
         self._loss = loss
 
-    def __call__(self, said: Answer, batch: Batch) -> Tensor:
-        return batch.label_weight * self._loss(said.logits, labels_of(batch))
+    def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
+        return batch.label_weight * self._loss(output.logits, labels_of(batch))
 
 
 class Sum:
@@ -109,5 +109,5 @@ class Sum:
         self._terms = terms
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        said = answer(network, batch, with_states=True)
-        return torch.stack([term(said, batch) for term in self._terms]).sum()
+        output = forward(network, batch, with_states=True)
+        return torch.stack([term(output, batch) for term in self._terms]).sum()

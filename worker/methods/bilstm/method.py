@@ -7,7 +7,7 @@ from torch import nn
 
 from app.domain.methods import BiLstmSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
-from worker.methods.bilstm.stage_objectives import Lessons
+from worker.methods.bilstm.stage_objectives import StageObjectives
 from worker.methods.bilstm.stages import SubStage, plan_stages
 from worker.networks.bilstm import BiLstm
 from worker.numerics.least_squares import principal_directions
@@ -32,7 +32,7 @@ class BiLstmDistillation:
         assert isinstance(network, BiLstm)
         network.set_dropout(spec.dropout)
         start_words(network.word_embeddings, teacher)
-        stage_objectives = Lessons(teacher, data, spec, context)
+        stage_objectives = StageObjectives(teacher, data, spec, context)
         steps = total_steps(stage_objectives.everything, context.training)
         if spec.training == "joint":
             training_objective = stage_objectives.joint()
@@ -72,7 +72,12 @@ def start_words(words: nn.Embedding, teacher: Teacher) -> None:
 
 
 def stage_phase(
-    stage: SubStage, network: BiLstm, stage_objectives: Lessons, context: RunContext, *, labels_ratio: float
+    stage: SubStage,
+    network: BiLstm,
+    stage_objectives: StageObjectives,
+    context: RunContext,
+    *,
+    labels_ratio: float,
 ) -> Phase:
     """One sub-stage: from the top of the network down to some depth, all that is below being frozen.
 

@@ -25,7 +25,7 @@ _LABELLED_SHARE = 8
 _BATCH_SIZE = 128
 
 
-class Lessons:
+class StageObjectives:
     """The stage_objectives of one job; the teacher's outputs are computed, or found in the cache."""
 
     def __init__(self, teacher: Teacher, data: TaskData, spec: BiLstmSpec, context: RunContext) -> None:
