@@ -13,7 +13,7 @@ from worker.networks.anatomy import word_head
 
 
 class ForwardOutput(NamedTuple):
-    """Of a batch."""
+    """What a network computes of a batch."""
 
     logits: Tensor
     """(P, C), fp32."""

@@ -14,7 +14,6 @@ from app.domain.documents import TrainingSpec
 from app.domain.planning import step_count
 from worker.contracts import IntArray, RunContext, TokenizedSplit
 from worker.data.batches import collate
-from worker.distillation.objectives import Objective
 from worker.distillation.training_objective import TrainingObjective
 from worker.evaluation.quality import diverged
 from worker.numerics.kernels import training_kernels
@@ -85,32 +84,30 @@ class _StepResult:
 
 def train(
     network: nn.Module,
-    split: TokenizedSplit,
+    training_objective: TrainingObjective,
     *,
     phases: Sequence[Phase],
-    objective: Objective,
     evaluate: Evaluate,
-    pad_id: int,
     context: RunContext,
 ) -> TrainingResult:
     """Train a network in place and leave it with its best weights on dev, in eval mode.
 
+    Of several replicas only the main one ends so: they exchange nothing yet.
+
     Args:
         network: what is trained, on the context's device.
-        split: the rows to train on, in phases without a training_objective of their own.
+        training_objective: the rows and the loss of phases without one of their own.
         phases: one after another; their steps add up to the whole.
-        objective: the loss of a batch, likewise.
-        evaluate: quality on dev, higher is better.
-        pad_id: fills up batches.
+        evaluate: quality on dev.
         context: the training spec, reports, checkpoints and cancellation.
 
     Raises:
-        JobError: ``training_diverged`` when the loss is no longer finite.
+        JobError: ``training_diverged``, when the loss or its gradient is no longer finite.
         JobCancelled: the client has asked to stop.
     """
     training = _Training(
         network,
-        TrainingObjective(split, objective, pad_id),
+        training_objective,
         total_steps=sum(phase.steps for phase in phases),
         evaluate=evaluate,
         context=context,

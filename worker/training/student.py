@@ -81,15 +81,7 @@ def train_student(
     def evaluate(candidate: nn.Module) -> float:
         return dev_score(candidate, data, device=context.device, metric=context.training.metric)
 
-    result = train(
-        network,
-        training_objective.split,
-        phases=phases,
-        objective=training_objective.objective,
-        evaluate=evaluate,
-        pad_id=data.pad_id,
-        context=context,
-    )
+    result = train(network, training_objective, phases=phases, evaluate=evaluate, context=context)
     return Student(
         network=network,
         metrics={

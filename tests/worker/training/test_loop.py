@@ -41,11 +41,9 @@ def run(network, context, *, steps=16, evaluate=lambda _: 0.5, objective=LABEL_L
     phase = Phase("training", lambda: DenseWeights(network, Rates(rate, 0.01)), PhaseSchedule(steps))
     return train(
         network,
-        make_data().train,
+        TrainingObjective(make_data().train, objective, pad_id=0),
         phases=[phase],
-        objective=objective,
         evaluate=evaluate,
-        pad_id=0,
         context=context,
     )
 
@@ -279,11 +277,9 @@ def flat(network):
 def run_phases(network, context, phases, *, evaluate=lambda _: 0.5):
     return train(
         network,
-        make_data().train,
+        TrainingObjective(make_data().train, LABEL_LOSS, pad_id=0),
         phases=phases,
-        objective=LABEL_LOSS,
         evaluate=evaluate,
-        pad_id=0,
         context=context,
     )
 
