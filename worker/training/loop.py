@@ -26,7 +26,7 @@ from worker.training.selection import BY_DEV_QUALITY, Evaluate, PhaseSelection
 from worker.training.state import TrainingState, checkpoint, restore
 
 _REPORT_EVERY = 10
-"""Steps between looks at the loss and the gradient norm: reading them waits for the device."""
+"""Steps between reports of the loss and the gradient norm: reading them waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _Training:
         if resumed is not None:
             restore(resumed, weights, optimizer)
         else:
-            self._enter(selection)
+            self._begin(selection)
         split, replica = training_objective.split, context.replica
         for rows in row_stream(
             split, context.training, first_step=state.step, last_step=end, replica=replica
@@ -172,7 +172,7 @@ class _Training:
             result = self._step(training_objective, rows, weights=weights, optimizer=optimizer)
             state.step += 1
             self._durations.append(time.perf_counter() - began)
-            self._look(phase, result, weights=weights, end=end)
+            self._report_and_evaluate(phase, result, weights=weights, end=end)
             if selection.patience is not None and state.stale_evaluations >= selection.patience:
                 state.step = end
                 self._report(phase)
@@ -190,7 +190,7 @@ class _Training:
         """Leave the network with its best weights."""
         if self._is_main:
             if self.state.best is None:  # the last phase had a measure of its own
-                self._consider_as_it_is()
+                self._consider_current()
             self.state.restore_best(self._network)
         self._network.eval()
 
@@ -203,20 +203,22 @@ class _Training:
             seconds_per_step=durations[len(durations) // 2] if durations else math.nan,
         )
 
-    def _enter(self, selection: PhaseSelection) -> None:
+    def _begin(self, selection: PhaseSelection) -> None:
         state = self.state
         if selection.evaluate is not None:
             state.forget_best()
         elif state.step > 0 and state.best is None and self._is_main:
             # What a phase with a measure of its own has made may be better than all that comes of it.
-            self._consider_as_it_is()
+            self._consider_current()
         state.stale_evaluations = 0
 
-    def _consider_as_it_is(self) -> None:
+    def _consider_current(self) -> None:
         self.state.consider(self._network, self._evaluate(self._network))
 
-    def _look(self, phase: Phase, result: _StepResult, *, weights: Parameterization, end: int) -> None:
-        """Report and evaluate where it is time to."""
+    def _report_and_evaluate(
+        self, phase: Phase, result: _StepResult, *, weights: Parameterization, end: int
+    ) -> None:
+        """Report and evaluate after a step, where either is due."""
         state, selection = self.state, phase.selection
         if state.step % _REPORT_EVERY == 0 or state.step == self._total_steps:
             self._report(phase, **result.read(state.step))

@@ -285,12 +285,12 @@ def run_phases(network, context, phases, *, evaluate=lambda _: 0.5):
 
 
 class TestReports:
-    def test_a_look_tells_loss_learning_rate_and_gradient_norm(self, network, tmp_path):
+    def test_a_report_has_loss_learning_rate_and_gradient_norm(self, network, tmp_path):
         context = MemoryContext(tmp_path, warmup_ratio=0.0, max_gradient_norm=1e-3)
         run(network, context, steps=20, rate=1e-3)
-        looks = {step: values for _, step, _, values in context.reports if "loss" in values}
-        assert list(looks) == [10, 20]
-        for step, values in looks.items():
+        reported = {step: values for _, step, _, values in context.reports if "loss" in values}
+        assert list(reported) == [10, 20]
+        for step, values in reported.items():
             assert values["learning_rate"] == pytest.approx(1e-3 * (21 - step) / 20)
             assert values["gradient_norm"] > 1e-2  # of the gradient as it was, not as it was clipped
 
@@ -308,7 +308,7 @@ class TestReports:
         assert values["loss"] == pytest.approx(loss.item(), rel=1e-4)
         assert values["gradient_norm"] == pytest.approx(expected.item(), rel=1e-3)
 
-    def test_steps_between_looks_wait_for_nothing(self, network, tmp_path):
+    def test_steps_between_reports_wait_for_nothing(self, network, tmp_path):
         """Each value that is read from a tensor is a wait for the device."""
 
         def objective(candidate, _):  # a network's own forward pass may read its mask
