@@ -31,7 +31,7 @@ def tokenize(state: JobState) -> None:
 
 
 def plan(state: JobState) -> None:
-    """Settle the student: the one that the client was shown, or one found by measuring latency on this host."""
+    """Take the student that the client was shown; where latency is bounded, find one by measuring."""
     teacher, spec, shown = state.teacher, state.spec, state.request.planned_student
     if state.request.teacher is None:
         state.architecture = teacher.architecture
