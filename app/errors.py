@@ -161,12 +161,12 @@ async def _database_error(request: Request, error: Exception) -> Response:
     is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
     if not (is_away or (isinstance(error, DBAPIError) and error.connection_invalidated)):
         return await _unexpected_error(request, error)
-    logger.error("the database did not answer: %s", str(error).partition("\n")[0])
+    logger.error("database unavailable: %s", str(error).partition("\n")[0])
     return problem_response(
         request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         code="database_unavailable",
-        detail="The database did not answer in time. Send the request again in a few seconds.",
+        detail="The database did not respond in time. Retry in a few seconds.",
     )
 
 
@@ -176,7 +176,7 @@ async def _unexpected_error(request: Request, error: Exception) -> Response:
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         code="internal_error",
-        detail="The server failed unexpectedly. Its log has the reason under this request_id.",
+        detail="Internal error. The server log has the details under this request_id.",
     )
 
 
@@ -188,7 +188,7 @@ def _fault(item: dict[str, Any]) -> Fault:
         return Fault(detail=f"{where} {'.'.join(path)}: {message}")
     if item["type"] == "json_invalid" and not any(map(str.isidentifier, path)):
         place = f" at character {path[0]}" if path else ""
-        return Fault(detail=f"The body is not JSON: {item['ctx']['error']}{place}.")
+        return Fault(detail=f"The body is not valid JSON: {item['ctx']['error']}{place}.")
     named = ""
     if path[:1] == ["method"] and len(path) > 2:
         named = f"method {path.pop(1)}: "

@@ -40,10 +40,10 @@ def get_readiness(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -
         try:
             ask()
         except Exception:
-            logger.warning("%s does not answer", name, exc_info=True)
+            logger.warning("%s does not respond", name, exc_info=True)
             failing.append(name)
     if failing:
-        raise Unavailable("not_ready", f"No answer from: {', '.join(failing)}.", failing=failing)
+        raise Unavailable("not_ready", f"Not responding: {', '.join(failing)}.", failing=failing)
     return {"status": "ready", "database": "ok", "broker": "ok", "store": "ok"}
 
 

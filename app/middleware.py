@@ -17,9 +17,11 @@ from app.routing import log_level
 
 logger = logging.getLogger(__name__)
 
-_REQUESTS = Counter("squeeze_http_requests_total", "Requests answered.", ["method", "route", "status"])
+_REQUESTS = Counter("squeeze_http_requests_total", "HTTP requests.", ["method", "route", "status"])
 _SECONDS = Histogram(
-    "squeeze_http_request_duration_seconds", "From the request to the end of its answer.", ["method", "route"]
+    "squeeze_http_request_duration_seconds",
+    "Time from the request to the end of the response.",
+    ["method", "route"],
 )
 _PROCESS, _NUMBERS = os.urandom(12).hex(), count()  # random bytes for every request cost a system call
 _ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -91,9 +93,7 @@ class BodyLimit:
                 message = await receive()
                 received += len(message.get("body", b""))
             if max(expected, received) > limit:
-                raise HTTPException(
-                    413, f"The body is longer than the {limit:,} bytes that this server takes."
-                )
+                raise HTTPException(413, f"The request body exceeds the limit of {limit:,} bytes.")
             return message
 
         await self._app(scope, limited_receive, send)

@@ -44,7 +44,7 @@ def transition(job: HasStatus, to: JobStatus) -> None:
     if to not in TRANSITIONS[job.status]:
         raise Conflict(
             "job_already_finished" if job.status.is_terminal else "illegal_transition",
-            f"Job {job.id} is {job.status}; it cannot become {to}.",
+            f"Job {job.id} is {job.status} and cannot become {to}.",
             status=job.status.value,
         )
     job.status = to

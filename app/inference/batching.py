@@ -21,10 +21,12 @@ from app.inference.predictors.predictor import Predictor, Run
 
 logger = logging.getLogger(__name__)
 
-_WAITING = Gauge("squeeze_predict_waiting_texts", "Texts admitted and not yet answered.")
-_BATCH = Histogram("squeeze_predict_batch_texts", "Texts of one run.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+_WAITING = Gauge("squeeze_predict_waiting_texts", "Texts admitted and not yet predicted.")
+_BATCH = Histogram("squeeze_predict_batch_texts", "Texts per batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 _PADDING = Histogram(
-    "squeeze_predict_padding_ratio", "Share of padding in one run.", buckets=(0, 0.05, 0.1, 0.2, 0.4, 0.8)
+    "squeeze_predict_padding_ratio",
+    "Fraction of padding tokens per batch.",
+    buckets=(0, 0.05, 0.1, 0.2, 0.4, 0.8),
 )
 
 _PLANNED_BATCHES = 4
@@ -126,7 +128,8 @@ class BatchQueue:
         if self._waiting and self._waiting + count > self._limit:
             raise Overloaded(
                 "prediction_queue_full",
-                f"{self._waiting:,} texts wait for this model, {self._limit:,} may. Try again in a second.",
+                f"The prediction queue of this model is full ({self._waiting:,} of {self._limit:,} texts). "
+                "Retry in a second.",
                 waiting=self._waiting,
                 limit=self._limit,
             )
@@ -267,7 +270,7 @@ def _deliver(items: Sequence[_Item], rows: Sequence[Any]) -> None:
 def _fail(entries: set[_Entry], error: BaseException) -> None:
     logger.error("a prediction failed", exc_info=error)
     if not isinstance(error, Exception):
-        error = RuntimeError(f"a runner met {type(error).__name__}")
+        error = RuntimeError(f"{type(error).__name__} in a runner")
     for entry in entries:
         if not entry.answered.done():
             entry.answered.set_exception(error)

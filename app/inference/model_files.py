@@ -44,8 +44,8 @@ class ModelFiles:
             if found != expected:
                 raise Unavailable(
                     "model_file_corrupted",
-                    f"The stored {name} has sha256 {found.sha256}, not {expected.sha256}. Restore the "
-                    "file, or register the model again.",
+                    f"The stored file {name} has sha256 {found.sha256}, expected {expected.sha256}. Restore "
+                    "the file or register the model again.",
                     name=name,
                 )
             partial.replace(path)

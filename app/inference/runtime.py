@@ -27,7 +27,7 @@ from app.inference.predictors.results import Result
 
 logger = logging.getLogger(__name__)
 
-_LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, each precision for itself.")
+_LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per precision.")
 
 _TRUSTED_S = 5.0
 """How long a row is believed without another look: so long a deleted model may still answer."""
@@ -215,8 +215,8 @@ def _servable(model_id: str, manifest: ModelManifest) -> ServableModel:
     if manifest.task is None or not manifest.exports:
         raise Conflict(
             "model_not_servable",
-            f"Model {model_id} has no ONNX export: it was uploaded, or has no task head. Run a job with it "
-            "as teacher (the method fine_tuning keeps its size): what comes out of a job is servable.",
+            f"Model {model_id} has no ONNX export, because it was uploaded or has no task head. Run a job "
+            "with it as teacher (fine_tuning keeps its size); the student of a job can be served.",
             id=model_id,
         )
     return ServableModel(model_id, manifest.task, manifest)
@@ -229,7 +229,7 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
     if wanted not in available:
         raise InvalidRequest(
             "precision_not_available",
-            f"Model {model_id} was exported in {' and '.join(available)}, not in {wanted[:50]!r}.",
+            f"Model {model_id} is available in {' and '.join(available)}, not in {wanted[:50]!r}.",
             pointer="#/parameters/precision",
             available=available,
         )
@@ -241,7 +241,8 @@ def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
         if not isinstance(text, str):
             raise InvalidRequest(
                 "pairs_not_supported",
-                f"Input {position} is a pair; a model of {task} reads single texts. Send each for itself.",
+                f"Input {position} is a text pair; {task} models take single texts. Send each text "
+                "separately.",
                 pointer="#/inputs",
                 position=position,
             )

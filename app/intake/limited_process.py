@@ -84,7 +84,7 @@ def run_limited(function: str, argument: Any, limits: Limits) -> Any:
             )
         except subprocess.TimeoutExpired:
             raise Unavailable(
-                "server_busy", "The server is too busy to check the upload now. Try again later."
+                "server_busy", "The server is too busy to check the upload. Retry later."
             ) from None
         if process.returncode == 0:
             return json.loads(_content(output))

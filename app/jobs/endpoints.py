@@ -75,9 +75,14 @@ def create_job(
     queue: QueueDep,
     response: Response,
     idempotency_key: Annotated[
-        str | None, Header(description="A repeated request with the same key and body creates no second job.")
+        str | None,
+        Header(
+            description="Makes retries safe: a request with the same key and body returns the existing job."
+        ),
     ] = None,
-    validate_only: Annotated[bool, Query(description="Check, answer with the plan, create nothing.")] = False,
+    validate_only: Annotated[
+        bool, Query(description="Validate the request and return the plan without creating a job.")
+    ] = False,
 ) -> JobRead | PlanRead:
     """Queue a job. Poll it, or follow its events."""
     if validate_only:
@@ -180,6 +185,6 @@ def _bare(key: str) -> str:
     bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
     if not 0 < len(bare) <= _MAX_KEY or not bare.isprintable():
         raise InvalidRequest(
-            "invalid_idempotency_key", f"An Idempotency-Key has 1 to {_MAX_KEY} printable characters."
+            "invalid_idempotency_key", f"An Idempotency-Key must have 1 to {_MAX_KEY} printable characters."
         )
     return bare

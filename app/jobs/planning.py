@@ -90,7 +90,8 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
     if "max_length" in spec.training.model_fields_set:
         raise InvalidRequest(
             "max_length_too_large",
-            f"max_length is {spec.training.max_length}; the teacher takes {model.max_length}. Ask for less.",
+            f"training.max_length is {spec.training.max_length}; the teacher supports at most "
+            f"{model.max_length}. Use a smaller value.",
             pointer="#/training/max_length",
             largest=model.max_length,
         )
@@ -124,8 +125,7 @@ def _target_of(
     if spec.target is not None and spec.target != target:
         raise InvalidRequest(
             "target_not_allowed",
-            f"With a gate the student has the small model's shape, {small.architecture.shape}. "
-            "Leave target out.",
+            f"A gated student has the small model's shape, {small.architecture.shape}. Omit target.",
             pointer="#/target",
         )
     return target
@@ -150,8 +150,8 @@ def _with_caveat(student: StudentPlan) -> StudentPlan:
         return student
     caveat = Advice(
         about="latency",
-        message=f"{student.latency_ms:.3g} ms is an estimate: the matrix products of one text of {TOKENS} "
-        "tokens, timed on the host of the API. When the job begins the worker measures networks of "
-        "such shapes, and may settle on another student.",
+        message=f"{student.latency_ms:.3g} ms is an estimate from the matrix products of one text of "
+        f"{TOKENS} tokens, timed on the API host. When the job starts the worker measures networks of such "
+        "shapes and may choose another student.",
     )
     return student.model_copy(update={"advice": [caveat, *student.advice]})

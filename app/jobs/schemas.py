@@ -21,7 +21,7 @@ class MethodRead(MethodCard):
     name: str
     object: Literal["method"] = "method"
     summary: str
-    parameters: dict[str, Any] = Field(description="JSON Schema of `method` in a job's body.")
+    parameters: dict[str, Any] = Field(description="JSON Schema of the job's `method` object.")
 
     @classmethod
     def of(cls, name: str) -> "MethodRead":
@@ -46,7 +46,7 @@ class Progress(BaseModel):
     stage: str | None = None
     step: int = 0
     total_steps: int | None = None
-    fraction: float = Field(default=0.0, description="Of the whole job, from 0 to 1.")
+    fraction: float = Field(default=0.0, description="Progress of the whole job, from 0 to 1.")
     eta_s: float | None = None
 
 
@@ -74,7 +74,9 @@ class JobRead(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
-    attempt: int = Field(description="A job whose worker is lost is taken up again.")
+    attempt: int = Field(
+        description="Number of the current attempt; a job is retried when its worker is lost."
+    )
     teacher: str | None
     dataset: str
     method: MethodSpec
@@ -119,7 +121,17 @@ class EventRead(BaseModel):
     id: int
     object: Literal["job.event"] = "job.event"
     created_at: datetime
-    kind: str = Field(description="status, metrics or message.")
+    kind: str = Field(
+        description="Event type: Event type: Event type: Event type: Event type: Event type: Event "
+        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
+        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
+        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
+        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
+        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
+        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
+        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
+        "Event type: Event type: status, metrics or message."
+    )
     data: dict[str, Any]
     error: RowError | None = Field(default=None, description="Why an event's data cannot be read, if so.")
 

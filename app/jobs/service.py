@@ -73,7 +73,7 @@ def cancel_job(session: WriteSession, job_id: str) -> Job:
     if job.status.is_terminal:
         raise Conflict(
             "job_already_finished",
-            f"Job {job.id} has ended already, as {job.status}; there is nothing to cancel.",
+            f"Job {job.id} has already finished with status {job.status} and cannot be cancelled.",
             status=job.status.value,
         )
     if job.cancel_requested_at is None:
@@ -95,7 +95,8 @@ def _replay(earlier: Job, key: IdempotencyKey) -> Job:
     if earlier.request_fingerprint not in (None, key.fingerprint):
         raise InvalidRequest(
             "idempotency_key_reused",
-            f"This Idempotency-Key came with another body before and created {earlier.id}. Send a new key.",
+            f"This Idempotency-Key was used before with a different body and created {earlier.id}. Use a "
+            "new key.",
             job=earlier.id,
         )
     return earlier

@@ -40,14 +40,36 @@ class ModelRead(BaseModel):
     object: Literal["model"] = "model"
     created_at: datetime
     name: str
-    origin: str = Field(description="upload, hub or job.")
+    origin: str = Field(
+        description="Where the model came from: Where the model came from: Where the model came from: "
+        "Where the model came from: Where the model came from: Where the model came from: Where the "
+        "model came from: Where the model came from: Where the model came from: Where the model came "
+        "from: Where the model came from: Where the model came from: Where the model came from: Where "
+        "the model came from: Where the model came from: Where the model came from: Where the model "
+        "came from: Where the model came from: Where the model came from: Where the model came from: "
+        "Where the model came from: Where the model came from: Where the model came from: Where the "
+        "model came from: Where the model came from: Where the model came from: Where the model came "
+        "from: Where the model came from: Where the model came from: Where the model came from: Where "
+        "the model came from: Where the model came from: Where the model came from: Where the model "
+        "came from: Where the model came from: Where the model came from: Where the model came from: "
+        "Where the model came from: Where the model came from: Where the model came from: Where the "
+        "model came from: Where the model came from: Where the model came from: Where the model came "
+        "from: Where the model came from: Where the model came from: Where the model came from: Where "
+        "the model came from: Where the model came from: Where the model came from: Where the model "
+        "came from: Where the model came from: Where the model came from: Where the model came from: "
+        "Where the model came from: Where the model came from: Where the model came from: Where the "
+        "model came from: Where the model came from: Where the model came from: Where the model came "
+        "from: upload, hub or job."
+    )
     architecture: FamilyName
     shape: AnyShape
-    task: Task | None = Field(description="Null for an encoder that has no task head yet.")
-    labels: list[str] | None = Field(description="Of texts, or IOB2 tags of tokens; null for other tasks.")
+    task: Task | None = Field(description="Null for an encoder without a task head.")
+    labels: list[str] | None = Field(
+        description="Labels of a text classifier or IOB2 tags of a token classifier; null for other tasks."
+    )
     parameters: int
-    size_bytes: int = Field(description="Of all files.")
-    sha256: str = Field(description="One digest over the content of all files.")
+    size_bytes: int = Field(description="Total size of all files.")
+    sha256: str = Field(description="Digest of the content of all files.")
     lineage: Lineage
     metrics: dict[str, Any]
     manifest: ModelManifest

@@ -63,7 +63,7 @@ def test_a_folder_belongs_to_one_service(tmp_path: Path):
         wait_until_listening(first)
         with squeeze_up(tmp_path, free_port()) as second:
             assert second.wait(timeout=20) == 1
-            assert "another Squeeze runs" in second.stderr.read()
+            assert "in use by another Squeeze process" in second.stderr.read()
 
 
 def test_a_part_that_ends_ends_the_whole(tmp_path: Path):

@@ -58,8 +58,8 @@ class FillMask:
             if (masks := text.count(self._mask)) != 1:
                 raise InvalidRequest(
                     "exactly_one_mask_required",
-                    f"Input {position} holds {self._mask} {masks} times. Write it once in each text, where "
-                    "the model is to fill in a word.",
+                    f"Input {position} contains {self._mask} {masks} times. Use it exactly once in each "
+                    "text, in place of the word to predict.",
                     pointer="#/inputs",
                     mask=self._mask,
                 )
@@ -85,8 +85,8 @@ class FillMask:
         if row is None:
             raise InvalidRequest(
                 "mask_truncated",
-                f"The model reads {self._tokenizer.max_length} tokens of a text, and {self._mask} stands "
-                "after them. Shorten the text before it.",
+                f"The text is truncated to {self._tokenizer.max_length} tokens, before {self._mask}. "
+                "Shorten the text before it.",
                 pointer="#/inputs",
                 max_length=self._tokenizer.max_length,
             )
@@ -112,15 +112,15 @@ class FillMask:
         if len(pieces) != 1:
             raise InvalidRequest(
                 "target_not_one_token",
-                f"The target {target[:50]!r} is {len(pieces)} tokens of this model, which fills in one. "
-                "Ask for words of its vocabulary.",
+                f"The target {target[:50]!r} is {len(pieces)} tokens long; targets must be single tokens of "
+                "the model's vocabulary.",
                 pointer="#/parameters/targets",
                 target=target[:50],
             )
         if pieces[0] in self._unknown_ids:
             raise InvalidRequest(
                 "unknown_target",
-                f"The target {target[:50]!r} is unknown to this model. Ask for words of its vocabulary.",
+                f"The target {target[:50]!r} is not in the model's vocabulary. Use words of its vocabulary.",
                 pointer="#/parameters/targets",
                 target=target[:50],
             )
@@ -138,4 +138,4 @@ def _mask_of(tokenizer: TextTokenizer) -> tuple[str, int]:
     for mask in _MASKS:
         if (mask_id := tokenizer.id_of(mask)) is not None:
             return mask, mask_id
-    raise ValueError(f"the tokenizer has none of {', '.join(_MASKS)}")
+    raise ValueError(f"the tokenizer has no mask token: {', '.join(_MASKS)}")

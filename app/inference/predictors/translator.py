@@ -45,7 +45,7 @@ class Translator:
         if bound is not None and bound > most:
             raise InvalidRequest(
                 "max_new_tokens_too_large",
-                f"max_new_tokens is {bound:,}; this model writes at most {most:,}.",
+                f"max_new_tokens is {bound:,}; this model supports at most {most:,}.",
                 pointer="#/parameters/max_new_tokens",
                 max_new_tokens=bound,
                 most=most,

@@ -17,8 +17,8 @@ def cell(row: Row, column: str, place: Place, *, absent: str = "") -> Any:
         there = ", ".join(map(repr, row))[:_SHOWN_CHARACTERS]
         raise place.fault(
             "missing_column",
-            f"there is no {column!r}, only {there or 'nothing'}. "
-            f"Name your columns in the field 'columns', or the right 'task'. {absent}".rstrip(),
+            f"no column {column!r}; the columns are {there or 'none'}. Map your columns with the field "
+            f"'columns', or set the right 'task'. {absent}".rstrip(),
             column=column,
         )
     return row[column]
@@ -28,10 +28,10 @@ def text(row: Row, column: str, place: Place, *, absent: str = "") -> str:
     """A cell of text with something in it."""
     value = cell(row, column, place, absent=absent)
     if not isinstance(value, str):
-        raise place.fault("invalid_text", f"{column!r} is {kind(value)}, not text. Mend or remove the row.")
+        raise place.fault("invalid_text", f"{column!r} is {kind(value)}, not text. Fix or remove the row.")
     if all(character.isspace() or category(character) == "Cf" for character in value):
         # Format characters, such as spaces of no width, are nothing to read either.
-        raise place.fault("empty_text", f"{column!r} is empty. Mend or remove the row.")
+        raise place.fault("empty_text", f"{column!r} is empty. Fix or remove the row.")
     require_whole_characters(value, column, place)
     return value
 
@@ -42,11 +42,11 @@ def items(row: Row, column: str, place: Place, *, absent: str = "") -> list[Any]
     if isinstance(value, str):
         value = [part for part in _GAPS.split(value) if part]
     if not value:
-        raise place.fault("empty_list", f"{column!r} is empty. Mend or remove the row.")
+        raise place.fault("empty_list", f"{column!r} is empty. Fix or remove the row.")
     if not isinstance(value, list):
         raise place.fault(
             "invalid_list",
-            f"{column!r} is {kind(value)}. Write a list, or one text with spaces between its parts.",
+            f"{column!r} is {kind(value)}. Use a list, or one text with spaces between the items.",
         )
     return value
 
@@ -56,7 +56,7 @@ def require_whole_characters(value: str, column: str, place: Place) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise place.fault(
-            "invalid_text", f"{column!r} holds half a character (a lone surrogate). Mend the row."
+            "invalid_text", f"{column!r} contains a lone surrogate (half a character). Fix the row."
         ) from None
 
 

@@ -53,17 +53,21 @@ class Columns(BaseModel):
         fields = _REQUIRED[task] + _OPTIONAL[task]
         named: dict[str, str] = self.model_dump(exclude_none=True)
         if strange := sorted(named.keys() - set(fields)):
-            raise _invalid(f"names {_listed(strange)}; {task} reads {_listed(fields)}. Name only these.")
+            raise _invalid(f"has unknown fields {_listed(strange)}; {task} supports {_listed(fields)}.")
         if {"score", "label"} <= named.keys():
-            raise _invalid("names 'score' and 'label', which are the same to text_regression. Name one.")
+            raise _invalid(
+                "has both 'score' and 'label', which mean the same for text_regression. Use one of them."
+            )
         if "score" in fields and "label" in named:
             named["score"] = named.pop("label")
         taken = list(named.values())
         if len(set(taken)) < len(taken):
-            raise _invalid("names one column for two things. Name another for one of them.")
+            raise _invalid("maps two fields to the same column. Use a different column for each.")
         for field in _REQUIRED[task]:
             if field not in named and field in taken:
-                raise _invalid(f"names the column {field!r} for something else. Name one for {field!r} too.")
+                raise _invalid(
+                    f"maps another field to the column {field!r}. Set the column of {field!r} too."
+                )
         found = {field: named.get(field, field) for field in fields if field in named or field not in taken}
         return TaskColumns(by_field=found, named=frozenset(named))
 

@@ -75,8 +75,8 @@ def _token_list(row: Row, place: Place, *, column: str) -> list[str]:
         if not isinstance(token, str) or not token.strip():
             raise place.fault(
                 "invalid_token",
-                f"token {number:,} of {column!r} is {kind(token) if token else 'empty'}. "
-                "Every token is text; remove an empty one along with its tag.",
+                f"token {number:,} of {column!r} is {kind(token) if token else 'empty'}. Tokens must be "
+                "text; remove empty tokens and their tags.",
                 token=number,
             )
     require_whole_characters("".join(found), column, place)
@@ -84,15 +84,16 @@ def _token_list(row: Row, place: Place, *, column: str) -> list[str]:
 
 
 def _language(row: Row, place: Place, *, column: str) -> str:
-    language = cell(row, column, place, absent="Give every row of a split its language, or none.")
+    language = cell(row, column, place, absent="Set the language in all rows of a split or in none.")
     if not isinstance(language, str) or not language.strip():
         raise place.fault(
             "invalid_language",
-            f"{column!r} is {kind(language)}. Name the language of every row, such as 'da', "
-            "or rename a column that means something else.",
+            f"{column!r} is {kind(language)}. Set the language of every row, such as 'da', or rename the "
+            "column if it means something else.",
         )
     if not language.isprintable() or len(language) > _MAX_LANGUAGE_CHARACTERS:
         raise place.fault(
-            "invalid_language", f"a language is at most {_MAX_LANGUAGE_CHARACTERS} printable characters."
+            "invalid_language",
+            f"a language must have at most {_MAX_LANGUAGE_CHARACTERS} printable characters.",
         )
     return language

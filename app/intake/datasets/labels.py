@@ -18,7 +18,7 @@ MAX_LABEL_CHARACTERS = 200
 SHOWN = 5
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _MIN_LABELS = 2
-_ELSEWHERE = "Rows without a label belong in 'unlabeled'."
+_ELSEWHERE = "Rows without a label belong in the split 'unlabeled'."
 
 
 class Labels:
@@ -48,8 +48,7 @@ class Labels:
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise place.fault(
                 "invalid_label",
-                f"the label is {kind(label)}. Labels are names or whole numbers: write it as one. "
-                f"{_ELSEWHERE}",
+                f"the label is {kind(label)}. Labels must be names or integers. {_ELSEWHERE}",
             )
         name = label_name(label, place)
         self._counts[place.split][name] += 1
@@ -58,14 +57,14 @@ class Labels:
         if code == MAX_LABELS:
             raise place.fault(
                 "too_many_labels",
-                f"this is label {MAX_LABELS + 1:,}. Text classification takes {MAX_LABELS:,}.",
+                f"more than {MAX_LABELS:,} different labels, the limit of text_classification.",
             )
         return code
 
     def settle(self) -> list[str]:
         if len(set().union(*self._types.values())) > 1:
             raise InvalidRequest(
-                "mixed_labels", "Some labels are names and some whole numbers. Use one of the two."
+                "mixed_labels", "Some labels are names and some are integers. Use one of the two."
             )
         self._names, self._index = self._resolve(set(self._counts["train"]))
         return self._names
@@ -92,14 +91,14 @@ class Labels:
         if len(names) < _MIN_LABELS or len(found) < _MIN_LABELS:
             raise InvalidRequest(
                 "too_few_labels",
-                f"train has the one label {min(found)!r}. A classifier needs two.",
+                f"train has only the label {min(found)!r}. A classifier needs at least two.",
                 pointer="#/train",
             )
         if strangers := sorted(found - set(index)):
             raise InvalidRequest(
                 "unknown_labels",
-                f"train has labels that 'labels' does not name: {_some(strangers)}. "
-                "Name every one, in order.",
+                f"train has labels that are missing from 'labels': {_some(strangers)}. List all labels, in "
+                "order.",
                 pointer="#/labels",
                 unknown=strangers[:SHOWN],
             )
@@ -111,8 +110,8 @@ class Labels:
             if strangers := sorted(set(counts) - found):
                 raise InvalidRequest(
                     "labels_not_in_train",
-                    f"{split} has labels that train has not: {_some(strangers)}. "
-                    "Remove those rows, or add some to train.",
+                    f"{split} has labels that train lacks: {_some(strangers)}. Remove these rows or add "
+                    "examples to train.",
                     pointer=f"#/{split}",
                     unknown=strangers[:SHOWN],
                 )
@@ -126,7 +125,9 @@ def label_name(label: int | str, place: Place) -> str:
     """
     name = str(label).strip()
     if not name or not name.isprintable() or len(name) > MAX_LABEL_CHARACTERS:
-        raise place.fault("invalid_label", f"a label is 1 to {MAX_LABEL_CHARACTERS} printable characters.")
+        raise place.fault(
+            "invalid_label", f"a label must have 1 to {MAX_LABEL_CHARACTERS} printable characters."
+        )
     return name
 
 

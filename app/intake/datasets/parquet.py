@@ -54,7 +54,7 @@ def parquet_rows(file: IO[bytes], place: Place, *, columns: Collection[str], max
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InvalidRequest(
             "invalid_parquet",
-            f"{place.split}: not a readable Parquet file ({str(error)[:200]}). Write it again.",
+            f"{place.split}: not a readable Parquet file ({str(error)[:200]}). Fix the file.",
             pointer=f"#/{place.split}",
         ) from None
 
@@ -83,7 +83,7 @@ class _Table:
         wanted = [name for name in schema.names if name in columns]
         for name in wanted:
             if wanted.count(name) > 1:
-                raise _bad_column(place, name, "there twice. Rename one")
+                raise _bad_column(place, name, "duplicated. Rename one of them")
             _require_readable(schema.field(name).type, name, place)
         leaves: list[_Leaf] = []
         for number in range(metadata.num_columns):
@@ -99,9 +99,11 @@ def _require_readable(type_: Any, name: str, place: Place) -> None:
     if _is_list(type_) and not pa.types.is_nested(type_.value_type):
         return
     if pa.types.is_struct(type_):
-        raise _bad_column(place, name, f"of type {type_}. Write each of its parts as a column of its own")
+        raise _bad_column(
+            place, name, f"of type {type_}, which is not supported. Split it into plain columns"
+        )
     if pa.types.is_nested(type_):
-        raise _bad_column(place, name, f"of type {type_}. Write it as text, or as a list of texts")
+        raise _bad_column(place, name, f"of type {type_}, which is not supported. Use text or lists of text")
 
 
 def _require_bounded_pages(file: IO[bytes], table: _Table, place: Place, max_bytes: int) -> None:
@@ -121,7 +123,7 @@ def _require_bounded_pages(file: IO[bytes], table: _Table, place: Place, max_byt
         if items > _MAX_GROUP_ITEMS:
             raise InvalidRequest(
                 "row_group_too_large",
-                f"{place.split}: row group {number + 1:,} has {items:,} items in lists, more than "
+                f"{place.split}: row group {number + 1:,} has {items:,} list items, more than the limit of "
                 f"{_MAX_GROUP_ITEMS:,}. Write the file with smaller row groups.",
                 pointer=f"#/{place.split}",
             )
@@ -156,7 +158,9 @@ def _longest(sizes: Sequence[Any], place: Place) -> int:
     longest: int = max((pc.max(size).as_py() or 0 for size in sizes), default=0)
     if longest > MAX_ROW_BYTES:
         place.number += 1 + max(pc.index(size, longest).as_py() for size in sizes)
-        raise place.fault("line_too_long", f"longer than {MAX_ROW_BYTES:,} bytes. Cut the text.")
+        raise place.fault(
+            "line_too_long", f"the row is longer than {MAX_ROW_BYTES:,} bytes. Shorten the text."
+        )
     return longest
 
 

@@ -59,7 +59,7 @@ def _values(header: dict[int, Any]) -> int:
 
 def _size(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_INT32:
-        raise ValueError("a page of no size")
+        raise ValueError("a page without a size")
     return value
 
 
@@ -72,13 +72,13 @@ class _Compact:
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _MAX_DEPTH:
-            raise ValueError("a page header of too many levels")
+            raise ValueError("a page header nested too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._integer()
             if number in fields:  # readers differ in which of the two they believe
-                raise ValueError("a page header with one field twice")
+                raise ValueError("a page header with a duplicate field")
             fields[number] = self._value(head & 15, depth, in_list=False)
         return fields
 
@@ -98,11 +98,11 @@ class _Compact:
                 return self._list(depth)
             case 12:
                 return self.struct(depth + 1)
-        raise ValueError("a page header with a field of no known type")
+        raise ValueError("a page header with a field of unknown type")
 
     def _list(self, depth: int) -> None:
         if depth > _MAX_DEPTH:
-            raise ValueError("a page header of too many levels")
+            raise ValueError("a page header nested too deeply")
         head = self._byte()
         count = head >> 4 if head >> 4 < 15 else self._varint()
         for _ in range(count):
@@ -120,7 +120,7 @@ class _Compact:
             value |= (byte & 127) << 7 * place
             if byte < 128:
                 return value
-        raise ValueError("a page header with a number of no end")
+        raise ValueError("a page header with an unterminated number")
 
     def _byte(self) -> int:
         self._left -= 1
@@ -128,7 +128,7 @@ class _Compact:
             raise ValueError("a page header that is too long")
         byte = self._file.read(1)
         if not byte:
-            raise ValueError("pages that end too early")
+            raise ValueError("truncated pages")
         return byte[0]
 
     def _skip(self, count: int) -> None:

@@ -49,8 +49,8 @@ def open_table(
     if format_ is None:
         raise InvalidRequest(
             "unknown_format",
-            f"{split}: {filename[:100]!r} ends in none of {', '.join(FORMATS)} (each also .gz). "
-            "Rename or convert the file.",
+            f"{split}: {filename[:100]!r} has an unsupported extension; use {', '.join(FORMATS)} (each also "
+            ".gz). Rename or convert the file.",
             pointer=f"#/{split}",
         )
     packed = file.seek(0, io.SEEK_END)
@@ -98,7 +98,8 @@ class _Bounded:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InvalidRequest(
                 "invalid_gzip",
-                f"{self._place.split}: the file cannot be unpacked ({error}). Compress it again with gzip.",
+                f"{self._place.split}: the file cannot be decompressed ({error}). Compress it again with "
+                "gzip.",
                 pointer=f"#/{self._place.split}",
             ) from None
         return content
@@ -117,7 +118,8 @@ def _lines(content: _Bounded, place: Place) -> Iterator[str]:
         if len(line) > MAX_ROW_BYTES:
             raise place.fault(
                 "line_too_long",
-                f"longer than {MAX_ROW_BYTES:,} bytes. Cut the text, or mend a missing newline.",
+                f"the line is longer than {MAX_ROW_BYTES:,} bytes. Shorten the text or fix a missing "
+                "newline.",
             )
         if place.number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -138,9 +140,11 @@ def _json_rows(content: _Bounded, place: Place) -> Iterator[Row]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise place.fault("invalid_json", f"not JSON ({error}). Write one object a line.") from None
+            raise place.fault(
+                "invalid_json", f"not valid JSON ({error}). Write one object per line."
+            ) from None
         if not isinstance(row, dict):
-            raise place.fault("invalid_json", "not a JSON object. Write one object a line.")
+            raise place.fault("invalid_json", "not a JSON object. Write one object per line.")
         yield row
 
 
@@ -158,7 +162,8 @@ class _Cells:
             if self._characters > MAX_ROW_BYTES:
                 raise self._place.fault(
                     "line_too_long",
-                    f"the row is longer than {MAX_ROW_BYTES:,} characters. Cut the text, or close a quote.",
+                    f"the row is longer than {MAX_ROW_BYTES:,} characters. Shorten the text or fix an "
+                    "unclosed quote.",
                 )
             yield line
 
@@ -183,7 +188,7 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
             if header is None:
                 header = [name.strip() for name in cells]
                 if len(set(header)) != len(header):
-                    raise place.fault("invalid_header", "two columns have the same name. Rename one.")
+                    raise place.fault("invalid_header", "two columns have the same name. Rename one of them.")
                 continue
             if len(cells) != len(header):
                 raise place.fault(
@@ -195,7 +200,9 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
                 )
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise place.fault("invalid_csv", f"{error}. Write the file again with a CSV library.") from None
+        raise place.fault(
+            "invalid_csv", f"invalid CSV ({error}). Write the file with a CSV library."
+        ) from None
 
 
 def _parquet_rows(content: _Bounded, place: Place, columns: Collection[str], max_bytes: int) -> Iterator[Row]:

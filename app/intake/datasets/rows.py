@@ -34,7 +34,7 @@ class Place:
 def too_many_bytes(place: Place, max_bytes: int) -> TooLarge:
     return TooLarge(
         "dataset_too_large",
-        f"{place.split}: the file unpacks to more than {max_bytes:,} bytes, all that this server takes of a "
-        "file of its size. Send less, or send it as it is, not packed.",
+        f"{place.split}: the file exceeds the decompression limit of {max_bytes:,} bytes for its size. "
+        "Upload fewer rows or the uncompressed file.",
         max_bytes=max_bytes,
     )

@@ -110,7 +110,7 @@ def prepare(
         if drafts[-1].rows > left:
             raise TooLarge(
                 "too_many_rows",
-                f"The data set has more than the {max_rows:,} rows that this server takes. Send fewer.",
+                f"The data set exceeds the limit of {max_rows:,} rows. Upload fewer rows.",
                 max_rows=max_rows,
             )
     _require_alike(drafts)
@@ -129,7 +129,7 @@ def _write_draft(
     if first is None:
         raise InvalidRequest(
             "empty_split",
-            f"{place.split} has no rows. Send at least one, or leave an optional split out.",
+            f"{place.split} has no rows. Upload at least one, or omit the split if it is optional.",
             pointer=f"#/{place.split}",
         )
     draft = _Draft(
@@ -161,7 +161,7 @@ def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
         name = min(late)
         raise place.fault(
             "inconsistent_columns",
-            f"there is {name!r}, which the first row has not. Give it to every row of the split, or to none.",
+            f"the column {name!r} is missing from the first row. Use it in all rows of the split or in none.",
             column=name,
         )
     record = {column.name: column.read(row, place) for column in draft.inputs}
@@ -175,7 +175,8 @@ def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
         if len(draft.languages) > _MAX_LANGUAGES:
             raise place.fault(
                 "too_many_languages",
-                f"this is language {_MAX_LANGUAGES + 1:,}. Rename the column if it means something else.",
+                f"more than {_MAX_LANGUAGES:,} different languages. Rename the column if it means something "
+                "else.",
             )
     return record
 
@@ -193,7 +194,7 @@ def _require_alike(drafts: Sequence[_Draft]) -> None:
     if 0 < len(pairs) < len(drafts):
         raise InvalidRequest(
             "inconsistent_text_pairs",
-            f"Only {', '.join(pairs)} has a second text. Give every split both columns, or none.",
+            f"Only {', '.join(pairs)} has the column text_pair. Use it in all splits or in none.",
         )
 
 

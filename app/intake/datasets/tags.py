@@ -104,12 +104,14 @@ class Tags:
         self._repaired: Counter[Split] = Counter()
 
     def read(self, row: Row, place: Place, asked: Row, /) -> list[int]:
-        tags = items(row, self._column, place, absent="Sentences without tags belong in 'unlabeled'.")
+        tags = items(
+            row, self._column, place, absent="Sentences without tags belong in the split 'unlabeled'."
+        )
         tokens = asked["tokens"]
         if len(tags) != len(tokens):
             raise place.fault(
                 "misaligned_tags",
-                f"{len(tags):,} tags for {len(tokens):,} tokens. Give each token one tag.",
+                f"{len(tags):,} tags for {len(tokens):,} tokens. Each token needs exactly one tag.",
                 tags=len(tags),
                 tokens=len(tokens),
             )
@@ -125,8 +127,8 @@ class Tags:
             if scheme[self._written[code]] is None:
                 raise place.fault(
                     "mixed_tags",
-                    f"the tag {self._written[code]!r} is neither O nor marked with B- or I-, as others are. "
-                    "Write all tags in one scheme, best IOB2.",
+                    f"the tag {self._written[code]!r} is neither O nor prefixed with B- or I-, unlike other "
+                    "tags. Use one scheme for all tags, preferably IOB2.",
                 )
         self._tags = [tag for name in self._written if (tag := scheme[name])]
         order = self._order or {kind: Tag(kind) for kind in sorted(self._kinds_of("train"))}
@@ -166,7 +168,7 @@ class Tags:
     def _code(self, tag: Any, place: Place) -> int:
         if isinstance(tag, bool) or not isinstance(tag, int | str) or tag == "":
             raise place.fault(
-                "invalid_tag", f"a tag is {kind(tag)}. Tags are names such as B-PER, or whole numbers."
+                "invalid_tag", f"a tag is {kind(tag)}. Tags must be names such as B-PER, or integers."
             )
         if isinstance(tag, str):
             tag = tag.strip()  # or every spelling of it would be kept
@@ -177,9 +179,7 @@ class Tags:
                 self._written.append(name)
             code = self._codes[tag] = self._written.index(name)
             if code == MAX_LABELS:
-                raise place.fault(
-                    "too_many_labels", f"this is tag {MAX_LABELS + 1:,}; {MAX_LABELS:,} may be."
-                )
+                raise place.fault("too_many_labels", f"more than {MAX_LABELS:,} different tags.")
         return code
 
     def _name_of(self, tag: int | str, place: Place) -> str:
@@ -187,15 +187,15 @@ class Tags:
         if _PRINTED.intersection(name):
             raise place.fault(
                 "invalid_tag",
-                f"the tag {name!r} seems to be part of a printed list. "
-                "Write JSON lines with lists, or tags with spaces between them.",
+                f"the tag {name!r} looks like part of a printed list. Use JSON Lines with lists, or "
+                "separate tags with spaces.",
             )
         names = self._given or []
         is_number = INTEGER.fullmatch(name) is not None and name not in names
         if self._are_numbers not in (None, is_number):
             raise place.fault(
                 "mixed_labels",
-                f"the tag is {name!r}: some are names, some whole numbers. Use one of the two.",
+                f"the tag is {name!r}: some tags are names and some are integers. Use one of the two.",
             )
         self._are_numbers = is_number
         if not is_number:
@@ -203,13 +203,13 @@ class Tags:
         if not names:
             raise place.fault(
                 "tag_names_required",
-                f"the tag is {name}, a number. List the tags that numbers stand for in 'labels', in order.",
+                f"the tag {name} is an integer. List the tag names in 'labels', in order of their index.",
             )
         if not 0 <= int(name) < len(names):
             raise place.fault(
                 "unknown_labels",
-                f"the tag {name} is outside of 'labels', which has {len(names)}, the first being 0. "
-                "Name every tag, in order.",
+                f"the tag {name} is out of range: 'labels' has {len(names)} tags, starting at 0. List all "
+                "tags, in order.",
             )
         return names[int(name)]
 
@@ -224,14 +224,14 @@ class Tags:
         if OUTSIDE not in (self._written[code] for code in self._first["train"]):
             raise InvalidRequest(
                 "no_outside_tag",
-                "No token of train is tagged O. Tags are those of entities: O outside of any, B-PER and "
-                "I-PER inside of one.",
+                "No token of train is tagged O. Tag tokens outside entities with O and tokens of entities "
+                "with B-PER, I-PER and so on.",
                 pointer="#/train",
             )
         if not self._kinds_of("train"):
             raise InvalidRequest(
                 "too_few_labels",
-                "Every tag of train is O. Tag some entities; sentences that nobody has tagged belong in "
+                "Every tag of train is O. Tag some entities; untagged sentences belong in the split "
                 "'unlabeled'.",
                 pointer="#/train",
             )
@@ -243,13 +243,13 @@ class Tags:
             if kind_ is not None and self._order and kind_ not in self._kinds:
                 raise place.fault(
                     "unknown_labels",
-                    f"the tag {self._written[code]!r} is outside of 'labels'. Name it there, or mend it.",
+                    f"the tag {self._written[code]!r} is missing from 'labels'. Add it there or fix the tag.",
                 )
             if kind_ is not None and kind_ not in in_train:
                 raise place.fault(
                     "labels_not_in_train",
-                    f"the tag {self._written[code]!r} is of a kind that train has not. "
-                    "Remove those rows, or add some to train.",
+                    f"the tag {self._written[code]!r} has an entity type that train lacks. Remove these "
+                    "rows or add examples to train.",
                 )
 
 
@@ -258,7 +258,7 @@ def _given_tags(given: list[str]) -> dict[str, Tag]:
     if len(tags) < len(given) or all(tag.kind is None for tag in tags.values()):
         raise InvalidRequest(
             "invalid_labels",
-            "'labels' are no tags of one scheme. List O, then B- and I- of every kind.",
+            "'labels' do not follow one tagging scheme. List O, then B- and I- tags of each entity type.",
             pointer="#/labels",
         )
     return tags

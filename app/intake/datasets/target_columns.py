@@ -62,7 +62,7 @@ def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Ans
     """
     if labels is not None and task not in LABELLED_TASKS:
         raise InvalidRequest(
-            "labels_not_allowed", f"{task} has no labels. Leave 'labels' out.", pointer="#/labels"
+            "labels_not_allowed", f"{task} has no labels. Omit 'labels'.", pointer="#/labels"
         )
     match task:
         case "text_classification":
@@ -96,13 +96,15 @@ class Scores:
         self._ranges: defaultdict[Split, _Range] = defaultdict(_Range)
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> float:
-        value = cell(row, self._column(row), place, absent="Rows without a score belong in 'unlabeled'.")
+        value = cell(
+            row, self._column(row), place, absent="Rows without a score belong in the split 'unlabeled'."
+        )
         score = _number(value)
         if score is None or not abs(score) <= _LARGEST:
             raise place.fault(
                 "invalid_score",
-                f"the score is {kind(value)}. Scores are finite numbers such as 3.75, in at most "
-                f"{_MAX_NUMBER_CHARACTERS} characters; rows without one belong in 'unlabeled'.",
+                f"the score is {kind(value)}. Scores must be finite numbers such as 3.75, of at most "
+                f"{_MAX_NUMBER_CHARACTERS} characters; rows without one belong in the split 'unlabeled'.",
             )
         seen = self._ranges[place.split]
         seen.count += 1
@@ -116,7 +118,7 @@ class Scores:
         if train.least == train.greatest:
             raise InvalidRequest(
                 "too_few_scores",
-                f"Every score of train is {train.least:g}. A regression needs two that differ.",
+                f"Every score of train is {train.least:g}. Regression needs at least two different scores.",
                 pointer="#/train",
             )
         return []
@@ -145,7 +147,10 @@ class Targets:
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> str:
         target = text(
-            row, self._column, place, absent="Sentences without a translation belong in 'unlabeled'."
+            row,
+            self._column,
+            place,
+            absent="Sentences without a translation belong in the split 'unlabeled'.",
         )
         self._words[place.split][count_words(target)] += 1
         return target

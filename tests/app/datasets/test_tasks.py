@@ -111,7 +111,7 @@ class TestRegression:
         response = post_rows(api, "text_regression", SCORED, dev=[{"text": "x", "text_pair": "y"}])
         detail = refused(api, response, "missing_column")
         assert detail.startswith("dev, line 1: there is no 'score', only 'text', 'text_pair'.")
-        assert detail.endswith("Rows without a score belong in 'unlabeled'.")
+        assert detail.endswith("Rows without a score belong in the split 'unlabeled'.")
 
 
 class TestTranslation:
@@ -148,14 +148,14 @@ class TestTranslation:
     def test_a_transfer_set_in_place_of_a_labelled_one(self, api):
         response = post_rows(api, "translation", [{"source": "x"}])
         detail = refused(api, response, "missing_column")
-        assert detail.endswith("Sentences without a translation belong in 'unlabeled'.")
+        assert detail.endswith("Sentences without a translation belong in the split 'unlabeled'.")
 
     def test_translations_as_the_hub_has_them(self, api):
         rows = [{"translation": {"en": "x", "de": "y"}}]
         table = ("t.parquet", parquet_of(rows))
         columns = json.dumps({"source": "translation"})
         response = post(api, {"task": "translation", "columns": columns}, train=table, dev=table)
-        assert "each of its parts as a column" in refused(api, response, "invalid_parquet")
+        assert "Split it into plain columns" in refused(api, response, "invalid_parquet")
 
 
 class TestMaskedLanguageModeling:
@@ -180,7 +180,7 @@ class TestColumns:
     def test_score_and_label(self, api):
         columns = '{"score": "score", "label": "label"}'
         response = post_rows(api, "text_regression", SCORED, columns=columns)
-        assert "Name one" in refused(api, response, "invalid_columns")
+        assert "Use one" in refused(api, response, "invalid_columns")
 
     def test_null_means_left_out(self, api):
         columns = '{"text": "text", "text_pair": null, "tokens": null}'
@@ -200,7 +200,7 @@ class TestColumns:
         detail = refused(
             api, post_rows(api, "text_classification", LABELLED, dev=rows), "inconsistent_columns"
         )
-        assert detail.startswith(f"dev, line 3: there is {name!r}, which the first row has not.")
+        assert detail.startswith(f"dev, line 3: the column {name!r} is missing from the first row.")
 
     def test_one_of_another_name_that_only_later_rows_have(self, api):
         rows = [TRANSLATED[0], TRANSLATED[1] | {"language": "da", "lang": "da"}]
@@ -216,7 +216,7 @@ class TestColumns:
         response = post_rows(api, "text_classification", LABELLED, dev=[{"text": "x", "image": 7}])
         detail = refused(api, response, "missing_column")
         assert detail.startswith("dev, line 1: there is no 'label', only 'text', 'image'.")
-        assert detail.endswith("Rows without a label belong in 'unlabeled'.")
+        assert detail.endswith("Rows without a label belong in the split 'unlabeled'.")
 
 
 class TestLanguages:
@@ -241,7 +241,7 @@ class TestLanguages:
     def test_a_row_without(self, api):
         rows = [LABELLED[0] | {"language": "da"}, LABELLED[1]]
         detail = refused(api, post_rows(api, "text_classification", rows), "missing_column")
-        assert detail.endswith("Give every row of a split its language, or none.")
+        assert detail.endswith("Set the language in all rows of a split or in none.")
 
     def test_named_and_not_there(self, api):
         response = post_rows(api, "text_classification", LABELLED, columns='{"language": "lang"}')

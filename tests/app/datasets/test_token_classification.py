@@ -260,12 +260,12 @@ class TestLabels:
 
     def test_numbers_without_names(self, api):
         detail = refused(api, post_tags(api, tagged(["0", "3"])), "tag_names_required")
-        assert detail.startswith("train, line 1: the tag is 0, a number. List the tags")
+        assert detail.startswith("train, line 1: the tag 0 is an integer. List the tag names")
 
     @pytest.mark.parametrize("tag", [5, -100])
     def test_a_number_outside_the_labels(self, api, tag):
         response = post_tags(api, tagged([0, 1], [0, tag]), labels=json.dumps(NAMES))
-        assert f"train, line 2: the tag {tag} is outside of 'labels', which has 5" in refused(
+        assert f"train, line 2: the tag {tag} is out of range: 'labels' has 5" in refused(
             api, response, "unknown_labels"
         )
 
@@ -371,4 +371,4 @@ class TestRows:
         tables[split] = ("u.jsonl", jsonl([{"tokens": ["a"]}]))
         detail = refused(api, post(api, {"task": "token_classification"}, **tables), "missing_column")
         assert detail.startswith(f"{split}, line 1: there is no 'tags', only 'tokens'.")
-        assert detail.endswith("Sentences without tags belong in 'unlabeled'.")
+        assert detail.endswith("Sentences without tags belong in the split 'unlabeled'.")

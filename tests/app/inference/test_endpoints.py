@@ -184,7 +184,7 @@ class TestRefusals:
     def test_of_a_body_that_is_not_json(self, client: httpx.Client, register: Register, body: bytes) -> None:
         response = client.post(f"/v1/models/{register()}/predict", content=body)
         assert response.status_code == 422
-        assert "not JSON" in response.json()["detail"]
+        assert "not valid JSON" in response.json()["detail"]
 
     def test_of_an_unknown_model(self, client: httpx.Client) -> None:
         response = predict(client, "mdl_0", "a")

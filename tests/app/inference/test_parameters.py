@@ -24,7 +24,7 @@ def test_of_another_task_are_refused_by_name(client: httpx.Client, register: Reg
         assert response.status_code == 422
         problem = response.json()
         assert problem["type"].endswith("unknown_parameter")
-        assert f"A model of {task} takes no '{name}'" in problem["detail"]
+        assert f"Unknown parameter '{name}' for {task}" in problem["detail"]
         assert problem["known"] == sorted(PARAMETERS[task].model_fields)
         assert problem["errors"][0]["pointer"] == f"#/parameters/{name}"
 

@@ -146,7 +146,7 @@ class TestRefusals:
     def test_of_a_pair(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, ["a", {"text": "a", "text_pair": "b"}])
         assert response.status_code == 422
-        assert "Input 1 is a pair" in response.json()["detail"]
+        assert "Input 1 is a text pair" in response.json()["detail"]
 
     @pytest.mark.parametrize("strategy", ["average", "max", "some"])
     def test_of_a_strategy_over_pieces(self, client: httpx.Client, model_id: str, strategy: str) -> None:

@@ -259,7 +259,7 @@ class TestOneFile:
     def test_a_model_that_is_trained_as_it_is(self, api):
         body = job(api, "fine_tuning", "text_classification", teacher=add_model(api, XLM_R_LARGE, None))
         detail = refused(api, body, "onnx_too_large", "#/teacher")
-        assert "2.24 GB of fp32 weights; one ONNX file holds 2.15 GB" in detail
+        assert "2.24 GB of fp32 weights; an ONNX file is limited to 2.15 GB" in detail
         assert detail.endswith("Use a smaller teacher.")
 
     @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ class TestOneFile:
         shape = XLM_R_LARGE.shape.model_copy(update={"layers": 48})
         teacher = add_model(api, XLM_R_LARGE.at(shape), "text_classification")
         body = job(api, name, "text_classification", teacher=teacher, target={"compression_ratio": 1.1})
-        assert refused(api, body, "onnx_too_large", "#/target").endswith("Ask for a smaller target.")
+        assert refused(api, body, "onnx_too_large", "#/target").endswith("Use a smaller target.")
         planned(api, body | {"target": {"compression_ratio": 2}})
 
     def test_a_first_model(self, api):

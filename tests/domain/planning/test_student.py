@@ -116,7 +116,7 @@ class TestBudget:
 
     @pytest.mark.parametrize("target", [Target(max_parameters=WHOLE), Target(max_size_mb=1000)])
     def test_no_smaller_than_the_teacher(self, target):
-        with pytest.raises(InvalidRequest, match="no smaller"):
+        with pytest.raises(InvalidRequest, match="not smaller"):
             plan_student(MINILM, SQUEEZING, target, head=CLASSES)
 
     def test_a_teacher_with_no_smaller_student(self):

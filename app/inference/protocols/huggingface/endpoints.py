@@ -80,7 +80,7 @@ def _read(body: bytes) -> PredictRequest:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
-        raise InvalidRequest("invalid_request", f"The body is not JSON: {faults[0]['ctx']['error']}.")
+        raise InvalidRequest("invalid_request", f"The body is not valid JSON: {faults[0]['ctx']['error']}.")
     raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
 
 
@@ -107,7 +107,7 @@ def openapi_document() -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "By the model's task, in the order of the inputs.",
+                "description": "Predictions in the order of the inputs, in the form of the model's task.",
                 "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
             },
             **{str(status): problem for status, problem in errors.items()},

@@ -22,9 +22,9 @@ class Parameters(BaseModel):
 
     precision: str | None = Field(
         default=None,
-        description="`fp32` or `int8`, as the model was exported; default: fp32 where it exists. "
-        "int8 scales its activations by the whole batch: its scores can differ in the second decimal with "
-        "what else is asked at the same moment. fp32 scores do not depend on it.",
+        description="`fp32` or `int8`; default: fp32 if the model was exported in it. int8 quantises "
+        "activations over the whole batch, so scores can differ in the second decimal with other requests "
+        "in the same batch. fp32 scores do not depend on the batch.",
         examples=["int8"],
     )
 
@@ -36,10 +36,10 @@ class Parameters(BaseModel):
 class ClassificationParameters(Parameters):
     """Of text_classification."""
 
-    top_k: int | None = Field(default=None, ge=1, description="Labels of each answer; default: all.")
+    top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
     function_to_apply: Literal["softmax"] | None = Field(
         default=None,
-        description="Scores are always a softmax; the name is taken so that clients may send it.",
+        description="Accepted for compatibility; scores are always a softmax.",
     )
 
     def options(self) -> ClassificationOptions:
@@ -51,8 +51,7 @@ class RegressionParameters(Parameters):
 
     function_to_apply: Literal["none"] | None = Field(
         default=None,
-        description="The number is as the model was trained to give it; the name is taken so that clients "
-        "may send it.",
+        description="Accepted for compatibility; the score is always the model's output.",
     )
 
     def options(self) -> None:
@@ -65,11 +64,11 @@ class TokenClassificationParameters(Parameters):
     aggregation_strategy: Literal["simple", "first", "none"] = Field(
         default="simple",
         description="`simple`: named entities; `none`: words with their tags. A word has the tag of its "
-        "first piece, as in training, so that `first` is the same as `simple`, and the pieces after it, for "
-        "`average` and `max`, say nothing.",
+        "first token, as in training, so `first` equals `simple`, and `average` and `max` ignore the other "
+        "tokens.",
     )
     ignore_labels: list[str] = Field(
-        default=["O"], description="Kinds of entities, or with `none` tags, that are left out."
+        default=["O"], description="Entity types (or, with `none`, tags) to leave out."
     )
 
     def options(self) -> TaggingOptions:
@@ -79,13 +78,13 @@ class TokenClassificationParameters(Parameters):
 class FillMaskParameters(Parameters):
     """Of masked_language_modeling."""
 
-    top_k: int = Field(default=5, ge=1, le=1000, description="Words for the mask, best first.")
+    top_k: int = Field(default=5, ge=1, le=1000, description="Number of words for the mask, best first.")
     targets: list[Annotated[str, StringConstraints(max_length=100)]] | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
-        description="The words to choose from, each one token that the model knows; default: all. Scores "
-        "stay shares of the whole vocabulary.",
+        description="Candidate words, each a single token of the vocabulary; default: all. Scores are "
+        "still a softmax over the whole vocabulary.",
     )
 
     def options(self) -> FillMaskOptions:
@@ -99,21 +98,20 @@ class TranslationParameters(Parameters):
         default=1,
         ge=1,
         le=8,
-        description="Beginnings that are followed: 1 takes the likeliest token each time; more find likelier "
-        "translations, and take longer.",
+        description="Beam size; 1 is greedy. Larger beams find more probable translations and take longer.",
     )
     max_new_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens of a translation at most; default: three times its source's and ten, within "
-        "what the model can write.",
+        description="Maximum tokens of a translation; default: three times the source's plus ten, up to "
+        "the model's limit.",
     )
     length_penalty: float = Field(
         default=1.0,
         ge=0,
         le=10,
-        description="With beams: a translation's score is its log-probability over its length to this power. "
-        "Higher prefers longer ones.",
+        description="Length penalty of beam search: a score is the log-probability divided by length to "
+        "this power. Higher values prefer longer translations.",
     )
 
     @model_validator(mode="before")
@@ -169,7 +167,8 @@ def _foreign(task: Task, name: str) -> InvalidRequest:
     known = sorted(PARAMETERS[task].model_fields)
     return InvalidRequest(
         "unknown_parameter",
-        f"A model of {task} takes no {name[:50]!r}; it takes {', '.join(known)}. Leave it out.",
+        f"Unknown parameter {name[:50]!r} for {task}; known parameters are {', '.join(known)}. Fix the name "
+        "or remove it.",
         pointer=f"#/parameters/{name[:50]}",
         parameter=name[:50],
         known=known,

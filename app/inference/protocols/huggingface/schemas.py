@@ -19,8 +19,8 @@ _PAIR = {
     "additionalProperties": False,
 }
 _INPUTS_SCHEMA = {
-    "description": f"A text, a pair of texts, or a list of either: 1 to {MAX_INPUTS:,} inputs. Pairs are for "
-    "models of text_classification and text_regression.",
+    "description": f"A text, a text pair, or a list of 1 to {MAX_INPUTS:,} of either. Only "
+    "text_classification and text_regression models take pairs.",
     "anyOf": [
         _TEXT,
         _PAIR,
@@ -41,9 +41,9 @@ def _read_inputs(value: object) -> Inputs:
     # By hand: a union of models and lists costs more than the prediction of a small student.
     items = value if isinstance(value, list) else [value]
     if not items:
-        raise ValueError("the list is empty; give at least one text")
+        raise ValueError("the list is empty; send at least one text")
     if len(items) > MAX_INPUTS:
-        raise ValueError(f"{len(items):,} inputs; one request takes at most {MAX_INPUTS:,}")
+        raise ValueError(f"{len(items):,} inputs; a request may have at most {MAX_INPUTS:,}")
     return Inputs([_read_input(item, position) for position, item in enumerate(items)], items is value)
 
 
@@ -57,21 +57,21 @@ def _read_input(item: object, position: int) -> TextInput:
             return _check_length(text, position)
     raise ValueError(
         f'input {position} is neither a text nor an object {{"text": "…", "text_pair": "…"}} '
-        "(text_pair may be left out)"
+        "(text_pair is optional)"
     )
 
 
 def _check_length(text: str, position: int) -> str:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(
-            f"input {position} has {len(text):,} characters; one text may have {MAX_CHARACTERS:,}"
+            f"input {position} has {len(text):,} characters; a text may have at most {MAX_CHARACTERS:,}"
         )
     return text
 
 
 def _read_parameters(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError('give an object: {"name": value, …}')  # noqa: TRY004 - pydantic reads ValueError
+        raise ValueError('send an object: {"name": value, …}')  # noqa: TRY004 - pydantic reads ValueError
     return value
 
 
@@ -149,4 +149,4 @@ class PredictRequest(BaseModel):
     inputs: Annotated[Any, PlainValidator(_read_inputs), WithJsonSchema(_INPUTS_SCHEMA)]
     parameters: Annotated[
         dict[str, Any], PlainValidator(_read_parameters, json_schema_input_type=AnyParameters)
-    ] = Field(default_factory=dict, description="Those of the model's task.")
+    ] = Field(default_factory=dict, description="Parameters of the model's task.")
