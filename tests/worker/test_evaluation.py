@@ -142,7 +142,7 @@ class TestLogits:
         split = dev_split(4)
         logits = np.zeros((4, 2), dtype=np.float32)
         logits[2, 0] = fault
-        with pytest.raises(JobError, match="1 of 4 answers") as caught:
+        with pytest.raises(JobError, match="1 of 4 predictions") as caught:
             quality("text_classification", split, logits, labels=LABELS)
         assert caught.value.code == "training_diverged"
 

@@ -257,7 +257,7 @@ class TestExports:
         monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes)
         make_exports(network, ["fp32"], tmp_path)
         monkeypatch.setattr(onnx_export, "MAX_ONNX_BYTES", weight_bytes - 1)
-        with pytest.raises(JobError, match="Ask for a smaller target"):
+        with pytest.raises(JobError, match="Use a smaller target"):
             make_exports(network, ["fp32"], tmp_path)
 
     def test_a_wrong_decoder_fails(self, data: TaskData, tmp_path: Path) -> None:

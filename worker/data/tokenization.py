@@ -138,8 +138,8 @@ def load_task_data(
     if manifest.task == "masked_language_modeling" and mask_id is None:
         raise JobError(
             "missing_mask_token",
-            "The teacher's tokenizer has no [MASK] or <mask>, which takes the place of a hidden word. Take a "
-            "model that was trained on masked words.",
+            "The teacher's tokenizer has no mask token ([MASK] or <mask>). Use a model trained with "
+            "masked-language modelling.",
         )
 
     def read(name: Split) -> TokenizedSplit | None:
@@ -157,8 +157,8 @@ def load_task_data(
         if split.position_offsets[-1] == 0:
             raise JobError(
                 "no_trainable_tokens",
-                f"No text of {name} has a word that the teacher's tokenizer makes a piece of: there is "
-                "nothing to learn or to measure. Mend the texts, or take another teacher.",
+                f"No text of {name} has a token that the teacher's tokenizer knows, so there is nothing to "
+                "train on or to measure. Fix the texts or use another teacher.",
                 split=name,
             )
         if manifest.task == "masked_language_modeling" and name in ("dev", "test"):

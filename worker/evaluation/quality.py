@@ -70,7 +70,7 @@ def quality(task: Task, split: TokenizedSplit, logits: FloatArray, *, labels: li
     """
     if not np.isfinite(logits).all():
         broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
-        raise diverged(f"{broken} of {len(logits)} answers are not numbers.")
+        raise diverged(f"{broken} of {len(logits)} predictions are infinite or NaN.")
     return METRICS[task](split, logits, labels)
 
 
@@ -91,7 +91,7 @@ def _word_metrics(
         words += len(batch.labels)
     network.train(was_training)
     if not np.isfinite(total):
-        raise diverged("Some answers are not numbers.")
+        raise diverged("Some predictions are infinite or NaN.")
     return {"accuracy": hits / words, "loss": total / words}
 
 

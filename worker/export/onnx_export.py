@@ -84,8 +84,8 @@ def _require_one_file(network: PreTrainedModel) -> None:
     if weight_bytes > MAX_ONNX_BYTES:
         raise JobError(
             "onnx_too_large",
-            f"The network has {weight_bytes / 1e9:.2f} GB of fp32 weights; one ONNX file holds "
-            f"{MAX_ONNX_BYTES / 1e9:.2f} GB at most. Ask for a smaller target.",
+            f"The network has {weight_bytes / 1e9:.2f} GB of fp32 weights; an ONNX file is limited to "
+            f"{MAX_ONNX_BYTES / 1e9:.2f} GB. Use a smaller target.",
             weight_bytes=weight_bytes,
         )
 

@@ -77,9 +77,9 @@ def check_fp32(parity: Parity, *, tolerance: float) -> None:
     if not parity.max_logit_difference <= tolerance:
         raise JobError(
             "onnx_parity_failed",
-            f"The logits of the ONNX file and of the torch network differ by up to "
-            f"{parity.max_logit_difference:.2e}; the tolerance is {tolerance:.2e}. Nothing was registered: "
-            "a file that answers differently from what was measured must not be served.",
+            "The logits of the ONNX file and of the torch network differ by up to "
+            f"{parity.max_logit_difference:.2e}; the tolerance is {tolerance:.2e}. No model was registered, "
+            "because a file that differs from the measured network must not be served.",
             max_logit_difference=parity.max_logit_difference,
             tolerance=tolerance,
         )
@@ -90,9 +90,9 @@ def check_int8(parity: Parity, *, min_agreement: float) -> None:
     if not parity.label_agreement >= min_agreement:
         raise JobError(
             "int8_agreement_too_low",
-            f"Of the int8 file's answers on dev {parity.label_agreement:.1%} are those of the torch network; "
-            f'at least {min_agreement:.1%} must be. Ask for "exports": ["fp32"], a larger target, or more '
-            "training.",
+            f"The int8 file agrees with the torch network on {parity.label_agreement:.1%} of the dev "
+            f"predictions; at least {min_agreement:.1%} is required. "
+            'Use "exports": ["fp32"], a larger target, or more training.',
             label_agreement=parity.label_agreement,
             min_agreement=min_agreement,
         )
@@ -108,9 +108,9 @@ def check_int8_metric(metric: float | None, of_network: float | None, *, min_kep
         return
     raise JobError(
         "int8_quality_too_low",
-        f"The int8 file reaches {metric:.3f} on dev, the torch network {of_network:.3f} on the same texts; "
-        f'{min_kept:.1%} of it must be left at least. Ask for "exports": ["fp32"], a larger target, or more '
-        "training.",
+        f"The int8 file scores {metric:.3f} on dev, the torch network {of_network:.3f} on the same texts; "
+        f"int8 must keep at least {min_kept:.1%} of it. "
+        'Use "exports": ["fp32"], a larger target, or more training.',
         metric=metric,
         network_metric=of_network,
         min_kept=min_kept,

@@ -112,8 +112,8 @@ def _fetch(files: Files, names: Iterable[str], folder: Path, storage: Storage) -
         if found != entry:
             raise JobError(
                 "file_corrupted",
-                f"The stored file {name} has the sha256 {found.sha256}, its manifest says {entry.sha256}. "
-                "Upload it again.",
+                f"The stored file {name} has sha256 {found.sha256}, expected {entry.sha256}. Upload it "
+                "again.",
                 name=name,
                 expected=entry.sha256,
                 actual=found.sha256,

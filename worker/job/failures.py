@@ -7,8 +7,7 @@ from app.domain.errors import RetryableJobError, SqueezeError
 from worker.runner.protocol import Failed
 
 _MEMORY_ADVICE = (
-    "The job ran out of memory. Ask for a smaller training.micro_batch_size or training.batch_size, "
-    "or a smaller training.max_length."
+    "The job ran out of memory. Lower training.micro_batch_size, training.batch_size or training.max_length."
 )
 
 

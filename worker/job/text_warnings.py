@@ -29,7 +29,7 @@ def text_warnings(
 
 def _of_unknown_pieces(name: str, split: TokenizedSplit, tokenizers: ModelTokenizers) -> Iterator[str]:
     shares = {
-        f"the texts in {language!r}" if language else "the texts": share
+        f"the {language!r} texts" if language else "the texts": share
         for language, share in unknown_shares(split, tokenizers.source_tokenizer).items()
     }
     if split.targets is not None:
@@ -38,8 +38,8 @@ def _of_unknown_pieces(name: str, split: TokenizedSplit, tokenizers: ModelTokeni
     for texts, share in shares.items():
         if share >= _MANY_UNKNOWN:
             yield (
-                f"The tokenizer knows no piece for {share:.0%} of {texts} of {name}: nothing can be learnt "
-                "of these. Take a teacher whose vocabulary has the language."
+                f"{share:.0%} of the tokens in {texts} of {name} are unknown ([UNK]) to the tokenizer; the "
+                "model cannot learn from them. Use a teacher whose vocabulary covers the language."
             )
 
 
@@ -47,10 +47,10 @@ def _of_cut_rows(name: str, split: TokenizedSplit, *, max_length: int, most_toke
     cut = max(split.cut, 0 if split.targets is None else split.targets.cut)
     if cut < _MANY_CUT * len(split):
         return
-    advice = "This teacher takes no more."
+    advice = "This is the teacher's maximum."
     if max_length < most_tokens:
-        advice = f"Raise training.max_length; this teacher takes up to {most_tokens}."
+        advice = f"Raise training.max_length; this teacher supports up to {most_tokens}."
     yield (
-        f"{cut / len(split):.0%} of the rows of {name} are longer than {max_length} tokens: what is beyond "
-        f"is neither learnt nor measured. {advice}"
+        f"{cut / len(split):.0%} of the rows of {name} are longer than {max_length} tokens and are "
+        f"truncated in training and evaluation. {advice}"
     )

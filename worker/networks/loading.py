@@ -55,8 +55,8 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     if broken:
         raise JobError(
             "weights_not_finite",
-            f"{len(broken)} tensors of the model hold weights that are infinite or no numbers, the first "
-            f"{broken[0]}. Mend the model, and upload it again.",
+            f"{len(broken)} tensors of the model have infinite or NaN values, the first is {broken[0]}. Fix "
+            "the model and upload it again.",
             tensors=broken[:5],
         )
     return network
@@ -165,7 +165,7 @@ def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has
         }
     if wrong:
         names = ", ".join(sorted(wrong)[:5])
-        raise JobError("invalid_model", f"model.safetensors does not hold what config.json says: {names}.")
+        raise JobError("invalid_model", f"model.safetensors does not match config.json: {names}.")
     network.load_state_dict({name: stored[name] for name in fitting}, strict=False)
 
 

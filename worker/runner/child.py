@@ -139,11 +139,11 @@ class Child:
             kills_before=self._memory_kills, peak_bytes=self._peak_bytes
         ):
             return "out_of_memory", (
-                f"The job ran out of memory (it held {self._peak_bytes / 1e9:.1f} GB). "
-                "Ask for a smaller training.micro_batch_size or training.max_length."
+                f"The job ran out of memory (peak {self._peak_bytes / 1e9:.1f} GB). Lower "
+                "training.micro_batch_size or training.max_length."
             )
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return "worker_died", f"The process that ran the job {how}; the worker's log says more."
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+        return "worker_died", f"The job's process {how}. The worker log has the details."
 
     def _read_events(self) -> list[Progress | Metrics | Message]:
         *lines, self._partial_line = (self._partial_line + self._read(self._events_fd)).split(b"\n")
@@ -155,7 +155,7 @@ class Child:
                 # PostgreSQL's JSON has no place for NUL.
                 events.append(CHILD_EVENT.validate_json(line.replace(rb"\u0000", b"")))
             except ValidationError:
-                logger.warning("child sent what is not an event: %r", line[:200])
+                logger.warning("child sent an invalid event: %r", line[:200])
         return events
 
     def _relay_stderr(self) -> None:

@@ -41,7 +41,7 @@ def conclude(
         case Failed():
             fail(session, job, ending.code, ending.message)
         case Lost():
-            raise AssertionError("a lost job is nobody's to conclude")
+            raise AssertionError("a lost job has no owner to conclude it")
     return job.status
 
 

@@ -83,7 +83,7 @@ def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdow
         try:
             action()
         except Exception:  # a database or a store that is away must not end the worker
-            logger.exception("will try again in %s", interval)
+            logger.exception("retrying in %s", interval)
         shutdown.wait(interval)
 
 

@@ -82,7 +82,7 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
         status = _retrying(worker, lambda session: conclude(worker, session, job, ending, student_id))
     except DATABASE_AWAY:
         # Whether it was written nobody knows. If not, whoever finds the lease run out clears the files.
-        logger.exception("job %s: the database did not take its end", job.id)
+        logger.exception("job %s: could not store its outcome", job.id)
         return Lost()
     if status is None:
         clear_output(worker, job.id, job.attempt)
@@ -127,5 +127,5 @@ def _retrying(worker: Worker, write: Callable[[WriteSession], JobStatus | None])
         except DATABASE_AWAY:
             if time.monotonic() >= deadline:
                 raise
-            logger.warning("the database does not take the end of a job; trying again", exc_info=True)
+            logger.warning("could not store the outcome of a job; retrying", exc_info=True)
             time.sleep(1)

@@ -77,7 +77,7 @@ def _ending(child: Child, request: JobRequest, workdir: Path, stop: _Stop | None
     try:
         outcome = read_outcome(workdir, request)
     except ValueError:
-        logger.exception("the child's outcome is not one of its own")
+        logger.exception("the outcome is that of another job or attempt")
         outcome = None
     if isinstance(outcome, Succeeded):  # it was done before it heard
         return outcome
@@ -160,7 +160,7 @@ class _Watch:
         except NotFound:
             job = None
         except DATABASE_AWAY:
-            logger.warning("job %s: the database did not take a heartbeat", self._job_id, exc_info=True)
+            logger.warning("job %s: could not store a heartbeat", self._job_id, exc_info=True)
             if self._deadline.has_passed:
                 self._stop_child(_Stop.LOST)
             return False

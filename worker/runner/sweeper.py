@@ -68,7 +68,7 @@ def release_expired(worker: Worker, session: WriteSession, job_id: str) -> None:
     if setbacks < worker.settings.max_attempts:
         put_back(worker, session, job, reason=WORKER_LOST)
     else:
-        fail(session, job, WORKER_LOST, f"The worker was lost; {setbacks} attempts came to nothing.")
+        fail(session, job, WORKER_LOST, f"The worker was lost {setbacks} times.")
     after_commit(session, lambda: clear_output(worker, job_id, attempt))
 
 

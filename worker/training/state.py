@@ -38,7 +38,7 @@ class TrainingState:
             JobError: ``training_diverged``, when no quality was a number.
         """
         if self.best is None:
-            raise diverged(f"The quality was no number up to step {self.step}.")
+            raise diverged(f"The dev metric was NaN up to step {self.step}.")
         network.load_state_dict(self.best)
 
     def forget_best(self) -> None:

@@ -152,4 +152,4 @@ def completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
 
 
 def _not_smaller(teacher: Teacher, context: RunContext) -> ValueError:
-    return ValueError(f"{context.architecture} is no smaller {teacher.architecture.family}")
+    return ValueError(f"{context.architecture} is not a smaller {teacher.architecture.family}")

@@ -45,7 +45,8 @@ def pieces_of(tree: Tree) -> Pieces:
             return Unigram(tree)
         case kind:
             raise JobError(
-                "unsupported_tokenizer", f"A vocabulary of the kind {kind} cannot be trimmed. Leave it whole."
+                "unsupported_tokenizer",
+                f"Tokenizers of type {kind} cannot be trimmed. Omit target.vocabulary.",
             )
 
 

@@ -76,14 +76,14 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
     except _UNREADABLE as error:
         raise InvalidRequest(
             "invalid_archive",
-            f"The file cannot be read as a .zip, .tar or .tar.gz ({str(error)[:_SHOWN]}). "
-            "Pack the model's folder into one of these.",
+            f"The file cannot be read as a .zip, .tar or .tar.gz ({str(error)[:_SHOWN]}). Pack the model "
+            "folder in one of these formats.",
             pointer="#/file",
         ) from None
     except _CLASHES:
         raise InvalidRequest(
             "invalid_archive",
-            "The archive has one name for a file and for a folder. Pack the model's folder alone.",
+            "The archive uses one name for both a file and a folder. Pack only the model folder.",
             pointer="#/file",
         ) from None
     return Unpacked(_root(folder), pickles)
@@ -104,25 +104,25 @@ class _Budget:
 
     def spend(self, size: int) -> None:
         if size < 0:
-            raise ValueError("a member of negative size")
+            raise ValueError("a member with a negative size")
         self._members += 1
         self._bytes += size
         if self._members > MAX_MEMBERS:
             raise TooLarge(
                 "archive_too_large",
-                f"The archive has more than {MAX_MEMBERS} members. Pack the model's folder alone.",
+                f"The archive has more than {MAX_MEMBERS} members. Pack only the model folder.",
             )
         if self._bytes > self._max_bytes:
             raise TooLarge(
                 "archive_too_large",
-                f"The archive unpacks to more than {self._max_bytes:,} bytes. Pack the model's files alone.",
+                f"The archive exceeds the decompression limit of {self._max_bytes:,} bytes. Pack only the "
+                "model folder.",
                 max_bytes=self._max_bytes,
             )
         if self._bytes > self._ratio_bytes:
             raise InvalidRequest(
                 "archive_bomb",
-                f"The archive unpacks to more than {MAX_RATIO} times its size, as no model does. "
-                "Pack the model's files alone.",
+                f"The archive unpacks to more than {MAX_RATIO} times its size. Pack only the model folder.",
                 pointer="#/file",
             )
 
@@ -135,7 +135,7 @@ def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[b
             if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
                 raise _unsafe(info.filename, "is a link or a device")
             if info.flag_bits & 1 or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-                raise _unsafe(info.filename, "is encrypted or compressed in an unusual way")
+                raise _unsafe(info.filename, "is encrypted or uses an unsupported compression")
             if not info.is_dir():
                 with file.open(info) as content:
                     yield info.filename, content
@@ -197,7 +197,7 @@ class _FewHeaders(_ShortReads):
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
-            raise tarfile.ReadError("a header of negative size")
+            raise tarfile.ReadError("a header with a negative size")
         content = super().read(size)
         if self.tell() - self._budget.spent_bytes > _MAX_HEADER_BYTES:
             raise ValueError("its headers are too long")
@@ -210,7 +210,7 @@ def _target(name: str, folder: Path, names: Collection[str]) -> Path | None:
         raise _unsafe(name, "has a name that is too long")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name[:2]:
-        raise _unsafe(name, "leads out of the folder")
+        raise _unsafe(name, "points outside the folder")
     if any(len(part.encode()) > _MAX_NAME for part in path.parts):
         raise _unsafe(name, "has a name that is too long")
     if path.name not in names or len(path.parts) > _MAX_DEPTH:
@@ -232,9 +232,9 @@ def _root(folder: Path) -> Path:
     if len(candidates) != 1:
         raise InvalidRequest(
             "missing_config",
-            "config.json must lie at the top of the archive or one folder down, and there only once; this "
-            f"archive has {len(candidates) or 'none'} there. Pack the whole folder that save_pretrained() "
-            "wrote: config.json, model.safetensors and tokenizer.json.",
+            "The archive must contain exactly one config.json, at the top or one folder down; it has "
+            "{len(candidates) or 'none'}. Pack the whole folder that save_pretrained() wrote: config.json, "
+            "model.safetensors and tokenizer.json.",
             pointer="#/file",
             found=len(candidates),
         )

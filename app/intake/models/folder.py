@@ -78,7 +78,7 @@ def _require_weights(source: Path, pickles: Sequence[str]) -> None:
     if (source / "model.safetensors.index.json").is_file():
         raise InvalidRequest(
             "sharded_weights",
-            "The weights are split over several files. Save them as one: "
+            "The weights are sharded over several files. Save them as one file: "
             "model.save_pretrained(folder, max_shard_size='100GB').",
         )
     if pickles:
@@ -97,16 +97,16 @@ def _read_json(folder: Path, name: str, *, required: bool = True) -> dict[str, A
             return {}
         raise InvalidRequest(
             "missing_config",
-            f"There is no {name}. Upload the whole folder that save_pretrained() wrote: "
-            "config.json, model.safetensors and tokenizer.json.",
+            f"The folder has no {name}. Upload the whole folder that save_pretrained() wrote: config.json, "
+            "model.safetensors and tokenizer.json.",
         )
     require_short(path, _MAX_JSON_BYTES)
     try:
         value = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(
-            "invalid_config", f"{name} is not JSON ({error}). Upload the original."
+            "invalid_config", f"{name} is not valid JSON ({error}). Upload the original file."
         ) from None
     if not isinstance(value, dict):
-        raise InvalidRequest("invalid_config", f"{name} is not a JSON object. Upload the original.")
+        raise InvalidRequest("invalid_config", f"{name} is not a JSON object. Upload the original file.")
     return value

@@ -21,12 +21,13 @@ class HubReference(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hub: str = Field(
-        pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$", description="As in `org/name`."
+        pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$",
+        description="Model id on the hub, such as `org/name`.",
     )
     revision: str = Field(
         default="main",
         pattern=r"^[\w.-]{1,100}$",
-        description="Branch, tag or commit; the commit is recorded.",
+        description="Branch, tag or commit; the resolved commit is stored.",
     )
 
 
@@ -68,13 +69,13 @@ def _hub_errors(reference: HubReference) -> Iterator[None]:
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError):
         raise InvalidRequest(
             "hub_model_not_found",
-            f"The hub offers no public model {reference.hub!r} at revision {reference.revision!r}. "
-            "Check the id and the revision, or upload the files.",
+            f"The hub has no public model {reference.hub!r} at revision {reference.revision!r}. Check the "
+            "id and the revision, or upload the files.",
             pointer="#/source/hub",
         ) from None
     except Exception as error:  # what the transport raises changes with the client's version
         raise Unavailable(
-            "hub_unavailable", f"The hub does not answer ({type(error).__name__}). Try again."
+            "hub_unavailable", f"The hub did not respond ({type(error).__name__}). Retry later."
         ) from error
 
 
@@ -83,7 +84,8 @@ def _check(sizes: dict[str, int], *, max_bytes: int) -> None:
     if wanted > max_bytes:
         raise TooLarge(
             "model_too_large",
-            f"The model's files have {wanted:,} bytes; this server takes {max_bytes:,}. Take a smaller one.",
+            f"The model's files have {wanted:,} bytes, more than the limit of {max_bytes:,}. Use a smaller "
+            "model.",
             size_bytes=wanted,
             max_bytes=max_bytes,
         )

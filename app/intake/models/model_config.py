@@ -22,13 +22,13 @@ class ModelConfig:
     architecture: Architecture
     max_length: int
     labels: list[str] | None
-    """In order of their index; None where the config names none."""
+    """Labels in order of their index; null if the config has none."""
     problem_type: str | None
-    """What the head is for, where the config says it."""
+    """problem_type of the config, if set."""
     network: str
-    """The name of the class that wrote it, such as BertForTokenClassification; empty where it is not said."""
+    """Class that saved the model, such as BertForTokenClassification; empty if unknown."""
     kept: dict[str, Any]
-    """The config without what this service does not know."""
+    """The config's known keys."""
 
 
 def read_config(raw: dict[str, Any]) -> ModelConfig:
@@ -90,7 +90,8 @@ def refuse_code(value: Any, file: str) -> None:
         if key == "quantization_config":
             raise InvalidRequest(
                 "quantized_weights",
-                f"{file} describes quantised weights. Upload the model in fp32, fp16 or bf16.",
+                f"{file} describes quantised weights, which are not supported. Upload the model in fp32, "
+                "fp16 or bf16.",
             )
 
 
@@ -123,10 +124,10 @@ def _labels(id2label: Any) -> list[str] | None:
         raise invalid_config("id2label must number its labels from 0 without gaps")
     labels = [id2label[str(index)] for index in range(len(id2label))]
     if not all(isinstance(label, str) and label.strip() and label.isprintable() for label in labels):
-        raise invalid_config("id2label must name its labels with printable text")
+        raise invalid_config("labels in id2label must be printable text")
     labels = [label.strip() for label in labels]  # as those of data sets are, with which they are compared
     if max(map(len, labels), default=0) > _MAX_LABEL_CHARACTERS:
-        raise invalid_config(f"id2label must name its labels in at most {_MAX_LABEL_CHARACTERS} characters")
+        raise invalid_config(f"labels in id2label must have at most {_MAX_LABEL_CHARACTERS} characters")
     if len(set(labels)) != len(labels):
-        raise invalid_config("id2label gives two labels the same name")
+        raise invalid_config("id2label has duplicate labels")
     return labels

@@ -19,7 +19,7 @@ _UNIGRAM = 1
 
 
 class UnreadableModelError(ValueError):
-    """The file is no SentencePiece model, or one of a kind that is not read here; the end of a sentence."""
+    """The file is not a SentencePiece model of a supported type; a predicate without its subject."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def parse_sentencepiece(content: bytes) -> SentencePieceModel:
             if kind == _NORMAL:
                 scores[piece] = score
             elif kind not in {_UNKNOWN, _CONTROL, _UNUSED}:
-                raise UnreadableModelError(
-                    f"has the piece {piece[:50]!r} of the kind {kind}, not a normal one"
-                )
+                raise UnreadableModelError(f"has the piece {piece[:50]!r} of the unsupported type {kind}")
         elif number == 2:
             _require_unigram(_message(value))
         elif number == 3:
@@ -98,7 +96,7 @@ def _piece(message: bytes) -> tuple[str, float, int]:
 def _require_unigram(trainer: bytes) -> None:
     for number, value in _fields(trainer):
         if number == 3 and value != _UNIGRAM:
-            raise UnreadableModelError("is not of the unigram kind")
+            raise UnreadableModelError("is not a Unigram model")
         if number == 24 and value:
             raise UnreadableModelError("marks spaces at the end of words")
 
@@ -132,9 +130,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif wire in _FIXED_BYTES:
             length = _FIXED_BYTES[wire]
         else:
-            raise UnreadableModelError("is no SentencePiece model")
+            raise UnreadableModelError("is not a SentencePiece model")
         if position + length > len(message):
-            raise UnreadableModelError("ends too early")
+            raise UnreadableModelError("is truncated")
         yield number, message[position : position + length]
         position += length
 
@@ -144,32 +142,32 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position >= len(message):
-            raise UnreadableModelError("ends too early")
+            raise UnreadableModelError("is truncated")
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, position
-    raise UnreadableModelError("is no SentencePiece model")
+    raise UnreadableModelError("is not a SentencePiece model")
 
 
 def _message(value: int | bytes) -> bytes:
     if isinstance(value, int):
-        raise UnreadableModelError("is no SentencePiece model")
+        raise UnreadableModelError("is not a SentencePiece model")
     return value
 
 
 def _number(value: int | bytes) -> int:
     if isinstance(value, bytes):
-        raise UnreadableModelError("is no SentencePiece model")
+        raise UnreadableModelError("is not a SentencePiece model")
     return value
 
 
 def _float(value: int | bytes) -> float:
     content = _message(value)
     if len(content) != _FIXED_BYTES[_FIXED32]:
-        raise UnreadableModelError("is no SentencePiece model")
+        raise UnreadableModelError("is not a SentencePiece model")
     (score,) = struct.unpack("<f", content)
     if not -1e6 < score < 1e6:  # not-a-number fails both
-        raise UnreadableModelError("has a score without bounds")
+        raise UnreadableModelError("has a score that is infinite or NaN")
     return float(score)

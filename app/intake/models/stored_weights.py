@@ -104,9 +104,7 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     entries = json.loads(header)
     entries.pop("__metadata__", None)
     if len(entries) > _MAX_TENSORS:
-        raise _invalid(
-            f"holds {len(entries):,} tensors, more than the {_MAX_TENSORS:,} that a model may have"
-        )
+        raise _invalid(f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
     for name, entry in entries.items():
         if len(name) > _MAX_NAME:
             raise _invalid(
@@ -115,7 +113,7 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
         if len(entry["shape"]) > _MAX_DIMENSIONS:
             raise _invalid(f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")
         if _is_learnt(name) and entry["dtype"] not in _FLOATS:
-            raise _invalid(f"holds {name} as {entry['dtype']}, not as floating-point numbers")
+            raise _invalid(f"holds {name} as {entry['dtype']}, not in a floating-point type")
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
         yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)
 

@@ -76,8 +76,8 @@ def _labels(config: ModelConfig, head: FoundHead) -> list[str]:
     if len(labels) != head.outputs:
         raise InvalidRequest(
             "weights_config_mismatch",
-            f"config.json names {len(labels)} labels, but the classifier has {head.outputs} outputs. "
-            "Write id2label with a name for each output.",
+            f"config.json has {len(labels)} labels, but the classifier has {head.outputs} outputs. Set "
+            "id2label with a name for each output.",
         )
     return labels
 
@@ -89,9 +89,9 @@ def _require_entity_tags(tags: list[str]) -> None:
         what = f"has the tag {strange[0]!r}" if strange else f"has the tags {', '.join(tags[:5])}"
         raise InvalidRequest(
             "unsupported_tags",
-            f"The model classifies tokens and {what}; this service finds named entities by IOB2 tags. Name "
-            "every output in id2label: O for tokens outside of any entity, B-PER and I-PER for the first and "
-            "the further tokens of one of the kind PER, and so on. Or upload the encoder without the head.",
+            f"The model classifies tokens and {what}; only named-entity tags in IOB2 are supported. Name "
+            "every output in id2label: O for tokens outside entities, B-PER for the first and I-PER for "
+            "further tokens of an entity of type PER, and so on. Or upload the encoder without the head.",
             tags=tags,
         )
 
@@ -99,6 +99,6 @@ def _require_entity_tags(tags: list[str]) -> None:
 def _unsupported(what: str) -> InvalidRequest:
     return InvalidRequest(
         "unsupported_head",
-        f"{what}; this service takes classifiers that choose one of several labels, and regressions to one "
-        "number. Upload the encoder without the head.",
+        f"{what}; supported are single-label classification and regression with one output. Upload the "
+        "encoder without the head.",
     )

@@ -76,7 +76,8 @@ def require_short(path: Path, limit: int) -> None:
     """Raise where there is a file longer than any model has."""
     if path.is_file() and path.stat().st_size > limit:
         raise TooLarge(
-            "file_too_large", f"{path.name} is longer than {limit:,} bytes, as none of a model is."
+            "file_too_large",
+            f"{path.name} exceeds the limit of {limit:,} bytes. Upload the tokenizer saved with the model.",
         )
 
 
@@ -100,7 +101,7 @@ def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) 
     kinds = f"{', '.join(_SENTENCEPIECE)}, or " if "source.spm" in possible else ""
     raise InvalidRequest(
         "missing_tokenizer",
-        f"The folder has no {kinds}tokenizer.json. Save the tokenizer beside the model: "
+        f"The folder has no {kinds}tokenizer.json. Save the tokenizer with the model: "
         "AutoTokenizer.from_pretrained(...).save_pretrained(folder).",
     )
 
@@ -121,7 +122,7 @@ def _load(sources: dict[str, Path], made: Path, architecture: Architecture) -> d
     try:
         fault = run_limited("app.intake.models.tokenizer_probe:check_tokenizers", probes, _LIMITS)
     except LimitExceededError as error:
-        raise _invalid(f"is too expensive to load or to use ({error.reason})") from None
+        raise _invalid(f"is too expensive to load or to run ({error.reason})") from None
     if fault is not None:
         raise _invalid(fault)
     with _library_errors("read"):
@@ -147,15 +148,15 @@ def _read_sentencepiece(path: Path, vocabulary: dict[str, int]) -> SentencePiece
     except UnreadableModelError as error:
         raise InvalidRequest(
             "invalid_tokenizer",
-            f"{path.name} {error}. Upload the file that the model was trained with, or a tokenizer.json "
-            "and a target_tokenizer.json in its place.",
+            f"{path.name} {error}. Upload the file that the model was trained with, or a tokenizer.json and "
+            "a target_tokenizer.json instead.",
         ) from None
     known = len(model.scores.keys() & vocabulary.keys())
     if 2 * known < len(model.scores):
         raise InvalidRequest(
             "tokenizer_config_mismatch",
-            f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload the "
-            "files of one and the same model.",
+            f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload files of "
+            "the same model.",
         )
     return model
 
@@ -166,9 +167,9 @@ def _read_vocabulary(path: Path, rows: int) -> dict[str, int]:
     if len(vocabulary) > rows:
         raise _does_not_fit("ids", len(vocabulary) - 1, rows)
     if not all(type(index) is int for index in vocabulary.values()):
-        raise _invalid("cannot be built: vocab.json must map pieces to whole numbers")
+        raise _invalid("cannot be built: vocab.json must map tokens to integers")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-        raise _invalid("cannot be built: vocab.json must number its pieces from 0 without gaps")
+        raise _invalid("cannot be built: vocab.json must number its tokens from 0 without gaps")
     absent = [token for token in (UNKNOWN, END, PADDING) if token not in vocabulary]
     if absent:
         raise _invalid(f"cannot be built: vocab.json lacks {', '.join(absent)}")
@@ -181,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _invalid(f"cannot be read ({path.name}: {error})") from None
     if not isinstance(value, dict):
-        raise _invalid(f"cannot be read ({path.name} is no JSON object)")
+        raise _invalid(f"cannot be read ({path.name} is not a JSON object)")
     return value
 
 
@@ -200,8 +201,8 @@ def _check(tokenizer: Any, architecture: Architecture) -> None:
         special = tokenizer.num_special_tokens_to_add(len(texts) > 1)
         if not 1 <= special <= _MAX_SPECIAL_TOKENS:
             raise _invalid(
-                f"adds {special} special tokens to a text; the models that this service knows read one to "
-                f"{_MAX_SPECIAL_TOKENS} (post_processor)"
+                f"adds {special} special tokens to a text; supported are 1 to {_MAX_SPECIAL_TOKENS} "
+                "(post_processor)"
             )
         with _library_errors("used"):
             encoding = tokenizer.encode(*texts)
@@ -219,21 +220,21 @@ def _check_ending(tokenizer: Any, config: ModelConfig) -> None:
     if last != end:
         raise InvalidRequest(
             "tokenizer_config_mismatch",
-            f"The tokenizer ends a text with the id {last}, and config.json has eos_token_id {end}. "
-            "Upload the tokenizer that the model was trained with.",
+            f"The tokenizer ends texts with token id {last}, but config.json has eos_token_id {end}. Upload "
+            "the tokenizer that the model was trained with.",
         )
     padding = tokenizer.token_to_id(PADDING)
     if padding not in {None, config.kept["pad_token_id"]}:
         raise InvalidRequest(
             "tokenizer_config_mismatch",
-            f"The tokenizer has {PADDING} at {padding}, and config.json has pad_token_id "
+            f"The tokenizer has {PADDING} at id {padding}, but config.json has pad_token_id "
             f"{config.kept['pad_token_id']}. Upload the tokenizer that the model was trained with.",
         )
 
 
 def _require_mask(tokenizer: Any) -> None:
     if all(tokenizer.token_to_id(token) is None for token in _MASKS):
-        raise _invalid(f"knows neither {' nor '.join(_MASKS)}, which a masked-language model is asked at")
+        raise _invalid(f"has no mask token ({' or '.join(_MASKS)}), which a masked-language model needs")
 
 
 @contextmanager
@@ -272,8 +273,8 @@ def _word_piece(path: Path, *, lowercase: bool, rows: int) -> str:
 def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:
     return InvalidRequest(
         "tokenizer_config_mismatch",
-        f"The tokenizer's {what} go up to {largest:,}, but the embeddings have {rows:,} rows. "
-        "Upload the tokenizer that the model was trained with.",
+        f"The tokenizer's {what} go up to {largest:,}, but the embedding matrix has {rows:,} rows. Upload "
+        "the tokenizer that the model was trained with.",
         largest=largest,
         rows=rows,
     )
@@ -282,5 +283,5 @@ def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:
 def _invalid(what: str) -> InvalidRequest:
     return InvalidRequest(
         "invalid_tokenizer",
-        f"The tokenizer {what}. Save it again with save_pretrained() and upload the folder.",
+        f"The tokenizer {what}. Save it with save_pretrained() and upload the folder.",
     )

@@ -61,25 +61,25 @@ def costly_tokens(tokenizer: dict[str, Any]) -> list[str]:
 
 def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
     if _exceeds(model.get("max_input_chars_per_word"), _MAX_WORD):
-        return f"takes words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
+        return f"allows words longer than {_MAX_WORD} characters (max_input_chars_per_word)"
     for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
         if len(str(model.get(affix) or "")) > _MAX_AFFIX:
             return f"has a {affix} longer than {_MAX_AFFIX} characters"
     vocab = model.get("vocab")
     if isinstance(vocab, dict | list) and len(vocab) > vocabulary:
-        return f"has {len(vocab):,} tokens, more than the {vocabulary:,} rows of the embeddings"
+        return f"has {len(vocab):,} tokens, more than the {vocabulary:,} rows of the embedding matrix"
     if isinstance(vocab, dict) and len(set(vocab.values())) < len(vocab):
-        return "gives two tokens the same id"
+        return "has two tokens with the same id"
     if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
         return f"has a token longer than {_MAX_TOKEN} characters"
     if len(model.get("merges") or ()) > _MAX_MERGES_PER_ROW * vocabulary:
-        return f"has more than {_MAX_MERGES_PER_ROW} merges for each row of the embeddings"
+        return f"has more than {_MAX_MERGES_PER_ROW} merges per row of the embedding matrix"
     return None
 
 
 def _unbounded_added_tokens(added: list[dict[str, Any]], vocabulary: int) -> str | None:
     if len(added) > vocabulary:
-        return f"adds more tokens than the {vocabulary:,} rows of the embeddings"
+        return f"adds more tokens than the {vocabulary:,} rows of the embedding matrix"
     if len(added) > _MAX_ADDED_TOKENS:
         return f"adds {len(added):,} tokens; at most {_MAX_ADDED_TOKENS:,} are supported (added_tokens)"
     contents = [token["content"] for token in added if isinstance(token["content"], str)]
@@ -102,7 +102,7 @@ def _unbounded_post_processor(parts: list[dict[str, Any]]) -> str | None:
                 return f"has a post_processor template of more than {_MAX_TEMPLATE} pieces"
             found = [piece["Sequence"]["id"] for piece in pieces if "Sequence" in piece]
             if sorted(found) != sorted(texts):
-                return f"has a post_processor template {key!r} that does not hold each text exactly once"
+                return f"has a post_processor template {key!r} that does not contain each text exactly once"
     return None
 
 
@@ -120,14 +120,14 @@ def _unbounded_steps(parts: list[dict[str, Any]]) -> str | None:
     for part in parts:
         expression = part.get("Regex")
         if expression is not None and expression not in _EXPRESSIONS:
-            return f"uses the regular expression {str(expression)[:100]!r}, which this service does not run"
+            return f"uses the regular expression {str(expression)[:100]!r}, which is not supported"
         if part.get("String") == "":
             return "replaces empty text"
         if not _is_sound_charsmap(part.get("precompiled_charsmap")):
-            return "has a precompiled_charsmap that is damaged or grows texts without bound"
+            return "has a precompiled_charsmap that is damaged or expands texts without bound"
     grown = (part.get(key) for part in parts for key in ("content", "prepend"))
     if math.prod(max(1, len(text)) for text in grown if isinstance(text, str)) > _MAX_GROWTH:
-        return f"has replacements that can make texts {_MAX_GROWTH} times as long"
+        return f"has replacements that can expand texts {_MAX_GROWTH} times"
     return None
 
 

@@ -58,7 +58,7 @@ def check_tokenizers(probes: list[Probe]) -> str | None:
         except (ValueError, RecursionError) as error:
             return f"cannot be read (tokenizer.json: {str(error)[:_SHOWN]})"
         if not isinstance(raw, dict):
-            return "cannot be read (tokenizer.json is no JSON object)"
+            return "cannot be read (tokenizer.json is not a JSON object)"
         if (found := _check(raw, probe)) is not None:
             return found
     return None
@@ -94,9 +94,9 @@ def _expensive(tokenizer: Tokenizer, repeated: str) -> str | None:
         spent_s = time.process_time() - before
         what = f"a text of {characters:,} characters that repeats {repeated[:20]!r}"
         if spent_s > _FIXED_S + _S_PER_CHARACTER * characters:
-            return f"is too slow: it takes {spent_s * 1e3:,.0f} ms of CPU time for {what}"
+            return f"is too slow: {spent_s * 1e3:,.0f} ms of CPU time for {what}"
         if tokens > _FIXED_TOKENS + _TOKENS_PER_CHARACTER * characters:
-            return f"is too expensive: it makes {tokens:,} tokens of {what}"
+            return f"is too expensive: {tokens:,} tokens for {what}"
     return None
 
 

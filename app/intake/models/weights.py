@@ -23,9 +23,9 @@ class WeightsReport:
     """What the weights hold."""
 
     parameters: int
-    """Of the network, and of its head where there is one."""
+    """Parameters of the network, including its head."""
     head: FoundHead | None
-    """None for an encoder without one, and for a translation model."""
+    """None for an encoder without a head and for a translation model."""
 
 
 def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
@@ -108,13 +108,13 @@ def _require_same(expected: Shapes, actual: Shapes) -> None:
         raise _mismatch(f"lacks {_some(missing)}")
     for name, shape in expected.items():
         if actual[name] != shape:
-            raise _mismatch(f"holds {name} as {list(actual[name])}, where the config means {list(shape)}")
+            raise _mismatch(f"holds {name} as {list(actual[name])}, but config.json implies {list(shape)}")
 
 
 def _refuse_others(expected: Shapes, names: list[str]) -> None:
     extra = [name for name in names if name not in expected]
     if extra:
-        raise _mismatch(f"holds {_some(extra)}, which the config does not mean")
+        raise _mismatch(f"has {_some(extra)}, which config.json does not imply")
 
 
 def _require_copies(stored: StoredWeights, copies: dict[str, str]) -> None:
@@ -123,8 +123,8 @@ def _require_copies(stored: StoredWeights, copies: dict[str, str]) -> None:
         if copy in stored.shapes and not stored.equal(copy, original):
             raise InvalidRequest(
                 "untied_weights",
-                f"model.safetensors holds {copy} and {original} with different numbers; in the models that "
-                "this service knows the two are one. Train a model whose words are tied, and upload that.",
+                f"model.safetensors has different values for {copy} and {original}, which must be tied. "
+                "Upload a model with tied embeddings.",
             )
 
 
@@ -136,5 +136,5 @@ def _some(names: list[str]) -> str:
 def _mismatch(what: str) -> InvalidRequest:
     return InvalidRequest(
         "weights_config_mismatch",
-        f"model.safetensors {what}. Upload the config and the weights of one and the same model.",
+        f"model.safetensors {what}. Upload the config and the weights of the same model.",
     )

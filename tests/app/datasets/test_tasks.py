@@ -173,7 +173,7 @@ class TestMaskedLanguageModeling:
 class TestColumns:
     def test_a_field_that_the_task_does_not_read(self, api):
         response = post_rows(api, "translation", TRANSLATED, columns='{"tokens": "source"}')
-        assert "names tokens; translation reads source, target, language" in refused(
+        assert "unknown fields tokens; translation supports source, target, language" in refused(
             api, response, "invalid_columns"
         )
 
@@ -250,4 +250,4 @@ class TestLanguages:
     def test_too_many(self, api):
         rows = [{"text": "x", "language": f"l{i}"} for i in range(1001)]
         response = post_rows(api, "masked_language_modeling", rows)
-        assert "language 1,001" in refused(api, response, "too_many_languages")
+        assert "more than 1,000 different languages" in refused(api, response, "too_many_languages")

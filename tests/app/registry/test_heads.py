@@ -88,7 +88,7 @@ class TestText:
         """Its scores are no softmax, which is all that is served here."""
         folder = model_folder(tmp_path / "model", task)
         edit_config(folder, problem_type="multi_label_classification")
-        assert "one of several labels" in refused(api, zipped(folder), "unsupported_head")
+        assert "single-label classification" in refused(api, zipped(folder), "unsupported_head")
 
     @pytest.mark.parametrize("family", FAMILIES)
     def test_multiple_choice(self, api, tmp_path, family):

@@ -221,7 +221,7 @@ class TestSuccess:
         request = shelf.request(teacher, dataset, "scratch", target=SMALL, training=training)
         outcome, events = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
-        warnings = [e for e in events if isinstance(e, Message) and "learnt nothing" in e.text]
+        warnings = [e for e in events if isinstance(e, Message) and "learned nothing" in e.text]
         assert len(warnings) == (outcome.metrics["dev"]["accuracy"] == 0.5) == (rate < 1e-3)
 
     def test_a_bound_on_latency_with_fewer_words(
@@ -315,7 +315,7 @@ class TestTeacherExports:
         assert isinstance(outcome, Succeeded), outcome
         assert list(outcome.report.teacher.exports) == ["int8"]
         warnings = [event.text for event in events if isinstance(event, Message)]
-        assert any("The teacher's fp32 file is left out" in text for text in warnings)
+        assert any("The teacher's fp32 file is excluded" in text for text in warnings)
 
 
 def test_each_stage_moves_the_jobs_progress() -> None:

@@ -37,7 +37,7 @@ def warnings_of(shelf: Shelf, dataset: DatasetRef, **training: Any) -> list[str]
     outcome, events = run_here(request, shelf.root / "work")
     assert isinstance(outcome, Succeeded), outcome
     told = [event.text for event in events if isinstance(event, Message) and event.level == "warning"]
-    return [text for text in told if "learnt nothing" not in text]  # which one epoch is likely to be told
+    return [text for text in told if "learned nothing" not in text]  # which one epoch is likely to be told
 
 
 def test_unknown_words_are_told_of_every_split(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_cut_rows_are_told_of(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     [text] = warnings_of(shelf, add(shelf, train=ROWS, dev=short), max_length=10)
     assert "rows of train are longer than 10 tokens" in text
-    assert "takes up to 64" in text
+    assert "supports up to 64" in text
 
 
 def words_only(tokens: list[str]) -> Tokenizer:

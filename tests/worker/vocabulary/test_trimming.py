@@ -236,7 +236,7 @@ class TestTrimVocabulary:
     def test_too_small_a_size_says_what_is_possible(self, tmp_path):
         teacher, data = make_teacher(tmp_path), make_data()
         counts = count_pieces([data.train], teacher.architecture.vocabulary)
-        with pytest.raises(JobError, match="Ask for at least") as caught:
+        with pytest.raises(JobError, match="Use at least") as caught:
             trim_vocabulary(teacher, counts, 20, task=data.task)
         smallest = caught.value.details["smallest"]
         assert trim_vocabulary(teacher, counts, smallest, task=data.task).architecture.vocabulary == smallest

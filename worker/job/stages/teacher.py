@@ -69,7 +69,7 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             )
         except JobError as error:
             state.reporter.message(
-                f"The teacher's {precision} file is left out. {error.message}", is_warning=True
+                f"The teacher's {precision} file is excluded. {error.message}", is_warning=True
             )
             del teacher.paths[precision], teacher.exports[precision]
     evaluator.measure_latency(teacher)

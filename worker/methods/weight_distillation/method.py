@@ -86,7 +86,7 @@ def copy_selected(
                 LayerGroups(ours.decoder, theirs.decoder, chosen.decoder),
             ]
         case _:
-            raise ValueError(f"{context.architecture} is no smaller {teacher.architecture.family}")
+            raise ValueError(f"{context.architecture} is not a smaller {teacher.architecture.family}")
 
 
 def selecting_generators(stacks: Sequence[LayerGroups]) -> dict[str, MatrixGenerator]:
