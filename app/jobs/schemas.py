@@ -121,17 +121,7 @@ class EventRead(BaseModel):
     id: int
     object: Literal["job.event"] = "job.event"
     created_at: datetime
-    kind: str = Field(
-        description="Event type: Event type: Event type: Event type: Event type: Event type: Event "
-        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
-        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
-        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
-        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
-        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
-        "Event type: Event type: Event type: Event type: Event type: Event type: Event type: Event "
-        "type: Event type: Event type: Event type: Event type: Event type: Event type: Event type: "
-        "Event type: Event type: status, metrics or message."
-    )
+    kind: str = Field(description="Event type: status, metrics or message.")
     data: dict[str, Any]
     error: RowError | None = Field(default=None, description="Why an event's data cannot be read, if so.")
 

@@ -40,27 +40,7 @@ class ModelRead(BaseModel):
     object: Literal["model"] = "model"
     created_at: datetime
     name: str
-    origin: str = Field(
-        description="Where the model came from: Where the model came from: Where the model came from: "
-        "Where the model came from: Where the model came from: Where the model came from: Where the "
-        "model came from: Where the model came from: Where the model came from: Where the model came "
-        "from: Where the model came from: Where the model came from: Where the model came from: Where "
-        "the model came from: Where the model came from: Where the model came from: Where the model "
-        "came from: Where the model came from: Where the model came from: Where the model came from: "
-        "Where the model came from: Where the model came from: Where the model came from: Where the "
-        "model came from: Where the model came from: Where the model came from: Where the model came "
-        "from: Where the model came from: Where the model came from: Where the model came from: Where "
-        "the model came from: Where the model came from: Where the model came from: Where the model "
-        "came from: Where the model came from: Where the model came from: Where the model came from: "
-        "Where the model came from: Where the model came from: Where the model came from: Where the "
-        "model came from: Where the model came from: Where the model came from: Where the model came "
-        "from: Where the model came from: Where the model came from: Where the model came from: Where "
-        "the model came from: Where the model came from: Where the model came from: Where the model "
-        "came from: Where the model came from: Where the model came from: Where the model came from: "
-        "Where the model came from: Where the model came from: Where the model came from: Where the "
-        "model came from: Where the model came from: Where the model came from: Where the model came "
-        "from: upload, hub or job."
-    )
+    origin: str = Field(description="Where the model came from: upload, hub or job.")
     architecture: FamilyName
     shape: AnyShape
     task: Task | None = Field(description="Null for an encoder without a task head.")
