@@ -74,28 +74,30 @@ def create_dataset(
         Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
     ] = None,
 ) -> DatasetRead:
-    """Register a data set: check every row, and count what the splits hold.
+    """Register a data set: validate every row and summarise the splits.
 
-    Columns by task, which may have other names in your tables (see `columns`):
+    Columns by task; map other names with `columns`:
 
     | task | columns |
     |---|---|
     | `text_classification` | `text`, `text_pair`?, `label` |
     | `text_regression` | `text`, `text_pair`?, `score` (or else `label`): a finite number |
-    | `token_classification` | `tokens`, `tags`: lists, or texts with spaces between the parts |
+    | `token_classification` | `tokens`, `tags`: lists, or texts with items separated by spaces |
     | `masked_language_modeling` | `text` |
     | `translation` | `source`, `target` |
 
-    Any table may have a `language` column too. It and `text_pair` are in every row of a table, or in none.
-    Unlabelled rows for `token_classification` have `tokens`, or `text` that is split into words and
-    punctuation marks.
+    Any table may also have a `language` column. `language` and `text_pair` must be set in all rows of a table
+    or in none. Unlabeled rows for `token_classification` have `tokens`, or `text`, which is split into words
+    and punctuation marks.
 
-    Spaces around labels and tags, and around the names of columns in .csv and .tsv, count for nothing.
+    Whitespace around labels, tags and .csv or .tsv column names is ignored.
 
-    Labels are names or whole numbers. Whole numbers are indices into `labels` where that is given, as it must
-    be for tags. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each kind of entity X, and may come as
-    IOB1, IO, BIOES and BILOU: an `I-` tag that no tag of its kind precedes becomes `B-`, and is counted in
-    `repaired_tags`; of plain kinds (IO), those that follow one another are one entity.
+    Labels are names or integers. Integers are indices into `labels` if it is given, which integer tags
+    require.
+    Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and BILOU are
+    accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
+        `repaired_tags`; in
+    IO, consecutive tags of one type are one entity.
     """
     uploads: dict[Split, UploadFile | None] = {
         "train": train,

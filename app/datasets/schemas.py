@@ -33,7 +33,7 @@ LabelNames = TypeAdapter(
 
 
 class DatasetRead(BaseModel):
-    """A data set: its splits, what there is to predict, and how long the texts are."""
+    """A data set: its splits, its labels and the lengths of its texts."""
 
     id: str
     object: Literal["dataset"] = "dataset"

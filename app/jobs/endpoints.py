@@ -41,7 +41,7 @@ AfterEvent = Annotated[
 
 @router.get("/methods")
 def list_methods() -> Page[MethodRead]:
-    """Every method: what it does and when to use it, and the JSON Schema of its knobs."""
+    """List methods: what each does, when to use it, and the JSON Schema of its hyperparameters."""
     return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
 
 
@@ -84,7 +84,7 @@ def create_job(
         bool, Query(description="Validate the request and return the plan without creating a job.")
     ] = False,
 ) -> JobRead | PlanRead:
-    """Queue a job. Poll it, or follow its events."""
+    """Create and queue a job. Poll it, or follow its events."""
     if validate_only:
         response.status_code = 200
         return create_plan(spec, database)
@@ -164,7 +164,7 @@ def stream_job_events(
 ) -> Response:
     """What happened to a job and what happens to it now, as server-sent events.
 
-    The stream carries each event under its id and ends with `done` once the job has ended.
+    The stream sends each event with its id and ends with `done` once the job has finished.
     """
     with database.reading() as session:
         job = jobs.get_job(session, job_id)

@@ -16,7 +16,7 @@ from app.rows import RowError
 
 
 class MethodRead(MethodCard):
-    """A method: what it does, when to use it, and its knobs."""
+    """A method: what it does, when to use it, and its hyperparameters."""
 
     name: str
     object: Literal["method"] = "method"
@@ -41,7 +41,7 @@ class PlanRead(Plan):
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     stage: str | None = None
     step: int = 0
@@ -65,7 +65,7 @@ class JobMetrics(BaseModel):
 
 
 class JobRead(BaseModel):
-    """A job: what was asked for, how far it is, and what came of it."""
+    """A job: its request, its progress and its result."""
 
     id: str
     object: Literal["job"] = "job"
@@ -116,7 +116,7 @@ class JobRead(BaseModel):
 
 
 class EventRead(BaseModel):
-    """One thing that happened to a job. Ids count from 1 within the job."""
+    """An event of a job. Ids count from 1 within the job."""
 
     id: int
     object: Literal["job.event"] = "job.event"

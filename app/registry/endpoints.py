@@ -95,12 +95,13 @@ def create_model(
     settings: SettingsDep,
     response: Response,
 ) -> ModelRead:
-    """Register a model: upload an archive of its folder, or name it on the hub.
+    """Register a model: upload an archive of its folder, or give its hub id.
 
-    The folder holds `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa, XLM-RoBERTa
-    or DistilBERT encoder: bare, or with a head for text classification, regression to one number, named
-    entities or masked words. Or it holds a Marian translation model, whose tokenizer may be `source.spm`,
-    `target.spm` and `vocab.json`. Students of this service can be taken away and registered again.
+    The folder contains `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa,
+    XLM-RoBERTa or DistilBERT encoder, without a head or with one for text classification, regression to one
+    number, named entities or masked-language modelling; or of a Marian translation model, whose tokenizer may
+    be `source.spm`, `target.spm` and `vocab.json`. Downloaded students of this service can be registered
+    again.
     """
     with database.transaction() as session:
         if isinstance(source, ModelUpload):

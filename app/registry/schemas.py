@@ -14,7 +14,7 @@ from app.intake.models.hub import HubReference
 
 
 class ModelCreate(BaseModel):
-    """A model to take from the hub."""
+    """A model to download from the hub."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,7 +23,7 @@ class ModelCreate(BaseModel):
 
 
 class Lineage(BaseModel):
-    """What a model was made from; empty for one that came from outside."""
+    """What a model was made from; empty for an uploaded model."""
 
     job: str | None
     teacher: str | None

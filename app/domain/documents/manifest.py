@@ -48,7 +48,7 @@ class Files(BaseModel):
 
 
 class OnnxExport(BaseModel):
-    """One ONNX file of a model, and how far it was found from the torch network."""
+    """One ONNX file of a model, and how it compares with the torch network."""
 
     file: str = Field(description="The network; for translation models the encoder.")
     decoder_file: str | None = Field(

@@ -1,4 +1,4 @@
-"""How small a student must be: one bound, or a shape."""
+"""How small a student must be: one size limit, or a shape."""
 
 from typing import Final, get_args
 
@@ -11,7 +11,7 @@ SIZE_CONSTRAINTS: Final[tuple[str, ...]] = get_args(SizeConstraint)
 
 
 class Target(BaseModel):
-    """Exactly one bound or shape, and what may be done about the words, which fill small students."""
+    """Exactly one size limit or shape, optionally with a smaller vocabulary or factorised embeddings."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""How a job trains: the knobs that every method shares."""
+"""How a job trains: the hyperparameters that every method shares."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Precision = Literal["fp32", "int8"]
 
 
 class TrainingSpec(BaseModel):
-    """The optimisation of a job. What is left out takes the method's own default."""
+    """Training hyperparameters of a job. Omitted values take the method's defaults."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -8,7 +8,7 @@ from app.domain.methods.spec import Dimension, Spec, StudentKind
 
 
 class BiLstmSpec(Spec):
-    """Distils the teacher into a bidirectional LSTM, on unlabelled text where there is some."""
+    """Distils the teacher into a bidirectional LSTM, using unlabeled text if present."""
 
     name: Literal["bilstm"]
     training: Literal["stagewise", "joint"] = Field(

@@ -1,4 +1,4 @@
-"""What a method is, for a client that chooses one."""
+"""The description of a method, for clients that choose one."""
 
 from typing import Final, Literal, get_args
 

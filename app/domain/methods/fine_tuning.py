@@ -5,7 +5,7 @@ from app.domain.methods.spec import Spec
 
 
 class FineTuningSpec(Spec):
-    """Trains a task head on a model and the model with it; the size stays."""
+    """Trains a model together with a task head; the size stays the same."""
 
     name: Literal["fine_tuning"]
 

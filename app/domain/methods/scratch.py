@@ -6,7 +6,7 @@ from app.domain.tasks import Task
 
 
 class ScratchSpec(Spec):
-    """Trains a shape from random weights on the labels alone."""
+    """Trains a network of the given shape from random weights, on the labels only."""
 
     name: Literal["scratch"]
 

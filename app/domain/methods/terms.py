@@ -17,9 +17,9 @@ class Settings(BaseModel):
 class DistillationTerms(Settings):
     """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
-    Of translation, where a teacher is learnt from through its translations, there is only ``logits_weight``:
-    above 0 they are added to the data, at 1 they replace it. The other weights are refused there, and the
-    temperature does nothing.
+    For translation, where the student learns from the teacher's translations, only ``logits_weight`` applies:
+    above 0 they are added to the data, at 1 they replace it. The other weights are rejected, and the
+    temperature has no effect.
     """
 
     temperature: float | None = Field(

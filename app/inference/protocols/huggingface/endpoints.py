@@ -25,24 +25,24 @@ _PATH = "/v1/models/{model_id}/predict"
 
 
 async def predict(request: Request) -> Response:
-    """Ask a model.
+    """Predict with a model.
 
-    It answers by its task, in the forms that clients of Hugging Face read; inputs in their order:
+    Predictions have the form that Hugging Face clients expect, by task, in the order of the inputs:
 
-    - text_classification: a list for each input, a single one as a list of one, labels best first, scores a
-      softmax: `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`.
+    - text_classification: a list of labels per input, best first, with softmax scores:
+      `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`.
     - text_regression: the same form with one number, on the scale of the data set:
       `[[{"label": "score", "score": 4.2}]]`.
     - token_classification: named entities, which are `text[start:end]`, in the order of the text:
-      `[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; to a list of inputs a
-      list of such lists. With `aggregation_strategy` `none`: words with their tag, as `entity`.
-    - masked_language_modeling: words for the mask of the model's tokenizer, which stands in each text once,
-      best first: `[{"score": 0.5, "token": 2003, "token_str": "is", "sequence": "this is it."}]`; to a list
-      of inputs a list of such lists.
-    - translation: an object for each input, a single one in a list too:
+      `[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; for a list of inputs,
+      a list of such lists. With `aggregation_strategy` `none`: words with their tags as `entity`.
+    - masked_language_modeling: words for the mask token, which each text must contain exactly once,
+      best first: `[{"score": 0.5, "token": 2003, "token_str": "is", "sequence": "this is it."}]`; for a list
+      of inputs, a list of such lists.
+    - translation: an object per input, in a list also for a single input:
       `[{"translation_text": "Ein Hund."}]`.
 
-    Texts longer than the model takes are cut. The first request loads the model.
+    Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
     asked = _read(await request.body())
     try:

@@ -34,7 +34,7 @@ class Parameters(BaseModel):
 
 
 class ClassificationParameters(Parameters):
-    """Of text_classification."""
+    """Parameters for text_classification."""
 
     top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
     function_to_apply: Literal["softmax"] | None = Field(
@@ -47,7 +47,7 @@ class ClassificationParameters(Parameters):
 
 
 class RegressionParameters(Parameters):
-    """Of text_regression."""
+    """Parameters for text_regression."""
 
     function_to_apply: Literal["none"] | None = Field(
         default=None,
@@ -59,7 +59,7 @@ class RegressionParameters(Parameters):
 
 
 class TokenClassificationParameters(Parameters):
-    """Of token_classification."""
+    """Parameters for token_classification."""
 
     aggregation_strategy: Literal["simple", "first", "none"] = Field(
         default="simple",
@@ -76,7 +76,7 @@ class TokenClassificationParameters(Parameters):
 
 
 class FillMaskParameters(Parameters):
-    """Of masked_language_modeling."""
+    """Parameters for masked_language_modeling."""
 
     top_k: int = Field(default=5, ge=1, le=1000, description="Number of words for the mask, best first.")
     targets: list[Annotated[str, StringConstraints(max_length=100)]] | None = Field(
@@ -92,7 +92,7 @@ class FillMaskParameters(Parameters):
 
 
 class TranslationParameters(Parameters):
-    """Of translation. Those of generation may also stand in `generate_parameters`."""
+    """Parameters for translation. Generation parameters may also be nested in `generate_parameters`."""
 
     num_beams: int = Field(
         default=1,

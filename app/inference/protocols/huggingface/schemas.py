@@ -76,7 +76,7 @@ def _read_parameters(value: object) -> dict[str, Any]:
 
 
 class Score(TypedDict):
-    """A label of a text, or the one number of text_regression, labelled `score`."""
+    """A label of a text with its score; text_regression has one number, labelled `score`."""
 
     label: str
     score: float
@@ -93,7 +93,7 @@ class Entity(TypedDict):
 
 
 class EntityGroup(TypedDict):
-    """A named entity: its kind, the mean score of its words, and where it stands: text[start:end]."""
+    """A named entity: its type, the mean score of its words, and its place in the text: text[start:end]."""
 
     entity_group: str
     score: float
@@ -103,7 +103,7 @@ class EntityGroup(TypedDict):
 
 
 class Fill(TypedDict):
-    """A word in the place of the mask."""
+    """A predicted word for the mask."""
 
     score: float
     token: int
@@ -129,7 +129,7 @@ Answers: TypeAlias = (
 
 
 class PredictRequest(BaseModel):
-    """Texts for a model, and how it is to answer."""
+    """Inputs for a model, and the parameters of the prediction."""
 
     model_config = ConfigDict(
         extra="forbid",
