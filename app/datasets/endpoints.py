@@ -93,11 +93,9 @@ def create_dataset(
     Whitespace around labels, tags and .csv or .tsv column names is ignored.
 
     Labels are names or integers. Integers are indices into `labels` if it is given, which integer tags
-    require.
-    Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and BILOU are
-    accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
-        `repaired_tags`; in
-    IO, consecutive tags of one type are one entity.
+    require. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and
+    BILOU are accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
+    `repaired_tags`; in IO, consecutive tags of one type are one entity.
     """
     uploads: dict[Split, UploadFile | None] = {
         "train": train,

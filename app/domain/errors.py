@@ -25,7 +25,7 @@ class NotFound(SqueezeError):
     """The thing that was asked for does not exist."""
 
     def __init__(self, kind: str, id_: str) -> None:
-        super().__init__(f"{kind}_not_found", f"No {kind} with id {id_!r} exists.", id=id_)
+        super().__init__(f"{kind}_not_found", f"There is no {kind} {id_!r}.", id=id_)
 
 
 class InvalidRequest(SqueezeError):

@@ -222,12 +222,12 @@ class TestTables:
 
     def test_missing_column(self, api):
         detail = refused(api, post_train(api, "t.csv", b"sentence,label\nx,a\n"), "missing_column")
-        assert "only 'sentence', 'label'" in detail
+        assert "the columns are 'sentence', 'label'" in detail
         assert "'columns'" in detail
 
     def test_a_row_without_the_column(self, api):
         content = jsonl([*ROWS, {"text": "x"}])
-        assert "line 4: there is no 'label'" in refused(
+        assert "line 4: no column 'label'" in refused(
             api, post_train(api, "t.jsonl", content), "missing_column"
         )
 
@@ -272,7 +272,9 @@ class TestTables:
     def test_line_longer_than_any_text(self, api, name):
         content = FORMATS[name]([*ROWS, {"text": "x" * 2**20, "label": "good"}])
         detail = refused(api, post_train(api, name, content), "line_too_long")
-        assert detail.startswith(f"train, line {4 if name == 't.jsonl' else 5}: longer than 1,048,576 bytes")
+        assert detail.startswith(
+            f"train, line {4 if name == 't.jsonl' else 5}: the line is longer than 1,048,576 bytes"
+        )
 
     def test_a_row_of_more_lines_than_any_text(self, api):
         """Each cell of it is short, and holds a newline."""
@@ -319,7 +321,9 @@ class TestTables:
 class TestColumns:
     def test_a_text_longer_than_any_in_parquet(self, api):
         content = parquet_of([*ROWS, {"text": "x" * 2**21, "label": "good"}])
-        assert "row 4: longer" in refused(api, post_train(api, "t.parquet", content), "line_too_long")
+        assert "row 4: the row is longer" in refused(
+            api, post_train(api, "t.parquet", content), "line_too_long"
+        )
 
     def test_long_texts_are_written_in_small_batches(self, api, tmp_path):
         rows = [{"text": f"{i} {'x' * 900_000}", "label": str(i % 2)} for i in range(20)]
@@ -353,7 +357,7 @@ class TestColumns:
 
     def test_a_key_that_is_no_text(self, api):
         content = b'{"\\ud800": 1, "label": "x"}\n'
-        assert "only" in refused(api, post_train(api, "t.jsonl", content), "missing_column")
+        assert "no column 'text'" in refused(api, post_train(api, "t.jsonl", content), "missing_column")
 
     def test_a_label_is_not_quoted_at_length(self, api):
         content = jsonl([{"text": "x", "label": {"deep": "y" * 100_000}}])
@@ -362,7 +366,7 @@ class TestColumns:
     @pytest.mark.parametrize("columns", [{"label": "text"}, {"text_pair": "text"}])
     def test_one_column_for_two_things(self, api, columns):
         response = post_train(api, "t.jsonl", jsonl(ROWS), columns=json.dumps(columns))
-        assert "'text' for something else" in refused(api, response, "invalid_columns")
+        assert "another field to the column 'text'" in refused(api, response, "invalid_columns")
 
     def test_one_column_named_twice(self, api):
         columns = json.dumps({"text": "text", "label": "text"})

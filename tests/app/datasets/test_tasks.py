@@ -110,7 +110,7 @@ class TestRegression:
     def test_a_transfer_set_in_place_of_a_labelled_one(self, api):
         response = post_rows(api, "text_regression", SCORED, dev=[{"text": "x", "text_pair": "y"}])
         detail = refused(api, response, "missing_column")
-        assert detail.startswith("dev, line 1: there is no 'score', only 'text', 'text_pair'.")
+        assert detail.startswith("dev, line 1: no column 'score'; the columns are 'text', 'text_pair'.")
         assert detail.endswith("Rows without a score belong in the split 'unlabeled'.")
 
 
@@ -215,7 +215,7 @@ class TestColumns:
     def test_a_transfer_set_in_place_of_a_labelled_one(self, api):
         response = post_rows(api, "text_classification", LABELLED, dev=[{"text": "x", "image": 7}])
         detail = refused(api, response, "missing_column")
-        assert detail.startswith("dev, line 1: there is no 'label', only 'text', 'image'.")
+        assert detail.startswith("dev, line 1: no column 'label'; the columns are 'text', 'image'.")
         assert detail.endswith("Rows without a label belong in the split 'unlabeled'.")
 
 
@@ -245,7 +245,7 @@ class TestLanguages:
 
     def test_named_and_not_there(self, api):
         response = post_rows(api, "text_classification", LABELLED, columns='{"language": "lang"}')
-        assert "no 'lang'" in refused(api, response, "missing_column")
+        assert "no column 'lang'" in refused(api, response, "missing_column")
 
     def test_too_many(self, api):
         rows = [{"text": "x", "language": f"l{i}"} for i in range(1001)]

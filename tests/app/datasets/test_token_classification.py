@@ -86,7 +86,7 @@ class TestRegister:
         unlabeled = ("u.jsonl", jsonl(rows))
         response = post(api, {"task": "token_classification"}, train=table, dev=table, unlabeled=unlabeled)
         detail = refused(api, response, "inconsistent_columns")
-        assert detail.startswith("unlabeled, line 2: there is 'tokens'")
+        assert detail.startswith("unlabeled, line 2: the column 'tokens' is missing")
 
     def test_unlabeled_without_either(self, api):
         table = ("t.jsonl", jsonl(ROWS))
@@ -97,7 +97,7 @@ class TestRegister:
             dev=table,
             unlabeled=("u.jsonl", jsonl([{"body": "x"}])),
         )
-        assert "no 'tokens', only 'body'" in refused(api, response, "missing_column")
+        assert "no column 'tokens'; the columns are 'body'" in refused(api, response, "missing_column")
 
     def test_columns_of_other_names(self, api, tmp_path):
         rows = [{"words": row["tokens"], "ner": row["tags"]} for row in ROWS]
@@ -271,11 +271,11 @@ class TestLabels:
 
     def test_a_name_outside_the_labels(self, api):
         response = post_tags(api, ROWS, [*ROWS, *tagged(["O", "I-LAW"])], labels=json.dumps(NAMES))
-        assert "dev, line 3: the tag 'I-LAW' is outside" in refused(api, response, "unknown_labels")
+        assert "dev, line 3: the tag 'I-LAW' is missing" in refused(api, response, "unknown_labels")
 
     def test_a_kind_that_train_does_not_have(self, api):
         response = post_tags(api, ROWS, [*ROWS, *tagged(["B-LAW"])])
-        assert "dev, line 3: the tag 'B-LAW' is of a kind that train has not" in refused(
+        assert "dev, line 3: the tag 'B-LAW' has an entity type that train lacks" in refused(
             api, response, "labels_not_in_train"
         )
 
@@ -297,7 +297,7 @@ class TestLabels:
 
     def test_too_many(self, api):
         rows = tagged(["O", *[f"B-{i}" for i in range(1000)]])
-        assert "tag 1,001" in refused(api, post_tags(api, rows), "too_many_labels")
+        assert "more than 1,000 different tags" in refused(api, post_tags(api, rows), "too_many_labels")
 
 
 class TestRows:
@@ -370,5 +370,5 @@ class TestRows:
         tables = {"train": ("t.jsonl", jsonl(ROWS)), "dev": ("d.jsonl", jsonl(ROWS))}
         tables[split] = ("u.jsonl", jsonl([{"tokens": ["a"]}]))
         detail = refused(api, post(api, {"task": "token_classification"}, **tables), "missing_column")
-        assert detail.startswith(f"{split}, line 1: there is no 'tags', only 'tokens'.")
+        assert detail.startswith(f"{split}, line 1: no column 'tags'; the columns are 'tokens'.")
         assert detail.endswith("Sentences without tags belong in the split 'unlabeled'.")

@@ -91,13 +91,13 @@ class TestRefusals:
     ) -> None:
         response = predict(client, model_id, [TEXTS[0], text])
         assert response.status_code == 422
-        assert f"Input 1 holds [MASK] {masks} times" in response.json()["detail"]
+        assert f"Input 1 contains [MASK] {masks} times" in response.json()["detail"]
         assert response.json()["mask"] == "[MASK]"
 
     def test_of_a_mask_that_is_cut_off(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, ["the film " * MAX_LENGTH + "[MASK]", TEXTS[0]])
         assert response.status_code == 422
-        assert f"reads {MAX_LENGTH} tokens" in response.json()["detail"]
+        assert f"truncated to {MAX_LENGTH} tokens" in response.json()["detail"]
 
     def test_of_a_target_that_is_no_token(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, TEXTS[0], targets=["film", "films"])
@@ -109,7 +109,7 @@ class TestRefusals:
         response = predict(client, model_id, TEXTS[0], targets=["film", "\u6f22"])
         assert response.status_code == 422
         assert response.json()["type"].endswith("unknown_target")
-        assert "'\u6f22' is unknown to this model" in response.json()["detail"]
+        assert "'\u6f22' is not in the model's vocabulary" in response.json()["detail"]
         assert response.json()["errors"][0]["pointer"] == "#/parameters/targets"
 
     def test_of_a_target_longer_than_any_token(self, client: httpx.Client, model_id: str) -> None:
