@@ -26,7 +26,7 @@ else:  # a type checker cannot know what the registry finds
 
 
 class ParameterCount(BaseModel):
-    """Where the parameters of a network lie."""
+    """Number of parameters in each part of a network."""
 
     embeddings: int
     encoder: int
@@ -44,7 +44,7 @@ class ParameterCount(BaseModel):
 
 
 class EncoderArchitecture(BaseModel):
-    """What the planner must know of an encoder: its family, its shape and the sizes of its tables."""
+    """Architecture of an encoder: its family, its shape and the sizes of its embeddings."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,7 +68,7 @@ class EncoderArchitecture(BaseModel):
         sizes, given = ENCODERS[config.model_type].read_sizes(config), config.squeeze or Structure()
         layers, hidden = sizes["layers"], sizes["hidden"]
         if given.schedule and {use.layer for use in given.schedule} != set(range(layers)):
-            raise ValueError(f"schedule must run each of the {layers} layers, and no other")
+            raise ValueError(f"schedule must use each of the {layers} layers and no others")
         width = sizes.get("embedding", hidden)
         return cls(
             family=config.model_type,
@@ -176,7 +176,7 @@ class EncoderArchitecture(BaseModel):
 
 
 class EncoderDecoderArchitecture(BaseModel):
-    """What the planner must know of a translation model of the Marian family."""
+    """Architecture of a translation model of the Marian family."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -297,7 +297,7 @@ def _side_sizes(s: EncoderDecoderShape) -> dict[str, Sizes]:
 
 
 class BiLstmArchitecture(BaseModel):
-    """What the planner must know of a BiLSTM: its shape and its vocabulary."""
+    """Architecture of a BiLSTM: its shape and its vocabulary size."""
 
     model_config = ConfigDict(frozen=True)
 

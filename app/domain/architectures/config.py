@@ -31,13 +31,13 @@ class FamilyConfig(BaseModel):
         for name in type(self).model_fields:
             if name.endswith("_token_id") and getattr(self, name) >= self.vocab_size:
                 raise ValueError(
-                    f"{name} ({getattr(self, name)}) is not below vocab_size ({self.vocab_size})"
+                    f"{name} ({getattr(self, name)}) must be below vocab_size ({self.vocab_size})"
                 )
         return self
 
 
 class LayerUse(BaseModel):
-    """One layer as it is run: which one's parameters, and whether query and key change places (Pea-KD)."""
+    """One layer in running order: its parameters, and whether query and key are swapped (Pea-KD)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -49,13 +49,13 @@ class MarianConfig(FamilyConfig):
     def _check_words(self) -> "MarianConfig":
         if self.decoder_vocab_size not in {None, self.vocab_size}:
             raise ValueError(
-                f"decoder_vocab_size ({self.decoder_vocab_size}) is not vocab_size ({self.vocab_size}); both "
-                "languages must share one vocabulary"
+                f"decoder_vocab_size ({self.decoder_vocab_size}) is not vocab_size ({self.vocab_size}); "
+                "separate vocabularies for source and target are not supported"
             )
         if self.share_encoder_decoder_embeddings == (self.decoder_hidden not in {None, self.d_model}):
             raise ValueError(
-                "share_encoder_decoder_embeddings must be true where the decoder is as wide as the encoder, "
-                "and false where decoder_hidden is another width"
+                "share_encoder_decoder_embeddings must be true if decoder_hidden equals the encoder's "
+                "hidden size, and false otherwise"
             )
         return self
 

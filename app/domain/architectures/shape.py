@@ -22,7 +22,7 @@ def _require_whole_heads(name: str, width: int, heads: int) -> None:
 
 
 class EncoderShape(_Frozen):
-    """The dimensions of an encoder that compression changes."""
+    """Dimensions of an encoder."""
 
     layers: _Depth
     hidden: _Width
@@ -54,7 +54,7 @@ class EncoderShape(_Frozen):
 
     @property
     def word_width(self) -> int:
-        """Width of the word table."""
+        """Embedding size."""
         return self.embedding or self.hidden
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class EncoderShape(_Frozen):
 
 
 class EncoderDecoderShape(_Frozen):
-    """The dimensions of a translation model. The decoder may be shallower and narrower than the encoder."""
+    """Dimensions of a translation model. The decoder may be shallower and narrower than the encoder."""
 
     encoder_layers: _Depth
     decoder_layers: _Depth
@@ -106,7 +106,7 @@ class EncoderDecoderShape(_Frozen):
 
 
 class BiLstmShape(_Frozen):
-    """The dimensions of a bidirectional LSTM over word pieces."""
+    """Dimensions of a bidirectional LSTM over subword tokens."""
 
     embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Embedding size.")
     hidden: int = Field(ge=4, le=2048, description="Hidden size of each direction.")

@@ -53,8 +53,8 @@ def bilstm_head(shapes: Shapes, architecture: BiLstmArchitecture, *, network: st
         raise InvalidRequest(
             "unsupported_head",
             f"config.json has architectures {network[:80]!r}, which does not end in "
-            f"{' or '.join(CLASS_SUFFIXES[kind] for kind in kinds)}. Upload the config.json that this "
-            "service wrote.",
+            f"{' or '.join(CLASS_SUFFIXES[kind] for kind in kinds)}. Upload the config.json written by this "
+            "service.",
         )
     classes = _rows(shapes, output) if f"{output}.weight" in shapes else 1
     return FoundHead(kind, classes, architecture.head_tensors(outputs=classes), {})

@@ -43,8 +43,8 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     if family is None:
         raise InvalidRequest(
             "unknown_architecture",
-            f"config.json has model_type {str(model_type)[:50]!r}; this service knows "
-            f"{', '.join(FAMILIES)}. Upload a model of one of these families.",
+            f"config.json has model_type {str(model_type)[:50]!r}; supported are {', '.join(FAMILIES)}. "
+            "Upload a model of one of these families.",
             known=list(FAMILIES),
         )
     given = {key: value for key, value in raw.items() if value is not None}
@@ -73,7 +73,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
 
 def invalid_config(what: str) -> InvalidRequest:
     return InvalidRequest(
-        "invalid_config", f"config.json: {what}. Upload the config that belongs to the weights."
+        "invalid_config", f"config.json: {what}. Upload the config that was saved with the weights."
     )
 
 
@@ -83,8 +83,8 @@ def refuse_code(value: Any, file: str) -> None:
         if key in _CODE_KEYS or (key.startswith("_attn_implementation") and isinstance(inner, str)):
             raise InvalidRequest(
                 "remote_code",
-                f"{file} asks for code through {key[:100]!r}, which this service never loads. Remove the key "
-                f"if the model is a plain {' or '.join(FAMILIES)}.",
+                f"{file} requires custom code ({key[:100]!r}), which is not supported. Remove the key if "
+                f"the model is a plain {' or '.join(FAMILIES)}.",
                 key=key[:100],
             )
         if key == "quantization_config":

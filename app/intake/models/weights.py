@@ -87,7 +87,7 @@ def _check_translation(stored: StoredWeights, architecture: EncoderDecoderArchit
     _require_copies(stored, copies)
     for name in given.keys() & sines.keys():
         if not np.allclose(stored.read(name), _sines(*sines[name]), atol=_SINE_TOLERANCE):
-            raise _mismatch(f"holds positions in {name} that are not the sines of this family")
+            raise _mismatch(f"has positions in {name} that are not the family's sinusoidal positions")
     return WeightsReport(parameters(expected), None)
 
 
