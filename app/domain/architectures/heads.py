@@ -33,7 +33,7 @@ def head_kind(task: Task) -> HeadKind:
         ValueError: the task is none of an encoder.
     """
     if task not in HEAD_KINDS:
-        raise ValueError(f"an encoder alone does not do {task}")
+        raise ValueError(f"an encoder-only model does not support {task}")
     return HEAD_KINDS[task]
 
 
