@@ -19,7 +19,7 @@ from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import describe, operation_id
 from app.registry import endpoints as registry
-from app.shutdown import heard_shutdown
+from app.shutdown import shutdown_event
 
 _OTHER_THREADS = 8
 """That may ask the database beside those of requests: the one that polls, and look-ups of models."""
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.queue = Queue(settings.broker_url)
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
-        with heard_shutdown() as app.state.stopping:
+        with shutdown_event() as app.state.stopping:
             yield
         await app.state.inference.close()
         app.state.database.dispose()

@@ -1,4 +1,4 @@
-"""Hearing of the end early: a server that stops waits for streams, which would not end by themselves."""
+"""Notices a shutdown early: a stopping server waits for its streams, which do not end by themselves."""
 
 import signal
 import threading
@@ -9,21 +9,21 @@ from typing import Any
 
 
 @contextmanager
-def heard_shutdown() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, before the server's own handlers hear of them."""
+def shutdown_event() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, before the server's own handlers run."""
     stopping = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stopping  # signals come to the main thread alone; elsewhere the app is a guest
+        yield stopping  # only the main thread receives signals
         return
     earlier: dict[int, Any] = {}
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         stopping.set()
         if callable(earlier[number]):
             earlier[number](number, frame)
 
     for termination in (signal.SIGTERM, signal.SIGINT):
-        earlier[termination] = signal.signal(termination, hear)
+        earlier[termination] = signal.signal(termination, handle)
     try:
         yield stopping
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-Row = Mapping[str, str]
+Example = Mapping[str, str]
 
 # By topic: modules and packages of the standard library whose docstrings speak of it.
 _TOPICS = {
@@ -34,13 +34,13 @@ class Corpus:
     """Labelled texts by split."""
 
     name: str
-    splits: Mapping[str, Sequence[Row]]
+    splits: Mapping[str, Sequence[Example]]
 
 
 def standard_library() -> Corpus:
     """Docstrings labelled with their topic. No module is in both splits."""
-    train: list[Row] = []
-    dev: list[Row] = []
+    train: list[Example] = []
+    dev: list[Example] = []
     for topic, names in _TOPICS.items():
         by_file = {file: _docstrings(file) for name in names.split() for file in _sources(name)}
         room = _DEV_SHARE * sum(len(texts) for texts in by_file.values())
@@ -99,7 +99,7 @@ def _docstrings(file: Path) -> list[str]:
     return list(texts)
 
 
-def _sample(texts: Sequence[str], label: str, *, size: int) -> list[Row]:
+def _sample(texts: Sequence[str], label: str, *, size: int) -> list[Example]:
     chosen = texts if len(texts) <= size else random.Random(0).sample(texts, size)  # noqa: S311
     return [{"text": text, "label": label} for text in chosen]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.core.settings import Settings
 from app.demo.client import Client, DemoFailed, Json
-from app.demo.corpus import Corpus, Row, read_folder, standard_library, write_splits
+from app.demo.corpus import Corpus, Example, read_folder, standard_library, write_splits
 from app.embedded import ServiceStopped, run_service
 
 _ENCODER = "all-MiniLM-L6-v2"
@@ -106,9 +106,9 @@ def _epochs(rows: int, budget: int) -> int:
     return max(1, min(_MOST_EPOCHS, round(budget / rows)))
 
 
-def _examples(corpus: Corpus) -> list[Row]:
+def _examples(corpus: Corpus) -> list[Example]:
     """Dev texts spread over the labels."""
-    by_label: dict[str, list[Row]] = {}
+    by_label: dict[str, list[Example]] = {}
     for row in corpus.splits["dev"]:
         by_label.setdefault(row["label"], []).append(row)
     turns = zip_longest(*by_label.values())

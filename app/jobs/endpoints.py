@@ -180,10 +180,10 @@ def stream_job_events(
     return EventSourceResponse(stream, headers=headers)
 
 
-def _bare(key: str) -> str:
+def _unquoted(key: str) -> str:
     """The key without the quotes that the standard writes and most clients do not."""
-    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not 0 < len(bare) <= _MAX_KEY or not bare.isprintable():
+    unquoted = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 0 < len(unquoted) <= _MAX_KEY or not unquoted.isprintable():
         raise InvalidRequest(
             "invalid_idempotency_key", f"An Idempotency-Key must have 1 to {_MAX_KEY} printable characters."
         )

@@ -131,7 +131,7 @@ def _target_of(
     return target
 
 
-def _typical_row(spec: JobSpec, data: DatasetManifest) -> Row:
+def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
     train = data.splits["train"]
 
     def tokens(words: dict[str, int] | None, special: int) -> float:
@@ -139,7 +139,7 @@ def _typical_row(spec: JobSpec, data: DatasetManifest) -> Row:
             return 0.0
         return min(spec.training.max_length, words["p50"] * _TOKENS_PER_WORD + special)
 
-    return Row(
+    return TypicalRow(
         tokens=tokens(train.words, _SPECIAL_TOKENS + data.is_pair),
         target_tokens=tokens(train.target_words, 1),
     )

@@ -40,7 +40,7 @@ class PlanRead(Plan):
     object: Literal["plan"] = "plan"
 
 
-class Progress(BaseModel):
+class JobProgress(BaseModel):
     """Progress of a job."""
 
     stage: str | None = None

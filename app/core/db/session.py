@@ -82,35 +82,35 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[WriteSession]:
-        """A session that commits at the end of the block, then does what was promised for that case.
+        """A session that commits at the end of the block, then runs the callbacks for that case.
 
-        An exception rolls back and does what was promised for this one. The database hears of the
-        transaction with its first query: what comes before holds no lock.
+        An exception rolls back and runs the callbacks for a rollback. The transaction begins in the
+        database with its first query: code before it holds no lock.
         """
         with self._transactions() as session:
             try:
                 with session.begin():
                     yield session
             except BaseException:
-                _keep_promises(session, _AFTER_ROLLBACK)
+                _run_callbacks(session, _AFTER_ROLLBACK)
                 raise
-            _keep_promises(session, _AFTER_COMMIT)
+            _run_callbacks(session, _AFTER_COMMIT)
 
     def dispose(self) -> None:
         self.engine.dispose()
 
 
 def after_commit(session: WriteSession, callback: Callable[[], object]) -> None:
-    """Promise something for the moment the session's transaction is durable."""
+    """Run a callback once the session's transaction is committed."""
     session.info.setdefault(_AFTER_COMMIT, []).append(callback)
 
 
 def after_rollback(session: WriteSession, callback: Callable[[], object]) -> None:
-    """Promise to undo something outside the database if the session's transaction fails."""
+    """Run a callback, which undoes something outside the database, if the transaction fails."""
     session.info.setdefault(_AFTER_ROLLBACK, []).append(callback)
 
 
-def _keep_promises(session: WriteSession, case: str) -> None:
+def _run_callbacks(session: WriteSession, case: str) -> None:
     for callback in session.info.pop(case, ()):
         callback()
 

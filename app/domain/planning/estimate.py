@@ -42,7 +42,7 @@ def estimate(
     teacher: Architecture | None,
     head: Head,
     rows: int,
-    row: Row,
+    row: TypicalRow,
     training: TrainingSpec,
     gflops: float,
     unlabeled: int = 0,
@@ -98,7 +98,7 @@ def _count(architecture: Architecture, head: Head) -> ParameterCount:
     return architecture.count(head=head_of(architecture, head))
 
 
-def _answers(head: Head, row: Row) -> float:
+def _answers(head: Head, row: TypicalRow) -> float:
     """How often the head of an encoder is asked for one row."""
     if head.task == "masked_language_modeling":
         return _MASKED_SHARE * row.tokens
@@ -122,7 +122,7 @@ def _products(architecture: Architecture, head: Head, row: Row) -> float:
             return count.encoder * row.tokens + word * row.target_tokens
 
 
-def _activations(architecture: Architecture, head: Head, row: Row) -> float:
+def _activations(architecture: Architecture, head: Head, row: TypicalRow) -> float:
     """Numbers kept of one row for the way back."""
     match architecture:
         case EncoderArchitecture():

@@ -5,7 +5,7 @@ import pytest
 from app.domain.architectures import Architecture, BiLstmArchitecture, BiLstmShape, EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.methods import MethodSpec
-from app.domain.planning import Row, estimate, step_count
+from app.domain.planning import TypicalRow, estimate, step_count
 from app.domain.tasks import Head
 from tests.domain.planning.teachers import CLASSES, MARIAN, MINILM, TAGS, TRANSLATION, WORDS, method
 
@@ -13,8 +13,8 @@ SMALL = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
 BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
-TEXT = Row(tokens=20)
-SENTENCES = Row(tokens=20, target_tokens=20)
+TEXT = TypicalRow(tokens=20)
+SENTENCES = TypicalRow(tokens=20, target_tokens=20)
 
 
 def cost(
@@ -23,7 +23,7 @@ def cost(
     *,
     head: Head = CLASSES,
     rows: int = 1000,
-    row: Row = TEXT,
+    row: TypicalRow = TEXT,
     teacher: Architecture | None = None,
     unlabeled: int = 0,
     **training: int,
