@@ -8,7 +8,7 @@ from app.domain.methods.terms import DistillationTerms, Initialisation, LayerMap
 
 
 class DistillationSpec(DistillingSpec):
-    """Trains the student on what the teacher says: its softened predictions, its states, its translations."""
+    """Trains the student on the teacher's softened predictions, hidden states, relations or translations."""
 
     name: Literal["distillation"]
     initialisation: Initialisation = Field(default="random", description="Initial weights of the student.")

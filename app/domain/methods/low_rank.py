@@ -7,7 +7,7 @@ from app.domain.methods.spec import Dimension, DistillingSpec
 
 
 class LowRankSpec(DistillingSpec):
-    """Replaces each matrix of the teacher's layers by a product of two of low rank, then trains it."""
+    """Replaces each matrix of the teacher's layers by a product of two low-rank matrices, then trains it."""
 
     name: Literal["low_rank"]
     factorisation: Literal["svd", "fisher"] = Field(

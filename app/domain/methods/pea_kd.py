@@ -11,7 +11,7 @@ Sharing = Literal["shuffled", "repeated", "paired", "upper_half", "lower_half"]
 
 
 class PeaKdSpec(DistillingSpec):
-    """Runs each layer twice, query and key exchanged, and pretrains on the teacher's judgement."""
+    """Runs each layer twice, with query and key swapped, after pretraining on the teacher's predictions."""
 
     name: Literal["pea_kd"]
     sharing: Sharing = Field(

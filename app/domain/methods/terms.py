@@ -15,7 +15,7 @@ class Settings(BaseModel):
 
 
 class DistillationTerms(Settings):
-    """A teacher's terms in the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
+    """Distillation terms of the loss: (1 - w) CE + w T² KL + h MSE(hidden) + p patient + r relations.
 
     For translation, where the student learns from the teacher's translations, only ``logits_weight`` applies:
     above 0 they are added to the data, at 1 they replace it. The other weights are rejected, and the

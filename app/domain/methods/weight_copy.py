@@ -8,7 +8,7 @@ from app.domain.methods.terms import LayerMap
 
 
 class WeightCopySpec(DistillingSpec):
-    """Starts the student from rows and columns of the teacher (weight subcloning), then trains it."""
+    """Initialises the student with rows and columns of the teacher (weight subcloning), then trains it."""
 
     name: Literal["weight_copy"]
     layer_map: LayerMap = Field(default="uniform", description="Which teacher layers are copied.")

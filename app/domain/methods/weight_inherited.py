@@ -9,7 +9,7 @@ from app.domain.methods.terms import DistillationTerms
 
 
 class WeightInheritedSpec(DistillingSpec):
-    """Trains compactors beside the teacher's matrices, prunes them and merges what is left (WID)."""
+    """Trains compactors beside the teacher's matrices, prunes them and merges the rest (WID)."""
 
     name: Literal["weight_inherited"]
     strategy: Literal["dim", "head"] = Field(

@@ -5,7 +5,7 @@ from app.domain.methods.spec import DistillingSpec
 
 
 class WeightSelectionSpec(DistillingSpec):
-    """Starts the student from evenly spaced rows and columns of the teacher, then trains it."""
+    """Initialises the student with evenly spaced rows and columns of the teacher, then trains it."""
 
     name: Literal["weight_selection"]
 
