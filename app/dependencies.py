@@ -55,7 +55,7 @@ SettingsDep = Annotated[Settings, Depends(get_app_settings)]
 
 
 def require_known_fields(given: Iterable[str], known: Sequence[str]) -> None:
-    """Refuse a form with a field that nobody reads: it is most likely a misspelt one.
+    """Refuse a form with an unknown field: it is most likely a misspelt one.
 
     Raises:
         InvalidRequest: there is one.

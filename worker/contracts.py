@@ -22,7 +22,7 @@ LabelArray = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 """What a network should say: an index into its outputs for each position, or one number for each text."""
 
 IGNORE_INDEX = -100
-"""Stands for an index that nobody knows; it weighs nothing. A number that nobody knows is NaN."""
+"""Marks positions without a label, which the loss ignores. A missing number is NaN."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Teacher:
     target_tokenizer: Tokenizer | None = None
     """Of a translation model that writes other tokens than it reads; None: the same."""
     has_new_head: bool = False
-    """Whether its head was drawn for this job: the model came without one for such answers."""
+    """Whether its head was initialised for this job: the model had none for this task."""
     untrimmed: "Teacher | None" = None
     """Itself with all its words, where its vocabulary was trimmed."""
 
@@ -68,7 +68,7 @@ class Teacher:
 class TokenizedSplit:
     """Texts as token ids, laid end to end.
 
-    A network is asked at positions: once a text, unless ``positions`` marks tokens (the first pieces of
+    A network predicts at positions: once per text, unless ``positions`` marks tokens (the first tokens of
     words, masked words), or there are ``targets``, whose every token it is to write.
 
     ``ids`` is (total tokens,), ``offsets`` (rows + 1,). ``type_ids``, as long as ``ids``, is None where every
@@ -84,15 +84,15 @@ class TokenizedSplit:
     digest: str
     """Names texts, tokenizer and truncation in cache keys."""
     positions: BoolArray | None = None
-    """(total tokens,); None where the network is asked once a text, or writes."""
+    """(total tokens,); None if the network predicts once per text, or generates text."""
     targets: "TokenizedSplit | None" = None
-    """What is to be written for each row, end of sentence included; of translation alone."""
+    """Target tokens of each row, including the end of sentence; for translation only."""
     references: list[str] | None = None
     """(rows,): the texts of ``targets`` as they came, for what is written to be compared with."""
     languages: list[str] | None = None
     """(rows,), where the data set names them."""
     cut: int = 0
-    """Rows that were longer, whose end is not here."""
+    """Number of truncated rows."""
     untrimmed: "TokenizedSplit | None" = None
     """The same rows in the tokens of a teacher before its vocabulary was trimmed."""
 

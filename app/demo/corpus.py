@@ -1,4 +1,4 @@
-"""Labelled text for the demo: what every Python installation carries, or a folder of one's own."""
+"""Labelled text for the demo: docstrings of the standard library, or a folder."""
 
 import ast
 import gzip
@@ -12,7 +12,7 @@ from pathlib import Path
 
 Example = Mapping[str, str]
 
-# By topic: modules and packages of the standard library whose docstrings speak of it.
+# By topic: modules and packages of the standard library with docstrings about it.
 _TOPICS = {
     "concurrency": "_threading_local asyncio concurrent contextvars multiprocessing queue sched signal "
     "subprocess threading",

@@ -4,11 +4,11 @@ from typing import Any
 
 
 class SqueezeError(Exception):
-    """What went wrong, for the client: a stable machine code and a sentence that says what to do.
+    """An error for the client: a stable code and a message that says what to do.
 
     Args:
         code: stable, snake_case; becomes the problem's ``type``.
-        message: one or two sentences that name the values at fault and the way out.
+        message: one or two sentences that name the values at fault and what to do.
         pointer: JSON pointer to the fault in the request, such as ``#/target``.
         details: every variable of the message, as data.
     """
@@ -22,30 +22,30 @@ class SqueezeError(Exception):
 
 
 class NotFound(SqueezeError):
-    """The thing that was asked for does not exist."""
+    """The requested resource does not exist."""
 
     def __init__(self, kind: str, id_: str) -> None:
         super().__init__(f"{kind}_not_found", f"There is no {kind} {id_!r}.", id=id_)
 
 
 class InvalidRequest(SqueezeError):
-    """The request, or a file in it, is wrong in itself."""
+    """The request, or a file in it, is invalid."""
 
 
 class Conflict(SqueezeError):
-    """The request is sound, but the state of the thing forbids it."""
+    """The request is valid, but conflicts with the current state of the resource."""
 
 
 class TooLarge(SqueezeError):
-    """The request is larger than this server takes."""
+    """The request exceeds a size limit."""
 
 
 class Overloaded(SqueezeError):
-    """More is asked than this server can take at once; the same request may succeed in a moment."""
+    """The server is at capacity; the same request may succeed in a moment."""
 
 
 class Unavailable(SqueezeError):
-    """A service that this one stands on does not answer; the same request may succeed later."""
+    """A service that this one depends on does not respond; the same request may succeed later."""
 
 
 class Unreadable(SqueezeError):
@@ -56,12 +56,12 @@ class Unreadable(SqueezeError):
 
 
 class JobError(SqueezeError):
-    """A job that ran and must end as failed."""
+    """Ends a running job as failed."""
 
 
 class RetryableJobError(JobError):
-    """A job that failed for a passing reason and goes back to the queue."""
+    """A job that failed for a temporary reason and is requeued."""
 
 
 class JobCancelled(Exception):
-    """Raised inside a job once its client has asked it to stop."""
+    """Raised inside a job once its client has cancelled it."""

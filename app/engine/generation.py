@@ -23,7 +23,7 @@ not go on is never asked for again. The logits become the search's own, to write
 """
 
 IsWanted: TypeAlias = Callable[[int], bool]
-"""Whether anybody still waits for the text of this number."""
+"""Whether a client still waits for the text of this index."""
 
 _LENGTH_RATIO, _SPARE_TOKENS = 3, 10
 
@@ -80,7 +80,7 @@ class EncoderDecoder(Protocol):
 
 
 def length_limit(source_tokens: int, most: int) -> int:
-    """Tokens that a translation may have where nobody says: three for each of its source's, and ten.
+    """Default maximum length of a translation: three times the source's tokens, plus ten.
 
     As in Marian, with room for short texts; a network that repeats itself stops there. ``most`` is what it
     can write at all.
@@ -127,7 +127,7 @@ def greedy_search(
         step: the network.
         limits: tokens that each text may have, (B,).
         special: ids with a meaning.
-        is_wanted: what nobody waits for is left unfinished.
+        is_wanted: texts without a waiting client are left unfinished.
 
     Returns:
         The tokens of each text, the end left out.
@@ -171,7 +171,7 @@ def beam_search(
         special: ids with a meaning.
         beams: beginnings of each text that are followed, at least 2.
         length_penalty: the higher, the longer the texts; 0 compares whole log-probabilities.
-        is_wanted: what nobody waits for is left unfinished.
+        is_wanted: texts without a waiting client are left unfinished.
 
     Returns:
         The tokens of each text, the end left out.

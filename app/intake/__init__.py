@@ -1,1 +1,1 @@
-"""Reading what strangers send."""
+"""Reads untrusted uploads."""

@@ -24,7 +24,7 @@ async def stream_events(
 ) -> AsyncIterator[bytes]:
     """Events after ``after`` as they come, then ``done`` once the job has ended and all were sent.
 
-    ``is_over`` turns true when nobody listens any more, or the server is to stop.
+    ``is_over`` returns true once the client has disconnected or the server is stopping.
     """
     yield format_sse_event(retry=_RETRY_MS, comment="events of a job")
     last_sent = time.monotonic()

@@ -24,9 +24,9 @@ class Batch:
     """One padded batch.
 
     ``inputs`` are keyword arguments of the network, (B, T) each and, where it writes, decoder_input_ids
-    (B, S). ``positions``, (B, T) or (B, S), says where the network is asked; None: once a row. ``labels`` is
-    (P,) or None; ``rows`` (B,) says where in the split the batch comes from. The weights are what means over
-    its known labels, its rows and its tokens weigh beside those over what it asks: in a step of several
+    (B, S). ``positions``, (B, T) or (B, S), marks where the network predicts; None: once per row. ``labels``
+    is (P,) or None; ``rows`` (B,) says where in the split the batch comes from. The weights are what means
+    over its known labels, its rows and its tokens weigh beside those over what it asks: in a step of several
     batches its part of the ones may be another than of the others.
     """
 
@@ -40,7 +40,7 @@ class Batch:
 
 
 def at_positions(values: Tensor, batch: Batch) -> Tensor:
-    """What stands where the network is asked: (B, D) as it is, (B, T, D) gathered to (P, D)."""
+    """Values at the predicted positions: (B, D) unchanged, (B, T, D) gathered to (P, D)."""
     return values if batch.positions is None else values[batch.positions]
 
 

@@ -73,7 +73,7 @@ def tokenize_maskable(
 def masked(split: TokenizedSplit, *, mask_id: int, vocabulary: int, seed: int) -> TokenizedSplit:
     """Some of the maskable words hidden once and for all; labels are the words themselves.
 
-    Every text is asked for a word at least: one that may be masked has one that is.
+    Every text has at least one masked token, if it has any that may be masked.
     """
     assert split.positions is not None
     generator = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ class Cancellation:
     """SIGTERM as a question: the process ends where it next asks, not where it stands."""
 
     def __init__(self, *, check_lease: Callable[[], None] = lambda: None) -> None:
-        """Let whoever asks whether to go on hear of the lease too; ``check_lease`` ends the process."""
+        """Check the lease in every cancellation check too; ``check_lease`` ends the process."""
         self._check_lease = check_lease
         self.requested = False
 

@@ -37,7 +37,7 @@ def create_celery(worker: Worker) -> Celery:
 
 
 def serve(worker: Worker) -> None:
-    """Take announced jobs until the process is asked to end.
+    """Take announced jobs until the process is told to stop.
 
     The pool is ``solo``: the task only watches a child process. A busy worker then holds no message
     that an idle one could take, and its own signal handlers reach the running job.

@@ -173,7 +173,7 @@ class Child:
         return chunk
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the whole group. The leader is reaped last, so that its number is nobody else's meanwhile."""
+        """To the whole group. The leader is reaped last, so that its id is not reused meanwhile."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

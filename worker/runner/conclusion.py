@@ -61,7 +61,7 @@ def put_back(worker: Worker, session: WriteSession, job: Job, *, reason: str, **
 
 
 def count_setbacks(session: WriteSession, job: Job) -> int:
-    """How many attempts came to nothing by nobody's wish, the present one among them."""
+    """How many attempts failed without being cancelled, including the current one."""
     return 1 + count_requeues(session, job.id, except_for=SHUTDOWN)
 
 
@@ -71,7 +71,7 @@ def announce(worker: Worker, session: WriteSession, job: Job) -> None:
 
 
 def output_prefix(job_id: str, attempt: int) -> str:
-    """Where an attempt stores its student. Derived, so that whoever buries the attempt can clear it."""
+    """Where an attempt stores its student. Derived, so that it can be deleted when the attempt has ended."""
     return f"models/{job_id}-{attempt}"
 
 

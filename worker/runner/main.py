@@ -78,7 +78,7 @@ def _poll(worker: Worker, interval: timedelta) -> None:
 
 
 def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdown) -> None:
-    """Do something every so often until the process is asked to end; a failure is logged and tried again."""
+    """Run an action at intervals until the process is told to stop; failures are logged and retried."""
     while not shutdown.requested:
         try:
             action()

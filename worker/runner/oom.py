@@ -13,7 +13,7 @@ def count_memory_kills() -> int:
 
 
 def died_of_memory(*, kills_before: int, peak_bytes: int) -> bool:
-    """Judge a process that got SIGKILL from nobody we know."""
+    """Decide whether a process that received SIGKILL ran out of memory."""
     return count_memory_kills() > kills_before or peak_bytes > _SUSPICIOUS_SHARE * memory_limit()
 
 

@@ -81,7 +81,7 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
     try:
         status = _retrying(worker, lambda session: conclude(worker, session, job, ending, student_id))
     except DATABASE_AWAY:
-        # Whether it was written nobody knows. If not, whoever finds the lease run out clears the files.
+        # Whether it was written is unknown. If not, the sweeper clears the files once the lease expires.
         logger.exception("job %s: could not store its outcome", job.id)
         return Lost()
     if status is None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 class Shutdown:
-    """A flag that wakes whoever waits on it, threads and selectors alike; signal handlers may raise it."""
+    """A flag that wakes waiting threads and selectors; signal handlers may set it."""
 
     def __init__(self) -> None:
         self._read_fd, self._write_fd = os.pipe()

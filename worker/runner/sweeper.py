@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 WORKER_LOST = "worker_lost"
 
 _ABANDONED_S = 24 * 3600
-"""Age of a half-written file of the cache that nobody writes any more: no output takes so long."""
+"""Age at which a partial file of the cache is abandoned: no output takes so long to write."""
 
 
 def sweep(worker: Worker) -> None:

@@ -24,4 +24,4 @@ class Worker:
     shutdown: Shutdown
     command: Sequence[str] = PIPELINE
     slot: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a job runs: this process takes one at a time, whoever brings it."""
+    """Held while a job runs: this process runs one at a time, however it was announced."""

@@ -246,7 +246,7 @@ class _Training:
         weights: Parameterization,
         optimizer: torch.optim.Optimizer,
     ) -> _StepResult:
-        """One optimiser step on the mean loss over what is asked in some rows."""
+        """One optimiser step on the mean loss over the predicted positions of some rows."""
         device, training = self._context.device, self._context.training
         size = training.micro_batch_size or max(1, len(rows))
         batches = [

@@ -11,7 +11,7 @@ from worker.data.batches import Batch
 
 
 def with_shares(batches: Sequence[Batch]) -> list[tuple[Batch, Tensor | float]]:
-    """Each batch and its part of all that is asked, over which losses are means.
+    """Each batch and its share of the predicted positions, over which losses are means.
 
     Those over known labels, rows or tokens are weighed so that they add up likewise.
     """
@@ -31,7 +31,7 @@ def _parts(counts: Tensor) -> Tensor:
 
 
 def _counts(batch: Batch) -> Tensor:
-    """Rows, tokens, positions at which something is asked, and known labels, (4,)."""
+    """Rows, tokens, predicted positions and known labels, (4,)."""
     mask = batch.inputs["attention_mask"]
     rows = torch.tensor(len(batch.rows), device=mask.device)
     asked = rows if batch.positions is None else batch.positions.sum()

@@ -248,7 +248,7 @@ def lock_expired_job(session: WriteSession, job_id: str) -> Job | None:
     """The locked row of a job whose lease has run out.
 
     None when it has not: another sweep was first, or the job's worker is back. None, too, when another
-    transaction holds the row: it may be that of a process which is frozen, and nobody waits for that.
+    transaction holds the row: it may belong to a frozen process, which is not worth waiting for.
     """
     return _lock_if_free(
         session,

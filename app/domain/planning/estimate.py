@@ -61,7 +61,7 @@ def estimate(
         row: a typical one.
         training: epochs and batches.
         gflops: what the host is thought to sustain.
-        unlabeled: rows without answers, learnt by whoever learns from a teacher's.
+        unlabeled: rows without labels, used by methods that learn from a teacher's predictions.
     """
     learnt = rows
     if method.learns_from_outputs:
@@ -86,7 +86,7 @@ def estimate(
 
 
 def _learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
-    """Rows of an epoch of whoever learns from a teacher: of translation its own are added to the data's."""
+    """Rows per epoch of a distillation: for translation the teacher's translations are added."""
     terms = method.distillation_terms
     if head.task != "translation" or terms is None:
         return rows + unlabeled
@@ -99,7 +99,7 @@ def _count(architecture: Architecture, head: Head) -> ParameterCount:
 
 
 def _answers(head: Head, row: TypicalRow) -> float:
-    """How often the head of an encoder is asked for one row."""
+    """How many predictions the head of an encoder makes for one row."""
     if head.task == "masked_language_modeling":
         return _MASKED_SHARE * row.tokens
     return row.tokens if head.task in PER_TOKEN_TASKS else 1.0

@@ -48,8 +48,9 @@ def plan_student(
 ) -> StudentPlan:
     """The largest student that the method can make within the target; without a target, the teacher.
 
-    The largest is the one with the most parameters that compute: width is dear where the vocabulary is large,
-    depth is not. The same arguments give the same plan, and latency the same for the same architecture.
+    The largest is the one with the most parameters that compute: width is expensive if the vocabulary is
+    large, depth is not. The same arguments give the same plan, and latency the same for the same
+    architecture.
 
     Args:
         teacher: as it is registered, all its words included; None where ``scratch`` makes a first model.

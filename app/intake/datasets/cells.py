@@ -12,7 +12,7 @@ _GAPS = re.compile(r"[ \t\r\n]+")
 
 
 def cell(row: Row, column: str, place: Place, *, absent: str = "") -> Any:
-    """The value of a column. ``absent`` is further advice for whoever left the column out."""
+    """The value of a column. ``absent`` is further advice for a table without the column."""
     if column not in row:
         there = ", ".join(map(repr, row))[:_SHOWN_CHARACTERS]
         raise place.fault(

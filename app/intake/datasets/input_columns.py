@@ -62,7 +62,7 @@ def _text(name: str, column: str) -> Column:
 
 
 def _tokens(columns: TaskColumns, split: Split, *, first: Row) -> Column:
-    """Tokens; text that nobody has tagged may also come as it is."""
+    """Tokens; unlabeled rows may also have plain text."""
     tokens, plain = columns["tokens"], columns.optional("text", first)
     if split == "unlabeled" and plain and tokens not in first:
         return Column("tokens", pa.list_(pa.string()), lambda row, place: words(text(row, plain, place)))

@@ -1,4 +1,4 @@
-"""Unpacking what a stranger packed: no path leaves the folder, no link is made, no bomb goes off."""
+"""Unpacks untrusted archives: no path leaves the folder, no link is created, sizes are bounded."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""From a stranger's folder to one of ours: checked, sanitised, nothing in it that was not understood."""
+"""From an uploaded folder to a stored one: validated and sanitised, with known content only."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MODEL_FILES = TOKENIZER_FILES | {
     "model.safetensors.index.json",
     "tokenizer_config.json",
 }
-"""All that is looked at. What a folder holds besides is left behind, unopened."""
+"""Files that are read. Other files of a folder are ignored."""
 
 _MAX_JSON_BYTES = 2**20
 _GENERATION_KEYS = ("num_beams", "max_length")

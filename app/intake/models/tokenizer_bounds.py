@@ -132,7 +132,7 @@ def _unbounded_steps(parts: list[dict[str, Any]]) -> str | None:
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects in a value, at most one more than may be. Not recursive: strangers choose the depth."""
+    """All objects in a value, at most one more than may be. Not recursive: the depth is untrusted."""
     pending, left = [value], _MAX_NODES + 1
     while pending and left:
         inner = pending.pop()

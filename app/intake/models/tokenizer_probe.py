@@ -1,4 +1,4 @@
-"""Opening a stranger's ``tokenizer.json``: as JSON, then as a tokenizer, then with texts, timed.
+"""Opens an untrusted ``tokenizer.json``: as JSON, then as a tokenizer, then on timed texts.
 
 Runs in a process of its own, with limits: each of the three can take any amount of time and memory.
 """
@@ -101,7 +101,7 @@ def _expensive(tokenizer: Tokenizer, repeated: str) -> str | None:
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> int:
-    """Encode and decode a text. What cannot be used at all is reported by whoever uses it next."""
+    """Encode and decode a text. A tokenizer that fails here is reported by its next user."""
     ids: list[int] = []
     with suppress(LibraryError), library_errors():
         ids = tokenizer.encode(text).ids

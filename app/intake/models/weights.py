@@ -1,4 +1,4 @@
-"""Holding weights against what the config promises."""
+"""Checks weights against the config."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class WeightsReport:
 
 
 def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
-    """Hold the weights against what the config promises.
+    """Check the weights against the config.
 
     Raises:
         InvalidRequest: not safetensors, or other tensors than the config's.

@@ -21,7 +21,7 @@ Lookup = Callable[[Batch], Tensor]
 
 
 def answer_distance(logits_s: Tensor, logits_t: Tensor, kind: SoftTargets) -> Tensor:
-    """How far a student is from what its teacher says of a text that nobody has labelled.
+    """Distance between student and teacher on unlabeled text.
 
     Args:
         logits_s: (P, C).

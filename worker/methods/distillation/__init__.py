@@ -3,10 +3,10 @@
 Papers: Distilling the Knowledge in a Neural Network (Hinton et al., 2015); Patient Knowledge Distillation
 (Sun et al., 2019); MiniLMv2 (Wang et al., 2021).
 When: always worth comparing with; teacher outputs are cached, so that a step costs what plain training costs.
-Masked words, which differ in every batch, are asked of the teacher on the spot.
+Masked positions differ in every batch, so the teacher runs beside the student.
 When not: with a poor teacher.
 
-Knobs:
+Hyperparameters:
     distillation.temperature (2 of two labels, 1 of more): higher shows more of the small probabilities. Among
         many labels they outweigh the teacher's choice: of 150 a student learns far slower at 2.
     distillation.logits_weight (0.9): the share of the teacher's term, labels get the rest.

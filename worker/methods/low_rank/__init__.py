@@ -5,9 +5,9 @@ singular value decomposition it is compared with. Its formula could be read in a
 are taken to be its outputs.
 When: as a control; where depth and width have to stay, because something else reads the states.
 When not: for speed. A layer runs twice as many matrices, none of them saves much: look at the latency.
-Knobs: ``factorisation`` (``svd``): ``fisher`` keeps best the rows that the labels' loss depends on most.
-``distillation``: absent, labels only. The rank is the target's; ``learning_rate`` defaults to 1e-4, as the
-student starts near its teacher.
+Hyperparameters: ``factorisation`` (``svd``): ``fisher`` keeps best the rows that the labels' loss depends on
+most. ``distillation``: absent, labels only. The rank is the target's; ``learning_rate`` defaults to 1e-4, as
+the student starts near its teacher.
 """
 
 from app.domain.methods import LowRankSpec

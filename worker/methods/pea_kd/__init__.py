@@ -5,10 +5,10 @@ authors' code. The student starts as the teacher's first layers. It is pretraine
 teacher gets right and wrong, surely and unsurely (four classes); its encoder then learns, under the teacher's
 head, as in patient distillation. The authors draw that head anew, of two or three labels; of 150 a new one is
 still poor after three epochs (54 % right of CLINC150, 93 % under the teacher's).
-When: when parameters are dear and time is not: the student is as slow as one of twice the depth.
+When: for the fewest parameters when latency matters less: the student is as slow as one of twice the depth.
 When not: for speed, or where the teacher makes no mistakes on its training texts to learn from.
 
-Knobs:
+Hyperparameters:
     sharing (shuffled): the order in which layers run; ``repeated`` and ``paired`` never exchange,
         ``upper_half`` and ``lower_half`` run one half again.
     pretraining_ratio (0.3): share of the steps spent on the teacher's judgement; 0 leaves it out. Thresholds

@@ -3,7 +3,7 @@
 Paper: none; the control without which no other result means anything.
 When: to learn what the shape and the data give by themselves.
 When not: to get a good student.
-Knobs: none but the training's. ``learning_rate`` defaults to 5e-4.
+Hyperparameters: only those of the training. ``learning_rate`` defaults to 5e-4.
 """
 
 from app.domain.methods import ScratchSpec

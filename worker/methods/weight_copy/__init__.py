@@ -5,9 +5,9 @@ whole network by mean absolute activation, heads and neurons layer by layer; mat
 are scaled.
 When: as a quick, strong start, and as the control of every method that transforms weights.
 When not: where the student's heads are wider than the teacher's.
-Knobs: ``layer_map`` (``uniform``): which layers are taken; ``outer`` drops the middle, as the paper does.
-``rescale`` (on): keeps the spread of outputs. ``distillation``: absent, labels only; its presence usually
-helps.
+Hyperparameters: ``layer_map`` (``uniform``): which layers are taken; ``outer`` drops the middle, as the paper
+does. ``rescale`` (on): keeps the spread of outputs. ``distillation``: absent, labels only; its presence
+usually helps.
 Interactions: wants a learning rate below that of random weights on long runs; the default is the same 5e-4.
 """
 

@@ -9,7 +9,7 @@ When: translation with a deep encoder, whose depth is kept, and a shallow or nar
 goes; any encoder as well.
 When not: where the teacher's depth is no multiple of the student's.
 
-Knobs:
+Hyperparameters:
     initial_generator (select): the student begins as the sub-cloned teacher: maps select, B is what is left.
         One map for each residual stream, block-wise ones for heads, one for each matrix's neurons; biases,
         norms, tables and head are copied and trained as they are. This is this implementation's choice.

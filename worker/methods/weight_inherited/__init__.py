@@ -25,7 +25,7 @@ is until the dense phase.
 When: to narrow a teacher and keep its depth. When not: for a shallower student, or where a step must be
 cheap: it begins at the teacher's cost, and compactors add half of that at batches of 64 sentences.
 
-Knobs:
+Hyperparameters:
     strategy (dim): attention keeps its heads and narrows each; ``head`` drops whole ones.
     rotation (pca): what is inherited is the teacher turned: its residual stream to principal directions,
         which is exact but for the gains of layer norms; queries with keys and values with outputs to balanced

@@ -69,7 +69,7 @@ class InheritedWeights:
             schedule: when what goes.
             rates: of what trains.
             batches: text on which what stays is fitted to make up for what goes.
-            on_fit: told of each part that is about to be fitted; may raise to stop.
+            on_fit: called before each part is fitted; may raise to stop.
         """
         self.network = network
         self._architecture, self._head = architecture, head

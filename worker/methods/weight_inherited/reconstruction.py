@@ -1,6 +1,6 @@
 """What stays, fitted to make up for what goes.
 
-Where indices are given up, whoever read them reads the best prediction of them from those that stay: least
+When indices are pruned, the modules that read them read their best prediction from the remaining ones: least
 squares on a little text, as in channel pruning (He et al., 2017). A layer norm over fewer dimensions has
 another mean and variance, so that its gains and shifts are fitted first. The prediction goes into compactors
 of columns and into biases: it is a start, from which all of them train on.

@@ -36,7 +36,7 @@ def rotate(
         weights: at the identity; set in place.
         teacher: whose stream it is.
         batches: text on which directions, norms and readers are fitted.
-        on_norm: told of each norm that is about to be fitted; may raise to stop.
+        on_norm: called before each norm is fitted; may raise to stop.
     """
     norms = weights.wiring.norms
     targets = capture_activations(teacher, batches, after=norms)

@@ -7,7 +7,7 @@ taken across heads would mix them.
 When: as a control: the cheapest start there is, which looks at no data.
 When not: where ``weight_copy`` can be had, which ranks what it takes; where the student's heads are wider
 than the teacher's.
-Knobs: ``distillation``: absent, labels only; its presence usually helps.
+Hyperparameters: ``distillation``: absent, labels only; its presence usually helps.
 """
 
 from app.domain.methods import WeightSelectionSpec

@@ -7,7 +7,7 @@ When: to carry over what a teacher knows into a narrower, shallower network of i
 product of matrices a map more than a plain one, whatever the batch: large batches of short texts hide it.
 When not: where the student's heads would be wider than the teacher's.
 
-Knobs:
+Hyperparameters:
     initial_map (pca): the residual stream on the principal directions of the teacher's activations, every map
         solved layer by layer so that the student's activations reconstruct the teacher's. ``select`` starts
         as the sub-cloned teacher, ``svd`` and ``gauss`` treat each matrix by itself; all three start far

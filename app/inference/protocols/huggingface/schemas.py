@@ -30,11 +30,11 @@ _INPUTS_SCHEMA = {
 
 
 class Inputs(NamedTuple):
-    """What is asked."""
+    """The inputs of a request."""
 
     texts: list[TextInput]
     is_list: bool = True
-    """Whether the client sent a list, even of one."""
+    """Whether the client sent a list, even of a single input."""
 
 
 def _read_inputs(value: object) -> Inputs:
