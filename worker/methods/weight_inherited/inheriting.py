@@ -293,7 +293,7 @@ class InheritedWeights:
 
         for key, group in self.index_groups.items():
             if key == RESIDUAL:
-                # Whoever uses a dimension, be it the sum before the next norm, has it from a norm.
+                # Every use of a dimension, even the sum before the next norm, follows a norm.
                 vectors = [name for norm in self.wiring.norms for name in (norm.weight_name, norm.bias_name)]
                 found = torch.stack([effects(name) for name in vectors]).sum(0)
             else:

@@ -47,7 +47,7 @@ def reconstruct(
         batches: text to fit on.
         before: of each group, (p,), in order.
         kept: of each group, (k,), in order.
-        on_fit: told of each part that is about to be fitted; may raise to stop.
+        on_fit: called before each part is fitted; may raise to stop.
     """
     fewer = [key for key, indices in before.items() if len(kept[key]) < len(indices)]
     if not fewer:

@@ -146,7 +146,7 @@ def _views(
             return encoder_view(teacher.network, architecture), _student_encoder_view(network, context)
         case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
             return translator_view(teacher.network, architecture), translator_view(network, planned)
-    raise TypeError(f"no maps from {teacher.architecture.family} to {context.architecture.family}")
+    raise TypeError(f"cannot map {teacher.architecture.family} to {context.architecture.family}")
 
 
 def _student_encoder_view(network: PreTrainedModel, context: RunContext) -> EncoderView:

@@ -31,7 +31,7 @@ from worker.parameterization.maps import map_columns, map_rows
 from worker.transfer.activations import Activations, Inputs, capture_activations
 
 OnLayer = Callable[[int], None]
-"""Told of each student layer that is about to be solved; may raise to stop."""
+"""Called before each student layer is solved; may raise to stop."""
 
 _READ_RIDGE = 1e-3
 _WRITE_RIDGE = 1e-2
@@ -56,7 +56,7 @@ def regression_maps(
         batches: text to reconstruct the teacher on.
         like: a network of the student's shape; given, the student's stream is turned towards its stream, so
             that their weights can be mixed.
-        on_layer: told of progress.
+        on_layer: called with the progress.
 
     Returns:
         Maps whose folded weights are those of the student.
