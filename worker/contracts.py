@@ -127,7 +127,7 @@ class TaskData:
     dev: TokenizedSplit
     unlabeled: TokenizedSplit | None
     labels: list[str]
-    """Names of the answers; empty where the task has none."""
+    """Label names; empty for tasks without labels."""
     pad_id: int
     vocabulary: int
     """Of the tokens; one that translates writes them as well."""

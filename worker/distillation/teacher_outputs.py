@@ -38,8 +38,8 @@ class Output:
     state: int | None = None
     """Which hidden state: 0 the embeddings', i the i-th layer's, ``LAST``; None: the logits."""
     of: Literal["every", "first", "asked"] = "every"
-    """Of every token, of each row's first, or of those where the network is asked: the first of a row where
-    it is asked once a text. Logits are of what is asked."""
+    """Of every token, of each row's first, or of the predicted positions: the first of a row where
+    there is one per text. Logits are of the predicted positions."""
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ from worker.networks.forward import forward
 _BATCH_SIZE = 64
 
 WORD_TASKS: Final[frozenset[Task]] = frozenset({"masked_language_modeling", "translation"})
-"""Tasks with an answer as wide as the vocabulary for each word."""
+"""Tasks whose predictions are distributions over the vocabulary."""
 
 
 def dev_score(

@@ -28,7 +28,7 @@ _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""
 
 _MOST_TEXTS_OF_WORDS: Final[dict[Task, int]] = {"masked_language_modeling": 64, "translation": 16}
-"""Where each answer is as wide as the vocabulary."""
+"""Fewer where each prediction is a distribution over the vocabulary."""
 
 _TIED_WORDS: Final = 0.1
 """Logits between words that are as good as equal. Measured on MiniLM after 40 steps of masked words: int8

@@ -27,9 +27,9 @@ class Parity:
     """How far the logits of two networks lie apart."""
 
     max_logit_difference: float
-    """Of answers that are numbers, over the largest of them where that is above 1."""
+    """For regression relative to the largest value, if that is above 1."""
     label_agreement: float
-    """Share of answers that are the same, in [0, 1]."""
+    """Share of equal predictions, in [0, 1]."""
 
 
 def compare_logits(reference: FloatArray, exported: FloatArray, *, tie: float = 0.0) -> Parity:

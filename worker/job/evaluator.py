@@ -50,7 +50,7 @@ class Evaluator:
         self._device = device
         self.metric = MAIN_METRIC[data.task]
         self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels)) > 1
-        """Whether dev has several answers, so that a network can be seen to have learnt any."""
+        """Whether dev has several labels, so that a trained network differs from the baseline."""
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})
         self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
 

@@ -18,7 +18,7 @@ class ForwardOutput(NamedTuple):
     logits: Tensor
     """(P, C), fp32."""
     states: tuple[Tensor, ...] | None
-    """The embeddings' and each layer's, (B, T, D), where they were asked for."""
+    """Hidden states of the embeddings and of each layer, (B, T, D), if requested."""
 
 
 def forward(network: nn.Module, batch: Batch, *, with_states: bool = False) -> ForwardOutput:
