@@ -49,9 +49,9 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
-    HTTPStatus.TOO_MANY_REQUESTS: "More is asked than this server can do at once: see `Retry-After`.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The server is at capacity: see `Retry-After`.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "What this service stands on does not answer: see `Retry-After`.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "A service that this one depends on is unavailable: see `Retry-After`.",
 }
 
 

@@ -23,13 +23,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def get_health() -> dict[str, str]:
-    """The process answers, also while every thread of its pool reads uploads."""
+    """Liveness: the process responds, even if all threads of its pool are busy."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=problems(503))
 def get_readiness(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
-    """Database, broker and store answer; else 503, which names those that do not."""
+    """Readiness: database, broker and object store respond; otherwise 503, naming those that do not."""
 
     def ask_database() -> None:
         with database.reading() as session:
@@ -53,14 +53,14 @@ def get_readiness(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -
     responses={200: {"content": {"text/plain": {}}}, **problems(500, 503)},
 )
 def get_metrics(database: DatabaseDep) -> Response:
-    """Counters of this process, and jobs by status from the table, in Prometheus's text format."""
+    """Metrics of this process and the number of jobs by status, in Prometheus's text format."""
     with database.reading() as session:
         counted = count_by_status(session)
 
     class Jobs(Collector):
         def collect(self) -> Iterator[Any]:
             counts = dict(counted)
-            gauge = GaugeMetricFamily("squeeze_jobs", "Jobs in the table.", labels=["status"])
+            gauge = GaugeMetricFamily("squeeze_jobs", "Jobs by status.", labels=["status"])
             for status in JobStatus:
                 gauge.add_metric([status.value], counts.pop(status.value, 0))
             gauge.add_metric(["unknown"], sum(counts.values()))  # of a later version of the service

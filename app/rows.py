@@ -1,4 +1,4 @@
-"""Rows as clients see them: one that cannot be read says so, and keeps nobody from the others."""
+"""Rows as clients see them: an unreadable row is reported and does not hide the others."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -32,12 +32,12 @@ class RowError(BaseModel):
 
 
 class UnreadableRow(BaseModel):
-    """In a list, the place of a row that a later version of the service wrote, or that is damaged."""
+    """An entry of a list that a later version of the service wrote, or that is damaged."""
 
     id: str
     object: Literal["unreadable"] = "unreadable"
     created_at: datetime
-    status: str | None = Field(description="Of a job, as it is stored.")
+    status: str | None = Field(description="Stored status of a job.")
     error: RowError
 
 

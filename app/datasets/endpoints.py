@@ -123,7 +123,7 @@ def create_dataset(
 
 @router.get("", responses=problems(422, 500, 503))
 def list_datasets(page: PageDep, database: DatabaseDep) -> Page[DatasetRead | UnreadableRow]:
-    """All data sets, newest first."""
+    """List data sets, newest first."""
     with database.reading() as session:
         rows = datasets.list_datasets(session, limit=page.limit + 1, after=page.after)
     return page_of(DatasetRead.of, rows, limit=page.limit)
@@ -131,14 +131,14 @@ def list_datasets(page: PageDep, database: DatabaseDep) -> Page[DatasetRead | Un
 
 @router.get("/{dataset_id}", responses=problems(404, 500, 503))
 def get_dataset(dataset_id: str, database: DatabaseDep) -> DatasetRead:
-    """One data set."""
+    """Get a data set."""
     with database.reading() as session:
         return read_row(DatasetRead.of, datasets.get_dataset(session, dataset_id))
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=problems(404, 409, 500, 503))
 def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> None:
-    """Remove a data set and its files. One that an unfinished job needs stays."""
+    """Delete a data set and its files. Refused while an unfinished job uses it."""
     with database.transaction() as session:
         service.delete_dataset(session, storage, dataset_id)
 

@@ -34,9 +34,7 @@ _STREAM_SCHEMA = {
     "description": "Server-sent events: `id`, the kind as `event`, and as `data` a `job.event` in JSON.",
 }
 
-AfterEvent = Annotated[
-    int, Query(ge=0, le=_MAX_EVENT, description="The id of the last event that is known already.")
-]
+AfterEvent = Annotated[int, Query(ge=0, le=_MAX_EVENT, description="Return events after this event id.")]
 
 
 @router.get("/methods")
@@ -47,7 +45,7 @@ def list_methods() -> Page[MethodRead]:
 
 @router.post("/plans", responses=problems(400, 404, 409, 413, 422, 500, 503))
 def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
-    """What a job would do: the student's shape and size, and roughly its steps, time and memory."""
+    """Plan a job: the student's shape and size, and the estimated steps, time and memory."""
     with database.reading() as session:
         return PlanRead(**vars(plan_job(session, spec).plan))
 
@@ -64,7 +62,7 @@ async def fingerprint_body(request: Request) -> str:
     "/jobs",
     status_code=202,
     responses={
-        200: {"model": PlanRead, "description": "Validated only."},
+        200: {"model": PlanRead, "description": "Validated; nothing was created."},
         **problems(400, 404, 409, 413, 422, 500, 503),
     },
 )
@@ -90,7 +88,7 @@ def create_job(
         return create_plan(spec, database)
     key = None
     if idempotency_key is not None:
-        key = service.IdempotencyKey(_bare(idempotency_key), fingerprint)
+        key = service.IdempotencyKey(_unquoted(idempotency_key), fingerprint)
     with database.transaction() as session:
         job, is_replay = service.create_job(session, queue, spec, key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
@@ -103,7 +101,7 @@ def create_job(
 def list_jobs(
     page: PageDep, database: DatabaseDep, status: JobStatus | None = None
 ) -> Page[JobRead | UnreadableRow]:
-    """All jobs, newest first."""
+    """List jobs, newest first."""
     with database.reading() as session:
         rows = jobs.list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
     return page_of(JobRead.of, rows, limit=page.limit)
@@ -111,14 +109,14 @@ def list_jobs(
 
 @router.get("/jobs/{job_id}", response_model=JobRead, responses=problems(404, 500, 503))
 async def get_job(job_id: str, request: Request) -> Response:
-    """One job: its status, its progress, what was measured, and the student or the error."""
+    """Get a job: its status, progress and metrics, and its student or error."""
     polling: JobPolling = request.app.state.polling
     return Response(await polling.read(job_id), media_type="application/json")
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503))
 def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
-    """Cancel a job: a queued one at once, a running one as soon as its worker hears of it."""
+    """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
     with database.transaction() as session:
         job = service.cancel_job(session, job_id)
     return read_row(JobRead.of, job)
@@ -128,14 +126,14 @@ def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
     "/jobs/{job_id}/events",
     response_model=Page[EventRead],
     responses={
-        307: {"description": "To the stream, for a client that accepts `text/event-stream`."},
+        307: {"description": "Redirect to the stream for clients that accept `text/event-stream`."},
         **problems(404, 422, 500, 503),
     },
 )
 def list_job_events(
     job_id: str, request: Request, database: DatabaseDep, after: AfterEvent = 0, limit: Limit = 20
 ) -> Page[EventRead] | Response:
-    """What happened to a job, oldest first."""
+    """List the events of a job, oldest first."""
     if "text/event-stream" in request.headers.get("accept", ""):
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"events/stream{query}")
@@ -160,9 +158,11 @@ def stream_job_events(
     request: Request,
     database: DatabaseDep,
     after: AfterEvent = 0,
-    last_event_id: Annotated[str | None, Header(description="Of a stream that is taken up again.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="Id of the last event received, to resume a stream.")
+    ] = None,
 ) -> Response:
-    """What happened to a job and what happens to it now, as server-sent events.
+    """Stream the past and coming events of a job as server-sent events.
 
     The stream sends each event with its id and ends with `done` once the job has finished.
     """
@@ -187,4 +187,4 @@ def _unquoted(key: str) -> str:
         raise InvalidRequest(
             "invalid_idempotency_key", f"An Idempotency-Key must have 1 to {_MAX_KEY} printable characters."
         )
-    return bare
+    return unquoted

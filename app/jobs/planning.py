@@ -10,7 +10,7 @@ from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.documents.plan import Advice, Plan, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.methods import ModelInput
-from app.domain.planning import Row, estimate, plan_student
+from app.domain.planning import TypicalRow, estimate, plan_student
 from app.domain.planning.compatibility import (
     require_method,
     require_metric,
@@ -34,7 +34,7 @@ class JobPlan:
     """A job that can be run."""
 
     spec: JobSpec
-    """As it will be stored: what was left open is decided."""
+    """The spec as it will be stored, with all defaults filled in."""
     plan: Plan
     """As the client sees it; the worker keeps to it."""
 

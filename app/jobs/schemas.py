@@ -35,7 +35,7 @@ class MethodRead(MethodCard):
 
 
 class PlanRead(Plan):
-    """What a job would do."""
+    """Plan of a job: the student, and the estimated cost."""
 
     object: Literal["plan"] = "plan"
 
@@ -58,9 +58,11 @@ class JobFailure(BaseModel):
 
 
 class JobMetrics(BaseModel):
-    """What was measured, once it was."""
+    """Measured metrics of teacher and student."""
 
-    teacher: ModelReport | None = Field(default=None, description="Null where the job makes the teacher.")
+    teacher: ModelReport | None = Field(
+        default=None, description="Null if there is no teacher to compare with."
+    )
     student: ModelReport | None = None
 
 
@@ -83,9 +85,9 @@ class JobRead(BaseModel):
     target: Target | None
     training: TrainingSpec
     exports: list[Precision]
-    progress: Progress
+    progress: JobProgress
     metrics: JobMetrics
-    student: str | None = Field(description="The new model's id, once the job has succeeded.")
+    student: str | None = Field(description="Id of the new model, once the job has succeeded.")
     error: JobFailure | None
 
     @classmethod
@@ -108,7 +110,7 @@ class JobRead(BaseModel):
             target=spec.target,
             training=spec.training,
             exports=spec.exports,
-            progress=Progress.model_validate(job.progress),
+            progress=JobProgress.model_validate(job.progress),
             metrics=JobMetrics(teacher=report.teacher, student=report.student) if report else JobMetrics(),
             student=job.student_id,
             error=failure,

@@ -37,7 +37,7 @@ class ModelUpload(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    file: UploadFile = Field(description="The model's folder as a .zip, .tar or .tar.gz.")
+    file: UploadFile = Field(description="The model folder as .zip, .tar or .tar.gz.")
     name: Name
 
 
@@ -118,7 +118,7 @@ def create_model(
 
 @router.get("", responses=problems(422, 500, 503))
 def list_models(page: PageDep, database: DatabaseDep) -> Page[ModelRead | UnreadableRow]:
-    """All models, newest first."""
+    """List models, newest first."""
     with database.reading() as session:
         rows = models.list_models(session, limit=page.limit + 1, after=page.after)
     return page_of(ModelRead.of, rows, limit=page.limit)
@@ -126,14 +126,14 @@ def list_models(page: PageDep, database: DatabaseDep) -> Page[ModelRead | Unread
 
 @router.get("/{model_id}", responses=problems(404, 500, 503))
 def get_model(model_id: str, database: DatabaseDep) -> ModelRead:
-    """One model: its lineage, its metrics, and its manifest with the sha256 of each file."""
+    """Get a model: its lineage, its metrics, and its manifest with the sha256 of each file."""
     with database.reading() as session:
         return read_row(ModelRead.of, models.get_model(session, model_id))
 
 
 @router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503))
 def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
-    """Remove a model and its files. A model that an unfinished job needs stays."""
+    """Delete a model and its files. Refused while an unfinished job uses it."""
     with database.transaction() as session:
         service.delete_model(session, storage, model_id)
 

@@ -46,7 +46,7 @@ def pieces_of(tree: Tree) -> Pieces:
         case kind:
             raise JobError(
                 "unsupported_tokenizer",
-                f"Tokenizers of type {kind} cannot be trimmed. Omit target.vocabulary.",
+                f"Tokenizers of type {kind} cannot be trimmed. Omit target.vocabulary_size.",
             )
 
 

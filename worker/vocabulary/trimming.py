@@ -93,8 +93,8 @@ def _chosen(teacher: Teacher, counts: IntArray, size: int) -> IntArray:
     if len(keep) > size:
         raise JobError(
             "vocabulary_too_small",
-            f"target.vocabulary_size is {size:,}, but special pieces and the data's letters are "
-            f"{len(keep):,} already. Ask for at least that.",
+            f"target.vocabulary_size is {size:,}, but special tokens and the data's characters alone need "
+            f"{len(keep):,}. Use at least that.",
             smallest=len(keep),
         )
     known = [letters_of(pieces, seen) for pieces in kinds]

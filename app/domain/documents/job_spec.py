@@ -20,7 +20,7 @@ def _name_sizes(spec: Json) -> Json:
 
 
 class JobSpec(StoredDocument):
-    """Everything that determines a job's result, besides the bytes of the model and the data."""
+    """Everything that determines a job's result, except the content of the model and the data set."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -18,7 +18,7 @@ from app.domain.tasks import Head
 
 
 class Advice(BaseModel):
-    """One change of the target, and what it would bring."""
+    """A suggested change of the target and its effect."""
 
     about: EmbeddingOption | Literal["latency"] = Field(description="Field of the target.")
     value: int | None = Field(default=None, description="Suggested value.")
@@ -30,7 +30,7 @@ class Advice(BaseModel):
 
 
 class Budget(BaseModel):
-    """The parameters that a target allows, and the share of them that each group takes."""
+    """The parameters that a target allows, and the fraction used by each part of the student."""
 
     parameters: int = Field(
         description="Parameters that the target allows; the student's own if the target sets no limit."
@@ -43,7 +43,7 @@ class Budget(BaseModel):
 
 
 class StudentPlan(BaseModel):
-    """The student that a target leads to."""
+    """The student chosen for a target."""
 
     architecture: Architecture
     parameters: ParameterCount
@@ -68,7 +68,7 @@ class StudentPlan(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a job will roughly cost; see ``estimate`` for what is counted."""
+    """Rough cost of a job; see ``estimate`` for what is counted."""
 
     steps: int
     seconds: float
@@ -77,13 +77,13 @@ class Estimate(BaseModel):
 
 
 class PlannedTeacher(BaseModel):
-    """The model that a job starts from."""
+    """The teacher of a plan."""
 
     id: str
     architecture: FamilyName
     shape: AnyShape
-    parameters: int = Field(description="With a head for the data set's task.")
-    size_mb: float = Field(description="Megabytes (10^6 bytes) of weights in fp32.")
+    parameters: int = Field(description="Parameters, including a head for the data set's task.")
+    size_mb: float = Field(description="Size of the fp32 weights in megabytes (10^6 bytes).")
 
     @classmethod
     def of(cls, id_: str, architecture: Architecture, head: Head) -> "PlannedTeacher":
@@ -98,10 +98,10 @@ class PlannedTeacher(BaseModel):
 
 
 class Plan(StoredDocument):
-    """What a job would do."""
+    """Plan of a job: the student, and the estimated cost."""
 
     document_name: ClassVar = "plan"
 
-    teacher: PlannedTeacher | None = Field(description="Null where scratch makes a first model.")
+    teacher: PlannedTeacher | None = Field(description="Null for jobs without a teacher.")
     student: StudentPlan
     estimate: Estimate

@@ -64,7 +64,7 @@ class StoredDocument(BaseModel):
         if type(version) is not int or version < 1:
             raise ValueError(f"{version!r} is not a version")
         if version > cls.newest_version():
-            raise ValueError(f"it is of version {version}, and this server knows {cls.newest_version()}")
+            raise ValueError(f"it is of version {version}, this server supports up to {cls.newest_version()}")
         for upgrade in cls.upgraders[version - 1 :]:
             document = upgrade(document)
         return document

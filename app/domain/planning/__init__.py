@@ -1,7 +1,7 @@
 """From a target to the student, and from a student to its cost. Arithmetic only."""
 
 from app.domain.documents.plan import Advice, Budget, Estimate, StudentPlan
-from app.domain.planning.estimate import Row, estimate, step_count
+from app.domain.planning.estimate import TypicalRow, estimate, step_count
 from app.domain.planning.search_space import LatencyOf
 from app.domain.planning.student import plan_student
 

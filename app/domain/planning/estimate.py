@@ -23,7 +23,7 @@ from app.domain.tasks import PER_TOKEN_TASKS, Head
 _MASKED_SHARE: Final = 0.15  # of the words of masked_language_modeling
 
 
-class Row(BaseModel):
+class TypicalRow(BaseModel):
     """The typical row of a data set."""
 
     tokens: float
