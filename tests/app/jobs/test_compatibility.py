@@ -184,7 +184,7 @@ class TestNoTeacher:
 
     def test_another_task(self, api):
         body = self.first(api, dataset=add_dataset(api, "text_classification"))
-        assert "translation model" in refused(api, body, "teacher_required", "#/teacher")
+        assert "only scratch jobs on translation" in refused(api, body, "teacher_required", "#/teacher")
 
 
 class TestMetric:

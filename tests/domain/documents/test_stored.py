@@ -93,7 +93,7 @@ class TestUnreadable:
 
     def test_of_a_later_version(self):
         document = examples(Plan, 1)[0] | {"version": 99}
-        assert "of version 99, and this server knows 1" in self.refusal(Plan, document)
+        assert "of version 99, this server supports up to 1" in self.refusal(Plan, document)
 
     @pytest.mark.parametrize("stored", [None, [], "spec", 1])
     def test_no_object(self, stored):
