@@ -105,7 +105,7 @@ def _answers(head: Head, row: TypicalRow) -> float:
     return row.tokens if head.task in PER_TOKEN_TASKS else 1.0
 
 
-def _products(architecture: Architecture, head: Head, row: Row) -> float:
+def _products(architecture: Architecture, head: Head, row: TypicalRow) -> float:
     """Multiply-adds of one row's forward pass, those of attention's scores left out."""
     count = _count(architecture, head)
     match architecture:

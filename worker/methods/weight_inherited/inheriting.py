@@ -302,7 +302,7 @@ class InheritedWeights:
 
 
 def replace_modules(network: PreTrainedModel, other: PreTrainedModel) -> None:
-    """Make a network another one of its class, so that whoever holds it holds the other."""
+    """Replace a network by another of its class in place, so that all references see the other."""
     other.train(network.training)
     for name, child in other.named_children():
         setattr(network, name, child)
