@@ -11,25 +11,27 @@ _TYPE_PREFIX = "urn:squeeze:problem:"
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request body."""
+    """One fault of a request body."""
 
     detail: str
-    pointer: str | None = Field(default=None, description="JSON pointer into the body.")
+    pointer: str | None = Field(default=None, description="JSON pointer to the fault in the body.")
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457). Values that the message names are members of their own too."""
+    """An error (RFC 9457). Values named in the message are also members of their own."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="A stable URN; its last part is the code.")
+    type: str = Field(description="Stable URN; the last part is the error code.")
     title: str
     status: int
-    detail: str = Field(description="What is wrong here, and what to do about it.")
+    detail: str = Field(description="What is wrong and what to do about it.")
     instance: str
     request_id: str
-    errors: list[Fault] = Field(default_factory=list, description="Each fault of a bad body.")
-    error: dict[str, str | None] | str = Field(description="The same for clients of other services.")
+    errors: list[Fault] = Field(default_factory=list, description="All faults of an invalid body.")
+    error: dict[str, str | None] | str = Field(
+        description="The same error in the form that clients of compatible services expect."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def generate(
         inputs: ``input_ids`` and ``attention_mask``, int64 (B, T) each.
         limits: tokens that each text may have, (B,).
         decoding: the search.
-        is_wanted: what nobody waits for is left unfinished.
+        is_wanted: texts without a waiting client are left unfinished.
     """
     step = network.begin(inputs)
     if decoding.beams == 1:

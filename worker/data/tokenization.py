@@ -47,7 +47,7 @@ def tokenize_words(
     tokenizer: Tokenizer,
     max_length: int,
 ) -> TokenizedSplit:
-    """Encode sentences of words; the network is asked at the first piece of each word that is not cut off."""
+    """Encode sentences of words; the first token of each word that is not truncated is predicted."""
     encodings = TextTokenizer(tokenizer, max_length=max_length).word_encodings(sentences)
     firsts = [first_pieces(encoding) for encoding in encodings]
     labels = None

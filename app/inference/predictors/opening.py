@@ -83,6 +83,6 @@ PREDICTOR_OF: Final[Mapping[Task, str]] = {
 def open_predictor(manifest: ModelManifest, precision: str, *, fetch: Fetch, threads: int) -> Predictor:
     """Load the export of one precision and what belongs to it."""
     if manifest.task is None:
-        raise ValueError("a model without a task answers nothing")
+        raise ValueError("a model without a task head cannot predict")
     export = ModelExport(manifest, precision, fetch, threads)
     return PREDICTORS[PREDICTOR_OF[manifest.task]](export)

@@ -14,7 +14,7 @@ _PATIENCE_S = 0.1
 
 
 class ClientGone(Exception):  # noqa: N818 - nobody made an error
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 @asynccontextmanager
