@@ -332,4 +332,4 @@ def test_openapi_describes_the_route(app: FastAPI) -> None:
     parameters = [choice["$ref"].rpartition("/")[2] for choice in request["parameters"]["anyOf"]]
     assert parameters == [class_.__name__ for class_ in PARAMETERS.values()]
     assert set(parameters) <= set(schemas)
-    assert "application/problem+json" in operation["responses"]["4XX"]["content"]
+    assert "application/problem+json" in operation["responses"]["429"]["content"]

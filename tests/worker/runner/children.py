@@ -95,7 +95,7 @@ def history(database: Database, job_id: str, kind: str) -> list[dict[str, object
     """The data of a job's events of one kind, in order."""
     with database.transaction() as session:
         events = list_events(session, job_id, after=0, limit=1000)
-        return [event.data for event in events if event.kind == kind]
+        return [event.read().data for event in events if event.kind == kind]
 
 
 @contextmanager
