@@ -233,7 +233,7 @@ def _root(folder: Path) -> Path:
         raise InvalidRequest(
             "missing_config",
             "The archive must contain exactly one config.json, at the top or one folder down; it has "
-            "{len(candidates) or 'none'}. Pack the whole folder that save_pretrained() wrote: config.json, "
+            f"{len(candidates) or 'none'}. Pack the whole folder that save_pretrained() wrote: config.json, "
             "model.safetensors and tokenizer.json.",
             pointer="#/file",
             found=len(candidates),

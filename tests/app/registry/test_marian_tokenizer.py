@@ -181,9 +181,9 @@ class TestParse:
     @pytest.mark.parametrize(
         ("options", "what"),
         [
-            ({"model_type": "bpe"}, "unigram"),
-            ({"byte_fallback": True, "size": 320}, "kind 6"),
-            ({"user_defined_symbols": ["<sep>"]}, "kind 4"),
+            ({"model_type": "bpe"}, "Unigram"),
+            ({"byte_fallback": True, "size": 320}, "type 6"),
+            ({"user_defined_symbols": ["<sep>"]}, "type 4"),
             ({"treat_whitespace_as_suffix": True}, "end of words"),
         ],
         ids=str,
