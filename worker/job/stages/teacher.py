@@ -56,9 +56,7 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             digest=state.uploaded_teacher.digest,
         )
     except JobError as error:
-        state.reporter.message(
-            f"The teacher is compared without ONNX files. {error.message}", is_warning=True
-        )
+        state.reporter.message(f"The teacher has no ONNX measurements. {error.message}", is_warning=True)
     evaluator.compare_exports(teacher)
     for precision in list(teacher.paths):
         try:
@@ -69,7 +67,7 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             )
         except JobError as error:
             state.reporter.message(
-                f"The teacher's {precision} file is excluded. {error.message}", is_warning=True
+                f"The teacher has no {precision} measurements. {error.message}", is_warning=True
             )
             del teacher.paths[precision], teacher.exports[precision]
     evaluator.measure_latency(teacher)

@@ -48,8 +48,8 @@ def _load_input(role: str, state: JobState, scale: TargetScaler) -> PreTrainedMo
     if load_tokenizer(folder / TOKENIZER).get_vocab() != state.teacher.tokenizer.get_vocab():
         raise JobError(
             "incompatible_small_model",
-            "The small model's tokenizer has as many pieces as the teacher's, but other ones. A gate needs "
-            "two models with the same tokenizer.",
+            "The small model's vocabulary has the same size as the teacher's, but different tokens. Gating "
+            "needs two models with the same tokenizer.",
         )
     network = load_network(folder, model.manifest, task=task, labels=labels)
     return scale.network(network) if model.manifest.has_head_for(task, labels) else network
