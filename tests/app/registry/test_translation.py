@@ -257,7 +257,7 @@ class TestWeights:
     def test_positions_that_were_learnt(self, api, folder):
         learnt = np.zeros((64, 16), np.float32)
         edit_tensors(folder, lambda t: t.update({"model.encoder.embed_positions.weight": learnt}))
-        assert "sines" in refused(api, zipped(folder), "weights_config_mismatch")
+        assert "sinusoidal positions" in refused(api, zipped(folder), "weights_config_mismatch")
 
     def test_config_of_a_narrow_decoder(self, api, narrow):
         edit_config(narrow, decoder_hidden=12)

@@ -31,7 +31,7 @@ def evaluate_teacher(state: JobState) -> None:
         raise JobError(
             "teacher_not_trained",
             f"The teacher's {metric} on dev is {reached:.3f}; a constant prediction scores {baseline:.3f}. "
-            "Run fine_tuning on it first, and use the resulting model.",
+            "Run a fine_tuning job on it first and use its student as the teacher.",
             metric=metric,
             teacher=reached,
             trivial_baseline=baseline,
@@ -56,7 +56,7 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             digest=state.uploaded_teacher.digest,
         )
     except JobError as error:
-        state.reporter.message(f"The teacher has no ONNX measurements. {error.message}", is_warning=True)
+        state.reporter.message(f"The teacher's ONNX files are excluded. {error.message}", is_warning=True)
     evaluator.compare_exports(teacher)
     for precision in list(teacher.paths):
         try:
@@ -67,7 +67,7 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             )
         except JobError as error:
             state.reporter.message(
-                f"The teacher has no {precision} measurements. {error.message}", is_warning=True
+                f"The teacher's {precision} file is excluded. {error.message}", is_warning=True
             )
             del teacher.paths[precision], teacher.exports[precision]
     evaluator.measure_latency(teacher)
