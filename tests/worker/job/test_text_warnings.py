@@ -45,7 +45,7 @@ def test_unknown_words_are_told_of_every_split(tmp_path: Path) -> None:
     found = warnings_of(Shelf(tmp_path), add(Shelf(tmp_path), train=ROWS, dev=CYRILLIC, unlabeled=unlabeled))
     assert len(found) == 2
     for name, text in zip(["dev", "unlabeled"], found, strict=True):
-        assert f"100% of the texts of {name}" in text
+        assert f"100% of the tokens in the texts of {name}" in text
 
 
 def test_cut_rows_are_told_of(tmp_path: Path) -> None:
