@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.engine.tokenizing import pad_id, special_id
 from worker.contracts import TaskData, Teacher, TokenizedSplit
-from worker.data.tokenization import encode_columns, masked
+from worker.data.tokenization import masked
+from worker.tasks.reading import encode_columns
 
 Row = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def read_set(
     labels = labels_of(chosen, data)
     mask_id = special_id(reader.tokenizer, "[MASK]")
     dev_split = _encode(chosen, dev, labels, reader)
-    if chosen.task == "masked_language_modeling":
+    if TASKS[chosen.task].masks_inputs:
         assert mask_id is not None
         dev_split = masked(dev_split, mask_id=mask_id, vocabulary=reader.architecture.vocabulary, seed=0)
     unlabeled = None
@@ -114,17 +115,17 @@ def read_set(
         pad_id=pad_id(reader.tokenizer),
         vocabulary=reader.architecture.vocabulary,
         mask_id=mask_id,
-        target_tokenizer=reader.tokenizers.target_tokenizer if chosen.task == "translation" else None,
+        target_tokenizer=reader.tokenizers.target_tokenizer if TASKS[chosen.task].writes else None,
     )
 
 
 def labels_of(chosen: TextSet, data: Path) -> list[str]:
     """Names in order; of entities, the tags of every kind that training rows have."""
-    if chosen.task == "token_classification":
+    if TASKS[chosen.task].answering == "token" and TASKS[chosen.task].has_labels:
         tags = {tag for row in _labelled(chosen, data, "train") for tag in row["tags"]}
         kinds = sorted({tag[2:] for tag in tags if tag != "O"})
         return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
-    if chosen.task != "text_classification":
+    if not TASKS[chosen.task].has_labels:
         return []
     (folder,) = chosen.folders.values()
     return list(json.loads((data / folder / "meta.json").read_text())["labels"])
@@ -146,7 +147,7 @@ def _labelled(chosen: TextSet, data: Path, split: str) -> list[Row]:
 
 def _encode(chosen: TextSet, rows: Sequence[Row], labels: list[str], reader: Teacher) -> TokenizedSplit:
     columns = {key: [row[key] for row in rows] for key in rows[0]}
-    if chosen.task == "token_classification" and "tags" in columns:
+    if "tags" in columns:
         index = {label: number for number, label in enumerate(labels)}
         columns["tags"] = [[index[tag] for tag in tags] for tags in columns["tags"]]
     encode = partial(
@@ -155,6 +156,7 @@ def _encode(chosen: TextSet, rows: Sequence[Row], labels: list[str], reader: Tea
         columns,
         max_length=chosen.max_length,
         is_pair="text_pair" in columns,
+        labels=len(labels),
     )
     whole = reader.untrimmed
     untrimmed = None if whole is None else encode(tokenizers=whole.tokenizers)

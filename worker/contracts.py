@@ -18,8 +18,9 @@ from app.domain.tasks import Head, Task
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.int64] | npt.NDArray[np.float32]
-"""What a network should say: an index into its outputs for each position, or one number for each text."""
+"""What a network should say: an index into its outputs for each position, or numbers for each text."""
 
 IGNORE_INDEX = -100
 """Marks positions without a label, which the loss ignores. A missing number is NaN."""
@@ -79,8 +80,9 @@ class TokenizedSplit:
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
     labels: LabelArray | None
-    """(positions,), IGNORE_INDEX or NaN where a row has none; None where no row has one, and where there are
-    ``targets``."""
+    """(positions,), or (positions, outputs) where each output is decided by itself.
+
+    IGNORE_INDEX or NaN where a row has none; None where no row has one, and where there are ``targets``."""
     digest: str
     """Names texts, tokenizer and truncation in cache keys."""
     positions: BoolArray | None = None
@@ -132,9 +134,9 @@ class TaskData:
     vocabulary: int
     """Of the tokens; one that translates writes them as well."""
     mask_id: int | None = None
-    """Of the token that hides a word; only masked_language_modeling needs it."""
+    """Of the token that hides a word; only a task that masks inputs needs it."""
     target_tokenizer: Tokenizer | None = None
-    """Makes texts of what is written; only translation needs it."""
+    """Makes texts of what is written; only a task that writes needs it."""
 
     @property
     def head(self) -> Head:

@@ -21,9 +21,9 @@ from app.dependencies import (
     require_known_fields,
 )
 from app.domain.documents.manifest import Split
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.errors import problems
-from app.intake.datasets.columns import Columns
+from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
 from app.rows import UnreadableRow, read_row
 
@@ -32,6 +32,28 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 T = TypeVar("T")
 
 _TABLE = "A table: .jsonl, .csv, .tsv or .parquet, each also .gz."
+
+_COLUMNS = "\n".join(f"| `{task}` | {record.columns_help} |" for task, record in TASKS.items())
+
+_CREATE = f"""\
+Register a data set: validate every row and summarise the splits.
+
+Columns by task; map other names with `columns`:
+
+| task | columns |
+|---|---|
+{_COLUMNS}
+
+Any table may also have a `language` column. `language` and `text_pair` must be set in all rows of a table
+or in none. Unlabeled rows for `token_classification` have `tokens`, or `text`, which is split into words
+and punctuation marks.
+
+Whitespace around labels, tags and .csv or .tsv column names is ignored.
+
+Labels are names or integers. Integers are indices into `labels` if it is given, which integer tags
+require. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and
+BILOU are accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
+`repaired_tags`; in IO, consecutive tags of one type are one entity."""
 
 
 async def read_fields(request: Request) -> None:
@@ -43,6 +65,7 @@ async def read_fields(request: Request) -> None:
 @router.post(
     "",
     status_code=201,
+    description=_CREATE,
     dependencies=[Depends(read_fields)],
     responses=problems(400, 413, 422, 500, 503),
 )
@@ -74,29 +97,7 @@ def create_dataset(
         Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
     ] = None,
 ) -> DatasetRead:
-    """Register a data set: validate every row and summarise the splits.
-
-    Columns by task; map other names with `columns`:
-
-    | task | columns |
-    |---|---|
-    | `text_classification` | `text`, `text_pair`?, `label` |
-    | `text_regression` | `text`, `text_pair`?, `score` (or else `label`): a finite number |
-    | `token_classification` | `tokens`, `tags`: lists, or texts with items separated by spaces |
-    | `masked_language_modeling` | `text` |
-    | `translation` | `source`, `target` |
-
-    Any table may also have a `language` column. `language` and `text_pair` must be set in all rows of a table
-    or in none. Unlabeled rows for `token_classification` have `tokens`, or `text`, which is split into words
-    and punctuation marks.
-
-    Whitespace around labels, tags and .csv or .tsv column names is ignored.
-
-    Labels are names or integers. Integers are indices into `labels` if it is given, which integer tags
-    require. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and
-    BILOU are accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
-    `repaired_tags`; in IO, consecutive tags of one type are one entity.
-    """
+    """Register a data set."""
     uploads: dict[Split, UploadFile | None] = {
         "train": train,
         "dev": dev,
@@ -113,7 +114,7 @@ def create_dataset(
             tables,
             name=name,
             task=task,
-            columns=_parse("columns", TypeAdapter(Columns), columns) if columns else Columns(),
+            columns=_parse("columns", TypeAdapter(ColumnNames), columns) if columns else ColumnNames(),
             labels=_parse("labels", LabelNames, labels) if labels else None,
             settings=settings,
         )

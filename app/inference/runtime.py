@@ -16,7 +16,7 @@ from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import Conflict, InvalidRequest, NotFound
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import TextInput
 from app.inference.batching import BatchQueue
@@ -205,7 +205,7 @@ class InferenceRuntime:
 
 async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any, task: Task) -> list[Result]:
     predictor = queue.predictor
-    if not predictor.takes_pairs:
+    if TASKS[task].columns.pair is None:
         _refuse_pairs(task, texts)
     rows = await queue.predict(texts, predictor.run_options(texts, options))
     return [predictor.result(row, options) for row in rows]

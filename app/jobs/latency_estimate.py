@@ -17,7 +17,7 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderShape,
 )
-from app.domain.tasks import PER_TOKEN_TASKS, Head
+from app.domain.tasks import Head
 
 TOKENS: Final = 32
 """Of the text, and of its translation."""
@@ -36,7 +36,7 @@ def estimate_latency_ms(architecture: Architecture, head: Head) -> float:
     """Milliseconds of the products of one text of 32 tokens; a translation writes as many, one by one."""
     match architecture:
         case EncoderArchitecture(shape=s):
-            answers = TOKENS if head.task in PER_TOKEN_TASKS else 1
+            answers = TOKENS if head.record.answering == "token" else 1
             return architecture.runs * _sum_ms(_layer(s, TOKENS)) + _ms((answers, s.hidden, head.outputs))
         case BiLstmArchitecture(shape=b):
             steps = 2 * TOKENS * _ms((1, b.hidden, 4 * b.hidden))

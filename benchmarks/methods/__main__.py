@@ -18,6 +18,7 @@ from app.domain.architectures import Architecture
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import MethodSpec
 from app.domain.planning import plan_student
+from app.domain.tasks import TASKS
 from app.engine.threads import threads_per_run
 from benchmarks.harness import Benchmark, Value, select
 from benchmarks.methods.entry import STUDENT_TRAINING, Entry
@@ -122,7 +123,7 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
         teacher = workbench.small_model(place)
     training = TrainingSpec(
         **(STUDENT_TRAINING[entry.set] | entry.training),
-        metric=None if chosen.task == "translation" else chosen.metric,
+        metric=None if TASKS[chosen.task].selects_by_loss else chosen.metric,
         max_length=chosen.max_length,
         seed=seed,
     )

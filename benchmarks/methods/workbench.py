@@ -7,6 +7,7 @@ from pathlib import Path
 from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import ScratchSpec
+from app.domain.tasks import TASKS
 from benchmarks.methods.entry import TEACHER_TRAINING, TRANSFER_ROWS
 from benchmarks.sets import SETS, labels_of, read_set
 from benchmarks.students import (
@@ -94,11 +95,11 @@ class Workbench:
         chosen = SETS[place.name]
         training = TrainingSpec(
             **TEACHER_TRAINING[place.name],
-            metric=None if chosen.task == "translation" else chosen.metric,
+            metric=None if TASKS[chosen.task].selects_by_loss else chosen.metric,
             max_length=chosen.max_length,
         )
         read = partial(read_set, place.name, self._data, seed=place.seed)
-        if chosen.task == "translation":
+        if TASKS[chosen.task].writes:
             untrained = first_translator(self._data, shape=TRANSLATOR, vocabulary=TRANSLATOR_WORDS)
             teacher = trained_translator(place.folder, untrained, read(untrained), training)
         else:

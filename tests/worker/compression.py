@@ -15,8 +15,9 @@ from app.domain.errors import JobCancelled
 from app.domain.tasks import Head, Task
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import Replica, TaskData, Teacher, TokenizedSplit
-from worker.data.tokenization import encode_columns, masked, tokenize, tokenize_maskable, tokenize_words
+from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
+from worker.tasks.reading import encode_columns
 
 TEACHER_SHAPE = EncoderShape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = EncoderShape(layers=2, hidden=16, heads=2, ffn=24)

@@ -17,19 +17,18 @@ from worker.data.batches import collate
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder
 from worker.evaluation.latency import measure_latency
-from worker.evaluation.metrics import (
+from worker.evaluation.quality import quality, trivial_baseline
+from worker.evaluation.report import compare_models
+from worker.export.onnx_export import export_onnx
+from worker.tasks.metrics import (
     accuracy,
-    classification_metrics,
     confusion_matrix,
     macro_f1,
     matthews,
     pearson,
     spearman,
-    trivial_baseline,
 )
-from worker.evaluation.quality import quality
-from worker.evaluation.report import compare_models
-from worker.export.onnx_export import export_onnx
+from worker.tasks.text_classification import classification_metrics
 
 CPU = torch.device("cpu")
 HEAD = Head(task="text_classification", outputs=2)
@@ -97,7 +96,7 @@ class TestMetrics:
     def test_classification_takes_the_largest_logit(self) -> None:
         logits = np.array([[0.1, 0.2, -3], [5, 1, 1], [0, 0, 1]], dtype=np.float32)
         split = replace(dev_split(3), labels=np.array([1, 0, 0]))
-        assert classification_metrics(split, logits, ["a", "b", "c"])["accuracy"] == pytest.approx(2 / 3)
+        assert classification_metrics(split, logits, ["a", "b", "c"], ())["accuracy"] == pytest.approx(2 / 3)
 
     def test_baseline_is_the_share_of_the_largest_class(self) -> None:
         split = replace(dev_split(5), labels=np.array([2, 2, 0, 1, 2]))

@@ -20,9 +20,14 @@ from worker.export.exports import check_exports, compare_exports, make_exports
 from worker.export.onnx_export import export_onnx, input_names
 from worker.export.parity import Parity, check_fp32, check_int8, compare_logits, probe
 from worker.networks.loading import build_network
+from worker.tasks.agreement import same_choice, same_choice_or_tied, same_side_of_median
 
 ARCHITECTURES = ["bert", "roberta", "xlm-roberta", "distilbert"]
 CPU = torch.device("cpu")
+
+
+def choices(reference: np.ndarray, exported: np.ndarray) -> float:
+    return same_choice(reference, exported, ())
 
 
 class TestExportOnnx:
@@ -188,9 +193,14 @@ class TestParity:
         for rows in by_length:
             same_length = subset(split, rows)
             reference = predict_logits(network, same_length, pad_id=0, device=CPU)
-            assert compare_logits(reference, maskless(same_length)).max_logit_difference < 1e-5
+            assert (
+                compare_logits(reference, maskless(same_length), agreement=choices).max_logit_difference
+                < 1e-5
+            )
         reference = probe(partial(predict_logits, network, pad_id=0, device=CPU), split)
-        assert compare_logits(reference, probe(maskless, split)).max_logit_difference > 1e-3
+        assert (
+            compare_logits(reference, probe(maskless, split), agreement=choices).max_logit_difference > 1e-3
+        )
 
     def test_probe_goes_through_the_split_first(self, tmp_path: Path) -> None:
         network = classifier(tmp_path / "model")
@@ -208,20 +218,25 @@ class TestParity:
     def test_compares_as_a_loop_would(self) -> None:
         reference = np.array([[1.0, 2.0], [3.0, 1.0], [0.0, 0.5]], dtype=np.float32)
         exported = np.array([[1.5, 2.0], [0.0, 1.0], [0.0, 0.25]], dtype=np.float32)
-        assert compare_logits(reference, exported) == Parity(max_logit_difference=3.0, label_agreement=2 / 3)
+        assert compare_logits(reference, exported, agreement=choices) == Parity(
+            max_logit_difference=3.0, label_agreement=2 / 3
+        )
 
     def test_words_that_are_next_to_equal_are_the_same(self) -> None:
         reference = np.array([[1.0, 1.05], [1.0, 1.2], [3.0, 1.0]], dtype=np.float32)
         exported = reference[:, ::-1]
-        assert compare_logits(reference, exported).label_agreement == 0
-        assert compare_logits(reference, exported, tie=0.1).label_agreement == pytest.approx(1 / 3)
+        assert same_choice(reference, exported, ()) == 0
+        assert same_choice_or_tied(reference, exported, ()) == pytest.approx(1 / 3)
+
+    def test_numbers_agree_when_they_order_the_texts_alike(self) -> None:
         scores = np.array([[1.0], [2.0]], dtype=np.float32)
-        assert compare_logits(scores, -scores, tie=0.1).label_agreement == 0
+        assert same_side_of_median(scores, 3 * scores + 1, ()) == 1
+        assert same_side_of_median(scores, -scores, ()) == 0
 
     def test_nan_is_no_parity(self) -> None:
         logits = np.array([[1.0, np.nan]], dtype=np.float32)
         with pytest.raises(JobError):
-            check_fp32(compare_logits(logits, logits), tolerance=1e-4)
+            check_fp32(compare_logits(logits, logits, agreement=choices), tolerance=1e-4)
 
     def test_low_agreement_names_both_numbers(self) -> None:
         with pytest.raises(JobError, match=r"85\.0%.* at least 90\.0%") as caught:

@@ -195,10 +195,12 @@ def _joined_labels(first: TokenizedSplit, second: TokenizedSplit) -> npt.NDArray
     known = [split.labels for split in splits if split.labels is not None]
     if not known:
         return None
-    dtype = known[0].dtype
+    dtype, outputs = known[0].dtype, known[0].shape[1:]
     unknown = np.nan if np.issubdtype(dtype, np.floating) else IGNORE_INDEX
     parts = [
-        np.full(split.position_offsets[-1], unknown, dtype=dtype) if split.labels is None else split.labels
+        np.full((split.position_offsets[-1], *outputs), unknown, dtype=dtype)
+        if split.labels is None
+        else split.labels
         for split in splits
     ]
     joined: npt.NDArray[np.int64] = np.concatenate(parts)

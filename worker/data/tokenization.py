@@ -1,21 +1,15 @@
-"""Texts to tokens, task by task."""
+"""Texts to tokens."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 from tokenizers import Encoding, Tokenizer
 
-from app.domain.documents.manifest import DatasetManifest, Split
-from app.domain.errors import JobError
-from app.domain.tasks import Task
-from app.engine.tokenizing import TextTokenizer, first_pieces, pad_id, special_id
-from worker.contracts import LabelArray, ModelTokenizers, TaskData, TokenizedSplit
+from app.engine.tokenizing import TextTokenizer, first_pieces, special_id
+from worker.contracts import LabelArray, TokenizedSplit
 
 MASKED_SHARE = 0.15
 """Of the words, in masked-language modelling (Devlin et al., 2019)."""
@@ -24,7 +18,7 @@ MASKED_SHARE = 0.15
 def tokenize(
     texts: Sequence[str],
     pairs: Sequence[str] | None = None,
-    labels: Sequence[float] | None = None,
+    labels: Sequence[float] | LabelArray | None = None,
     *,
     tokenizer: Tokenizer,
     max_length: int,
@@ -113,141 +107,6 @@ def tokenize_translations(
     return replace(split, targets=written, references=list(targets))
 
 
-def load_task_data(
-    folder: Path,
-    manifest: DatasetManifest,
-    *,
-    tokenizers: ModelTokenizers,
-    max_length: int,
-    untrimmed: Mapping[str, TokenizedSplit] | None = None,
-) -> tuple[TaskData, TokenizedSplit | None]:
-    """The data that a method sees, and the test split, which it does not.
-
-    Args:
-        folder: of a Parquet file for each split.
-        manifest: says which there are.
-        tokenizers: of the model that is to read them.
-        max_length: tokens at which rows are cut.
-        untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
-            None: it was not.
-
-    Raises:
-        JobError: ``missing_mask_token``, or ``no_trainable_tokens``, when no text of a split has a word left.
-    """
-    mask_id = special_id(tokenizers.source_tokenizer, "[MASK]", "<mask>")
-    if manifest.task == "masked_language_modeling" and mask_id is None:
-        raise JobError(
-            "missing_mask_token",
-            "The teacher's tokenizer has no mask token ([MASK] or <mask>). Use a model trained with "
-            "masked-language modelling.",
-        )
-
-    def read(name: Split) -> TokenizedSplit | None:
-        if name not in manifest.splits:
-            return None
-        columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
-        split = encode_columns(
-            manifest.task,
-            columns,
-            tokenizers=tokenizers,
-            max_length=max_length,
-            is_pair=manifest.is_pair,
-            untrimmed=None if untrimmed is None else untrimmed[name],
-        )
-        if split.position_offsets[-1] == 0:
-            raise JobError(
-                "no_trainable_tokens",
-                f"No text of {name} has a token that the teacher's tokenizer knows, so there is nothing to "
-                "train on or to measure. Fix the texts or use another teacher.",
-                split=name,
-            )
-        if manifest.task == "masked_language_modeling" and name in ("dev", "test"):
-            assert mask_id is not None
-            split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
-        return replace(split, languages=columns.get("language"))
-
-    train, dev = read("train"), read("dev")
-    assert train is not None
-    assert dev is not None
-    data = TaskData(
-        task=manifest.task,
-        train=train,
-        dev=dev,
-        unlabeled=read("unlabeled"),
-        labels=manifest.labels,
-        pad_id=pad_id(tokenizers.source_tokenizer),
-        vocabulary=tokenizers.vocabulary,
-        mask_id=mask_id,
-        target_tokenizer=tokenizers.target_tokenizer,
-    )
-    return data, read("test")
-
-
-def encode_columns(
-    task: Task,
-    columns: dict[str, list[Any]],
-    *,
-    tokenizers: ModelTokenizers,
-    max_length: int,
-    is_pair: bool = False,
-    untrimmed: TokenizedSplit | None = None,
-) -> TokenizedSplit:
-    """One split from the columns of its canonical form.
-
-    ``untrimmed`` is the same one in the tokens of the model before its vocabulary was trimmed.
-    """
-    split = _encoded(task, columns, tokenizers=tokenizers, max_length=max_length, is_pair=is_pair)
-    if untrimmed is None or task in ("masked_language_modeling", "translation"):
-        return split  # whose answers are words, and others once these are trimmed
-    return replace(split, untrimmed=_asked_as(split, untrimmed))
-
-
-def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
-    """The same rows, asked of the same words: shorter pieces fill it up, and cut later words off."""
-    positions = whole.positions
-    if positions is not None:
-        before = np.repeat(whole.position_offsets[:-1], whole.lengths)
-        asked = np.repeat(np.diff(split.position_offsets), whole.lengths)
-        positions = positions & (np.cumsum(positions) - before <= asked)
-    return replace(whole, positions=positions, labels=None)
-
-
-def _encoded(
-    task: Task,
-    columns: dict[str, list[Any]],
-    *,
-    tokenizers: ModelTokenizers,
-    max_length: int,
-    is_pair: bool,
-) -> TokenizedSplit:
-    tokenizer = tokenizers.source_tokenizer
-    match task:
-        case "text_classification" | "text_regression":
-            answers = columns.get("label" if task == "text_classification" else "score")
-            return tokenize(
-                columns["text"],
-                columns.get("text_pair"),
-                answers,
-                tokenizer=tokenizer,
-                max_length=max_length,
-                token_types=is_pair and tokenizers.token_types > 1,
-            )
-        case "token_classification":
-            return tokenize_words(
-                columns["tokens"], columns.get("tags"), tokenizer=tokenizer, max_length=max_length
-            )
-        case "masked_language_modeling":
-            return tokenize_maskable(columns["text"], tokenizer=tokenizer, max_length=max_length)
-        case "translation":
-            return tokenize_translations(
-                columns["source"],
-                columns.get("target"),
-                source_tokenizer=tokenizer,
-                target_tokenizer=tokenizers.target_tokenizer,
-                max_length=max_length,
-            )
-
-
 def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, float]:
     """The share of pieces that the tokenizer does not know, by language; "" where none is named.
 
@@ -266,7 +125,7 @@ def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, flo
     }
 
 
-def _label_array(labels: Sequence[float] | None) -> LabelArray | None:
+def _label_array(labels: Sequence[float] | LabelArray | None) -> LabelArray | None:
     if labels is None:
         return None
     array = np.asarray(labels)

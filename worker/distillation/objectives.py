@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from app.domain.methods import DistillationTerms
-from app.domain.tasks import Task
-from worker.contracts import IGNORE_INDEX
+from app.domain.tasks import TASKS, Task
 from worker.data.batches import Batch
 from worker.data.tokenization import MASKED_SHARE
 from worker.networks.forward import forward
+from worker.tasks import IMPLEMENTATIONS
+from worker.tasks.implementation import AnswerLoss
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """A scalar, mean over the rows of the batch."""
@@ -23,32 +23,11 @@ Objective = Callable[[nn.Module, Batch], Tensor]
 InnerTerm = Callable[[nn.Module, Sequence[Tensor], Batch], Tensor]
 """Of a student, its hidden states on a batch, and the batch: a scalar. See ``inside``."""
 
-AnswerLoss = Callable[[Tensor, Tensor], Tensor]
-"""Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known."""
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """In nats, mean over the positions whose label is known; 0 where none is."""
-    total = functional.cross_entropy(
-        logits, labels, ignore_index=IGNORE_INDEX, reduction="sum", label_smoothing=smoothing
-    )
-    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
-
-
-def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:
-    """Mean over the rows whose score is known; outputs are (B, 1)."""
-    known = scores.isfinite()
-    differences = torch.where(known, outputs[:, 0] - scores, 0.0)
-    return differences.square().sum() / known.sum().clamp(min=1)
-
 
 def answer_loss(task: Task, *, smoothing: float | None = None) -> AnswerLoss:
-    """The labels' loss of a task."""
-    if task == "text_regression":
-        return squared_error
-    default = 0.1 if task == "translation" else 0.0
-    epsilon = default if smoothing is None else smoothing
-    return lambda logits, labels: cross_entropy(logits, labels, smoothing=epsilon)
+    """The labels' loss of a task; None: with the label smoothing that is usual for it."""
+    default = TASKS[task].label_smoothing
+    return IMPLEMENTATIONS[task].answer_loss(default if smoothing is None else smoothing)
 
 
 class LabelLoss:
@@ -100,34 +79,6 @@ class Masking:
         )
 
 
-def default_temperature(outputs: int, *, of_two: float = 2.0) -> float:
-    """What leaves a teacher's choice as plain among many outputs as it is among two: never below 1."""
-    return max(1.0, of_two / max(1, outputs - 1))
-
-
-def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
-    """T² KL(teacher || student) of softened distributions (Hinton et al., 2015).
-
-    Args:
-        logits_s: student logits, (P, C), unnormalised.
-        logits_t: teacher logits, (P, C); no gradient flows through.
-        temperature: > 0; gradients shrink with its square, hence the factor T².
-
-    Returns:
-        Scalar, mean over P ("batchmean"), in nats, 0 where P is; for one output, which is a number and no
-        distribution, the mean squared difference.
-    """
-    if logits_s.shape[-1] == 1:
-        return functional.mse_loss(logits_s, logits_t)
-    total = functional.kl_div(
-        functional.log_softmax(logits_s / temperature, dim=-1),
-        functional.log_softmax(logits_t / temperature, dim=-1),
-        reduction="sum",
-        log_target=True,
-    )
-    return temperature**2 * total / max(1, len(logits_s))
-
-
 def hidden_state_loss(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Mean squared distance of hidden states over the tokens that are there.
 
@@ -150,8 +101,9 @@ class DistillationLoss:
     def __init__(
         self,
         terms: DistillationTerms,
-        loss: AnswerLoss,
+        task: Task,
         *,
+        smoothing: float | None,
         teacher_logits: Callable[[Batch], Tensor],
         inner: Sequence[tuple[float, InnerTerm]] = (),
     ) -> None:
@@ -159,19 +111,21 @@ class DistillationLoss:
 
         Args:
             terms: the temperature T and the weight w.
-            loss: L, the labels' loss.
+            task: whose labels' loss is L.
+            smoothing: of labels; None: the task's default.
             teacher_logits: batch -> (P, C).
             inner: terms that look at hidden states, each with its weight.
         """
         self._terms = terms
-        self._loss = loss
+        self._loss = answer_loss(task, smoothing=smoothing)
+        self._soft_loss = IMPLEMENTATIONS[task].soft_loss
         self._teacher_logits = teacher_logits
         self._inner = inner
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
         output = forward(network, batch, with_states=bool(self._inner))
-        soft = soft_label_loss(output.logits, self._teacher_logits(batch), self._temperature(output.logits))
+        soft = self._soft_loss(output.logits, self._teacher_logits(batch), terms.temperature)
         loss = terms.logits_weight * soft
         if batch.labels is not None:
             labels = batch.label_weight * self._loss(output.logits, batch.labels)
@@ -180,9 +134,6 @@ class DistillationLoss:
             assert output.states is not None
             loss = loss + weight * term(network, output.states, batch)
         return loss
-
-    def _temperature(self, logits: Tensor) -> float:
-        return self._terms.temperature or default_temperature(logits.shape[-1])
 
 
 def labels_of(batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods import DistillationTerms
+from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data.batches import concatenate
 from worker.distillation.feature_terms import FeatureTerms
@@ -16,7 +17,6 @@ from worker.distillation.objectives import (
     LabelLoss,
     Masking,
     Objective,
-    answer_loss,
 )
 from worker.distillation.teacher_outputs import LOGITS
 from worker.distillation.teacher_signals import CachedTeacherSignals, LiveTeacherSignals, TeacherSignals
@@ -70,7 +70,7 @@ def distillation_objective(
     """
     if terms is None:
         return label_objective(data, context)
-    if data.task == "translation":
+    if TASKS[data.task].writes:
         lines = bitext_and_translations(terms, teacher, data, context)
         return TrainingObjective(
             lines, LabelLoss(data.task, smoothing=context.training.label_smoothing), data.pad_id
@@ -81,7 +81,7 @@ def distillation_objective(
         features = FeatureTerms(terms, _encoder(teacher.architecture), _encoder(context.architecture))
     outputs = [LOGITS, *(features.outputs if features else ())]
     signals: TeacherSignals
-    if data.task == "masked_language_modeling":
+    if TASKS[data.task].masks_inputs:
         signals = LiveTeacherSignals(teacher, data, outputs, context)
     else:
         signals = CachedTeacherSignals(teacher, split, outputs, pad_id=data.pad_id, context=context)
@@ -90,8 +90,13 @@ def distillation_objective(
         if projection is None and features.compares_narrower_states:
             projection = principal_projection(teacher, data, context)
         inner = features.terms(signals, teacher.network.to(context.device), projection)
-    loss = answer_loss(data.task, smoothing=context.training.label_smoothing)
-    objective = DistillationLoss(terms, loss, teacher_logits=signals.logits, inner=inner)
+    objective = DistillationLoss(
+        terms,
+        data.task,
+        smoothing=context.training.label_smoothing,
+        teacher_logits=signals.logits,
+        inner=inner,
+    )
     return TrainingObjective(split, _masking(objective, data), data.pad_id)
 
 
@@ -115,7 +120,7 @@ def _encoder(architecture: Architecture) -> EncoderArchitecture:
 
 
 def _masking(objective: Objective, data: TaskData) -> Objective:
-    if data.task != "masked_language_modeling":
+    if not TASKS[data.task].masks_inputs:
         return objective
     assert data.mask_id is not None
     return Masking(objective, mask_id=data.mask_id, vocabulary=data.vocabulary)

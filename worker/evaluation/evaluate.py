@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from worker.contracts import IntArray, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TokenizedSplit
 from worker.data.batches import collate, ordered_rows
-from worker.evaluation.metrics import FloatArray
 from worker.networks.forward import forward
 
 

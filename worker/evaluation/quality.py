@@ -4,7 +4,6 @@ Shapes: P positions of a split, C outputs.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import torch
@@ -13,18 +12,16 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from app.domain.errors import JobError
-from app.domain.tasks import Task
-from worker.contracts import TaskData, TokenizedSplit
+from app.domain.tasks import TASKS, Task
+from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.data.batches import collate, ordered_rows
 from worker.evaluation.evaluate import predict_logits
-from worker.evaluation.metrics import MAIN_METRIC, METRICS, FloatArray
 from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
 from worker.networks.forward import forward
+from worker.tasks import IMPLEMENTATIONS
+from worker.tasks.implementation import Thresholds
 
 _BATCH_SIZE = 64
-
-WORD_TASKS: Final[frozenset[Task]] = frozenset({"masked_language_modeling", "translation"})
-"""Tasks whose predictions are distributions over the vocabulary."""
 
 
 def dev_score(
@@ -34,44 +31,93 @@ def dev_score(
 
     Of translation it is minus the loss of a word in nats: to write them all out takes many times as long.
     """
-    if data.task == "translation":
+    record = TASKS[data.task]
+    if record.selects_by_loss:
         return -_word_metrics(network, data.dev, pad_id=data.pad_id, device=device)["loss"]
-    return measure(network, data.dev, data, device=device)[metric or MAIN_METRIC[data.task]]
+    return measure(network, data.dev, data, device=device)[metric or record.main_metric]
 
 
 def measure(
-    network: nn.Module, split: TokenizedSplit, data: TaskData, *, device: torch.device
+    network: nn.Module,
+    split: TokenizedSplit,
+    data: TaskData,
+    *,
+    device: torch.device,
+    thresholds: Thresholds | None = None,
 ) -> dict[str, float]:
     """Every metric of the task on a labelled split.
+
+    Args:
+        network: measured.
+        split: on this.
+        data: whose task it is.
+        device: of the network.
+        thresholds: of the labels, see ``choose_thresholds``; None: those that are best on the split itself.
 
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
     """
-    if data.task in WORD_TASKS:
+    record = TASKS[data.task]
+    if record.answers_in_tokens:
         words = _word_metrics(network, split, pad_id=data.pad_id, device=device)
-        return words if data.task != "translation" else {**_bleu(network, split, data), **words}
+        return {**_bleu(network, split, data), **words} if record.writes else words
     logits = predict_logits(network, split, pad_id=data.pad_id, device=device)
-    return quality(data.task, split, logits, labels=data.labels)
+    return quality(data.task, split, logits, labels=data.labels, thresholds=thresholds)
 
 
-def main_metric(split: TokenizedSplit, logits: FloatArray, data: TaskData) -> float:
+def choose_thresholds(network: nn.Module, data: TaskData, *, device: torch.device) -> Thresholds:
+    """Those of the labels that are best on dev; none for a task that decides no label by itself."""
+    if IMPLEMENTATIONS[data.task].thresholds is None:
+        return ()
+    logits = predict_logits(network, data.dev, pad_id=data.pad_id, device=device)
+    _require_finite(logits)
+    return chosen_thresholds(data.task, data.dev, logits)
+
+
+def chosen_thresholds(task: Task, split: TokenizedSplit, logits: FloatArray) -> Thresholds:
+    """Likewise, from logits (P, C) at a split's positions."""
+    choose = IMPLEMENTATIONS[task].thresholds
+    return () if choose is None else choose(split, logits)
+
+
+def main_metric(
+    split: TokenizedSplit, logits: FloatArray, data: TaskData, *, thresholds: Thresholds | None = None
+) -> float:
     """The task's main metric, from logits (P, C) at a split's positions."""
-    if data.task == "masked_language_modeling":
-        assert split.labels is not None
-        return float(np.mean(logits.argmax(axis=1) == split.labels))
-    return quality(data.task, split, logits, labels=data.labels)[MAIN_METRIC[data.task]]
+    found = quality(data.task, split, logits, labels=data.labels, thresholds=thresholds)
+    return found[TASKS[data.task].main_metric]
 
 
-def quality(task: Task, split: TokenizedSplit, logits: FloatArray, *, labels: list[str]) -> dict[str, float]:
+def quality(
+    task: Task,
+    split: TokenizedSplit,
+    logits: FloatArray,
+    *,
+    labels: list[str],
+    thresholds: Thresholds | None = None,
+) -> dict[str, float]:
     """Every metric of the task, from logits (P, C) at a split's positions.
 
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
     """
+    _require_finite(logits)
+    implementation = IMPLEMENTATIONS[task]
+    assert implementation.metrics is not None
+    if thresholds is None:
+        thresholds = chosen_thresholds(task, split, logits)
+    return implementation.metrics(split, logits, labels, thresholds)
+
+
+def trivial_baseline(task: Task, split: TokenizedSplit) -> float:
+    """The main metric of the task's trivial answer."""
+    return IMPLEMENTATIONS[task].baseline(split)
+
+
+def _require_finite(logits: FloatArray) -> None:
     if not np.isfinite(logits).all():
         broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
         raise diverged(f"{broken} of {len(logits)} predictions are infinite or NaN.")
-    return METRICS[task](split, logits, labels)
 
 
 @torch.inference_mode()

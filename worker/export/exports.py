@@ -10,29 +10,29 @@ from transformers import PreTrainedModel
 
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS
+from app.domain.tasks.record import TaskRecord
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
 from worker.contracts import TaskData, TokenizedSplit
 from worker.data.batches import subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder, ExportedModel, ExportedTranslator
-from worker.evaluation.quality import WORD_TASKS, main_metric, written_quality
+from worker.evaluation.quality import chosen_thresholds, main_metric, written_quality
 from worker.evaluation.translation import translate
 from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, check_int8_metric, compare_logits, probe
 from worker.export.quantisation import quantise_onnx
 from worker.networks.forward import is_translator
+from worker.tasks import IMPLEMENTATIONS
+from worker.tasks.implementation import Thresholds
 
 _MOST_TEXTS = 1_000
 """Dev texts compared at most: a share of 0.9 is then known within two points."""
 
-_MOST_TEXTS_OF_WORDS: Final[dict[Task, int]] = {"masked_language_modeling": 64, "translation": 16}
+_MOST_MASKED_TEXTS: Final = 64
+_MOST_TRANSLATIONS: Final = 16
 """Fewer where each prediction is a distribution over the vocabulary."""
-
-_TIED_WORDS: Final = 0.1
-"""Logits between words that are as good as equal. Measured on MiniLM after 40 steps of masked words: int8
-chose another word for 11 % of them, and all but 0.5 % of its choices were such."""
 
 
 def onnx_name(precision: Precision, network: PreTrainedModel) -> str:
@@ -87,23 +87,40 @@ def make_exports(
 
 
 def compare_exports(
-    network: PreTrainedModel, paths: Mapping[Precision, Path], data: TaskData, *, threads: int = 1
+    network: PreTrainedModel,
+    paths: Mapping[Precision, Path],
+    data: TaskData,
+    *,
+    thresholds: Thresholds | None = None,
+    threads: int = 1,
 ) -> dict[Precision, OnnxExport]:
     """Measure each file against the torch network, both on the CPU, on the dev texts.
 
-    ``threads`` are those of a run of the files, as they would be served.
+    Args:
+        network: on the CPU.
+        paths: its files.
+        data: whose dev texts are compared.
+        thresholds: of the labels; None: those that are best on the texts compared.
+        threads: of a run of the files, as they would be served.
     """
     pad_id = data.pad_id
-    dev = _some(data.dev, _MOST_TEXTS_OF_WORDS.get(data.task, _MOST_TEXTS))
+    agreement = IMPLEMENTATIONS[data.task].agreement
+    dev = _some(data.dev, _most_texts(TASKS[data.task]))
     asked = dev.position_offsets[-1]
     reference = probe(partial(predict_logits, network, pad_id=pad_id, device=network.device), dev)
+    if thresholds is None:
+        thresholds = chosen_thresholds(data.task, dev, reference[:asked])
     # How a translation model itself would write takes too long to find out again.
-    of_network = None if is_translator(network) else main_metric(dev, reference[:asked], data)
+    of_network = (
+        None if is_translator(network) else main_metric(dev, reference[:asked], data, thresholds=thresholds)
+    )
     found = {}
     for precision, path in paths.items():
         opened = open_export(path, network, threads=threads)
         exported = probe(partial(opened.logits, pad_id=pad_id), dev)
-        parity = compare_logits(reference, exported, tie=_TIED_WORDS if data.task in WORD_TASKS else 0.0)
+        parity = compare_logits(
+            reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds)
+        )
         files = files_of(path)
         found[precision] = OnnxExport(
             file=path.name,
@@ -113,10 +130,16 @@ def compare_exports(
             label_agreement=parity.label_agreement,
             metric=_bleu(opened, data)
             if isinstance(opened, ExportedTranslator)
-            else main_metric(dev, exported[:asked], data),
+            else main_metric(dev, exported[:asked], data, thresholds=thresholds),
             network_metric=of_network,
         )
     return found
+
+
+def _most_texts(record: TaskRecord) -> int:
+    if record.writes:
+        return _MOST_TRANSLATIONS
+    return _MOST_MASKED_TEXTS if record.answers_in_tokens else _MOST_TEXTS
 
 
 def _bleu(translator: ExportedTranslator, data: TaskData) -> float:

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from app.domain.errors import JobError
-from worker.contracts import IntArray, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TokenizedSplit
 from worker.data.batches import subset
-from worker.evaluation.metrics import FloatArray
 
 Predict = Callable[[TokenizedSplit], FloatArray]
 """Logits (rows, C) of a split in its order, computed in batches of nearly equal length."""
@@ -32,23 +30,20 @@ class Parity:
     """Share of equal predictions, in [0, 1]."""
 
 
-def compare_logits(reference: FloatArray, exported: FloatArray, *, tie: float = 0.0) -> Parity:
+def compare_logits(
+    reference: FloatArray, exported: FloatArray, *, agreement: Callable[[FloatArray, FloatArray], float]
+) -> Parity:
     """Two arrays (N, C) of the same texts in the same order.
 
     Args:
         reference: of the torch network.
         exported: of the file.
-        tie: an answer is the same, too, where the reference puts it at most so many logits below its own.
-            Among all words of a language the first are often next to equal, and either will do.
+        agreement: of the task, the share of answers that are the same.
     """
-    same = _choices(reference) == _choices(exported)
     scale = 1.0 if reference.shape[1] > 1 else max(1.0, float(np.abs(reference).max()))
-    if reference.shape[1] > 1 and tie > 0:
-        chosen = np.take_along_axis(reference, exported.argmax(axis=1)[:, None], axis=1)[:, 0]
-        same |= chosen >= reference.max(axis=1) - tie
     return Parity(
         max_logit_difference=float(np.abs(reference - exported).max()) / scale,
-        label_agreement=float(np.mean(same)),
+        label_agreement=agreement(reference, exported),
     )
 
 
@@ -62,14 +57,6 @@ def probe(predict: Predict, split: TokenizedSplit) -> FloatArray:
     stride = -(-len(texts) // _MIXED_BATCH)
     mixed = [texts[start::stride] for start in range(stride)]  # each from a short text to a long one
     return np.concatenate([predict(split), *(predict(subset(split, rows)) for rows in [*alone, *mixed])])
-
-
-def _choices(logits: FloatArray) -> IntArray | npt.NDArray[np.bool_]:
-    """The label of each answer; of a number, which has none, whether it is where its rank ought to be.
-
-    Numbers agree when they order the texts alike: each is compared with the median.
-    """
-    return logits.argmax(axis=1) if logits.shape[1] > 1 else logits[:, 0] > np.median(logits[:, 0])
 
 
 def check_fp32(parity: Parity, *, tolerance: float) -> None:

@@ -13,14 +13,14 @@ from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
 from app.domain.documents.report import JobReport, ModelReport, Quality
-from app.domain.tasks import Head
+from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
-from worker.evaluation.metrics import MAIN_METRIC, trivial_baseline
-from worker.evaluation.quality import measure
+from worker.evaluation.quality import choose_thresholds, measure, trivial_baseline
 from worker.evaluation.report import compare_models
 from worker.export.exports import compare_exports, open_export
+from worker.tasks.implementation import Thresholds
 
 
 @dataclass
@@ -34,6 +34,8 @@ class EvaluatedModel:
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
+    thresholds: Thresholds = ()
+    """Of the labels, chosen on dev."""
 
     @property
     def threads(self) -> int:
@@ -48,8 +50,8 @@ class Evaluator:
         self._data = data
         self._test = test
         self._device = device
-        self.metric = MAIN_METRIC[data.task]
-        self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels)) > 1
+        self.metric = TASKS[data.task].main_metric
+        self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels, axis=0)) > 1
         """Whether dev has several labels, so that a trained network differs from the baseline."""
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})
         self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
@@ -67,17 +69,24 @@ class Evaluator:
         return reached > self.trivial_baseline["dev"] or quality.get("matthews", 0.0) > 0
 
     def measure_dev(self, candidate: EvaluatedModel) -> None:
-        candidate.quality["dev"] = self._quality(candidate.network, self._data.dev)
+        candidate.thresholds = choose_thresholds(
+            candidate.network.to(self._device), self._data, device=self._device
+        )
+        candidate.quality["dev"] = self._quality(candidate, self._data.dev)
 
     def look_at_test(self, candidate: EvaluatedModel) -> None:
         """Once a model, when nothing can be changed any more."""
         if self._test is not None:
-            candidate.quality["test"] = self._quality(candidate.network, self._test)
+            candidate.quality["test"] = self._quality(candidate, self._test)
 
     def compare_exports(self, candidate: EvaluatedModel) -> None:
         """Hold the ONNX files against the network, which comes to the CPU for it."""
         candidate.exports = compare_exports(
-            candidate.network.cpu(), candidate.paths, self._data, threads=candidate.threads
+            candidate.network.cpu(),
+            candidate.paths,
+            self._data,
+            thresholds=candidate.thresholds,
+            threads=candidate.threads,
         )
 
     def measure_latency(self, candidate: EvaluatedModel) -> None:
@@ -108,8 +117,9 @@ class Evaluator:
             seconds=dict(seconds),
         )
 
-    def _quality(self, network: PreTrainedModel, split: TokenizedSplit) -> dict[str, float]:
-        return measure(network.to(self._device), split, self._data, device=self._device)
+    def _quality(self, candidate: EvaluatedModel, split: TokenizedSplit) -> dict[str, float]:
+        network = candidate.network.to(self._device)
+        return measure(network, split, self._data, device=self._device, thresholds=candidate.thresholds)
 
     def _model_report(self, candidate: EvaluatedModel) -> ModelReport:
         return ModelReport.of(

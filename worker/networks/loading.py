@@ -17,7 +17,7 @@ from app.domain.architectures import (
 )
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
-from app.domain.tasks import LABELLED_TASKS, Head, Task
+from app.domain.tasks import Head, Task
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
@@ -133,12 +133,14 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
 
 def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> PretrainedConfig:
     """The config of a network with this head."""
-    if head.task in LABELLED_TASKS:
+    record = head.record
+    if record.has_labels:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-    elif head.task == "text_regression":
+    elif record.outputs == "number":
         config.num_labels = 1
-        config.problem_type = "regression"
+    if record.names_problem_type:
+        config.problem_type = record.problem_type
     return config
 
 

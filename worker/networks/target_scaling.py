@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from app.domain.tasks import TASKS
 from worker.contracts import TaskData, Teacher, TokenizedSplit
 from worker.networks.views import head_view
 
@@ -30,7 +31,7 @@ class TargetScaler:
     @classmethod
     def of(cls, data: TaskData) -> "TargetScaler":
         """That of the training split's scores; of other tasks, and of scores of about one, as they are."""
-        if data.task != "text_regression" or data.train.labels is None:
+        if TASKS[data.task].outputs != "number" or data.train.labels is None:
             return cls()
         known = data.train.labels[np.isfinite(data.train.labels)].astype(np.float64)
         mean, spread = float(known.mean()), float(known.std())

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import LayerMap
+from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate
 from worker.networks.loading import build_network
@@ -55,7 +56,7 @@ def calibration_batches(
         collate(data.train, chosen[i : i + _BATCH_SIZE], pad_id=data.pad_id, device=device)
         for i in range(0, len(chosen), _BATCH_SIZE)
     ]
-    if data.task != "translation":
+    if not TASKS[data.task].writes:
         return [batch.inputs for batch in batches]
     return [
         {**batch.inputs, "decoder_attention_mask": batch.positions}

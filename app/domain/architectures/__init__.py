@@ -17,7 +17,7 @@ from app.domain.architectures.architecture import (
 )
 from app.domain.architectures.config import LayerUse
 from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily, Family
-from app.domain.architectures.heads import HEAD_KINDS, HeadKind, head_kind
+from app.domain.architectures.heads import HEAD_KINDS, head_kind
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
 from app.domain.architectures.shape import (
     MAX_BILSTM_EMBEDDING,
@@ -26,11 +26,10 @@ from app.domain.architectures.shape import (
     EncoderDecoderShape,
     EncoderShape,
 )
-from app.domain.tasks import Task
+from app.domain.tasks.record import HeadKind
 
 __all__ = [
     "BILSTMS",
-    "BILSTM_TASKS",
     "BYTES_PER_PARAMETER",
     "ENCODERS",
     "ENCODER_DECODERS",
@@ -63,6 +62,3 @@ BYTES_PER_PARAMETER = {"fp32": 4, "int8": 1}
 
 MAX_ONNX_BYTES: Final = 2**31 - 2**20
 """Of the fp32 weights in one file: protobuf ends at 2 GiB; the graph beside them takes well below 1 MiB."""
-
-BILSTM_TASKS: Final[tuple[Task, ...]] = ("text_classification", "token_classification")
-"""The tasks that a BiLSTM has heads for."""

@@ -6,12 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig, LayerUse, Structure
 from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily
-from app.domain.architectures.heads import HeadKind, head_kind
+from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
 from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
+from app.domain.tasks.record import HeadKind
 
 if TYPE_CHECKING:
     FamilyName: TypeAlias = str

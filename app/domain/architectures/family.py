@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig
-from app.domain.architectures.heads import CLASS_SUFFIXES, HeadKind, HeadModules
+from app.domain.architectures.heads import CLASS_SUFFIXES, HeadModules
 from app.domain.architectures.layers import Embeddings, LayerStack, Sizes
 from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear, table
+from app.domain.tasks.record import HeadKind
 
 PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
 """How a network knows the order of tokens; a relative bias is the stack's."""

@@ -1,19 +1,14 @@
 """What lies on an encoder: kinds of heads, which task has which, and their tensors."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from app.domain.architectures.tensors import Shapes, linear, norm
-from app.domain.tasks import Task
-
-HeadKind = Literal["text", "token", "word"]
-"""Whether it answers for a text, for each token, or gives words."""
+from app.domain.tasks import TASKS, Task
+from app.domain.tasks.record import HeadKind
 
 HEAD_KINDS: Final[dict[Task, HeadKind]] = {
-    "text_classification": "text",
-    "text_regression": "text",
-    "token_classification": "token",
-    "masked_language_modeling": "word",
+    task: record.head for task, record in TASKS.items() if record.head is not None
 }
 """The head of an encoder for each of its tasks."""
 

@@ -106,6 +106,11 @@ class ModelManifest(StoredDocument):
         description="Labels of a text classifier or IOB2 tags of a token classifier, in order; null for "
         "other models."
     )
+    thresholds: list[float] | None = Field(
+        default=None,
+        description="Score from which on each label passes, in the order of labels, where each is decided by "
+        "itself; chosen on dev.",
+    )
     parameters: int
     lowercase: bool | None = None
     max_length: int = Field(description="Maximum input length in tokens.")

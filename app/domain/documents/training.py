@@ -1,10 +1,17 @@
 """How a job trains: the hyperparameters that every method shares."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.tasks import SELECTING_METRICS
+
 Precision = Literal["fp32", "int8"]
+
+if TYPE_CHECKING:
+    SelectingMetric = str
+else:
+    SelectingMetric = Literal[SELECTING_METRICS]
 
 
 class TrainingSpec(BaseModel):
@@ -34,7 +41,7 @@ class TrainingSpec(BaseModel):
         le=200,
         description="Number of evaluations on dev during training; the best checkpoint is kept.",
     )
-    metric: Literal["accuracy", "macro_f1", "matthews", "spearman", "pearson", "f1"] | None = Field(
+    metric: SelectingMetric | None = Field(
         default=None, description="Metric that selects the best checkpoint; default: the task's main metric."
     )
     label_smoothing: float | None = Field(

@@ -2,9 +2,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.architectures import BILSTM_TASKS
 from app.domain.methods.card import MethodCard
 from app.domain.methods.spec import Dimension, Spec, StudentKind
+from app.domain.tasks import tasks_of
 
 
 class BiLstmSpec(Spec):
@@ -45,7 +45,7 @@ class BiLstmSpec(Spec):
         title="Distillation into a BiLSTM",
         papers=["https://arxiv.org/abs/1910.01769", "https://arxiv.org/abs/2004.05686"],
         when="For the lowest latency, with few labels and plenty of unlabeled in-domain text.",
-        tasks=list(BILSTM_TASKS),
+        tasks=tasks_of("bilstm"),
         data="labelled train and dev splits; most of the training signal comes from unlabeled texts",
     )
 

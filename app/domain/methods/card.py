@@ -4,15 +4,16 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task, tasks_of
 
 SizeConstraint = Literal["compression_ratio", "max_parameters", "max_size_mb", "max_latency_ms", "shape"]
 
 EmbeddingOption = Literal["vocabulary_size", "embedding_size"]
 """Members of a target that make the word table smaller."""
 
-ENCODER_TASKS: Final[list[Task]] = [task for task in get_args(Task) if task != "translation"]
-ALL_TASKS: Final[list[Task]] = list(get_args(Task))
+
+ENCODER_TASKS: Final[list[Task]] = tasks_of("encoder")
+ALL_TASKS: Final[list[Task]] = list(TASKS)
 
 
 class MethodCard(BaseModel):

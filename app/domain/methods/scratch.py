@@ -2,7 +2,7 @@ from typing import ClassVar, Literal
 
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import Spec, StudentKind
-from app.domain.tasks import Task
+from app.domain.tasks import Task, tasks_of
 
 
 class ScratchSpec(Spec):
@@ -17,7 +17,7 @@ class ScratchSpec(Spec):
         tasks=ALL_TASKS,
         needs_head=False,
     )
-    tasks_without_teacher: ClassVar[tuple[Task, ...]] = ("translation",)
+    tasks_without_teacher: ClassVar[tuple[Task, ...]] = tuple(tasks_of("encoder_decoder"))
 
     @property
     def students(self) -> tuple[StudentKind, ...]:

@@ -3,7 +3,6 @@
 from typing import get_args
 
 from app.domain.architectures import (
-    BILSTM_TASKS,
     Architecture,
     BiLstmArchitecture,
     EncoderArchitecture,
@@ -14,7 +13,8 @@ from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.methods import METHOD_CARDS
 from app.domain.methods.card import SizeConstraint
-from app.domain.tasks import LABELLED_TASKS, SELECTING_METRICS, Task
+from app.domain.tasks import TASKS, Task, tasks_of
+from app.domain.tasks.record import NetworkKind
 
 
 def require_method(spec: JobSpec, data: DatasetManifest) -> None:
@@ -57,7 +57,7 @@ def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
     Raises:
         InvalidRequest: it has others.
     """
-    metric, possible = spec.training.metric, SELECTING_METRICS[data.task]
+    metric, possible = spec.training.metric, TASKS[data.task].selecting_metrics
     if metric is not None and metric not in possible:
         has = f"supports {_listed(list(possible))}" if possible else "is selected by loss; omit metric"
         raise InvalidRequest(
@@ -75,7 +75,7 @@ def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
         InvalidRequest: there are some.
     """
     terms = spec.method.distillation_terms
-    if terms is None or data.task != "translation":
+    if terms is None or not TASKS[data.task].writes:
         return
     for name in ("hidden_weight", "patient_weight", "relation_weight"):
         if getattr(terms, name):
@@ -124,20 +124,30 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
 
 
 def _require_kind(architecture: Architecture, task: Task) -> None:
-    if isinstance(architecture, EncoderDecoderArchitecture) == (task == "translation"):
-        if not isinstance(architecture, BiLstmArchitecture) or task in BILSTM_TASKS:
-            return
-        what = f"a BiLSTM, which supports {_listed(list(BILSTM_TASKS))}"
-    elif task == "translation":
-        what = "an encoder, which cannot translate"
-    else:
-        what = "a translation model, which supports no other task"
+    kind = _kind(architecture)
+    if kind in TASKS[task].networks:
+        return
+    what = {
+        "encoder": "an encoder, which cannot translate",
+        "bilstm": f"a BiLSTM, which supports {_listed(tasks_of('bilstm'))}",
+        "encoder_decoder": "a translation model, which supports no other task",
+    }[kind]
     raise InvalidRequest(
         "incompatible_teacher",
         f"The data set's task is {task}, and the teacher is {what}. Use another teacher or another data set.",
         pointer="#/teacher",
         task=task,
     )
+
+
+def _kind(architecture: Architecture) -> NetworkKind:
+    match architecture:
+        case EncoderArchitecture():
+            return "encoder"
+        case BiLstmArchitecture():
+            return "bilstm"
+        case EncoderDecoderArchitecture():
+            return "encoder_decoder"
 
 
 def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *, pointer: str) -> None:
@@ -156,7 +166,7 @@ def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *
             dataset_task=data.task,
         )
     theirs = model.labels or []
-    if data.task not in LABELLED_TASKS or theirs == data.labels:
+    if not TASKS[data.task].has_labels or theirs == data.labels:
         return
     advice = "Register a data set with the same labels, or fine-tune a teacher on this one."
     if sorted(theirs) == sorted(data.labels):

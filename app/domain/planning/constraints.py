@@ -3,7 +3,6 @@
 from pydantic import ValidationError
 
 from app.domain.architectures import (
-    BILSTM_TASKS,
     MAX_BILSTM_EMBEDDING,
     AnyShape,
     Architecture,
@@ -17,7 +16,7 @@ from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
 from app.domain.methods import METHOD_SPECS, Spec
 from app.domain.planning.search_space import divisors
-from app.domain.tasks import Head
+from app.domain.tasks import Head, tasks_of
 
 _SHAPE = "#/target/shape"
 
@@ -82,10 +81,10 @@ def require_fitting(teacher: AnyShape, method: Spec, shape: AnyShape, *, head: H
 
 
 def _require_bilstm_task(head: Head) -> None:
-    if head.task not in BILSTM_TASKS:
+    if "bilstm" not in head.record.networks:
         raise InvalidRequest(
             "invalid_shape",
-            f"A BiLSTM supports {' and '.join(BILSTM_TASKS)}; the task is {head.task}. "
+            f"A BiLSTM supports {' and '.join(tasks_of('bilstm'))}; the task is {head.task}. "
             "Use the shape of an encoder.",
             pointer=_SHAPE,
         )

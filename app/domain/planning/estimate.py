@@ -18,9 +18,9 @@ from app.domain.documents import TrainingSpec
 from app.domain.documents.plan import Estimate
 from app.domain.methods import Spec
 from app.domain.planning.advice import head_of
-from app.domain.tasks import PER_TOKEN_TASKS, Head
+from app.domain.tasks import Head
 
-_MASKED_SHARE: Final = 0.15  # of the words of masked_language_modeling
+_MASKED_SHARE: Final = 0.15  # of the words of a task that hides some
 
 
 class TypicalRow(BaseModel):
@@ -88,7 +88,7 @@ def estimate(
 def _learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
     """Rows per epoch of a distillation: for translation the teacher's translations are added."""
     terms = method.distillation_terms
-    if head.task != "translation" or terms is None:
+    if not head.record.writes or terms is None:
         return rows + unlabeled
     bitext = rows if terms.logits_weight < 1 else 0
     return bitext + (rows + unlabeled if terms.logits_weight > 0 else 0)
@@ -100,9 +100,9 @@ def _count(architecture: Architecture, head: Head) -> ParameterCount:
 
 def _answers(head: Head, row: TypicalRow) -> float:
     """How many predictions the head of an encoder makes for one row."""
-    if head.task == "masked_language_modeling":
+    if head.record.masks_inputs:
         return _MASKED_SHARE * row.tokens
-    return row.tokens if head.task in PER_TOKEN_TASKS else 1.0
+    return row.tokens if head.record.answering == "token" else 1.0
 
 
 def _products(architecture: Architecture, head: Head, row: TypicalRow) -> float:
@@ -111,7 +111,7 @@ def _products(architecture: Architecture, head: Head, row: TypicalRow) -> float:
     match architecture:
         case EncoderArchitecture():
             answer = count.head
-            if head.task == "masked_language_modeling":
+            if head.record.answers_in_tokens:
                 answer += architecture.vocabulary * architecture.shape.hidden
             runs = architecture.runs / architecture.stored_layers
             return count.encoder * runs * row.tokens + answer * _answers(head, row)
@@ -126,11 +126,7 @@ def _activations(architecture: Architecture, head: Head, row: TypicalRow) -> flo
     """Numbers kept of one row for the way back."""
     match architecture:
         case EncoderArchitecture():
-            words = (
-                architecture.vocabulary * _answers(head, row)
-                if head.task == "masked_language_modeling"
-                else 0
-            )
+            words = architecture.vocabulary * _answers(head, row) if head.record.answers_in_tokens else 0
             return row.tokens * architecture.runs * _of_layer(architecture.shape) + words
         case BiLstmArchitecture():
             return row.tokens * (

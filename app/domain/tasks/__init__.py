@@ -1,31 +1,41 @@
-"""What a model can be asked to do, and what an answer consists of."""
+"""What a model can be asked to do, and what an answer consists of.
 
-from typing import Final, Literal
+A module of this package that has a ``RECORD`` is a task: nothing lists them.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Task = Literal[
-    "text_classification",
-    "text_regression",
-    "token_classification",
-    "masked_language_modeling",
-    "translation",
-]
+from app.domain.tasks.record import NetworkKind, TaskRecord
 
-PER_TOKEN_TASKS: Final[frozenset[Task]] = frozenset({"token_classification", "masked_language_modeling"})
-"""Tasks whose networks answer for each token; the others' answer for a text, or write one."""
 
-LABELLED_TASKS: Final[frozenset[Task]] = frozenset({"text_classification", "token_classification"})
-"""Tasks that choose among named labels."""
+def _records() -> Iterator[tuple[str, TaskRecord]]:
+    for module in pkgutil.iter_modules(__path__):
+        if module.name != "record":
+            yield module.name, importlib.import_module(f"{__name__}.{module.name}").RECORD
 
-SELECTING_METRICS: Final[dict[Task, tuple[str, ...]]] = {
-    "text_classification": ("accuracy", "macro_f1", "matthews"),
-    "text_regression": ("spearman", "pearson"),
-    "token_classification": ("f1", "accuracy"),
-    "masked_language_modeling": ("accuracy",),
-    "translation": (),
-}
-"""By which a training can keep its best step, the main one first; of translation it is always the loss."""
+
+TASKS: Final[Mapping[str, TaskRecord]] = dict(_records())
+"""By name."""
+
+SELECTING_METRICS: Final = tuple(
+    dict.fromkeys(metric for record in TASKS.values() for metric in record.selecting_metrics)
+)
+"""Those of all tasks."""
+
+if TYPE_CHECKING:
+    Task: TypeAlias = str
+else:  # a type checker cannot know which modules there are
+    Task = Literal[tuple(TASKS)]
+
+
+def tasks_of(kind: NetworkKind) -> list[Task]:
+    """What networks of a kind can do."""
+    return [task for task, record in TASKS.items() if kind in record.networks]
 
 
 class Head(BaseModel):
@@ -38,6 +48,8 @@ class Head(BaseModel):
 
     @classmethod
     def of(cls, task: Task, *, labels: int, vocabulary: int) -> "Head":
-        if task in LABELLED_TASKS:
-            return cls(task=task, outputs=labels)
-        return cls(task=task, outputs=1 if task == "text_regression" else vocabulary)
+        return cls(task=task, outputs=TASKS[task].output_count(labels=labels, vocabulary=vocabulary))
+
+    @property
+    def record(self) -> TaskRecord:
+        return TASKS[self.task]

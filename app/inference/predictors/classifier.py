@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import ClassVar
 
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
@@ -25,8 +24,6 @@ class ClassificationOptions:
 
 class Classifier:
     """Probabilities of labels."""
-
-    takes_pairs: ClassVar[bool] = True
 
     def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer, labels: Sequence[str]) -> None:
         self._encoder = encoder
@@ -55,8 +52,6 @@ class Classifier:
 
 class Regressor:
     """A number."""
-
-    takes_pairs: ClassVar[bool] = True
 
     def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer) -> None:
         self._encoder = encoder

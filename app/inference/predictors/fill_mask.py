@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +41,6 @@ class _Choice:
 
 class FillMask:
     """The likeliest words in the place of the mask."""
-
-    takes_pairs: ClassVar[bool] = False
 
     def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer, *, vocabulary: int) -> None:
         self._encoder = encoder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from app.domain.documents.manifest import ModelManifest
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS
 from app.engine.encoder import OnnxEncoder
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
@@ -70,14 +70,7 @@ PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     ),
     "translator": _open_translator,
 }
-
-PREDICTOR_OF: Final[Mapping[Task, str]] = {
-    "text_classification": "classifier",
-    "text_regression": "regressor",
-    "token_classification": "tagger",
-    "masked_language_modeling": "fill_mask",
-    "translation": "translator",
-}
+"""By the name that the records of tasks give."""
 
 
 def open_predictor(manifest: ModelManifest, precision: str, *, fetch: Fetch, threads: int) -> Predictor:
@@ -85,4 +78,4 @@ def open_predictor(manifest: ModelManifest, precision: str, *, fetch: Fetch, thr
     if manifest.task is None:
         raise ValueError("a model without a task head cannot predict")
     export = ModelExport(manifest, precision, fetch, threads)
-    return PREDICTORS[PREDICTOR_OF[manifest.task]](export)
+    return PREDICTORS[TASKS[manifest.task].predictor](export)

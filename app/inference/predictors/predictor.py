@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from app.inference.predictors.results import Result
 
@@ -43,8 +43,6 @@ class Predictor(Protocol):
     ``encode`` and ``run`` are called from several threads at once, the others from the event loop.
     ``options`` are those of the predictor's module, whatever protocol they were asked for in.
     """
-
-    takes_pairs: ClassVar[bool]
 
     def run_options(self, inputs: Sequence[Any], options: Any) -> Hashable:
         """What of the options a run has to know; texts whose run options differ do not run together.

@@ -9,6 +9,8 @@ class LabelScore(NamedTuple):
 
     label: str
     score: float
+    passes: bool | None = None
+    """Whether the score reaches the label's threshold; None where one label is chosen among all."""
 
 
 class RankedLabels(NamedTuple):

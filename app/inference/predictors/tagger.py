@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import ClassVar
 
 import numpy as np
 
@@ -51,8 +50,6 @@ class _SplitText:
 
 class Tagger:
     """A tag for each word, read at its first piece, as it was learnt; tags to entities."""
-
-    takes_pairs: ClassVar[bool] = False
 
     def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer, labels: Sequence[str]) -> None:
         self._encoder = encoder

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from app.domain.errors import InvalidRequest
 from app.engine.encoder_decoder import OnnxEncoderDecoder
@@ -30,8 +29,6 @@ class TranslationOptions:
 
 class Translator:
     """Texts to their translations."""
-
-    takes_pairs: ClassVar[bool] = False
 
     def __init__(
         self, network: OnnxEncoderDecoder, *, source_tokenizer: TextTokenizer, target_tokenizer: TextTokenizer

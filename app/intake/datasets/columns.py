@@ -4,45 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, create_model
 
 from app.domain.errors import InvalidRequest
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.intake.datasets.rows import Row
-
-_REQUIRED: Final[Mapping[Task, tuple[str, ...]]] = {
-    "text_classification": ("text", "label"),
-    "text_regression": ("text", "score"),
-    "token_classification": ("tokens", "tags"),
-    "masked_language_modeling": ("text",),
-    "translation": ("source", "target"),
-}
-_OPTIONAL: Final[Mapping[Task, tuple[str, ...]]] = {
-    "text_classification": ("text_pair", "language"),
-    "text_regression": ("text_pair", "label", "language"),
-    "token_classification": ("text", "language"),
-    "masked_language_modeling": ("language",),
-    "translation": ("language",),
-}
-
 
 _ColumnName = Annotated[str, StringConstraints(max_length=200)]
 
 
 class Columns(BaseModel):
-    """The name of the column that holds each field; one left out is looked for under the field's own name."""
+    """The name of the column that holds each field; one left out is looked for under the field's own name.
+
+    ``ColumnNames`` adds the fields, which are those of all tasks.
+    """
 
     model_config = ConfigDict(extra="forbid")
-
-    text: _ColumnName | None = None
-    text_pair: _ColumnName | None = None
-    label: _ColumnName | None = None
-    score: _ColumnName | None = None
-    tokens: _ColumnName | None = None
-    tags: _ColumnName | None = None
-    source: _ColumnName | None = None
-    target: _ColumnName | None = None
-    language: _ColumnName | None = None
 
     def of(self, task: Task) -> "TaskColumns":
         """The columns that a task reads.
@@ -50,26 +27,36 @@ class Columns(BaseModel):
         Raises:
             InvalidRequest: a field is none of the task's, or one column is to hold two.
         """
-        fields = _REQUIRED[task] + _OPTIONAL[task]
+        known = TASKS[task].columns
+        fields = known.required + known.optional
         named: dict[str, str] = self.model_dump(exclude_none=True)
         if strange := sorted(named.keys() - set(fields)):
             raise _invalid(f"has unknown fields {_listed(strange)}; {task} supports {_listed(fields)}.")
-        if {"score", "label"} <= named.keys():
-            raise _invalid(
-                "has both 'score' and 'label', which mean the same for text_regression. Use one of them."
-            )
-        if "score" in fields and "label" in named:
-            named["score"] = named.pop("label")
+        if known.target is not None and known.target_alias in named:
+            if known.target in named:
+                raise _invalid(
+                    f"has both {known.target!r} and {known.target_alias!r}, which mean the same for {task}. "
+                    "Use one of them."
+                )
+            named[known.target] = named.pop(known.target_alias)
         taken = list(named.values())
         if len(set(taken)) < len(taken):
             raise _invalid("maps two fields to the same column. Use a different column for each.")
-        for field in _REQUIRED[task]:
+        for field in known.required:
             if field not in named and field in taken:
                 raise _invalid(
                     f"maps another field to the column {field!r}. Set the column of {field!r} too."
                 )
         found = {field: named.get(field, field) for field in fields if field in named or field not in taken}
         return TaskColumns(by_field=found, named=frozenset(named))
+
+
+_FIELDS: Final = {
+    field: (_ColumnName | None, None)
+    for record in TASKS.values()
+    for field in record.columns.required + record.columns.optional
+}
+ColumnNames: Final[type[Columns]] = create_model("ColumnNames", __base__=Columns, **_FIELDS)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from app.domain.documents.manifest import Split
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.domain.words import words
 from app.intake.datasets.cells import cell, items, kind, require_whole_characters, text
 from app.intake.datasets.columns import TaskColumns
@@ -28,14 +28,13 @@ class Column:
 
 def input_columns(task: Task, columns: TaskColumns, split: Split, *, first: Row) -> list[Column]:
     """The columns of a split that are not to be predicted, by what its first row has."""
-    if task == "token_classification":
-        found = [_tokens(columns, split, first=first)]
-    elif task == "translation":
-        found = [_text("source", columns["source"])]
-    else:
-        found = [_text("text", columns["text"])]
-        if pair := columns.optional("text_pair", first):
-            found.append(_text("text_pair", pair))
+    known = TASKS[task].columns
+    if known.unlabeled_input is not None:
+        [tokens] = known.inputs
+        return [_tokens(tokens, known.unlabeled_input, columns, split, first=first)]
+    found = [_text(name, columns[name]) for name in known.inputs]
+    if known.pair is not None and (pair := columns.optional(known.pair, first)):
+        found.append(_text(known.pair, pair))
     return found
 
 
@@ -61,12 +60,12 @@ def _text(name: str, column: str) -> Column:
     return Column(name, pa.string(), lambda row, place: text(row, column, place))
 
 
-def _tokens(columns: TaskColumns, split: Split, *, first: Row) -> Column:
+def _tokens(name: str, unlabeled: str, columns: TaskColumns, split: Split, *, first: Row) -> Column:
     """Tokens; unlabeled rows may also have plain text."""
-    tokens, plain = columns["tokens"], columns.optional("text", first)
+    tokens, plain = columns[name], columns.optional(unlabeled, first)
     if split == "unlabeled" and plain and tokens not in first:
-        return Column("tokens", pa.list_(pa.string()), lambda row, place: words(text(row, plain, place)))
-    return Column("tokens", pa.list_(pa.string()), partial(_token_list, column=tokens))
+        return Column(name, pa.list_(pa.string()), lambda row, place: words(text(row, plain, place)))
+    return Column(name, pa.list_(pa.string()), partial(_token_list, column=tokens))
 
 
 def _token_list(row: Row, place: Place, *, column: str) -> list[str]:

@@ -18,7 +18,7 @@ MAX_LABEL_CHARACTERS = 200
 SHOWN = 5
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _MIN_LABELS = 2
-_ELSEWHERE = "Rows without a label belong in the split 'unlabeled'."
+ELSEWHERE = "Rows without a label belong in the split 'unlabeled'."
 
 
 class Labels:
@@ -30,7 +30,7 @@ class Labels:
     """
 
     name = "label"
-    type = pa.int32()
+    type: pa.DataType = pa.int32()
 
     def __init__(self, column: str, given: list[str] | None) -> None:
         self._column = column
@@ -41,14 +41,18 @@ class Labels:
         self._names: list[str] = []
         self._index: dict[str, int] = {}
 
-    def read(self, row: Row, place: Place, _asked: Row, /) -> int:
-        label = cell(row, self._column, place, absent=_ELSEWHERE)
+    def read(self, row: Row, place: Place, _asked: Row, /) -> Any:
+        """A code."""
+        return self._code(cell(row, self._column, place, absent=ELSEWHERE), place)
+
+    def _code(self, label: Any, place: Place) -> int:
+        """Of one label, which is counted."""
         if isinstance(label, str):
             label = label.strip()
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise place.fault(
                 "invalid_label",
-                f"the label is {kind(label)}. Labels must be names or integers. {_ELSEWHERE}",
+                f"the label is {kind(label)}. Labels must be names or integers. {ELSEWHERE}",
             )
         name = label_name(label, place)
         self._counts[place.split][name] += 1
@@ -71,6 +75,9 @@ class Labels:
 
     def finish(self, codes: Any, _split: Split, /) -> Any:
         """The index of each code, (rows,)."""
+        return self._indices(codes)
+
+    def _indices(self, codes: Any) -> Any:
         index = np.array([self._index[name] for name in self._codes], np.int32)
         return pa.array(index[codes.to_numpy()])
 
@@ -89,9 +96,10 @@ class Labels:
             by_index = self._types["train"] == {int} or (are_integers and not found <= set(names))
             index = {str(i) if by_index else name: i for i, name in enumerate(names)}
         if len(names) < _MIN_LABELS or len(found) < _MIN_LABELS:
+            has = f"only the label {min(found)!r}" if found else "no label"
             raise InvalidRequest(
                 "too_few_labels",
-                f"train has only the label {min(found)!r}. A classifier needs at least two.",
+                f"train has {has}. A classifier needs at least two.",
                 pointer="#/train",
             )
         if strangers := sorted(found - set(index)):

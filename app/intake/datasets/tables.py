@@ -184,7 +184,7 @@ def _record(draft: _Draft, row: Row, place: Place) -> dict[str, Any]:
 def _size(value: Any) -> int:
     """About how many bytes a canonical value takes; numbers count for nothing."""
     if isinstance(value, list):
-        characters = sum(map(len, value)) if isinstance(value[0], str) else 0
+        characters = sum(map(len, value)) if value and isinstance(value[0], str) else 0
         return characters + LIST_ITEM_BYTES * len(value)
     return len(value) if isinstance(value, str) else 0
 

@@ -3,16 +3,17 @@
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
-from app.domain.tasks import LABELLED_TASKS, Task
+from app.domain.tasks import TASKS, Task
 from app.intake.datasets.cells import cell, kind, text
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.input_columns import count_words
@@ -24,10 +25,6 @@ from app.intake.datasets.tags import Tags
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _MAX_NUMBER_CHARACTERS = 100
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-Named = Labels | Tags
-"""Answers with names: codes, until every split is read and ``finish`` puts indices in their place."""
 
 
 class Answer(Protocol):
@@ -54,27 +51,26 @@ class Answer(Protocol):
         """What the split's ``SplitSummary`` says about its answers."""
 
 
+@runtime_checkable
+class Named(Answer, Protocol):
+    """Answers with names: codes, until every split is read and ``finish`` puts indices in their place."""
+
+    def finish(self, codes: Any, split: Split, /) -> Any:
+        """The answers of the split in canonical form, of a column of codes."""
+
+
 def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Answer | None:
     """What a task predicts; None where the texts themselves are the answers.
 
     Raises:
         InvalidRequest: ``labels`` are given for a task that has none, or are no tags.
     """
-    if labels is not None and task not in LABELLED_TASKS:
+    if labels is not None and not TASKS[task].has_labels:
         raise InvalidRequest(
             "labels_not_allowed", f"{task} has no labels. Omit 'labels'.", pointer="#/labels"
         )
-    match task:
-        case "text_classification":
-            return Labels(columns["label"], labels)
-        case "text_regression":
-            return Scores(columns)
-        case "token_classification":
-            return Tags(columns["tags"], labels)
-        case "translation":
-            return Targets(columns["target"])
-        case "masked_language_modeling":
-            return None
+    target = TASKS[task].columns.target
+    return None if target is None else TARGETS[task](columns, labels)
 
 
 @dataclass
@@ -160,6 +156,15 @@ class Targets:
 
     def architecture(self, split: Split) -> dict[str, Any]:
         return {"target_words": quantiles(self._words[split])}
+
+
+TARGETS: Final[Mapping[Task, Callable[[TaskColumns, list[str] | None], Answer]]] = {
+    "text_classification": lambda columns, labels: Labels(columns["label"], labels),
+    "text_regression": lambda columns, _labels: Scores(columns),
+    "token_classification": lambda columns, labels: Tags(columns["tags"], labels),
+    "translation": lambda columns, _labels: Targets(columns["target"]),
+}
+"""How the target column of each task that has one is read; ``labels`` are those that the client named."""
 
 
 def _number(value: Any) -> float | None:

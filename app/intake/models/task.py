@@ -5,7 +5,7 @@ from typing import Any
 
 from app.domain.architectures import Architecture, EncoderDecoderArchitecture, head_kind
 from app.domain.errors import InvalidRequest
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.intake.models.heads import FoundHead
 from app.intake.models.model_config import MAX_LABELS, ModelConfig
 
@@ -26,15 +26,11 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
         return None, None
     if config.network.endswith("ForMultipleChoice"):  # its one output is no number to be read by itself
         raise _unsupported(f"config.json names the class {config.network[:80]!r}")
-    match head.kind:
-        case "word":
-            return "masked_language_modeling", None
-        case "token":
-            labels = _labels(config, head)
-            _require_entity_tags(labels)
-            return "token_classification", labels
-        case "text":
-            return _text_task(config, head)
+    task = _task_of(config, head)
+    labels = _labels(config, head) if TASKS[task].has_labels else None
+    if labels is not None and head.kind == "token":
+        _require_entity_tags(labels)
+    return task, labels
 
 
 def task_keys(architecture: Architecture, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
@@ -42,8 +38,10 @@ def task_keys(architecture: Architecture, task: Task | None, labels: list[str] |
     keys: dict[str, Any] = {}
     if network := _network(architecture, task):
         keys["architectures"] = [network]
-    if task == "text_regression":
-        keys["problem_type"] = _REGRESSION
+    record = None if task is None else TASKS[task]
+    if record is not None and record.names_problem_type:
+        keys["problem_type"] = record.problem_type
+    if record is not None and record.outputs == "number":
         labels = ["LABEL_0"]
     if labels is not None:
         keys["id2label"] = {str(index): label for index, label in enumerate(labels)}
@@ -58,12 +56,17 @@ def _network(architecture: Architecture, task: Task | None) -> str | None:
     return architecture.class_name(None if task is None else head_kind(task))
 
 
-def _text_task(config: ModelConfig, head: FoundHead) -> tuple[Task, list[str] | None]:
-    problem = config.problem_type or (_REGRESSION if head.outputs == 1 else _SINGLE_LABEL)
-    if head.outputs == 1 and problem in {_REGRESSION, _SINGLE_LABEL}:
-        return "text_regression", None
-    if head.outputs > 1 and problem == _SINGLE_LABEL:
-        return "text_classification", _labels(config, head)
+def _task_of(config: ModelConfig, head: FoundHead) -> Task:
+    """The one task of such heads, or that of several which the config's problem type names."""
+    tasks = {record.problem_type: task for task, record in TASKS.items() if record.head == head.kind}
+    if len(tasks) == 1:
+        return next(iter(tasks.values()))
+    problem = config.problem_type or _SINGLE_LABEL
+    if head.outputs == 1 and problem == _SINGLE_LABEL:
+        problem = _REGRESSION
+    task = tasks.get(problem)
+    if task is not None and TASKS[task].has_labels == (head.outputs > 1):
+        return task
     raise _unsupported(
         f"The head has {head.outputs} outputs and config.json has problem_type {problem[:50]!r}"
     )

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.errors import InvalidRequest, TooLarge
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from app.intake.limited_process import LimitExceededError, Limits, run_limited
 from app.intake.models.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
 from app.intake.models.model_config import ModelConfig
@@ -51,6 +51,7 @@ def read_tokenizers(
     Raises:
         InvalidRequest: there is none, it cannot be read or used, or its ids do not fit the embeddings.
     """
+    record = None if task is None else TASKS[task]
     for name in TOKENIZER_FILES:
         require_short(folder / name, _MAX_BYTES)
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
@@ -58,9 +59,9 @@ def read_tokenizers(
         loaded = _load(sources, Path(made), config.architecture)
     for tokenizer in loaded.values():
         _check(tokenizer, config.architecture)
-        if task == "translation":
+        if record is not None and record.writes:
             _check_ending(tokenizer, config)
-    if task == "masked_language_modeling":
+    if record is not None and record.masks_inputs:
         _require_mask(loaded["tokenizer.json"])
     return {name: tokenizer.to_str() for name, tokenizer in loaded.items()}
 

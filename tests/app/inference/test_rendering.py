@@ -4,8 +4,6 @@ from typing import get_args
 
 import pytest
 
-from app.domain.tasks import Task
-from app.inference.predictors.opening import PREDICTOR_OF, PREDICTORS
 from app.inference.predictors.results import (
     LabelScore,
     MaskFill,
@@ -19,7 +17,6 @@ from app.inference.predictors.results import (
     TaggedWords,
     TranslatedText,
 )
-from app.inference.protocols.huggingface.parameters import PARAMETERS
 from app.inference.protocols.huggingface.rendering import render_results
 
 WORD = {"score": 0.5, "word": "Oslo", "start": 0, "end": 4}
@@ -44,8 +41,3 @@ def test_form_of_hugging_face(result: Result, form: object, stands_alone: bool) 
 
 def test_every_result_has_one() -> None:
     assert {type(result) for result, _, _ in FORMS} == set(get_args(Result))
-
-
-def test_every_task_has_a_predictor_and_parameters() -> None:
-    assert set(PREDICTOR_OF) == set(PARAMETERS) == set(get_args(Task))
-    assert set(PREDICTOR_OF.values()) <= set(PREDICTORS)

@@ -15,11 +15,10 @@ from app.domain.architectures import (
 )
 from app.domain.documents import TrainingSpec
 from app.domain.methods import METHOD_CARDS
-from app.domain.tasks import SELECTING_METRICS, Task
+from app.domain.tasks import TASKS, Task
 from tests.app.conftest import Api, make_settings, run_api
 from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR, add_dataset, add_model
 
-TASKS: tuple[Task, ...] = get_args(Task)
 PAIRS = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task in method.tasks]
 UNABLE = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task not in method.tasks]
 NEEDING_A_HEAD = [(name, task) for name, task in PAIRS if METHOD_CARDS[name].needs_head]
@@ -192,7 +191,7 @@ class TestMetric:
     def test_the_task_s_own(self, api, task):
         for metric in get_args(get_args(TrainingSpec.model_fields["metric"].annotation)[0]):
             body = job(api, "fine_tuning", task, training={"metric": metric})
-            if metric in SELECTING_METRICS[task]:
+            if metric in TASKS[task].selecting_metrics:
                 planned(api, body)
             else:
                 refused(api, body, "metric_not_supported_for_task", "#/training/metric")

@@ -7,11 +7,9 @@ from tests.worker.compression import make_data
 from worker.data.batches import collate
 from worker.distillation.objectives import (
     Masking,
-    default_temperature,
     hidden_state_loss,
-    soft_label_loss,
-    squared_error,
 )
+from worker.tasks.losses import default_temperature, soft_label_loss, squared_error
 from worker.training.micro_batches import with_shares
 from worker.training.schedules import warmup_then_linear_decay
 

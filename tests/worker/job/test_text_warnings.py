@@ -12,8 +12,8 @@ from app.domain.errors import JobError
 from tests.tiny import tiny_examples, tiny_model_folder, tiny_tokenizer
 from tests.worker.requests import Shelf, run_here
 from worker.contracts import ModelTokenizers
-from worker.data.tokenization import load_task_data
 from worker.runner.protocol import DatasetRef, Succeeded
+from worker.tasks.reading import load_task_data
 
 ROWS = tiny_examples(64)
 TEXTS = [{"text": "a fine film"}] * 8

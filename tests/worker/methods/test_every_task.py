@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 
 from app.domain.methods import METHOD_CARDS, MethodSpec
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from tests.worker.compression import (
     STUDENT_SHAPE,
     MemoryContext,
@@ -23,7 +23,6 @@ from worker import methods
 from worker.data.batches import subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder
-from worker.evaluation.metrics import MAIN_METRIC
 from worker.evaluation.quality import dev_score, measure
 from worker.export.onnx_export import export_onnx
 
@@ -87,4 +86,4 @@ def test_networks_learn_the_task(task: Task, reached: float, tmp_path: Path) -> 
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": "fine_tuning"})
     student = methods.load(spec).compress(teacher, data, spec, context)
     found = measure(student.network, data.dev, data, device=CPU)
-    assert (-found["loss"] if "loss" in found else found[MAIN_METRIC[task]]) > reached
+    assert (-found["loss"] if "loss" in found else found[TASKS[task].main_metric]) > reached

@@ -20,7 +20,7 @@ from app.domain.architectures import (
     architecture_of,
     head_kind,
 )
-from app.domain.tasks import Head
+from app.domain.tasks import Head, tasks_of
 from app.intake.models.model_config import ModelConfig, read_config
 from app.intake.models.weights import WeightsReport, check_weights
 from tests.families import FAMILY_ROWS
@@ -29,12 +29,9 @@ from worker.networks.loading import build_network, save_network, with_labels
 
 CPU = torch.device("cpu")
 LABELS = ["O", "B-X", "I-X"]
-ENCODER_TASKS = ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
-BILSTM_TASKS = ["text_classification", "token_classification"]
-
 EVERY_NETWORK = [
-    *((family, task) for family in ENCODERS for task in ENCODER_TASKS),
-    *(("bilstm", task) for task in BILSTM_TASKS),
+    *((family, task) for family in ENCODERS for task in tasks_of("encoder")),
+    *(("bilstm", task) for task in tasks_of("bilstm")),
     ("marian", "translation"),
 ]
 ROLES = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
@@ -145,7 +142,7 @@ def test_a_written_config_means_the_same_network(family, task, tmp_path):
 
 
 @pytest.mark.parametrize("family", ENCODERS)
-@pytest.mark.parametrize("task", ENCODER_TASKS)
+@pytest.mark.parametrize("task", tasks_of("encoder"))
 def test_parameters_are_counted_where_they_lie(family, task, tmp_path):
     network, architecture = network_of(family, task), architecture_in(family)
     record, counted = ENCODERS[family], {"embeddings": 0, "encoder": 0, "head": 0}
@@ -220,7 +217,7 @@ class TestEncoder:
             states = network.get_submodule(step)(states)
         assert torch.allclose(states, network(ids).logits, atol=1e-6)
 
-    @pytest.mark.parametrize("task", ENCODER_TASKS)
+    @pytest.mark.parametrize("task", tasks_of("encoder"))
     def test_heads_are_linear_modules(self, family, task):
         network = network_of(family, task)
         head = ANATOMIES[family].head_of(network)

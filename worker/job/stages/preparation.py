@@ -5,13 +5,13 @@ from transformers import PreTrainedModel
 from app.domain.architectures import Architecture
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
-from worker.data.tokenization import load_task_data
 from worker.job.evaluator import Evaluator
 from worker.job.latency_probe import LatencyProbe
 from worker.job.state import JobState
 from worker.job.text_warnings import text_warnings
 from worker.networks.loading import build_network
 from worker.runner.protocol import LATENCIES
+from worker.tasks.reading import load_task_data
 from worker.vocabulary.trimming import config_within, count_pieces, trim_vocabulary
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.data.batches import Batch, at_positions
-from worker.distillation.objectives import AnswerLoss, cross_entropy, labels_of
+from worker.distillation.objectives import labels_of
 from worker.networks.forward import ForwardOutput, forward
+from worker.tasks.implementation import AnswerLoss
+from worker.tasks.losses import cross_entropy
 
 SoftTargets = Literal["logits", "labels"]
 RepresentationLoss = Literal["mse", "cosine", "kld"]

@@ -11,6 +11,7 @@ from torch import nn
 
 from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import BiLstmSpec
+from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate, concatenate, ordered_rows, subset
 from worker.distillation.objectives import Objective, answer_loss
@@ -91,7 +92,7 @@ def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:
     assert isinstance(teacher.architecture, EncoderArchitecture)
     layers = teacher.architecture.shape.layers
     if spec.teacher_layer is None:
-        return layers if data.task == "text_classification" else (layers + 1) // 2
+        return layers if TASKS[data.task].answering == "text" else (layers + 1) // 2
     return spec.teacher_layer
 
 

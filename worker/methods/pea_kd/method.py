@@ -9,13 +9,14 @@ from torch.nn import functional
 
 from app.domain.methods import PeaKdSpec
 from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
-from worker.distillation.objectives import LabelLoss, default_temperature
+from worker.distillation.objectives import LabelLoss
 from worker.distillation.teacher_outputs import teacher_logits
 from worker.distillation.training_objective import TrainingObjective, distillation_objective
 from worker.evaluation.evaluate import predict_logits
 from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
 from worker.networks.views import head_view
 from worker.parameterization.parameterizations import DenseWeights
+from worker.tasks.losses import default_temperature
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
 from worker.training.selection import PhaseSelection

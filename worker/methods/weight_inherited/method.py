@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
+from app.domain.tasks import TASKS
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
 from worker.methods.weight_inherited.head_rotation import turn_heads
@@ -58,7 +59,7 @@ class WeightInherited:
                 on_fit=lambda _: context.check_cancelled(),
             )
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
-            if spec.rotation == "pca" and data.task != "masked_language_modeling":
+            if spec.rotation == "pca" and not TASKS[data.task].masks_inputs:
                 batches = calibration_batches(data, device=context.device)
                 norms = weights.wiring.norms
                 # A head that is kept or given up as a whole gains nothing by being turned.

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.domain.errors import InvalidRequest
+from app.domain.tasks import TASKS
 from app.errors import problems
 from app.inference.predictors.results import Result
 from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
@@ -29,18 +30,7 @@ async def predict(request: Request) -> Response:
 
     Predictions have the form that Hugging Face clients expect, by task, in the order of the inputs:
 
-    - text_classification: a list of labels per input, best first, with softmax scores:
-      `[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`.
-    - text_regression: the same form with one number, on the scale of the data set:
-      `[[{"label": "score", "score": 4.2}]]`.
-    - token_classification: named entities, which are `text[start:end]`, in the order of the text:
-      `[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; for a list of inputs,
-      a list of such lists. With `aggregation_strategy` `none`: words with their tags as `entity`.
-    - masked_language_modeling: words for the mask token, which each text must contain exactly once,
-      best first: `[{"score": 0.5, "token": 2003, "token_str": "is", "sequence": "this is it."}]`; for a list
-      of inputs, a list of such lists.
-    - translation: an object per input, in a list also for a single input:
-      `[{"translation_text": "Ein Hund."}]`.
+    {answers}
 
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
@@ -87,6 +77,7 @@ def _read(body: bytes) -> PredictRequest:
 def openapi_document() -> dict[str, Any]:
     """What FastAPI would write of the route, which is not its own."""
     summary, _, description = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")
+    answers = "\n".join(f"- {task}: {record.answer_help}" for task, record in TASKS.items())
     schemas, definitions = TypeAdapter.json_schemas(
         [
             ("body", "validation", TypeAdapter(PredictRequest)),
@@ -98,7 +89,7 @@ def openapi_document() -> dict[str, Any]:
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
-        "description": description,
+        "description": description.format(answers=answers),
         "operationId": "predict",
         "parameters": [{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}],
         "requestBody": {

@@ -39,7 +39,12 @@ def render_problem(problem: ProblemDetails) -> dict[str, Any]:
 
 
 def _labels(result: RankedLabels) -> list[Score]:
-    return [{"label": label, "score": score} for label, score in result.labels]
+    return [
+        {"label": label, "score": score}
+        if passes is None
+        else {"label": label, "score": score, "passes": passes}
+        for label, score, passes in result.labels
+    ]
 
 
 def _number(result: Number) -> list[Score]:

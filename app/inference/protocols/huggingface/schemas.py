@@ -1,10 +1,11 @@
 """The body of a prediction and its answers, in the forms that Hugging Face clients send and read."""
 
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, NotRequired, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.domain.tasks import TASKS
 from app.engine.tokenizing import TextInput
 from app.inference.protocols.huggingface.parameters import AnyParameters
 
@@ -18,9 +19,10 @@ _PAIR = {
     "required": ["text"],
     "additionalProperties": False,
 }
+_PAIR_TASKS = [task for task, record in TASKS.items() if record.columns.pair is not None]
 _INPUTS_SCHEMA = {
-    "description": f"A text, a text pair, or a list of 1 to {MAX_INPUTS:,} of either. Only "
-    "text_classification and text_regression models take pairs.",
+    "description": f"A text, a text pair, or a list of 1 to {MAX_INPUTS:,} of either. Pairs are for "
+    f"models of {', '.join(_PAIR_TASKS)}.",
     "anyOf": [
         _TEXT,
         _PAIR,
@@ -80,6 +82,7 @@ class Score(TypedDict):
 
     label: str
     score: float
+    passes: NotRequired[bool]
 
 
 class Entity(TypedDict):

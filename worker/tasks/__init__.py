@@ -1,0 +1,22 @@
+"""What each task is in code: how its rows become tokens, which losses it has, how good answers are."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.domain.tasks import Task
+from worker.tasks import (
+    masked_language_modeling,
+    text_classification,
+    text_regression,
+    token_classification,
+    translation,
+)
+from worker.tasks.implementation import TaskImplementation
+
+IMPLEMENTATIONS: Final[Mapping[Task, TaskImplementation]] = {
+    "text_classification": text_classification.IMPLEMENTATION,
+    "text_regression": text_regression.IMPLEMENTATION,
+    "token_classification": token_classification.IMPLEMENTATION,
+    "masked_language_modeling": masked_language_modeling.IMPLEMENTATION,
+    "translation": translation.IMPLEMENTATION,
+}

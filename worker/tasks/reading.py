@@ -1,0 +1,125 @@
+"""A data set in a model's tokens."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from app.domain.documents.manifest import DatasetManifest, Split
+from app.domain.errors import JobError
+from app.domain.tasks import TASKS, Task
+from app.engine.tokenizing import pad_id, special_id
+from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
+from worker.data.tokenization import masked
+from worker.tasks import IMPLEMENTATIONS
+
+
+def load_task_data(
+    folder: Path,
+    manifest: DatasetManifest,
+    *,
+    tokenizers: ModelTokenizers,
+    max_length: int,
+    untrimmed: Mapping[str, TokenizedSplit] | None = None,
+) -> tuple[TaskData, TokenizedSplit | None]:
+    """The data that a method sees, and the test split, which it does not.
+
+    Args:
+        folder: of a Parquet file for each split.
+        manifest: says which there are.
+        tokenizers: of the model that is to read them.
+        max_length: tokens at which rows are cut.
+        untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
+            None: it was not.
+
+    Raises:
+        JobError: ``missing_mask_token``, or ``no_trainable_tokens``, when no text of a split has a word left.
+    """
+    record = TASKS[manifest.task]
+    mask_id = special_id(tokenizers.source_tokenizer, "[MASK]", "<mask>")
+    if record.masks_inputs and mask_id is None:
+        raise JobError(
+            "missing_mask_token",
+            "The teacher's tokenizer has no mask token ([MASK] or <mask>). Use a model trained with "
+            "masked-language modelling.",
+        )
+
+    def read(name: Split) -> TokenizedSplit | None:
+        if name not in manifest.splits:
+            return None
+        columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
+        split = encode_columns(
+            manifest.task,
+            columns,
+            tokenizers=tokenizers,
+            max_length=max_length,
+            is_pair=manifest.is_pair,
+            labels=len(manifest.labels),
+            untrimmed=None if untrimmed is None else untrimmed[name],
+        )
+        if split.position_offsets[-1] == 0:
+            raise JobError(
+                "no_trainable_tokens",
+                f"No text of {name} has a token that the teacher's tokenizer knows, so there is nothing to "
+                "train on or to measure. Fix the texts or use another teacher.",
+                split=name,
+            )
+        if record.masks_inputs and name in ("dev", "test"):
+            assert mask_id is not None
+            split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
+        return replace(split, languages=columns.get("language"))
+
+    train, dev = read("train"), read("dev")
+    assert train is not None
+    assert dev is not None
+    data = TaskData(
+        task=manifest.task,
+        train=train,
+        dev=dev,
+        unlabeled=read("unlabeled"),
+        labels=manifest.labels,
+        pad_id=pad_id(tokenizers.source_tokenizer),
+        vocabulary=tokenizers.vocabulary,
+        mask_id=mask_id,
+        target_tokenizer=tokenizers.target_tokenizer,
+    )
+    return data, read("test")
+
+
+def encode_columns(
+    task: Task,
+    columns: Mapping[str, list[Any]],
+    *,
+    tokenizers: ModelTokenizers,
+    max_length: int,
+    is_pair: bool = False,
+    labels: int = 0,
+    untrimmed: TokenizedSplit | None = None,
+) -> TokenizedSplit:
+    """One split from the columns of its canonical form; there are so many labels.
+
+    ``untrimmed`` is the same one in the tokens of the model before its vocabulary was trimmed.
+    """
+    split = IMPLEMENTATIONS[task].encode(
+        columns,
+        tokenizers,
+        max_length=max_length,
+        token_types=is_pair and tokenizers.token_types > 1,
+        labels=labels,
+    )
+    if untrimmed is None or TASKS[task].answers_in_tokens:
+        return split  # whose answers are words, and others once these are trimmed
+    return replace(split, untrimmed=_asked_as(split, untrimmed))
+
+
+def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:
+    """The same rows, asked of the same words: shorter pieces fill it up, and cut later words off."""
+    positions = whole.positions
+    if positions is not None:
+        before = np.repeat(whole.position_offsets[:-1], whole.lengths)
+        asked = np.repeat(np.diff(split.position_offsets), whole.lengths)
+        positions = positions & (np.cumsum(positions) - before <= asked)
+    return replace(whole, positions=positions, labels=None)
