@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
@@ -23,8 +24,10 @@ TEACHER_SHAPE = EncoderShape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = EncoderShape(layers=2, hidden=16, heads=2, ffn=24)
 
 TAGS = ["O", "B-bad", "I-bad", "B-good", "I-good"]
+QUALITIES = ["bad", "good", "long"]
 TASK_LABELS: dict[Task, list[str]] = {
     "text_classification": LABELS,
+    "multi_label_classification": QUALITIES,
     "text_regression": [],
     "token_classification": TAGS,
     "masked_language_modeling": [],
@@ -165,6 +168,10 @@ def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
         case "text_classification":
             labels = [LABELS.index(example["label"]) for example in examples]
             return tokenize(texts, labels=labels, **encode)
+        case "multi_label_classification":
+            return tokenize(
+                texts, labels=np.array([_qualities(text) for text in texts], np.float32), **encode
+            )
         case "text_regression":
             return tokenize(texts, labels=[_balance(text) for text in texts], **encode)
         case "token_classification":
@@ -173,6 +180,16 @@ def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
         case "masked_language_modeling":
             return tokenize_maskable(texts, **encode)
     raise ValueError(task)
+
+
+def _qualities(text: str) -> list[bool]:
+    """Which of ``QUALITIES`` a text has."""
+    words = text.split()
+    return [
+        any(word in UNPLEASANT for word in words),
+        any(word in PLEASANT for word in words),
+        len(words) > 9,
+    ]
 
 
 def _balance(text: str) -> float:

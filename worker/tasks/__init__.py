@@ -6,6 +6,7 @@ from typing import Final
 from app.domain.tasks import Task
 from worker.tasks import (
     masked_language_modeling,
+    multi_label_classification,
     text_classification,
     text_regression,
     token_classification,
@@ -16,6 +17,7 @@ from worker.tasks.implementation import TaskImplementation
 IMPLEMENTATIONS: Final[Mapping[Task, TaskImplementation]] = {
     "text_classification": text_classification.IMPLEMENTATION,
     "text_regression": text_regression.IMPLEMENTATION,
+    "multi_label_classification": multi_label_classification.IMPLEMENTATION,
     "token_classification": token_classification.IMPLEMENTATION,
     "masked_language_modeling": masked_language_modeling.IMPLEMENTATION,
     "translation": translation.IMPLEMENTATION,

@@ -14,6 +14,7 @@ from app.engine.generation import SpecialTokens
 from app.engine.tokenizing import TextTokenizer
 from app.inference.predictors.classifier import Classifier, Regressor
 from app.inference.predictors.fill_mask import FillMask
+from app.inference.predictors.multi_label import MultiLabelClassifier
 from app.inference.predictors.predictor import Predictor
 from app.inference.predictors.tagger import Tagger
 from app.inference.predictors.translator import Translator
@@ -63,6 +64,9 @@ def _open_translator(export: ModelExport) -> Translator:
 
 PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     "classifier": lambda export: Classifier(export.encoder(), export.tokenizer(), export.labels),
+    "multi_label_classifier": lambda export: MultiLabelClassifier(
+        export.encoder(), export.tokenizer(), export.labels, export.manifest.thresholds
+    ),
     "regressor": lambda export: Regressor(export.encoder(), export.tokenizer()),
     "tagger": lambda export: Tagger(export.encoder(), export.tokenizer(), export.labels),
     "fill_mask": lambda export: FillMask(

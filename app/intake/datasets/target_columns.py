@@ -17,6 +17,7 @@ from app.domain.tasks import TASKS, Task
 from app.intake.datasets.cells import cell, kind, text
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.input_columns import count_words
+from app.intake.datasets.label_lists import LabelLists
 from app.intake.datasets.labels import Labels
 from app.intake.datasets.quantiles import quantiles
 from app.intake.datasets.rows import Place, Row
@@ -160,6 +161,7 @@ class Targets:
 
 TARGETS: Final[Mapping[Task, Callable[[TaskColumns, list[str] | None], Answer]]] = {
     "text_classification": lambda columns, labels: Labels(columns["label"], labels),
+    "multi_label_classification": lambda columns, labels: LabelLists(columns["labels"], labels),
     "text_regression": lambda columns, _labels: Scores(columns),
     "token_classification": lambda columns, labels: Tags(columns["tags"], labels),
     "translation": lambda columns, _labels: Targets(columns["target"]),

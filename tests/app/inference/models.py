@@ -26,6 +26,7 @@ PAD, END = 0, 3  # of the tiny tokenizer
 
 NAMES: dict[Task, list[str] | None] = {
     "text_classification": LABELS,
+    "multi_label_classification": LABELS,
     "text_regression": None,
     "token_classification": TAGS,
     "masked_language_modeling": None,
@@ -63,6 +64,7 @@ def network_class(task: Task) -> Any:
 
     names = {
         "text_classification": "AutoModelForSequenceClassification",
+        "multi_label_classification": "AutoModelForSequenceClassification",
         "text_regression": "AutoModelForSequenceClassification",
         "token_classification": "AutoModelForTokenClassification",
         "masked_language_modeling": "AutoModelForMaskedLM",
@@ -90,6 +92,8 @@ def _make_encoder(folder: Path, task: Task, family: str) -> None:
     tiny_model_folder(folder, labels=NAMES[task], family=family)
     config = AutoConfig.from_pretrained(folder)
     config.initializer_range = 0.3  # so that texts and words differ in their answers
+    if task == "multi_label_classification":
+        config.problem_type = task
     if task == "text_regression":
         config.num_labels, config.problem_type = 1, "regression"
     with torch.random.fork_rng():

@@ -40,6 +40,7 @@ def test_of_another_task_are_refused_by_name(client: httpx.Client, register: Reg
         ("masked_language_modeling", "targets", []),
         ("token_classification", "ignore_labels", "O"),
         ("text_regression", "function_to_apply", "softmax"),
+        ("multi_label_classification", "function_to_apply", "softmax"),
     ],
 )
 def test_out_of_bounds_are_refused(

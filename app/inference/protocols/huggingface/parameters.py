@@ -46,6 +46,19 @@ class ClassificationParameters(Parameters):
         return ClassificationOptions(self.top_k)
 
 
+class MultiLabelParameters(Parameters):
+    """Parameters for multi_label_classification."""
+
+    top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
+    function_to_apply: Literal["sigmoid"] | None = Field(
+        default=None,
+        description="Accepted for compatibility; scores are always a sigmoid.",
+    )
+
+    def options(self) -> ClassificationOptions:
+        return ClassificationOptions(self.top_k)
+
+
 class RegressionParameters(Parameters):
     """Parameters for text_regression."""
 
@@ -129,6 +142,7 @@ class TranslationParameters(Parameters):
 
 PARAMETERS: Final[dict[Task, type[Parameters]]] = {
     "text_classification": ClassificationParameters,
+    "multi_label_classification": MultiLabelParameters,
     "text_regression": RegressionParameters,
     "token_classification": TokenClassificationParameters,
     "masked_language_modeling": FillMaskParameters,
@@ -137,6 +151,7 @@ PARAMETERS: Final[dict[Task, type[Parameters]]] = {
 
 AnyParameters: TypeAlias = (
     ClassificationParameters
+    | MultiLabelParameters
     | RegressionParameters
     | TokenClassificationParameters
     | FillMaskParameters
