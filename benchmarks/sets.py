@@ -57,6 +57,7 @@ SETS = {
     "cola": TextSet(_one("cola"), "text_classification", "matthews", max_length=64),
     "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
+    "goemotions": TextSet(_one("goemotions"), "multi_label_classification", "micro_f1", max_length=64),
     "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
     "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
     "movie_words": TextSet(

@@ -45,6 +45,7 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
     "cola": {"epochs": 8, "batch_size": 32, "evaluations": 16, "learning_rate": 6e-5},
     "rte": {"epochs": 8, "batch_size": 32, "evaluations": 16, "learning_rate": 6e-5},
     "stsb": {"epochs": 6, "batch_size": 32, "evaluations": 12, "learning_rate": 6e-5},
+    "goemotions": {"epochs": 2, "batch_size": 32, "evaluations": 6, "learning_rate": 2e-4},
     "ner4": {"epochs": 3, "batch_size": 32, "evaluations": 12, "learning_rate": 1e-4},
     "movie_words": {"epochs": 1, "batch_size": 128, "evaluations": 4, "learning_rate": 1e-3},
     "multi30k": {
@@ -64,6 +65,7 @@ STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "cola": {"epochs": 8, "batch_size": 64},
     "rte": {"epochs": 8, "batch_size": 32},
     "stsb": {"epochs": 8, "batch_size": 64},
+    "goemotions": {"epochs": 3, "batch_size": 64},
     "ner4": {"epochs": 15, "batch_size": 64, "evaluations": 30},
     # With the teacher's translations as many steps, and the same rate and warm-up, as the teacher had.
     "multi30k": {"epochs": 10, "batch_size": 64, "learning_rate": 2e-3, "warmup_ratio": 0.1},

@@ -79,8 +79,8 @@ def _shrinkage(rows: Sequence[Row], part: str, name: str, variant: str) -> float
     )
 
 
-def _kept(rows: Sequence[Row], part: str, name: str, variant: str) -> float | None:
-    kept = ratio(_best(rows, part, name, [variant], ""), mean(rows, "dev", part="teacher", set=name))
+def _kept(rows: Sequence[Row], part: str, name: str, variant: str, *, size: str = "") -> float | None:
+    kept = ratio(_best(rows, part, name, [variant], size), mean(rows, "dev", part="teacher", set=name))
     return None if kept is None else 100 * kept
 
 
@@ -114,6 +114,11 @@ GOALS = [
         "WID keeps 90.9 % of the teacher at a tenth of its parameters",
         lambda rows: retention(rows, _INHERITED, size="tenth"),
         at_least=90.9,
+    ),
+    Goal(
+        "weight squeezing keeps 95 % of the teacher's micro F1 on GoEmotions at a quarter of its parameters",
+        lambda rows: _kept(rows, "weight_squeezing", "goemotions", "weight_squeezing + KD", size="quarter"),
+        at_least=95.0,
     ),
     *(
         Goal(
