@@ -72,5 +72,5 @@ def test_a_part_that_ends_ends_the_whole(tmp_path: Path):
         parts = parts_of(process)
         os.kill(parts[-1], signal.SIGKILL)
         assert process.wait(timeout=20) == 1
-        assert "the worker ended with status -9" in process.stderr.read()
+        assert "the worker exited with status -9" in process.stderr.read()
         assert not any(is_alive(pid) for pid in parts)
