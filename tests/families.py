@@ -3,10 +3,36 @@
 A new family needs a row here, and no other change to the tests.
 """
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
-from app.domain.architectures import AnyShape, BiLstmShape, EncoderDecoderShape, EncoderShape
+from app.domain.architectures import (
+    ENCODERS,
+    AnyShape,
+    BiLstmShape,
+    EncoderDecoderShape,
+    EncoderShape,
+    EncoderTrait,
+)
+
+
+class Pieces(NamedTuple):
+    """How a tokenizer cuts texts, and the special tokens around them, in the order of their ids."""
+
+    model: Literal["word_piece", "byte_pairs", "unigram"]
+    special: tuple[str, ...]
+    frame: tuple[str, str]
+    unknown: str
+    lowercase: bool = False
+
+
+_BERT_PIECES = Pieces(
+    "word_piece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), ("[CLS]", "[SEP]"), "[UNK]", lowercase=True
+)
+_ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+_BYTE_PAIRS = Pieces("byte_pairs", _ROBERTA_SPECIAL, ("<s>", "</s>"), "<unk>")
+_UNIGRAM = _BYTE_PAIRS._replace(model="unigram")
 
 
 @dataclass(frozen=True)
@@ -18,6 +44,7 @@ class FamilyRow:
     other_shape: AnyShape
     """Another one that networks of the family can have."""
     token_types: int = 0
+    pieces: Pieces = _BERT_PIECES
     common: dict[str, Any] = field(default_factory=lambda: {"vocab_size": 50, "max_position_embeddings": 20})
 
     @property
@@ -37,8 +64,8 @@ _OTHER_SHAPE = EncoderShape(layers=2, hidden=16, heads=2, ffn=48)
 
 FAMILY_ROWS = {
     "bert": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2),
-    "roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2),
-    "xlm-roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2),
+    "roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_BYTE_PAIRS),
+    "xlm-roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_UNIGRAM),
     "distilbert": FamilyRow({"n_layers": 3, "dim": 24, "n_heads": 4, "hidden_dim": 40}, _SHAPE, _OTHER_SHAPE),
     "marian": FamilyRow(
         {
@@ -63,3 +90,36 @@ FAMILY_ROWS = {
         BiLstmShape(embedding=8, hidden=10, projection=14),
     ),
 }
+
+
+def padding_of(family: str) -> int:
+    """The id of padding that a family fixes; else that of the tiny tokenizer."""
+    return next(iter(get_args(ENCODERS[family].config.model_fields["pad_token_id"].annotation)), 0)
+
+
+def narrow_as(family: str, shape: EncoderShape) -> EncoderShape:
+    """A shape with embeddings as narrow as those in the row of a family."""
+    row = FAMILY_ROWS[family].shape
+    assert isinstance(row, EncoderShape)
+    return shape.model_copy(update={"embedding": row.embedding})
+
+
+def traits_of(family: str) -> frozenset[EncoderTrait]:
+    """Those of the network in the row of a family."""
+    shape = FAMILY_ROWS[family].shape
+    assert isinstance(shape, EncoderShape)
+    return ENCODERS[family].traits({"embedding": shape.word_width, "hidden": shape.hidden})
+
+
+def _one_for_each(kind: Callable[[str], Hashable]) -> list[str]:
+    found: dict[Hashable, str] = {}
+    for family in ENCODERS:
+        found.setdefault(kind(family), family)
+    return list(found.values())
+
+
+EACH_TRAITS = _one_for_each(traits_of)
+"""An encoder family for each set of traits that there is."""
+
+EACH_LAYOUT = _one_for_each(lambda family: (traits_of(family), FAMILY_ROWS[family].pieces))
+"""An encoder family for each set of traits and each kind of tokenizer."""

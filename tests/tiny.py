@@ -18,6 +18,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from app.domain.architectures import ENCODERS
+from tests.families import padding_of
 
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
@@ -46,19 +47,21 @@ def tiny_model_folder(
     hidden: int = 32,
     heads: int = 2,
     ffn: int = 64,
+    embedding: int | None = None,
+    tokenizer: Tokenizer | None = None,
     seed: int = 0,
 ) -> Path:
     """A Hugging Face folder with random weights; a classifier where there are labels, else a bare encoder."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-    tokenizer = tiny_tokenizer()
-    sizes = {"layers": layers, "hidden": hidden, "heads": heads, "ffn": ffn, "embedding": hidden}
+    tokenizer = tokenizer or tiny_tokenizer()
+    sizes = {"layers": layers, "hidden": hidden, "heads": heads, "ffn": ffn, "embedding": embedding or hidden}
     tables = {"vocabulary": tokenizer.get_vocab_size(), "positions": 64, "token_types": 2}
     head = {"id2label": dict(enumerate(labels))} if labels else {}
-    # Where positions start after the padding id, 0 here, that costs one more of them.
+    # Where positions start after the padding id, that costs more of them.
     config = AutoConfig.for_model(
-        family, **ENCODERS[family].config_values(sizes | tables), pad_token_id=0, **head
+        family, **ENCODERS[family].config_values(sizes | tables), pad_token_id=padding_of(family), **head
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -73,6 +73,10 @@ class Anatomy(Stack):
     embeddings: tuple[str, ...]
     """The tables that are added up: words first."""
     embedding_norm: str
+    projection: str | None
+    """From narrower tables to the width of the layers, in networks that have it."""
+    relative_bias: str | None
+    """The table of what distances add to the scores of each head."""
 
     def head_of(self, network: nn.Module) -> HeadParts:
         """The head that a network of this family has."""
@@ -98,12 +102,15 @@ class EncoderDecoderAnatomy:
 
 
 def _anatomy(family: EncoderFamily) -> Anatomy:
+    bias = family.stack.relative_bias
     return Anatomy(
         record=family.stack,
         encoder=family.encoder,
         heads={task: _head_parts(family, task) for task, kind in HEAD_KINDS.items() if kind in family.heads},
         embeddings=family.embeddings.tables,
         embedding_norm=family.embeddings.norm,
+        projection=family.embeddings.projection,
+        relative_bias=None if bias is None else bias.table,
     )
 
 

@@ -18,6 +18,8 @@ class Axis(Enum):
     CROSS_HEADS = "cross_heads"
     """Likewise of a decoder's attention to the encoder."""
     NEURONS = "neurons"
+    EMBEDDING = "embedding"
+    """The width of tables that a projection follows."""
     FEATURES = "features"
     """Between the two matrices of a head of whole texts."""
     OUTPUTS = "outputs"

@@ -19,7 +19,7 @@ from app.domain.architectures import (
     EncoderShape,
 )
 from worker.networks.anatomy import ANATOMIES, MARIAN, Anatomy, HeadParts, Stack
-from worker.networks.parts import Axis, Matrix, Norm, Table
+from worker.networks.parts import Axis, Matrix, Norm, Part, Table
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,10 @@ class StackView:
     shape: EncoderShape
     layers: tuple[LayerView, ...]
     embeddings: EmbeddingsView
+    shares_layers: bool = field(default=False, kw_only=True)
+    """Whether its layers are one that runs again and again."""
+    relative_bias: Table | None = field(default=None, kw_only=True)
+    """What a distance adds to the scores of each head, in all layers: (distances, heads)."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +164,18 @@ class EncoderView(StackView):
     head: HeadView
     head_parameters: tuple[nn.Parameter, ...] = field(repr=False)
     """All that lies outside the network that its family has below any head."""
+    projection: Matrix | None = None
+    """From embeddings that are narrower, normed, to the residual stream."""
 
     @property
-    def stream_norms(self) -> tuple[Norm, ...]:
+    def stream_start(self) -> Part:
+        """What gives the residual stream below all layers."""
+        return self.projection or self.embedding_norm
+
+    @property
+    def stream_parts(self) -> tuple[Part, ...]:
         """What gives the residual stream: below all layers, and where each of them ends."""
-        return (self.embedding_norm, *(layer.ffn_norm for layer in self.layers))
+        return (self.stream_start, *(layer.ffn_norm for layer in self.layers))
 
     @property
     def stacks(self) -> tuple[StackView, ...]:
@@ -207,14 +218,21 @@ def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> Encod
     anatomy, shape = ANATOMIES[architecture.family], architecture.shape
     parts = _Parts(network)
     words, *others = (Table(name, parts.module(name)) for name in anatomy.embeddings)
+    projection = None
+    if architecture.projects and anatomy.projection is not None:
+        projection = parts.matrix(anatomy.projection, Axis.RESIDUAL, Axis.EMBEDDING)
+    bias = anatomy.relative_bias
     return EncoderView(
         network=network,
         shape=shape,
         layers=tuple(parts.layer(anatomy, index, shape) for index in range(architecture.runs)),
         embeddings=EmbeddingsView(words, tuple(others)),
         embedding_norm=parts.norm(anatomy.embedding_norm),
-        head=_head(parts, anatomy.head_of(network)),
+        head=_head(parts, anatomy.head_of(network), words=Axis.EMBEDDING if projection else Axis.RESIDUAL),
         head_parameters=_parameters_outside(network, anatomy),
+        projection=projection,
+        shares_layers=anatomy.record.shares_layers,
+        relative_bias=None if bias is None else Table(bias, parts.module(bias)),
     )
 
 
@@ -311,11 +329,12 @@ class _Parts:
         return self._uses[id(module)] - 1
 
 
-def _head(parts: _Parts, names: HeadParts) -> HeadView:
+def _head(parts: _Parts, names: HeadParts, *, words: Axis = Axis.RESIDUAL) -> HeadView:
+    """What lies on an encoder whose word table has its columns on ``words``."""
     if names.dense is None:
         return HeadView(parts.matrix(names.output, Axis.OUTPUTS, Axis.RESIDUAL))
-    # The rows below a tied output meet the word table, which lies on the residual stream's indices.
-    inner = Axis.RESIDUAL if names.norm is not None else Axis.FEATURES
+    # The rows below a tied output meet the word table, and lie on its columns' indices.
+    inner = words if names.norm is not None else Axis.FEATURES
     return HeadView(
         dense=parts.matrix(names.dense, inner, Axis.RESIDUAL),
         norm=None if names.norm is None else parts.norm(names.norm),

@@ -1,7 +1,9 @@
 """Which layers, residual dimensions, heads and neurons of a teacher a student keeps.
 
 One set of residual dimensions for the whole network, one of heads and one of neurons a layer: whatever
-reads or writes the same values keeps the same indices. Ranking follows weight subcloning (Samragh et al.,
+reads or writes the same values keeps the same indices. Layers that share a bias of distances keep the same
+heads, those that share all of their weights the same of everything; embeddings that are projected keep their
+width. Ranking follows weight subcloning (Samragh et al.,
 2023).
 
 Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn; d, h, j, f the student's
@@ -92,10 +94,10 @@ def select(
         teacher.network,
         batches,
         before=_ranking(teacher, layers),
-        after=teacher.stream_norms,
+        after=teacher.stream_parts,
         keep=mean_abs_activation,
     )
-    residual = torch.stack([values.output_of(norm).mean(0) for norm in teacher.stream_norms]).sum(0)  # (D,)
+    residual = torch.stack([values.output_of(part).mean(0) for part in teacher.stream_parts]).sum(0)  # (D,)
     return _selection(teacher, values, layers, residual=_top(residual, student.hidden), student=student)
 
 
@@ -166,13 +168,25 @@ def _selection(
     """The heads, dimensions within heads and neurons of the largest activations in each layer."""
     views = [stack.layers[layer] for layer in layers]
 
+    def scores_of(readers: Sequence[Matrix]) -> list[Tensor]:
+        """For each layer, (width,): how large what it reads is; one for all where layers are the same."""
+        scores = [values.input_of(reader).mean(0) for reader in readers]
+        return _added(scores) if stack.shares_layers else scores
+
     def heads(attentions: Sequence[AttentionView]) -> tuple[list[Tensor], list[Tensor]]:
-        kept, dims = [], []
-        for attention in attentions:
-            scores = values.input_of(attention.output).mean(0)
-            by_head = scores.view(attention.heads, attention.head_dim)  # (n, k)
-            kept.append(_top(by_head.mean(1), student.heads))  # (h,)
-            dims.append(by_head[kept[-1]].topk(student.head_dim).indices.sort().values)  # (h, j)
+        scores = scores_of([attention.output for attention in attentions])
+        by_head = [
+            score.view(attention.heads, attention.head_dim)  # (n, k)
+            for score, attention in zip(scores, attentions, strict=True)
+        ]
+        ranked = [scores.mean(1) for scores in by_head]
+        if stack.relative_bias is not None:
+            ranked = _added(ranked)
+        kept = [_top(scores, student.heads) for scores in ranked]  # (h,)
+        dims = [
+            scores[heads].topk(student.head_dim).indices.sort().values  # (h, j)
+            for scores, heads in zip(by_head, kept, strict=True)
+        ]
         return kept, dims
 
     own_heads, own_dims = heads([view.attention for view in views])
@@ -183,10 +197,15 @@ def _selection(
         residual=residual.to(own_heads[0].device),
         heads=own_heads,
         head_dims=own_dims,
-        neurons=[_top(values.input_of(view.ffn_out).mean(0), student.ffn) for view in views],
+        neurons=[_top(scores, student.ffn) for scores in scores_of([view.ffn_out for view in views])],
         cross_heads=cross_heads,
         cross_head_dims=cross_dims,
     )
+
+
+def _added(scores: list[Tensor]) -> list[Tensor]:
+    """The sum of all, in the place of each."""
+    return [torch.stack(scores).sum(0)] * len(scores) if scores else []
 
 
 def _top(scores: Tensor, count: int) -> Tensor:

@@ -9,6 +9,9 @@ from worker.networks.parts import Axis, Matrix, Norm
 from worker.networks.views import EncoderView, HeadView, StackView, TranslatorView
 from worker.transfer.selection import Selection, StackSelections
 
+_Indices = torch.Tensor | slice
+_WHOLE = slice(None)
+
 
 @torch.no_grad()
 def subclone(
@@ -33,12 +36,29 @@ def subclone(
         with_head: whether the head is copied too.
     """
     keep = selection.residual
-    for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
-        target.weight.copy_(source.weight[:, keep])
-    _copy_norm(teacher.embedding_norm, student.embedding_norm, keep)
+    copy_embeddings(teacher, student, keep)
+    if teacher.projection is not None and student.projection is not None:
+        _copy_matrix(teacher.projection, student.projection, keep, _WHOLE, rescale=rescale)
+    copy_relative_bias(teacher, student, selection)
     _copy_layers(teacher, student, selection, memory=keep, rescale=rescale)
     if with_head:
         _copy_head(teacher.head, student.head, keep, rescale=rescale)
+
+
+@torch.no_grad()
+def copy_embeddings(teacher: EncoderView, student: EncoderView, keep: torch.Tensor) -> None:
+    """The tables and their norm, of the dimensions that are kept; of all where a projection follows them."""
+    columns = keep if teacher.projection is None else _WHOLE
+    for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
+        target.weight.copy_(source.weight[:, columns])
+    _copy_norm(teacher.embedding_norm, student.embedding_norm, columns)
+
+
+@torch.no_grad()
+def copy_relative_bias(teacher: StackView, student: StackView, selection: Selection) -> None:
+    """What distances add to the scores of the heads that are kept, which are the same in all layers."""
+    if teacher.relative_bias is not None and student.relative_bias is not None:
+        student.relative_bias.weight.copy_(teacher.relative_bias.weight[:, selection.heads[0]])
 
 
 @torch.no_grad()
@@ -100,29 +120,28 @@ def _copy_layers(
 
 
 def _copy_head(teacher: HeadView, student: HeadView, keep: torch.Tensor, *, rescale: bool) -> None:
+    inner = _WHOLE if teacher.output.columns is Axis.EMBEDDING else keep
     if teacher.dense is not None and student.dense is not None:
-        _copy_matrix(teacher.dense, student.dense, keep, keep, rescale=rescale)
+        _copy_matrix(teacher.dense, student.dense, inner, keep, rescale=rescale)
     output = teacher.output.linear
     if teacher.norm is None or student.norm is None:
         outputs = torch.arange(output.out_features)
         _copy_matrix(teacher.output, student.output, outputs, keep, rescale=rescale)
         return
     # The output's matrix is the word table, which stands already.
-    _copy_norm(teacher.norm, student.norm, keep)
+    _copy_norm(teacher.norm, student.norm, inner)
     if rescale:
-        _scale(student.norm, math.sqrt(output.in_features / len(keep)))
+        _scale(student.norm, math.sqrt(output.in_features / student.output.linear.in_features))
     student.output.bias.copy_(output.bias)
 
 
-def _copy_matrix(
-    source: Matrix, target: Matrix, rows: torch.Tensor, columns: torch.Tensor, *, rescale: bool
-) -> None:
-    scale = math.sqrt(source.linear.in_features / len(columns)) if rescale else 1.0
+def _copy_matrix(source: Matrix, target: Matrix, rows: _Indices, columns: _Indices, *, rescale: bool) -> None:
+    scale = math.sqrt(source.linear.in_features / target.linear.in_features) if rescale else 1.0
     target.weight.copy_(scale * source.weight[rows][:, columns])
     target.bias.copy_(source.bias[rows])
 
 
-def _copy_norm(source: Norm, target: Norm, keep: torch.Tensor) -> None:
+def _copy_norm(source: Norm, target: Norm, keep: _Indices) -> None:
     target.weight.copy_(source.weight[keep])
     target.bias.copy_(source.bias[keep])
 

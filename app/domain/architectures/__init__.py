@@ -12,11 +12,17 @@ from app.domain.architectures.architecture import (
     EncoderDecoderArchitecture,
     EncoderFamilyName,
     FamilyName,
-    ParameterCount,
     architecture_of,
 )
 from app.domain.architectures.config import LayerUse
-from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily, Family
+from app.domain.architectures.count import ParameterCount
+from app.domain.architectures.family import (
+    BiLstmFamily,
+    EncoderDecoderFamily,
+    EncoderFamily,
+    EncoderTrait,
+    Family,
+)
 from app.domain.architectures.heads import HEAD_KINDS, head_kind
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
 from app.domain.architectures.shape import (
@@ -49,6 +55,7 @@ __all__ = [
     "EncoderFamily",
     "EncoderFamilyName",
     "EncoderShape",
+    "EncoderTrait",
     "Family",
     "FamilyName",
     "HeadKind",

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig, LayerUse, Structure
-from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily
+from app.domain.architectures.count import ParameterCount
+from app.domain.architectures.family import (
+    BiLstmFamily,
+    EncoderDecoderFamily,
+    EncoderFamily,
+    EncoderTrait,
+)
 from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
@@ -24,24 +30,6 @@ else:  # a type checker cannot know what the registry finds
     EncoderFamilyName = Literal[tuple(ENCODERS)]
     EncoderDecoderFamilyName = Literal[tuple(ENCODER_DECODERS)]
     BiLstmFamilyName = Literal[tuple(BILSTMS)]
-
-
-class ParameterCount(BaseModel):
-    """Number of parameters in each part of a network."""
-
-    embeddings: int
-    encoder: int
-    decoder: int = 0
-    head: int
-
-    @property
-    def total(self) -> int:
-        return self.embeddings + self.encoder + self.decoder + self.head
-
-    @property
-    def body(self) -> int:
-        """What computes, as against what is looked up."""
-        return self.encoder + self.decoder
 
 
 class EncoderArchitecture(BaseModel):
@@ -68,6 +56,8 @@ class EncoderArchitecture(BaseModel):
         """
         sizes, given = ENCODERS[config.model_type].read_sizes(config), config.squeeze or Structure()
         layers, hidden = sizes["layers"], sizes["hidden"]
+        if given.embedding is not None and "embedding" in sizes:
+            raise ValueError("embedding is said by embedding_size in this family")
         if given.schedule and {use.layer for use in given.schedule} != set(range(layers)):
             raise ValueError(f"schedule must use each of the {layers} layers and no others")
         width = sizes.get("embedding", hidden)
@@ -94,6 +84,20 @@ class EncoderArchitecture(BaseModel):
     @property
     def sizes(self) -> Sizes:
         return self._sizes(self.shape)
+
+    @property
+    def traits(self) -> frozenset[EncoderTrait]:
+        return self.record.traits(self.sizes)
+
+    @property
+    def projects(self) -> bool:
+        """Whether its family projects the embeddings to the width of the layers."""
+        return "projected_embeddings" in self.traits
+
+    def embedding_at(self, hidden: int) -> int | None:
+        """The embedding size at another width: its own where it is projected and narrower, else None."""
+        own = self.shape.embedding if self.projects else None
+        return own if own is not None and own < hidden else None
 
     @property
     def has_factorised_words(self) -> bool:

@@ -59,6 +59,7 @@ def bert_embeddings(encoder: str) -> Embeddings:
 
 FAMILY: Final = EncoderFamily(
     name="bert",
+    title="BERT",
     class_prefix="Bert",
     config=BertConfig,
     dimensions=BERT_DIMENSIONS,

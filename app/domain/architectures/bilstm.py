@@ -16,6 +16,7 @@ class BiLstmConfig(FamilyConfig):
 
 FAMILY: Final = BiLstmFamily(
     name="bilstm",
+    title="BiLSTM",
     class_prefix="BiLstm",
     config=BiLstmConfig,
     dimensions={

@@ -21,6 +21,7 @@ class DistilBertConfig(EncoderConfig):
 
 FAMILY: Final = EncoderFamily(
     name="distilbert",
+    title="DistilBERT",
     class_prefix="DistilBert",
     config=DistilBertConfig,
     dimensions={

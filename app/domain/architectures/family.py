@@ -17,6 +17,10 @@ from app.domain.tasks.record import HeadKind
 PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
 """How a network knows the order of tokens; a relative bias is the stack's."""
 
+EncoderTrait = Literal["projected_embeddings", "relative_bias", "shared_layers"]
+"""What an encoder may have beside layers of their own on tables as wide as these; methods say what they
+support."""
+
 TokenizerFile = Literal["tokenizer.json", "vocab.txt", "source.spm"]
 
 _LEGACY_TENSORS: Final = {"gamma": "weight", "beta": "bias"}
@@ -27,6 +31,8 @@ _LEGACY_TENSORS: Final = {"gamma": "weight", "beta": "bias"}
 class _Record:
     name: str
     """``model_type`` of its configs."""
+    title: str
+    """As it is spoken of."""
     config: type[FamilyConfig]
     """What is kept of a config."""
     dimensions: Mapping[str, str]
@@ -73,6 +79,15 @@ class EncoderFamily(_Record):
     def class_name(self, head: HeadKind | None) -> str:
         """Of transformers' class for networks with such a head, or without one."""
         return self.class_prefix + CLASS_SUFFIXES[head]
+
+    def traits(self, sizes: Sizes) -> frozenset[EncoderTrait]:
+        """Of a network of these sizes."""
+        has: dict[EncoderTrait, bool] = {
+            "projected_embeddings": self.embeddings.projects(sizes),
+            "relative_bias": self.stack.relative_bias is not None,
+            "shared_layers": self.stack.shares_layers,
+        }
+        return frozenset(trait for trait, there in has.items() if there)
 
     def is_pooler(self, tensor: str) -> bool:
         return self.pooler is not None and tensor.startswith(f"{self.pooler}.")

@@ -131,6 +131,10 @@ class Embeddings:
     always_projects: bool = False
     """Whether the projection is also there where the tables are as wide as the network."""
 
+    def projects(self, sizes: Sizes) -> bool:
+        """Whether there is a projection in a network of these sizes."""
+        return self.projection is not None and (self.always_projects or sizes["embedding"] != sizes["hidden"])
+
     @property
     def tables(self) -> tuple[str, ...]:
         """Words first."""
@@ -151,7 +155,7 @@ class Embeddings:
         }
         if self.token_types is not None:
             shapes |= table(self.token_types, sizes["token_types"], width)
-        if self.projection is not None and (self.always_projects or narrow != hidden):
+        if self.projection is not None and self.projects(sizes):
             shapes |= linear(self.projection, hidden, narrow)
         return shapes
 

@@ -82,6 +82,7 @@ _DECODER_LAYER = replace(
 
 FAMILY: Final = EncoderDecoderFamily(
     name="marian",
+    title="Marian",
     class_name="MarianMTModel",
     config=MarianConfig,
     dimensions={

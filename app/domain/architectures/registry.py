@@ -8,7 +8,17 @@ from typing import Final, TypeVar
 
 from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily, Family
 
-_OTHER_MODULES = {"architecture", "config", "family", "heads", "layers", "registry", "shape", "tensors"}
+_OTHER_MODULES = {
+    "architecture",
+    "config",
+    "count",
+    "family",
+    "heads",
+    "layers",
+    "registry",
+    "shape",
+    "tensors",
+}
 _F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily)
 
 

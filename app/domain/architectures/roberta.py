@@ -15,6 +15,7 @@ class RobertaConfig(BertConfig):
 
 FAMILY: Final = EncoderFamily(
     name="roberta",
+    title="RoBERTa",
     class_prefix="Roberta",
     config=RobertaConfig,
     dimensions=BERT_DIMENSIONS,

@@ -38,7 +38,8 @@ class EncoderShape(_Frozen):
         default=None,
         ge=4,
         le=4096,
-        description="Embedding size, projected to hidden by a matrix; default: hidden.",
+        description="Embedding size, projected to hidden by a matrix; default: the teacher's where its "
+        "family has such a matrix, else hidden.",
     )
 
     @model_validator(mode="after")

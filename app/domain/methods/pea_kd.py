@@ -1,8 +1,9 @@
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.architectures import LayerUse
+from app.domain.architectures import EncoderTrait, LayerUse
 from app.domain.methods.card import MethodCard
 from app.domain.methods.spec import Dimension, DistillingSpec
 from app.domain.methods.terms import DistillationTerms
@@ -42,6 +43,12 @@ class PeaKdSpec(DistillingSpec):
     @property
     def keeps(self) -> tuple[Dimension, ...]:
         return ("hidden", "heads", "ffn")
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        return {
+            "shared_layers": "it shares layers of its own choice",
+        }
 
     def layer_schedule(self, layers: int) -> tuple[LayerUse, ...]:
         return layer_schedule(self.sharing, layers)

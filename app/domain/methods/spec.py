@@ -1,10 +1,11 @@
 """What a client asks of a method, and what planning must know of the method."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from app.domain.architectures import EncoderShape, LayerUse
+from app.domain.architectures import EncoderShape, EncoderTrait, LayerUse
 from app.domain.methods.card import MethodCard
 from app.domain.methods.terms import DistillationTerms, Settings
 from app.domain.tasks import Task
@@ -73,6 +74,11 @@ class Spec(Settings):
     def reads_weights(self) -> bool:
         """Whether it takes the teacher's weights from where a plain transformer has them."""
         return True
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        """What an encoder's family may have that it cannot start from, each with the reason."""
+        return {}
 
     @property
     def named_layers(self) -> dict[str, int]:

@@ -1,7 +1,9 @@
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from app.domain.architectures import EncoderTrait
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, TranslatorSearch
 from app.domain.methods.terms import DistillationTerms
@@ -36,3 +38,9 @@ class WeightDistillationSpec(DistillingSpec):
     )
     divides_depth: ClassVar[bool] = True
     translator_search: ClassVar[TranslatorSearch] = "decoder_first"
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        return {
+            "shared_layers": "it generates each layer from a group of different ones",
+        }

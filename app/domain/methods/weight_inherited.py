@@ -1,8 +1,9 @@
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from app.domain.architectures import EncoderShape
+from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ENCODER_TASKS, MethodCard
 from app.domain.methods.spec import Dimension, DistillingSpec
 from app.domain.methods.terms import DistillationTerms
@@ -80,6 +81,14 @@ class WeightInheritedSpec(DistillingSpec):
     @property
     def keeps(self) -> tuple[Dimension, ...]:
         return ("layers", "heads") if self.strategy == "dim" else ("layers", "head_dim")
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        return {
+            "projected_embeddings": "it prunes embeddings that lie on the dimensions of the layers",
+            "relative_bias": "it prunes the heads of each layer by themselves",
+            "shared_layers": "it prunes each layer by itself",
+        }
 
     def extra_parameters(self, teacher: EncoderShape) -> int:
         """Compactors of all layers: square matrices on both sides of each of theirs."""

@@ -1,7 +1,9 @@
+from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from app.domain.architectures import EncoderTrait
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, ModelInput
 from app.domain.methods.terms import LayerMap, Settings
@@ -62,6 +64,13 @@ class WeightSqueezingSpec(DistillingSpec):
         "more than plain ones; the deployed student does not.",
         tasks=ALL_TASKS,
     )
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        if self.initial_map != "pca":
+            return {}
+        reason = "initial_map pca fits each layer by itself. Use initial_map select"
+        return {"shared_layers": reason}
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:

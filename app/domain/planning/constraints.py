@@ -1,5 +1,7 @@
 """Whether a shape that a client gives is one that the method can make of the teacher."""
 
+from typing import Final
+
 from pydantic import ValidationError
 
 from app.domain.architectures import (
@@ -9,13 +11,15 @@ from app.domain.architectures import (
     BiLstmArchitecture,
     BiLstmShape,
     EncoderArchitecture,
+    EncoderDecoderArchitecture,
     EncoderDecoderShape,
     EncoderShape,
+    EncoderTrait,
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
 from app.domain.methods import METHOD_SPECS, Spec
-from app.domain.planning.search_space import divisors
+from app.domain.planning.search_space import divisors, finds_embeddings
 from app.domain.tasks import Head, tasks_of
 
 _SHAPE = "#/target/shape"
@@ -26,19 +30,21 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
 
     Raises:
         InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights;
-            or it has not the layer that the method names.
+            its family has a trait that the method does not support; or it has not the layer that the method
+            names.
     """
     if method.card.keeps_size:
         return  # it is trained as it is
     if isinstance(teacher, EncoderArchitecture):
         _require_layers(method.named_layers, teacher.shape.layers)
+        _require_traits(teacher, method)
     if isinstance(teacher, BiLstmArchitecture):
         what = "a BiLSTM"
     elif not isinstance(teacher, EncoderArchitecture) or not method.reads_weights:
         return
     elif teacher.schedule is not None:
         what = "a network with shared layers"
-    elif teacher.shape.rank is not None or teacher.shape.embedding is not None:
+    elif teacher.shape.rank is not None or teacher.has_factorised_words:
         what = f"a factorised network, {teacher.shape}"
     else:
         return
@@ -48,6 +54,25 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
         "Use the teacher that this model was compressed from.",
         pointer="#/teacher",
     )
+
+
+_TRAITS: Final[dict[EncoderTrait, str]] = {
+    "projected_embeddings": "embeddings are projected to the width of its layers",
+    "relative_bias": "layers share a relative position bias",
+    "shared_layers": "layers share their weights",
+}
+"""What is said of a teacher."""
+
+
+def _require_traits(teacher: EncoderArchitecture, method: Spec) -> None:
+    for trait, reason in method.unsupported_traits.items():
+        if trait in teacher.traits:
+            raise InvalidRequest(
+                "incompatible_teacher",
+                f"The teacher's {_TRAITS[trait]}, which {method.name} does not support: {reason}.",
+                pointer="#/teacher",
+                trait=trait,
+            )
 
 
 def _require_layers(named: dict[str, int], layers: int) -> None:
@@ -228,17 +253,19 @@ def _validated(shape: EncoderShape | BiLstmShape, embedding: int) -> AnyShape:
         ) from None
 
 
-def require_embedding(teacher: AnyShape | None, method: Spec, target: Target) -> None:
+def require_embedding(teacher: Architecture | None, method: Spec, target: Target) -> None:
     """Refuse to factorise a word table that the method takes as a whole, or that is an output too.
 
     Raises:
         InvalidRequest: it would have to, or the table is to be wider than that of any BiLSTM.
     """
     place = "embedding_size" if target.embedding_size is not None else "shape/embedding"
-    if target.embedding_size is None and not (
-        isinstance(target.shape, EncoderShape) and target.shape.embedding
-    ):
+    own = target.shape.embedding if isinstance(target.shape, EncoderShape) else None
+    asked = target.embedding_size or own
+    if asked is None:
         return
+    if isinstance(teacher, EncoderArchitecture) and teacher.projects and asked == teacher.shape.embedding:
+        return  # as it is
     if "embedding_size" not in method.card.embedding_options:
         raise InvalidRequest(
             "target_not_allowed",
@@ -246,8 +273,17 @@ def require_embedding(teacher: AnyShape | None, method: Spec, target: Target) ->
             "target.vocabulary_size for smaller embeddings.",
             pointer=f"#/target/{place}",
         )
-    if isinstance(teacher, EncoderDecoderShape) or teacher is None:
+    if isinstance(teacher, EncoderDecoderArchitecture) or teacher is None:
         raise _embedding_of_translator()
+    if not may_change_embedding(teacher, method):
+        raise InvalidRequest(
+            "target_not_allowed",
+            f"{method.name} keeps the embedding size of a {teacher.family} teacher, which is "
+            f"{teacher.sizes['embedding']}. Omit embedding_size; use target.vocabulary_size for smaller "
+            "embeddings.",
+            pointer=f"#/target/{place}",
+            expected=teacher.sizes["embedding"],
+        )
     if method.students[0] == "bilstm" and (target.embedding_size or 0) > MAX_BILSTM_EMBEDDING:
         raise InvalidRequest(
             "target_not_allowed",
@@ -255,6 +291,30 @@ def require_embedding(teacher: AnyShape | None, method: Spec, target: Target) ->
             f"{MAX_BILSTM_EMBEDDING}. Use a smaller value or omit it.",
             pointer="#/target/embedding_size",
             largest=MAX_BILSTM_EMBEDDING,
+        )
+
+
+def may_change_embedding(teacher: Architecture, method: Spec) -> bool:
+    """Whether a student's embedding may be narrower; not where a family's projection would have to follow."""
+    if not isinstance(teacher, EncoderArchitecture) or "same_family" not in method.students:
+        return True
+    return not method.reads_weights or teacher.record.embeddings.projection is None
+
+
+def require_embeddings_found(teacher: Architecture, method: Spec, student: Architecture) -> None:
+    """Refuse a student so narrow that the teacher's embeddings, which keep their size, need no projection.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if not finds_embeddings(teacher, method, student):
+        assert isinstance(teacher, EncoderArchitecture)
+        width = teacher.shape.word_width
+        raise InvalidRequest(
+            "invalid_shape",
+            f"{method.name} keeps the teacher's embedding size ({width}): hidden must be above {width}.",
+            pointer=f"{_SHAPE}/hidden",
+            smallest=width + 1,
         )
 
 

@@ -53,30 +53,48 @@ def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Ite
     Args:
         teacher: what they are made of.
         method: what it varies is said at each family below.
-        embedding: width that the word table is to have; None: as the family has it.
+        embedding: width that the word table is to have; None: as the family has it, or the teacher's where
+            its family projects it.
     """
     shapes: Iterable[AnyShape]
     match teacher:
         case EncoderArchitecture() if method.students[0] == "bilstm":
             shapes = _bilstms(teacher.shape, embedding)
         case EncoderArchitecture():
-            shapes = _encoders(teacher.shape, method, embedding)
+            shapes = _encoders(teacher, method, embedding)
         case EncoderDecoderArchitecture():
             shapes = _translators(teacher.shape, method)
         case BiLstmArchitecture():
             shapes = ()
-    return (student_architecture(teacher, method, shape) for shape in shapes)
+    students = (student_architecture(teacher, method, shape) for shape in shapes)
+    return (student for student in students if finds_embeddings(teacher, method, student))
 
 
-def _encoders(t: EncoderShape, method: Spec, embedding: int | None) -> Iterator[EncoderShape]:
+def finds_embeddings(teacher: Architecture, method: Spec, student: Architecture) -> bool:
+    """Whether a method that reads weights finds the student's embeddings in the teacher's.
+
+    Where a family projects them to the width of its layers they keep their size.
+    """
+    if not method.reads_weights:
+        return True
+    if not isinstance(teacher, EncoderArchitecture) or not isinstance(student, EncoderArchitecture):
+        return True
+    if not teacher.projects and not student.projects:
+        return True
+    return teacher.projects == student.projects and teacher.shape.word_width == student.shape.word_width
+
+
+def _encoders(teacher: EncoderArchitecture, method: Spec, embedding: int | None) -> Iterator[EncoderShape]:
     """Shapes with the teacher's ratio of ffn to hidden and, where heads are not kept, its head width."""
+    t = teacher.shape
     if method.factorises:
-        yield from _low_ranks(t, embedding)
+        yield from _low_ranks(t, embedding or teacher.embedding_at(t.hidden))
         return
     for hidden, heads in _widths(t, method):
-        if hidden < _SMALLEST_WIDTH or (embedding is not None and embedding >= hidden):
+        width = embedding or teacher.embedding_at(hidden)
+        if hidden < _SMALLEST_WIDTH or (width is not None and width >= hidden):
             continue
-        narrow = EncoderShape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=embedding)
+        narrow = EncoderShape(layers=1, hidden=hidden, heads=heads, ffn=_ffn(t, hidden), embedding=width)
         yield from (narrow.model_copy(update={"layers": depth}) for depth in _depths(t.layers, method))
 
 

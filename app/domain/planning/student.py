@@ -9,8 +9,10 @@ from app.domain.architectures import (
     MAX_ONNX_BYTES,
     AnyShape,
     Architecture,
+    EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
+    EncoderShape,
 )
 from app.domain.documents import Target
 from app.domain.documents.plan import Budget, StudentPlan
@@ -19,7 +21,9 @@ from app.domain.methods import Spec
 from app.domain.methods.card import EmbeddingOption
 from app.domain.planning.advice import advise, head_of, smaller_vocabulary, total
 from app.domain.planning.constraints import (
+    may_change_embedding,
     require_embedding,
+    require_embeddings_found,
     require_fitting,
     require_relations,
     require_teacher,
@@ -72,7 +76,7 @@ def plan_student(
         _require_one_file(teacher, head, pointer="#/teacher")
         return _described(teacher, whole=whole, allowed=None, head=head)
     require_teacher(teacher, method)
-    require_embedding(teacher.shape, method, target)
+    require_embedding(teacher, method, target)
     architecture, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
     require_relations(teacher, method, architecture)
     _require_one_file(architecture, head, pointer=_POINTER)
@@ -91,15 +95,21 @@ def plan_student(
         update={
             "latency_ms": latency_ms,
             "advice": advise(
-                architecture, head=head, embedding_options=_embedding_options(method), fitting=fitting
+                architecture,
+                head=head,
+                embedding_options=_embedding_options(teacher, method),
+                fitting=fitting,
             ),
         }
     )
 
 
-def _embedding_options(method: Spec) -> list[EmbeddingOption]:
+def _embedding_options(teacher: Architecture, method: Spec) -> list[EmbeddingOption]:
     """What can be done about the words; where another model gives the shape, its own are what they are."""
-    return method.card.embedding_options if method.shape_role is None else []
+    if method.shape_role is not None:
+        return []
+    options = method.card.embedding_options
+    return options if may_change_embedding(teacher, method) else [o for o in options if o != "embedding_size"]
 
 
 def _choose(
@@ -146,9 +156,13 @@ def _smaller_students(
 def _given(
     teacher: Architecture, method: Spec, target: Target, shape: AnyShape, *, head: Head
 ) -> Architecture:
-    shape = with_embedding(shape, target.embedding_size)
+    embedding = target.embedding_size
+    if embedding is None and isinstance(teacher, EncoderArchitecture) and isinstance(shape, EncoderShape):
+        embedding = shape.embedding or teacher.embedding_at(shape.hidden)
+    shape = with_embedding(shape, embedding)
     architecture = student_architecture(_trimmed(teacher, target), method, shape)
     require_fitting(teacher.shape, method, shape, head=head)
+    require_embeddings_found(teacher, method, architecture)
     whole = total(teacher, head)
     if total(architecture, head) >= whole:
         raise _too_large(f"The shape {shape}", whole)

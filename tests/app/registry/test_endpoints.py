@@ -31,7 +31,8 @@ class TestRegister:
         assert model["task"] == ("text_classification" if labels else None)
         tensors = load_file(folder / "model.safetensors")
         assert model["parameters"] == sum(tensor.size for tensor in tensors.values())
-        assert model["manifest"]["max_length"] == 64 - ENCODERS[family].positions_behind_padding
+        config = ENCODERS[family].config.model_validate_json((folder / "config.json").read_bytes())
+        assert model["manifest"]["max_length"] == ENCODERS[family].longest_text(config)
         assert sorted(model["manifest"]["files"]["entries"]) == [
             "config.json",
             "model.safetensors",

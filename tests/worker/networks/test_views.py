@@ -130,7 +130,7 @@ class TestEncoders:
         assert view.embeddings.words.embedding is encoder.embeddings.word_embeddings
         assert view.embeddings.others[0].embedding is encoder.embeddings.position_embeddings
         assert view.embedding_norm.layer is encoder.embeddings.LayerNorm
-        assert [norm.name for norm in view.stream_norms] == [
+        assert [part.name for part in view.stream_parts] == [
             view.embedding_norm.name,
             *(layer.ffn_norm.name for layer in view.layers),
         ]
@@ -292,7 +292,7 @@ class TestStructure:
         architecture = encoder_card(shape=self.SHAPE).model_copy(update={"schedule": schedule})
         network = self.network(tmp_path, architecture)
         batches = calibration_batches(make_data(train=8, dev=8), device=CPU)
-        norms = encoder_view(network, architecture).stream_norms
+        norms = encoder_view(network, architecture).stream_parts
         together = capture_activations(network, batches, after=norms)
         for index, norm in enumerate(norms):
             expected = []

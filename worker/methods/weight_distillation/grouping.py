@@ -115,7 +115,7 @@ class SelectingMaps:
                 return nn.Parameter(
                     torch.stack([_one_hot(kept, shape.head_dim) for kept in dims])
                 )  # (h, k, j)
-            case Axis.FEATURES | Axis.OUTPUTS:
+            case Axis.EMBEDDING | Axis.FEATURES | Axis.OUTPUTS:
                 raise ValueError(f"no matrix of a layer has {axis.value}")
 
 

@@ -71,7 +71,8 @@ class HeadRegression:
         assert dense_t is not None
         assert dense_s is not None
         read, offset = self._reading(dense_t, dense_s)
-        rows = self._write  # (d, D)
+        # A projection's tables keep their width.
+        rows = torch.eye(len(norm_t.weight)).to(self._write) if self._teacher.projection else self._write
         dense_s.weight.copy_(rows @ dense_t.weight @ read)
         dense_s.bias.copy_(rows @ (dense_t.weight @ offset + dense_t.bias))
         normed = self._teacher_output(norm_t)

@@ -75,6 +75,8 @@ def selecting_tables(
 ) -> dict[str, TableMap]:
     """The tables of a student, by name, on the dimensions that it keeps."""
     if isinstance(teacher, EncoderView):
+        if teacher.projection is not None:
+            return whole_tables(teacher)
         keep = pairs[0].residual_selector().T  # (D, d)
         return {table.weight_name: TableMap(table.weight, keep) for table in teacher.embeddings}
     assert isinstance(student, TranslatorView)
@@ -91,6 +93,20 @@ def selecting_tables(
             table, growth * pair.residual_selector().T
         )
     return tables
+
+
+def whole_tables(teacher: EncoderView) -> dict[str, TableMap]:
+    """Tables that keep their width, because a projection follows them."""
+    width = teacher.embeddings.words.weight.shape[1]
+    return {
+        table.weight_name: TableMap(table.weight, torch.eye(width, device=table.weight.device))
+        for table in teacher.embeddings
+    }
+
+
+def _keeps_tables(pairs: Sequence[StackPair]) -> bool:
+    student = pairs[0].student
+    return isinstance(student, EncoderView) and student.projection is not None
 
 
 def narrowed(maps: InitialMaps, student: EncoderView) -> InitialMaps:
@@ -121,6 +137,8 @@ def singular_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) ->
         if columns.ndim == 3:
             right = _by_head(start.weight.T, columns.shape[0], columns.shape[2]).mT
         matrices[name] = Maps(start.weight, left, right)
+    if _keeps_tables(pairs):
+        return replace(maps, matrices=matrices)
     words, *_ = tables.values()
     right = singular_directions(words.table, words.columns.shape[1])
     squeezed = {
@@ -145,6 +163,8 @@ def random_maps(pairs: Sequence[StackPair], tables: Mapping[str, TableMap]) -> I
         )
         for name, start in maps.matrices.items()
     }
+    if _keeps_tables(pairs):
+        return replace(maps, matrices=matrices)
     drawn: dict[tuple[int, ...], Tensor] = {}
     squeezed = {}
     for name, start in tables.items():  # what is added up is squeezed alike

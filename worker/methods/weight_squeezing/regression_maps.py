@@ -17,7 +17,13 @@ import torch
 from torch import Tensor
 
 from worker.methods.weight_squeezing.head_regression import HeadRegression
-from worker.methods.weight_squeezing.initial_maps import InitialMaps, Maps, TableMap, layers_by_matrix
+from worker.methods.weight_squeezing.initial_maps import (
+    InitialMaps,
+    Maps,
+    TableMap,
+    layers_by_matrix,
+    whole_tables,
+)
 from worker.methods.weight_squeezing.stack_pairs import StackPair
 from worker.networks.parts import Matrix, Norm, Part
 from worker.networks.views import AttentionView, EncoderView, LayerView, StackView, TranslatorView
@@ -29,6 +35,7 @@ from worker.numerics.least_squares import (
 )
 from worker.parameterization.maps import map_columns, map_rows
 from worker.transfer.activations import Activations, Inputs, capture_activations
+from worker.transfer.subcloning import copy_embeddings, copy_relative_bias
 
 OnLayer = Callable[[int], None]
 """Called before each student layer is solved; may raise to stop."""
@@ -62,19 +69,26 @@ def regression_maps(
         Maps whose folded weights are those of the student.
     """
     ends = [teacher.layers[layer].ffn_norm for layer in pair.selection.layers]
-    streams = _streams(teacher, [teacher.embedding_norm, *ends], batches)
+    streams = _streams(teacher, [teacher.stream_start, *ends], batches)
     directions = principal_directions(streams, student.shape.hidden)  # (D, d)
     if like is not None:
-        theirs = _streams(like, like.stream_norms, batches)
+        theirs = _streams(like, like.stream_parts, batches)
         directions = directions @ nearest_rotation(streams @ directions, theirs)
     write = (directions - directions.mean(0)).T.contiguous()  # (d, D); a layer norm takes the mean away
-    tables = {}
-    for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
-        target.weight.copy_(source.weight @ write.T)
-        tables[target.weight_name] = TableMap(source.weight, write.T.contiguous())
+    copy_relative_bias(teacher, student, pair.selection)
     solver = _Solver(pair, batches, write, memory=None)
-    below = capture_activations(teacher.network, batches, after=[teacher.embedding_norm])
-    solver.fit_norm(student.embedding_norm, below.output_of(teacher.embedding_norm))
+    tables = {}
+    if teacher.projection is not None and student.projection is not None:
+        tables = whole_tables(teacher)
+        copy_embeddings(teacher, student, pair.selection.residual)
+        student.projection.weight.copy_(write @ teacher.projection.weight)
+        student.projection.bias.copy_(write @ teacher.projection.bias)
+    else:
+        for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
+            target.weight.copy_(source.weight @ write.T)
+            tables[target.weight_name] = TableMap(source.weight, write.T.contiguous())
+        below = capture_activations(teacher.network, batches, after=[teacher.embedding_norm])
+        solver.fit_norm(student.embedding_norm, below.output_of(teacher.embedding_norm))
     matrices = solver.solve(on_layer)
     HeadRegression(teacher, student, batches, write, ridge=_WRITE_RIDGE).fit()
     return InitialMaps(matrices, tables, write.T.contiguous(), layers_by_matrix([pair]))
@@ -105,12 +119,12 @@ def regression_stack_maps(
     return InitialMaps(matrices, tables, projection, layers_by_matrix(pairs))
 
 
-def _streams(view: EncoderView, norms: Sequence[Norm], batches: Sequence[Inputs]) -> Tensor:
-    """The stream after some norms, one after the other, weighing alike: (K, D)."""
-    values = capture_activations(view.network, batches, after=norms)
+def _streams(view: EncoderView, parts: Sequence[Part], batches: Sequence[Inputs]) -> Tensor:
+    """The stream after some parts, one after the other, weighing alike: (K, D)."""
+    values = capture_activations(view.network, batches, after=parts)
     streams = []
-    for norm in norms:
-        stream = values.output_of(norm)
+    for part in parts:
+        stream = values.output_of(part)
         centred = stream - stream.mean(1, keepdim=True)
         centred = centred - centred.mean(0)
         streams.append(centred / centred.square().sum(1).mean().sqrt())
