@@ -67,6 +67,12 @@ FAMILY_ROWS = {
     "roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_BYTE_PAIRS),
     "xlm-roberta": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_UNIGRAM),
     "distilbert": FamilyRow({"n_layers": 3, "dim": 24, "n_heads": 4, "hidden_dim": 40}, _SHAPE, _OTHER_SHAPE),
+    "electra": FamilyRow(
+        _BERT | {"embedding_size": 12},
+        _SHAPE.model_copy(update={"embedding": 12}),
+        _OTHER_SHAPE,
+        token_types=2,
+    ),
     "marian": FamilyRow(
         {
             "d_model": 24,
