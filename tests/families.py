@@ -73,6 +73,19 @@ FAMILY_ROWS = {
         _OTHER_SHAPE,
         token_types=2,
     ),
+    "albert": FamilyRow(
+        _BERT | {"embedding_size": 12},
+        _SHAPE.model_copy(update={"embedding": 12}),
+        _OTHER_SHAPE,
+        token_types=2,
+        pieces=Pieces(
+            "unigram",
+            ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"),
+            ("[CLS]", "[SEP]"),
+            "<unk>",
+            lowercase=True,
+        ),
+    ),
     "marian": FamilyRow(
         {
             "d_model": 24,
