@@ -86,6 +86,18 @@ FAMILY_ROWS = {
             lowercase=True,
         ),
     ),
+    "mpnet": FamilyRow(
+        {key: size for key, size in _BERT.items() if key != "type_vocab_size"},
+        _SHAPE,
+        _OTHER_SHAPE,
+        pieces=Pieces(
+            "word_piece",
+            ("<s>", "<pad>", "</s>", "[UNK]", "<mask>"),
+            ("<s>", "</s>"),
+            "[UNK]",
+            lowercase=True,
+        ),
+    ),
     "marian": FamilyRow(
         {
             "d_model": 24,
