@@ -98,6 +98,7 @@ FAMILY_ROWS = {
             lowercase=True,
         ),
     ),
+    "camembert": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_UNIGRAM),
     "marian": FamilyRow(
         {
             "d_model": 24,
