@@ -51,6 +51,8 @@ class Evaluator:
         self._test = test
         self._device = device
         self.metric = TASKS[data.task].main_metric
+        self.trivial_answer = TASKS[data.task].trivial_answer
+        """What ``trivial_baseline`` is measured of."""
         self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels, axis=0)) > 1
         """Whether dev has several labels, so that a trained network differs from the baseline."""
         splits = {"dev": data.dev} | ({} if test is None else {"test": test})

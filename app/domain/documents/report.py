@@ -54,7 +54,7 @@ class JobReport(StoredDocument):
 
     metric: str = Field(description="The task's main metric; higher is better.")
     trivial_baseline: dict[str, float] = Field(
-        description="The main metric of answering without looking, by split: always the most frequent label."
+        description="The main metric of a constant prediction, by split."
     )
     teacher: ModelReport | None = Field(description="None where the job makes the teacher.")
     student: ModelReport

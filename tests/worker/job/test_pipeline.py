@@ -25,7 +25,6 @@ from tests.worker.requests import (
 )
 from tests.worker.tiny_networks import shift_bias
 from worker.contracts import TokenizedSplit
-from worker.data import tokenization
 from worker.evaluation.exported import ExportedEncoder
 from worker.job.checkpoint import load_checkpoint
 from worker.job.context import Cancellation, Reporter
@@ -33,6 +32,7 @@ from worker.job.failures import failure_of
 from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
 from worker.runner.protocol import Cancelled, DatasetRef, Failed, JobRequest, ModelRef, Succeeded
+from worker.tasks import encoding
 
 QUICK = {"learning_rate": 2e-3}
 SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
@@ -197,13 +197,13 @@ class TestSuccess:
     ) -> None:
         """Also where the student learns from the outputs of the teacher with its whole vocabulary."""
         encoded: Counter[int] = Counter()
-        encode = tokenization.tokenize
+        encode = encoding.tokenize
 
         def counting(texts: list[str], *args: Any, tokenizer: Tokenizer, **options: Any) -> TokenizedSplit:
             encoded[tokenizer.get_vocab_size()] += len(texts)
             return encode(texts, *args, tokenizer=tokenizer, **options)
 
-        monkeypatch.setattr(tokenization, "tokenize", counting)
+        monkeypatch.setattr(encoding, "tokenize", counting)
         method = {"name": "weight_copy", "distillation": {}}
         target = {**SMALL, "vocabulary_size": 100}
         request = shelf.request(teacher, dataset, method, target=target, training={"epochs": 0.5})
@@ -336,7 +336,7 @@ class TestFailure:
         outcome, _ = run_here(request, tmp_path)
         assert isinstance(outcome, Failed)
         assert outcome.code == "teacher_not_trained"
-        assert "0.500" in outcome.message
+        assert "always predicting the most frequent label scores 0.500" in outcome.message
         assert "fine_tuning" in outcome.message
         assert shelf.storage.keys(request.output_prefix) == []
 

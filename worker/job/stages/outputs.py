@@ -16,9 +16,9 @@ def evaluate(state: JobState) -> None:
     state.reporter.metrics("evaluating", 0, quality)
     if evaluator.tells_apart and not evaluator.has_learnt(quality):
         state.reporter.message(
-            f"The student's {evaluator.metric} on dev is {quality[evaluator.metric]:.3f}, no better than a "
-            "constant prediction: it has learned nothing. Use more training.epochs or more data, or a "
-            "method that starts from the teacher's weights, which needs less of both.",
+            f"The student's {evaluator.metric} on dev is {quality[evaluator.metric]:.3f}, no better than "
+            f"always predicting {evaluator.trivial_answer}: it has learned nothing. Use more training.epochs "
+            "or more data, or a method that starts from the teacher's weights, which needs less of both.",
             is_warning=True,
         )
 

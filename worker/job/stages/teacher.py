@@ -30,7 +30,8 @@ def evaluate_teacher(state: JobState) -> None:
         reached = quality.get(metric, math.nan)
         raise JobError(
             "teacher_not_trained",
-            f"The teacher's {metric} on dev is {reached:.3f}; a constant prediction scores {baseline:.3f}. "
+            f"The teacher's {metric} on dev is {reached:.3f}; always predicting {evaluator.trivial_answer} "
+            f"scores {baseline:.3f}. "
             "Run a fine_tuning job on it first and use its student as the teacher.",
             metric=metric,
             teacher=reached,
