@@ -102,6 +102,6 @@ def _require_entity_tags(tags: list[str]) -> None:
 def _unsupported(what: str) -> InvalidRequest:
     return InvalidRequest(
         "unsupported_head",
-        f"{what}; supported are single-label classification and regression with one output. Upload the "
+        f"{what}; supported are classification with two outputs or more and regression with one. Upload the "
         "encoder without the head.",
     )

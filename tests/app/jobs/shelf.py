@@ -14,7 +14,7 @@ from app.domain.architectures import (
     EncoderShape,
 )
 from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, Split, SplitSummary
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from tests.app.conftest import Api
 
 ENCODER = EncoderArchitecture(
@@ -32,15 +32,15 @@ TRANSLATOR = EncoderDecoderArchitecture(
 BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
-LABELS: dict[Task, list[str]] = {
-    "text_classification": ["no", "yes"],
-    "token_classification": ["O", "B-LOC", "I-LOC"],
-}
+LABELS = ["no", "yes"]
+TAGS = ["O", "B-LOC", "I-LOC"]
 _NO_FILES = Files(prefix="none", entries={})
 
 
 def labels_of(task: Task | None) -> list[str]:
-    return LABELS.get(task, []) if task else []
+    if task is None or not TASKS[task].has_labels:
+        return []
+    return TAGS if TASKS[task].answering == "token" else LABELS
 
 
 def add_model(

@@ -130,7 +130,7 @@ class TestTeacher:
         [
             (ENCODER, "translation", "cannot translate"),
             (TRANSLATOR, "text_classification", "translation model"),
-            (BILSTM, "translation", "cannot translate"),
+            (BILSTM, "translation", "BiLSTM"),
             (BILSTM, "text_regression", "BiLSTM"),
         ],
     )

@@ -20,6 +20,10 @@ TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 FAMILIES = list(ENCODERS)
 TASKS = {
     "text_classification": ("AutoModelForSequenceClassification", {"id2label": dict(enumerate(LABELS))}),
+    "multi_label_classification": (
+        "AutoModelForSequenceClassification",
+        {"id2label": dict(enumerate(LABELS)), "problem_type": "multi_label_classification"},
+    ),
     "text_regression": ("AutoModelForSequenceClassification", {"num_labels": 1}),
     "token_classification": ("AutoModelForTokenClassification", {"id2label": dict(enumerate(TAGS))}),
     "masked_language_modeling": ("AutoModelForMaskedLM", {}),
@@ -45,7 +49,8 @@ class TestEveryHead:
         edit_config(folder, architectures=None)
         model = accepted(api, folder)
         assert (model["architecture"], model["task"]) == (family, task)
-        assert model["labels"] == {"text_classification": LABELS, "token_classification": TAGS}.get(task)
+        labels = {"token_classification": TAGS, "text_regression": None, "masked_language_modeling": None}
+        assert model["labels"] == labels.get(task, LABELS)
         assert model["parameters"] == parameters_by_arithmetic(model)
 
     def test_what_is_stored_can_be_uploaded_again(self, api, tmp_path, family, task):
@@ -83,12 +88,22 @@ class TestText:
         edit_config(folder, problem_type="regression")
         assert "without the head" in refused(api, zipped(folder), "unsupported_head")
 
-    @pytest.mark.parametrize("task", ["text_classification", "text_regression"])
-    def test_multi_label(self, api, tmp_path, task):
-        """Its scores are no softmax, which is all that is served here."""
-        folder = model_folder(tmp_path / "model", task)
+    def test_labels_decided_one_by_one(self, api, tmp_path):
+        folder = model_folder(tmp_path / "model", "text_classification")
         edit_config(folder, problem_type="multi_label_classification")
-        assert "single-label classification" in refused(api, zipped(folder), "unsupported_head")
+        model = accepted(api, folder)
+        assert (model["task"], model["labels"]) == ("multi_label_classification", LABELS)
+        stored = downloaded(api, model, tmp_path / "stored")
+        assert json.loads((stored / "config.json").read_text())["problem_type"] == model["task"]
+
+    @pytest.mark.parametrize(
+        ("task", "problem_type"),
+        [("text_regression", "multi_label_classification"), ("text_classification", "ranking")],
+    )
+    def test_another_problem(self, api, tmp_path, task, problem_type):
+        folder = model_folder(tmp_path / "model", task)
+        edit_config(folder, problem_type=problem_type)
+        assert "two outputs or more" in refused(api, zipped(folder), "unsupported_head")
 
     @pytest.mark.parametrize("family", FAMILIES)
     def test_multiple_choice(self, api, tmp_path, family):
