@@ -107,7 +107,7 @@ def ask(api: Api, model: dict[str, Any], texts: list[str], precision: str) -> li
     return list(response.json())
 
 
-@pytest.mark.parametrize("family", FAMILY_ROWS.keys() & ENCODERS.keys())
+@pytest.mark.parametrize("family", sorted(FAMILY_ROWS.keys() & ENCODERS.keys()))
 def test_a_tokenizer_of_the_family_is_taken(api: Api, tmp_path: Path, family: str) -> None:
     folder = tiny_model_folder(tmp_path / "model", family=family, tokenizer=tokenizer_of(family))
     assert api.upload_model(zipped(folder)).status_code == 201

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.documents import Target, TrainingSpec
 from app.domain.documents.plan import Plan, PlannedTeacher
-from app.domain.planning import Row, estimate, plan_student
+from app.domain.planning import TypicalRow, estimate, plan_student
 from app.domain.tasks import Head
 from tests.tiny import LABELS, tiny_model_folder
 from tests.worker.requests import Shelf, run_here
@@ -39,7 +39,7 @@ def request_for(shelf: Shelf, target: dict[str, Any]) -> JobRequest:
             teacher=None,
             head=head,
             rows=256,
-            row=Row(tokens=10),
+            row=TypicalRow(tokens=10),
             training=TrainingSpec(),
             gflops=200,
         ),
