@@ -4,7 +4,7 @@ A new family needs a row here, and no other change to the tests.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 from app.domain.architectures import (
@@ -136,6 +136,11 @@ def narrow_as(family: str, shape: EncoderShape) -> EncoderShape:
     return shape.model_copy(update={"embedding": row.embedding})
 
 
+def layout_of(family: str) -> str:
+    """All that a record says but for the names of the family and its classes."""
+    return repr(replace(ENCODERS[family], name="", title="", class_prefix=""))
+
+
 def traits_of(family: str) -> frozenset[EncoderTrait]:
     """Those of the network in the row of a family."""
     shape = FAMILY_ROWS[family].shape
@@ -143,15 +148,16 @@ def traits_of(family: str) -> frozenset[EncoderTrait]:
     return ENCODERS[family].traits({"embedding": shape.word_width, "hidden": shape.hidden})
 
 
-def _one_for_each(kind: Callable[[str], Hashable]) -> list[str]:
+def one_for_each(kind: Callable[[str], Hashable]) -> list[str]:
+    """The first encoder family of each kind."""
     found: dict[Hashable, str] = {}
     for family in ENCODERS:
         found.setdefault(kind(family), family)
     return list(found.values())
 
 
-EACH_TRAITS = _one_for_each(traits_of)
+EACH_TRAITS = one_for_each(traits_of)
 """An encoder family for each set of traits that there is."""
 
-EACH_LAYOUT = _one_for_each(lambda family: (traits_of(family), FAMILY_ROWS[family].pieces))
+EACH_LAYOUT = one_for_each(lambda family: (traits_of(family), FAMILY_ROWS[family].pieces))
 """An encoder family for each set of traits and each kind of tokenizer."""

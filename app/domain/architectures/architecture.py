@@ -94,6 +94,11 @@ class EncoderArchitecture(BaseModel):
         """Whether its family projects the embeddings to the width of the layers."""
         return "projected_embeddings" in self.traits
 
+    @property
+    def projected_embedding(self) -> int | None:
+        """The embedding size that is projected to the width of the layers; None where they are the same."""
+        return self.shape.word_width if self.projects else None
+
     def embedding_at(self, hidden: int) -> int | None:
         """The embedding size at another width: its own where it is projected and narrower, else None."""
         own = self.shape.embedding if self.projects else None

@@ -190,13 +190,13 @@ def require_mixable(
     """
     if small.task is not None:
         require_same_task("small model", small, data, pointer=pointer)
-    for name in ("family", "vocabulary", "positions", "token_types"):
+    for name in ("family", "vocabulary", "positions", "token_types", "projected_embedding"):
         ours, theirs = (getattr(model.architecture, name, None) for model in (small, teacher))
         if ours != theirs:
             raise InvalidRequest(
                 "incompatible_small_model",
                 f"The small model's {name} is {ours}, the teacher's {theirs}. Gating needs two models of "
-                "the same family with the same tokenizer.",
+                "the same family with the same tokenizer and, where it is projected, embedding size.",
                 pointer=pointer,
             )
     if isinstance(small.architecture, EncoderArchitecture) and small.architecture.schedule is not None:

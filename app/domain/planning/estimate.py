@@ -112,7 +112,7 @@ def _products(architecture: Architecture, head: Head, row: TypicalRow) -> float:
         case EncoderArchitecture():
             answer = count.head
             if head.record.answers_in_tokens:
-                answer += architecture.vocabulary * architecture.shape.hidden
+                answer += architecture.vocabulary * architecture.shape.word_width
             runs = architecture.runs / architecture.stored_layers
             return count.encoder * runs * row.tokens + answer * _answers(head, row)
         case BiLstmArchitecture():

@@ -79,9 +79,7 @@ def finds_embeddings(teacher: Architecture, method: Spec, student: Architecture)
         return True
     if not isinstance(teacher, EncoderArchitecture) or not isinstance(student, EncoderArchitecture):
         return True
-    if not teacher.projects and not student.projects:
-        return True
-    return teacher.projects == student.projects and teacher.shape.word_width == student.shape.word_width
+    return teacher.projected_embedding == student.projected_embedding
 
 
 def _encoders(teacher: EncoderArchitecture, method: Spec, embedding: int | None) -> Iterator[EncoderShape]:

@@ -220,6 +220,14 @@ class TestGate:
         problem = refused(api, self.gated(body, small), "incompatible_small_model")
         assert problem["errors"][0]["pointer"] == "#/method/gate/small_model"
 
+    def test_another_projected_embedding(self, api, body, tmp_path):
+        teacher, small = (
+            upload(api, tmp_path, family="electra", layers=layers, embedding=8 * layers, labels=LABELS)
+            for layers in (2, 1)
+        )
+        problem = refused(api, self.gated(body, small) | {"teacher": teacher}, "incompatible_small_model")
+        assert "projected_embedding is 8, the teacher's 16" in problem["detail"]
+
     def test_other_labels(self, api, body, tmp_path):
         small = upload(api, tmp_path, layers=1, labels=PAIR_LABELS)
         assert "small model" in refused(api, self.gated(body, small), "label_mismatch")["detail"]

@@ -1,4 +1,4 @@
-"""Every head on every family: what a model is for is read from its tensors, and stored to be read again."""
+"""Every head on every kind of encoder: what a model is for is read from its tensors, and stored."""
 
 import json
 
@@ -14,10 +14,12 @@ from tests.app.registry.conftest import (
     parameters_by_arithmetic,
     refused,
 )
+from tests.families import layout_of, one_for_each
 from tests.tiny import LABELS, tiny_model_folder, zipped
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-FAMILIES = list(ENCODERS)
+FAMILIES = one_for_each(layout_of)
+"""One of those that differ in their names alone."""
 TASKS = {
     "text_classification": ("AutoModelForSequenceClassification", {"id2label": dict(enumerate(LABELS))}),
     "multi_label_classification": (
@@ -53,19 +55,19 @@ class TestEveryHead:
         assert model["labels"] == labels.get(task, LABELS)
         assert model["parameters"] == parameters_by_arithmetic(model)
 
-    def test_what_is_stored_can_be_uploaded_again(self, api, tmp_path, family, task):
-        model = accepted(api, model_folder(tmp_path / "model", task, family=family))
-        again = accepted(api, downloaded(api, model, tmp_path / "again"))
-        assert again["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
-        assert (again["task"], again["labels"]) == (model["task"], model["labels"])
-
-    def test_what_is_stored_is_a_folder_of_transformers(self, api, tmp_path, family, task):
+    def test_what_is_stored_is_a_folder_of_transformers_and_can_be_uploaded_again(
+        self, api, tmp_path, family, task
+    ):
         import torch
         import transformers
 
         folder = model_folder(tmp_path / "model", task, family=family)
         class_ = getattr(transformers, TASKS[task][0])
-        stored = downloaded(api, accepted(api, folder), tmp_path / "stored")
+        model = accepted(api, folder)
+        stored = downloaded(api, model, tmp_path / "stored")
+        again = accepted(api, stored)
+        assert again["manifest"]["files"]["entries"] == model["manifest"]["files"]["entries"]
+        assert (again["task"], again["labels"]) == (model["task"], model["labels"])
         ids = torch.tensor([[2, 7, 8, 3]])
         ours, theirs = (
             class_.from_pretrained(path).eval()(input_ids=ids).logits for path in (stored, folder)
@@ -224,3 +226,15 @@ def test_a_pretraining_head_counts_the_words_alone(api, tmp_path):
     model = accepted(api, folder)
     assert model["task"] == "masked_language_modeling"
     assert model["parameters"] == parameters_by_arithmetic(model)
+
+
+def test_a_head_that_tells_replaced_tokens_is_left_out(api, tmp_path):
+    """ELECTRA's discriminators come with it: they are encoders to be taught a task."""
+    import transformers
+
+    folder = tiny_model_folder(tmp_path / "model", family="electra", embedding=8)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    transformers.ElectraForPreTraining(config).save_pretrained(folder)
+    model = accepted(api, folder)
+    assert (model["architecture"], model["task"]) == ("electra", None)
+    assert model["shape"]["embedding"] == 8

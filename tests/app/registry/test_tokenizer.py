@@ -8,8 +8,9 @@ import pytest
 
 from app.intake.models.tokenizer_bounds import unbounded_part
 from app.intake.models.tokenizer_probe import Probe, check_tokenizers
-from tests.app.registry.conftest import refused
-from tests.tiny import zipped
+from tests.app.registry.conftest import accepted, refused
+from tests.app.registry.translation import train_sentencepiece
+from tests.tiny import tiny_model_folder, zipped
 
 
 def edit_tokenizer(folder: Path, **changes) -> None:
@@ -202,3 +203,30 @@ def test_what_xlm_roberta_has_is_taken(api, folder):
     parts = [replace("\u2581", Regex=" {2,}"), replace("'", String="`"), {"type": "NFKC"}]
     edit_tokenizer(folder, normalizer={"type": "Sequence", "normalizers": parts})
     assert api.upload_model(zipped(folder)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("family", "class_name", "file", "special"),
+    [
+        ("camembert", "CamembertTokenizer", "sentencepiece.bpe.model", {}),
+        (
+            "albert",
+            "AlbertTokenizer",
+            "spiece.model",
+            {"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3, "bos_piece": "[CLS]", "eos_piece": "[SEP]"},
+        ),
+    ],
+)
+def test_what_transformers_makes_of_a_sentencepiece_file_is_taken(
+    api, tmp_path, family, class_name, file, special
+):
+    import transformers
+
+    (tmp_path / file).write_bytes(
+        train_sentencepiece(["film", "story", "warm"], size=40, hard_vocab_limit=False, **special)
+    )
+    tokenizer = getattr(transformers, class_name).from_pretrained(tmp_path)
+    model = accepted(
+        api, tiny_model_folder(tmp_path / "model", family=family, tokenizer=tokenizer.backend_tokenizer)
+    )
+    assert model["architecture"] == family

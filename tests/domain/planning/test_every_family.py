@@ -11,7 +11,7 @@ from app.domain.planning.advice import total
 from tests.domain.planning.teachers import CLASSES, able, method
 from tests.families import EACH_TRAITS, FAMILY_ROWS, traits_of
 
-HALF = Target(compression_ratio=2)
+BUDGET = Target(compression_ratio=1.5)
 WIDE = EncoderShape(layers=2, hidden=192, heads=3, ffn=768)
 NARROW = EncoderShape(layers=2, hidden=64, heads=1, ffn=256)
 
@@ -39,14 +39,14 @@ def unsupported(family: str, name: str) -> list[str]:
 @each_family
 @each_method
 def test_a_budget_is_kept_or_the_method_says_why_it_cannot(family: str, name: str) -> None:
-    teacher, target = teacher_of(family), Target(compression_ratio=1.5)
+    teacher = teacher_of(family)
     reasons = unsupported(family, name)
     if reasons:
         with pytest.raises(InvalidRequest, match=reasons[0]) as caught:
-            plan_student(teacher, method(name), target, head=CLASSES)
+            plan_student(teacher, method(name), BUDGET, head=CLASSES)
         assert (caught.value.code, caught.value.pointer) == ("incompatible_teacher", "#/teacher")
         return
-    plan = plan_student(teacher, method(name), target, head=CLASSES)
+    plan = plan_student(teacher, method(name), BUDGET, head=CLASSES)
     assert plan.parameters.total <= total(teacher, CLASSES) / 1.5
     student = plan.architecture
     if isinstance(student, EncoderArchitecture):
@@ -94,7 +94,7 @@ def test_advice_is_none_that_the_method_would_refuse(family: str) -> None:
     teacher = (
         teacher if whole.projects else whole
     )  # with embeddings as wide as its layers, if it may have them
-    plan = plan_student(teacher, method("weight_copy"), HALF, head=CLASSES)
+    plan = plan_student(teacher, method("weight_copy"), BUDGET, head=CLASSES)
     for advice in plan.advice:
-        asked = HALF.model_copy(update={advice.about: advice.value})
+        asked = BUDGET.model_copy(update={advice.about: advice.value})
         plan_student(teacher, method("weight_copy"), asked, head=CLASSES)

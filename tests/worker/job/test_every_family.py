@@ -9,7 +9,7 @@ import pytest
 from app.core.settings import Settings
 from app.domain.architectures import ENCODERS, EncoderShape
 from tests.app.conftest import Api, run_api
-from tests.families import EACH_LAYOUT, FAMILY_ROWS, narrow_as
+from tests.families import EACH_LAYOUT, narrow_as
 from tests.tiny import tiny_dataset_files, tiny_model_folder, zipped
 from tests.tiny_tokenizers import tokenizer_of
 from tests.worker.requests import run_here
@@ -105,9 +105,3 @@ def ask(api: Api, model: dict[str, Any], texts: list[str], precision: str) -> li
     response = api.http.post(f"/v1/models/{model['id']}/predict", json=body)
     assert response.status_code == 200, response.text
     return list(response.json())
-
-
-@pytest.mark.parametrize("family", sorted(FAMILY_ROWS.keys() & ENCODERS.keys()))
-def test_a_tokenizer_of_the_family_is_taken(api: Api, tmp_path: Path, family: str) -> None:
-    folder = tiny_model_folder(tmp_path / "model", family=family, tokenizer=tokenizer_of(family))
-    assert api.upload_model(zipped(folder)).status_code == 201
