@@ -120,8 +120,8 @@ class TestTokenizerThatRunsAway:
         assert "CPU time" in message
 
     def test_a_vocabulary_that_is_slow(self, tmp_path):
-        """At every place in a text of one letter, 512 pieces fit."""
-        pieces = [["[UNK]", 0.0], *(["a" * length, -float(length)] for length in range(1, 513))]
+        """At every place in a text of one letter, 512 pieces fit, each of two bytes a letter."""
+        pieces = [["[UNK]", 0.0], *(["\u00e9" * length, -float(length)] for length in range(1, 513))]
         model = {"type": "Unigram", "unk_id": 0, "vocab": pieces}
         source, target = tmp_path / "tokenizer.json", tmp_path / "checked.json"
         source.write_text(json.dumps({"added_tokens": [], "model": model}))
