@@ -45,7 +45,7 @@ def weight_squeezing() -> Iterator[Entry]:
         for variant, method in variants.items():
             yield Entry("weight_squeezing", name, variant, method, shape_target(SMALL))
     squeezed = variants["weight_squeezing + KD"]
-    target = shape_target(QUARTER, vocabulary=QUARTER_WORDS)
+    target = shape_target(QUARTER, vocabulary_size=QUARTER_WORDS)
     yield Entry("weight_squeezing", "goemotions", "weight_squeezing + KD", squeezed, target, size="quarter")
     for name in ("sst2", "cola"):
         states = {"name": "distillation", "distillation": {**KD, "hidden_weight": 1.0}}
