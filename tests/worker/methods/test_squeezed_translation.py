@@ -50,7 +50,7 @@ def data(teacher: Teacher) -> TaskData:
     split = tokenize_translations(
         texts,
         [" ".join(reversed(text.split())) for text in texts],
-        tokenizer=teacher.tokenizer,
+        source_tokenizer=teacher.tokenizer,
         target_tokenizer=teacher.tokenizer,
         max_length=32,
     )
