@@ -1,8 +1,9 @@
 """The API as a client meets it: over HTTP, on a migrated database, a real broker and a folder of files."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,29 +78,30 @@ def api_on_both(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[A
 def run_api(settings: Settings) -> Iterator[Api]:
     app = create_app(settings)
     with TestClient(app, raise_server_exceptions=False) as http:
-        http.event_hooks = {"response": [described_statuses(app)]}
+        http.event_hooks = {"response": [check_described_status]}
         api = Api(http, app)
         empty_tables(api.database)
         yield api
 
 
-def described_statuses(app: FastAPI) -> Callable[[httpx.Response], None]:
-    """A check that the API's description names the status of every answer that a test sees."""
-    paths = {
-        re.compile(re.sub(r"{[^}]+}", "[^/]+", path)): operations
-        for path, operations in app.openapi()["paths"].items()
-    }
+def check_described_status(response: httpx.Response) -> None:
+    """The API's description names the status of every answer that a test sees."""
+    method, path = response.request.method.lower(), response.request.url.path
+    for pattern, operations in described_operations():
+        if method in operations and pattern.fullmatch(path):
+            operation = operations[method]
+            assert str(response.status_code) in operation["responses"], (
+                f"{operation['operationId']} answers with {response.status_code}"
+            )
 
-    def check(response: httpx.Response) -> None:
-        request = response.request
-        for pattern, operations in paths.items():
-            operation = operations.get(request.method.lower())
-            if operation is not None and pattern.fullmatch(request.url.path):
-                assert str(response.status_code) in operation["responses"], (
-                    f"{operation['operationId']} answers with {response.status_code}"
-                )
 
-    return check
+@cache
+def described_operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Operations by method, with the pattern of their path; writing the description takes a while."""
+    paths = create_app(Settings()).openapi()["paths"]
+    return [
+        (re.compile(re.sub(r"{[^}]+}", "[^/]+", path)), operations) for path, operations in paths.items()
+    ]
 
 
 @pytest.fixture(scope="session")
