@@ -93,11 +93,19 @@ def _expensive(tokenizer: Tokenizer, repeated: str) -> str | None:
         tokens = _tokens(tokenizer, text)
         spent_s = time.process_time() - before
         what = f"a text of {characters:,} characters that repeats {repeated[:20]!r}"
-        if spent_s > _FIXED_S + _S_PER_CHARACTER * characters:
+        if spent_s > _allowed_s(characters):
             return f"is too slow: {spent_s * 1e3:,.0f} ms of CPU time for {what}"
         if tokens > _FIXED_TOKENS + _TOKENS_PER_CHARACTER * characters:
             return f"is too expensive: {tokens:,} tokens for {what}"
+        longest = _CHARACTERS[-1]
+        # No step of a tokenizer takes more than quadratic time, so that most shorter texts already tell.
+        if characters > 4 * len(repeated) and spent_s * (longest / characters) ** 2 < _allowed_s(longest):
+            break
     return None
+
+
+def _allowed_s(characters: int) -> float:
+    return _FIXED_S + _S_PER_CHARACTER * characters
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> int:
