@@ -99,9 +99,7 @@ def check_described_status(response: httpx.Response) -> None:
 def described_operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     """Operations by method, with the pattern of their path; writing the description takes a while."""
     paths = create_app(Settings()).openapi()["paths"]
-    return [
-        (re.compile(re.sub(r"{[^}]+}", "[^/]+", path)), operations) for path, operations in paths.items()
-    ]
+    return [(re.compile(re.sub(r"{[^}]+}", "[^/]+", path)), operations) for path, operations in paths.items()]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """One way to open an ONNX file, whoever asks."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +121,11 @@ def test_a_measured_run_has_the_threads_of_a_served_one(
     assert served == usable_cores()
     use(tmp_path)
     assert {options.intra_op_num_threads for options in opened} == {served}
+
+
+@pytest.mark.parametrize("module", ["app.engine.sessions", "worker.export.quantisation"])
+def test_the_runtime_reports_to_nobody(module, tmp_path):
+    """Its makers' telemetry would begin with a file in the home folder, on import."""
+    environment = {k: v for k, v in os.environ.items() if "TELEMETRY" not in k} | {"HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
