@@ -17,7 +17,7 @@ from app.domain.architectures import (
     EncoderShape,
 )
 from app.domain.documents import Target, TrainingSpec
-from app.domain.documents.events import Message, Metrics, Progress
+from app.domain.documents.events import Metrics
 from app.domain.methods import FineTuningSpec, MethodSpec, ScratchSpec
 from app.domain.planning import plan_student
 from app.domain.tasks import Head, Task
@@ -192,7 +192,7 @@ def compress(
     return student
 
 
-def _say(event: Progress | Metrics | Message) -> None:
+def _say(event: object) -> None:
     if isinstance(event, Metrics) and "dev_quality" in event.values:
         say(f"  {event.stage} step {event.step}: dev {event.values['dev_quality']:.4f}")
 

@@ -63,7 +63,22 @@ class Settings(BaseSettings):
     cancel_grace: timedelta = Field(
         default=timedelta(seconds=10), description="Time between SIGTERM and SIGKILL."
     )
-    max_attempts: int = Field(default=3, ge=1, description="Lost workers after which a job fails.")
+    max_attempts: int = Field(
+        default=5, ge=1, description="Failed attempts in a row without progress after which a job fails."
+    )
+    max_outages: int = Field(
+        default=300,
+        ge=1,
+        description="The same for attempts that end because the object store is away: about a day of them.",
+    )
+    retry_delay: timedelta = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(0),
+        description="Delay before a failed attempt is retried; doubles with each one without progress.",
+    )
+    max_retry_delay: timedelta = Field(
+        default=timedelta(minutes=5), ge=timedelta(0), description="Longest delay before a retry."
+    )
 
     onnx_tolerance: float = Field(default=1e-4, gt=0, description="Largest |torch - ONNX| on logits, fp32.")
     int8_min_agreement: float = Field(

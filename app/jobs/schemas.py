@@ -57,6 +57,13 @@ class JobFailure(BaseModel):
     message: str
 
 
+class JobRetry(JobFailure):
+    """When a job is tried again, and why its last attempt failed."""
+
+    at: datetime = Field(description="It is not tried before then.")
+    failures: int = Field(description="Failed attempts in a row without progress; too many fail the job.")
+
+
 class JobMetrics(BaseModel):
     """Measured metrics of teacher and student."""
 
@@ -79,6 +86,9 @@ class JobRead(BaseModel):
     attempt: int = Field(
         description="Number of the current attempt; a job is retried when its worker is lost."
     )
+    retry: JobRetry | None = Field(
+        description="Of a queued job whose last attempt failed: why, and when it is tried again."
+    )
     teacher: str | None
     dataset: str
     method: MethodSpec
@@ -93,9 +103,12 @@ class JobRead(BaseModel):
     @classmethod
     def of(cls, job: Job) -> "JobRead":
         spec, report = job.read_spec(), job.read_report()
-        failure = None
+        failure = retry = None
         if job.error_code is not None:
             failure = JobFailure(code=job.error_code, message=job.error_message or "")
+        if failure is not None and job.retry_at is not None:
+            failures = job.read_attempt_record().failures
+            retry = JobRetry(**vars(failure), at=job.retry_at, failures=failures)
         return cls(
             id=job.id,
             status=job.status,
@@ -104,6 +117,7 @@ class JobRead(BaseModel):
             finished_at=job.finished_at,
             cancel_requested_at=job.cancel_requested_at,
             attempt=job.attempt,
+            retry=retry,
             teacher=spec.teacher,
             dataset=spec.dataset,
             method=spec.method,
@@ -113,7 +127,7 @@ class JobRead(BaseModel):
             progress=JobProgress.model_validate(job.progress),
             metrics=JobMetrics(teacher=report.teacher, student=report.student) if report else JobMetrics(),
             student=job.student_id,
-            error=failure,
+            error=failure if job.status is JobStatus.FAILED else None,
         )
 
 

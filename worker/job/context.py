@@ -16,8 +16,9 @@ from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from worker.contracts import Replica
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
+from worker.runner.protocol import ChildEvent, StageStarted
 
-Send = Callable[[Progress | Metrics | Message], None]
+Send = Callable[[ChildEvent], None]
 
 TRAINING = "training"
 # What each stage takes of a usual job. A method's own stages, whatever their names, are its training.
@@ -69,11 +70,18 @@ class Reporter:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._stage = ""
+        self._stages_started = 0
         self._fraction = 0.0
         self._progress_at = 0.0
         self._training_began: tuple[int, float] | None = None
         self._held: dict[tuple[str, ...], Metrics] = {}
         self._sent_at: dict[tuple[str, ...], float] = {}
+
+    def start_stage(self, name: str) -> None:
+        """Tell of the next stage of the job."""
+        self._stages_started += 1
+        self._send(StageStarted(number=self._stages_started))
+        self.progress(name, 0, 1)
 
     def progress(self, stage: str, step: int, total_steps: int) -> None:
         """Tell how far a stage is; dropped when the last word is fresh, unless the stage begins or ends."""
@@ -138,7 +146,7 @@ class StageTimer:
     def __call__(self, name: str) -> Iterator[None]:
         self.stage = name
         self._cancellation.check()
-        self._reporter.progress(name, 0, 1)
+        self._reporter.start_stage(name)
         began = time.perf_counter()
         try:
             yield

@@ -4,6 +4,7 @@ import torch
 from obstore.exceptions import BaseError as StoreError
 
 from app.domain.errors import RetryableJobError, SqueezeError
+from worker.runner.machine_failures import disk_full, is_disk_full, storage_unavailable
 from worker.runner.protocol import Failed
 
 _MEMORY_ADVICE = (
@@ -19,9 +20,16 @@ def failure_of(error: Exception, *, stage: str) -> Failed:
                 code=error.code, message=error.message, retryable=isinstance(error, RetryableJobError)
             )
         case StoreError():
+            return storage_unavailable()
+        case torch.AcceleratorError():
             return Failed(
-                code="storage_unavailable", message="The object store returned an error.", retryable=True
+                code="accelerator_failed",
+                message=f"The GPU reported an error in the stage '{stage}'. If it happens again, check the "
+                "worker's GPU.",
+                retryable=True,
             )
+        case _ if is_disk_full(error):
+            return disk_full()
         case MemoryError() | torch.OutOfMemoryError():
             return Failed(code="out_of_memory", message=_MEMORY_ADVICE)
         case RuntimeError() if "can't allocate memory" in str(error):  # torch's, on the CPU

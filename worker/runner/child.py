@@ -15,9 +15,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from app.domain.documents.events import Message, Metrics, Progress
 from worker.runner.oom import count_memory_kills, died_of_memory
-from worker.runner.protocol import CHILD_EVENT
+from worker.runner.protocol import CHILD_EVENT, ChildEvent, Failed
 from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -98,9 +97,9 @@ class Child:
             assert pipe is not None
             pipe.close()
 
-    def take_in(self, timeout_s: float) -> list[Progress | Metrics | Message]:
+    def take_in(self, timeout_s: float) -> list[ChildEvent]:
         """Wait for something to happen, then return what the child has reported."""
-        events: list[Progress | Metrics | Message] = []
+        events: list[ChildEvent] = []
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             if key.fd == self._exit_fd:
                 self.has_exited = True
@@ -127,8 +126,8 @@ class Child:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def why_it_died(self) -> tuple[str, str]:
-        """An error code and a sentence for the client, once the block has ended without an outcome."""
+    def why_it_died(self) -> Failed:
+        """What the client hears, once the block has ended without an outcome."""
         code = self._process.returncode
         logger.error(
             "child died with %s; its last lines:\n%s",
@@ -138,14 +137,27 @@ class Child:
         if code == -signal.SIGKILL and died_of_memory(
             kills_before=self._memory_kills, peak_bytes=self._peak_bytes
         ):
-            return "out_of_memory", (
-                f"The job ran out of memory (peak {self._peak_bytes / 1e9:.1f} GB). Lower "
-                "training.micro_batch_size or training.max_length."
+            return Failed(
+                code="out_of_memory",
+                message=f"The job ran out of memory (peak {self._peak_bytes / 1e9:.1f} GB). Lower "
+                "training.micro_batch_size or training.max_length.",
+                retryable=True,
             )
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
-        return "worker_died", f"The job's process {how}. The worker log has the details."
+        if code == -signal.SIGKILL:
+            return Failed(
+                code="killed",
+                message="The job's process was killed by SIGKILL, from outside the service. If it happens "
+                "again, look for who ends processes on the worker's machine, or for its memory limits.",
+                retryable=True,
+            )
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+        return Failed(
+            code="worker_died",
+            message=f"The job's process {how}. The worker log has the details.",
+            retryable=True,
+        )
 
-    def _read_events(self) -> list[Progress | Metrics | Message]:
+    def _read_events(self) -> list[ChildEvent]:
         *lines, self._partial_line = (self._partial_line + self._read(self._events_fd)).split(b"\n")
         if len(self._partial_line) > _LONGEST_LINE:
             self._partial_line = b""

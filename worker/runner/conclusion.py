@@ -7,10 +7,11 @@ from obstore.exceptions import BaseError as StoreError
 from app.core.db import WriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import get_dataset
-from app.core.db.jobs import Job, count_requeues, hold_lease, move
+from app.core.db.jobs import Job, hold_lease, move
 from app.core.db.models import Model, lock_model
 from app.domain.job_states import JobStatus
 from worker.runner.protocol import Cancelled, Failed, Succeeded
+from worker.runner.retries import retry_or_fail
 from worker.runner.supervisor import Ending, Interrupted, Lost
 from worker.runner.worker import Worker
 
@@ -35,34 +36,21 @@ def conclude(
         case Cancelled():
             move(session, job, JobStatus.CANCELLED)
         case Interrupted():
-            put_back(worker, session, job, reason=SHUTDOWN)
-        case Failed(retryable=True) if count_setbacks(session, job) < worker.settings.max_attempts:
-            put_back(worker, session, job, reason=ending.code, message=ending.message)
+            hand_back(worker, session, job)
         case Failed():
-            fail(session, job, ending.code, ending.message)
+            retry_or_fail(session, worker.settings, job, ending)
         case Lost():
             raise AssertionError("a lost job has no owner to conclude it")
     return job.status
 
 
-def fail(session: WriteSession, job: Job, code: str, message: str) -> None:
-    job.error_code = code
-    job.error_message = message
-    move(session, job, JobStatus.FAILED, error={"code": code, "message": message})
-
-
-def put_back(worker: Worker, session: WriteSession, job: Job, *, reason: str, **data: str) -> None:
-    """Queue a running job again, unless its client wants it no more."""
+def hand_back(worker: Worker, session: WriteSession, job: Job) -> None:
+    """Queue a job that this worker has no time for: any other may take it at once."""
     if job.cancel_requested_at is not None:
         move(session, job, JobStatus.CANCELLED)
         return
-    move(session, job, JobStatus.QUEUED, reason=reason, **data)
+    move(session, job, JobStatus.QUEUED, reason=SHUTDOWN)
     announce(worker, session, job)
-
-
-def count_setbacks(session: WriteSession, job: Job) -> int:
-    """How many attempts failed without being cancelled, including the current one."""
-    return 1 + count_requeues(session, job.id, except_for=SHUTDOWN)
 
 
 def announce(worker: Worker, session: WriteSession, job: Job) -> None:

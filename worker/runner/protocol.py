@@ -9,7 +9,7 @@ it how long it may work (``worker.supervisor_watch``).
 import os
 import threading
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -78,8 +78,15 @@ class JobRequest(BaseModel):
         return self.plan.student.architecture
 
 
-ChildEvent = Annotated[Progress | Metrics | Message, Field(discriminator="kind")]
-CHILD_EVENT: TypeAdapter[Progress | Metrics | Message] = TypeAdapter(ChildEvent)
+class StageStarted(BaseModel):
+    """The attempt has begun a stage of the job; not for clients, whom progress tells of it."""
+
+    kind: Literal["stage"] = "stage"
+    number: int = Field(description="From 1, in the order of the job's stages.")
+
+
+ChildEvent: TypeAlias = Progress | Metrics | Message | StageStarted
+CHILD_EVENT: TypeAdapter[ChildEvent] = TypeAdapter(Annotated[ChildEvent, Field(discriminator="kind")])
 
 
 class Succeeded(BaseModel):
@@ -99,7 +106,7 @@ class Succeeded(BaseModel):
 
 
 class Failed(BaseModel):
-    """The job cannot be done, or not now."""
+    """The attempt failed: the job cannot be done, or not now."""
 
     kind: Literal["failed"] = "failed"
     code: str = Field(description="Stable, snake_case.")
@@ -165,7 +172,7 @@ class EventPipe:
         self._lock = threading.Lock()
         os.dup2(2, 1)
 
-    def send(self, event: Progress | Metrics | Message) -> None:
+    def send(self, event: ChildEvent) -> None:
         line = event.model_dump_json().encode() + b"\n"
         with self._lock:
             while line:

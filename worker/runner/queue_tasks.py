@@ -19,6 +19,7 @@ from app.core.ids import new_id
 from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
+from worker.runner.machine_failures import machine_failure
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, Succeeded
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
 from worker.runner.workdir import job_folder, open_workdir
@@ -65,15 +66,7 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
         student_id = None
     else:
         student_id = request.student_id
-        ending = supervise(
-            request,
-            workdir=open_workdir(worker.settings.work_dir, job.id, job.attempt),
-            claimed_at=claimed_at,
-            database=worker.database,
-            settings=worker.settings,
-            shutdown=worker.shutdown,
-            command=worker.command,
-        )
+        ending = _supervise(worker, request, claimed_at)
     if not isinstance(ending, Succeeded):
         clear_output(worker, job.id, job.attempt)
     if isinstance(ending, Lost):
@@ -90,6 +83,22 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
     if status.is_terminal:  # this attempt ended the job: there is none that could still use the folder
         shutil.rmtree(job_folder(worker.settings.work_dir, job.id), ignore_errors=True)
     return ending
+
+
+def _supervise(worker: Worker, request: JobRequest, claimed_at: float) -> Ending:
+    try:
+        return supervise(
+            request,
+            workdir=open_workdir(worker.settings.work_dir, request.job_id, request.attempt),
+            claimed_at=claimed_at,
+            database=worker.database,
+            settings=worker.settings,
+            shutdown=worker.shutdown,
+            command=worker.command,
+        )
+    except OSError as error:
+        logger.exception("job %s: the attempt could not be started or watched", request.job_id)
+        return machine_failure(error)
 
 
 def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobRequest:

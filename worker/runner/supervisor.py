@@ -12,13 +12,23 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.core.db import Database
-from app.core.db.jobs import append_event, hold_lease
+from app.core.db import Database, WriteSession
+from app.core.db.jobs import Job, append_event, hold_lease
 from app.core.settings import Settings
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
 from worker.runner.child import Child
-from worker.runner.protocol import Cancelled, Failed, JobRequest, Succeeded, read_outcome, write_request
+from worker.runner.protocol import (
+    REQUEST,
+    Cancelled,
+    ChildEvent,
+    Failed,
+    JobRequest,
+    StageStarted,
+    Succeeded,
+    read_outcome,
+    write_request,
+)
 from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -85,10 +95,14 @@ def _ending(child: Child, request: JobRequest, workdir: Path, stop: _Stop | None
         return Cancelled()
     if stop is _Stop.SHUTDOWN:
         return Interrupted()
-    if outcome is None:
-        code, message = child.why_it_died()
-        return Failed(code=code, message=message)
-    return outcome
+    if not (workdir / REQUEST).exists():
+        return Failed(
+            code="work_folder_lost",
+            message="The job's work folder was deleted while it ran. If it happens again, look for what "
+            "cleans up SQUEEZE_DATA_DIR on the worker's machine.",
+            retryable=True,
+        )
+    return child.why_it_died() if outcome is None else outcome
 
 
 class _Watch:
@@ -111,6 +125,7 @@ class _Watch:
         self._settings = settings
         self._shutdown = shutdown
         self._progress: Progress | None = None
+        self._stage = 0
         self._pending: list[Metrics | Message] = []
         self._stop: _Stop | None = None
         self._kill_at = float("inf")
@@ -135,11 +150,14 @@ class _Watch:
             self._hand_in()
         return self._stop
 
-    def _keep(self, event: Progress | Metrics | Message) -> None:
-        if isinstance(event, Progress):
-            self._progress = event
-        else:
-            self._pending.append(event)
+    def _keep(self, event: ChildEvent) -> None:
+        match event:
+            case Progress():
+                self._progress = event
+            case StageStarted():
+                self._stage = event.number
+            case Metrics() | Message():
+                self._pending.append(event)
 
     def _hand_in(self) -> None:
         """Write what the child said last, while that is still ours to write."""
@@ -153,10 +171,7 @@ class _Watch:
             with self._database.transaction() as session:
                 job = hold_lease(session, self._job_id, attempt=self._attempt, lease=self._settings.lease)
                 if job is not None:
-                    for event in self._pending:
-                        append_event(session, job.id, event)
-                    if self._progress is not None:
-                        job.progress = self._progress.model_dump(exclude={"kind"})
+                    self._write(session, job)
         except NotFound:
             job = None
         except DATABASE_AWAY:
@@ -173,6 +188,16 @@ class _Watch:
         if job.cancel_requested_at is not None:
             self._stop_child(_Stop.CANCEL)
         return True
+
+    def _write(self, session: WriteSession, job: Job) -> None:
+        for event in self._pending:
+            append_event(session, job.id, event)
+        if self._progress is not None:
+            job.progress = self._progress.model_dump(exclude={"kind"})
+        record = job.read_attempt_record()
+        reached = record.reached(self._attempt, stage=self._stage, step=0)
+        if reached is not record:
+            job.attempt_record = reached.to_stored()
 
     def _stop_child(self, reason: _Stop) -> None:
         """Ask first, kill after a while; a lost job's child is killed at once."""

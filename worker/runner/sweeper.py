@@ -16,12 +16,20 @@ from app.core.db.jobs import (
     unannounced_jobs,
 )
 from app.domain.errors import NotFound, Unreadable
-from worker.runner.conclusion import announce, clear_output, count_setbacks, fail, put_back
+from worker.runner.conclusion import announce, clear_output
+from worker.runner.protocol import Failed
+from worker.runner.retries import retry_or_fail
 from worker.runner.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 WORKER_LOST = "worker_lost"
+_WORKER_LOST = Failed(
+    code=WORKER_LOST,
+    message="The worker that ran the job did not renew its lease: its machine or its connection to the "
+    "database failed. If it happens again, look at the worker's log and memory.",
+    retryable=True,
+)
 
 _ABANDONED_S = 24 * 3600
 """Age at which a partial file of the cache is abandoned: no output takes so long to write."""
@@ -64,11 +72,7 @@ def release_expired(worker: Worker, session: WriteSession, job_id: str) -> None:
         return
     logger.warning("job %s: attempt %d was lost with %s", job.id, job.attempt, job.lease_owner)
     attempt = job.attempt
-    setbacks = count_setbacks(session, job)
-    if setbacks < worker.settings.max_attempts:
-        put_back(worker, session, job, reason=WORKER_LOST)
-    else:
-        fail(session, job, WORKER_LOST, f"The worker was lost {setbacks} times.")
+    retry_or_fail(session, worker.settings, job, _WORKER_LOST)
     after_commit(session, lambda: clear_output(worker, job_id, attempt))
 
 

@@ -4,7 +4,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, UniqueConstraint, func, select
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    and_,
+    func,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
@@ -13,6 +24,7 @@ from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.session import ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.domain.documents import JobSpec
+from app.domain.documents.attempts import AttemptRecord
 from app.domain.documents.events import Event, StatusChange, read_event
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport
@@ -46,11 +58,16 @@ class Job(Base):
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     announced_at: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
+    """Of a queued job whose last attempt failed: nobody may take it before then."""
+    attempt_record: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
+    """None before its first attempt."""
 
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     student_id: Mapped[str | None] = mapped_column(String(30))
     error_code: Mapped[str | None] = mapped_column(String(64))
+    """Why it failed or, while it is queued, why its last attempt did."""
     error_message: Mapped[str | None]
 
     input_rows: Mapped[dict[str, "JobInput"]] = relationship(
@@ -90,6 +107,10 @@ class Job(Base):
     def read_plan(self) -> Plan | None:
         """Raises ``Unreadable``."""
         return None if self.plan is None else Plan.from_stored(self.plan, owner=self.id)
+
+    def read_attempt_record(self) -> AttemptRecord:
+        """Raises ``Unreadable``."""
+        return AttemptRecord.from_stored(self.attempt_record or {}, owner=self.id)
 
     def read_report(self) -> JobReport | None:
         """Of a job that has succeeded. Raises ``Unreadable``."""
@@ -207,6 +228,7 @@ def list_events(session: ReadSession, job_id: str, *, after: int, limit: int) ->
 def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     """Change a locked job's status and write it into its history."""
     transition(job, to)
+    job.retry_at = None
     if to is JobStatus.RUNNING:
         job.started_at = job.started_at or database_time(session)
     else:
@@ -217,15 +239,27 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
 
 
 def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
-    """Take a queued job for ``owner``; None when somebody else has it, or its row, or it has ended."""
-    job = _lock_if_free(session, Job.id == job_id, Job.status == JobStatus.QUEUED)
+    """Take a queued job for ``owner``.
+
+    None when somebody else has it, or its row, or it has ended, or it is too early to try it again.
+    """
+    job = _lock_if_free(session, Job.id == job_id, *_may_be_tried(session))
     if job is None:
         return None
     job.attempt += 1
+    job.error_code = job.error_message = None
     job.lease_owner = owner
     job.lease_expires_at = database_time(session) + lease
     move(session, job, JobStatus.RUNNING)
     return job
+
+
+def queue_again(session: WriteSession, job: Job, *, code: str, message: str, delay: timedelta) -> None:
+    """Queue a locked job whose attempt failed, to be tried again after a while; a sweep then announces it."""
+    retry_at = database_time(session) + delay
+    move(session, job, JobStatus.QUEUED, reason=code, message=message, retry_at=retry_at)
+    job.retry_at, job.announced_at = retry_at, None
+    job.error_code, job.error_message = code, message
 
 
 def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
@@ -258,17 +292,8 @@ def lock_expired_job(session: WriteSession, job_id: str) -> Job | None:
     )
 
 
-def count_requeues(session: ReadSession, job_id: str, *, except_for: str) -> int:
-    """How often a job went back to the queue for a reason other than the one given."""
-    reason = JobEvent.data["reason"].as_string()
-    query = select(func.count()).where(
-        JobEvent.job_id == job_id, JobEvent.kind == "status", reason != except_for
-    )
-    return session.scalar(query) or 0
-
-
 def unannounced_jobs(session: ReadSession, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
-    """Queued jobs whose announcement, if there was one, seems to be lost; oldest first."""
+    """Queued jobs whose announcement is due or seems to be lost; oldest first."""
     return session.scalars(
         select(Job.id).where(*_is_unannounced(session, older_than)).order_by(Job.id).limit(limit)
     ).all()
@@ -280,14 +305,21 @@ def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: time
 
 
 def next_queued_job(session: WriteSession) -> str | None:
-    """The oldest queued job whose row is free: one that another transaction holds cannot be claimed."""
-    query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1)
+    """The oldest job that can be claimed: its row is free, and it is not too early to try it again."""
+    query = select(Job.id).where(*_may_be_tried(session)).order_by(Job.id).limit(1)
     return session.scalar(query.with_for_update(skip_locked=True))
 
 
 def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[ColumnElement[bool], ...]:
     heard = func.coalesce(Job.announced_at, Job.created_at)
-    return Job.status == JobStatus.QUEUED, heard < database_time(session) - older_than
+    is_due_again = and_(Job.announced_at.is_(None), Job.retry_at.is_not(None))
+    is_lost = or_(is_due_again, heard < database_time(session) - older_than)
+    return (*_may_be_tried(session), is_lost)
+
+
+def _may_be_tried(session: ReadSession) -> tuple[ColumnElement[bool], ...]:
+    is_early = and_(Job.retry_at.is_not(None), Job.retry_at > database_time(session))
+    return Job.status == JobStatus.QUEUED, not_(is_early)
 
 
 def _lock_if_free(session: WriteSession, *conditions: ColumnElement[bool]) -> Job | None:

@@ -1,5 +1,6 @@
 """What happens to a job: the entries of its history, and how far it is."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
@@ -44,6 +45,7 @@ class StatusChange(_Event):
     attempt: int
     reason: str | None = Field(default=None, description="Why it went back to the queue.")
     message: str | None = Field(default=None, description="The reason as a sentence.")
+    retry_at: datetime | None = Field(default=None, description="It is not tried again before then.")
     student: str | None = Field(default=None, description="The model that a job which succeeded has made.")
     error: dict[str, str] | None = Field(default=None, description="Code and message of one that failed.")
 

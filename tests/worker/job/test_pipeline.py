@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from obstore.exceptions import BaseError as StoreError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -424,6 +429,12 @@ class TestFailure:
                 False,
             ),
             (RetryableJobError("lost", "Later."), "lost", True),
+            (StoreError("secret/path"), "storage_unavailable", True),
+            (StoreError("No space left on device (os error 28)"), "storage_unavailable", True),
+            (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full", True),
+            (SafetensorError("Error: No space left on device (os error 28)"), "disk_full", True),
+            (OSError(errno.EACCES, "secret/path"), "internal_error", False),
+            (torch.AcceleratorError("CUDA error: secret", 1), "accelerator_failed", True),
             (NotFound("file", "x"), "file_not_found", False),
             (ValueError("secret/path"), "internal_error", False),
         ],

@@ -139,12 +139,14 @@ class TestRunJob:
         worker = make_worker(FAILS_FOR_NOW, max_attempts=2)
         job_id = queue_job(database)
         run_job(worker, job_id)
-        assert read_job(database, job_id).status is JobStatus.QUEUED
+        job = read_job(database, job_id)
+        assert (job.status, job.error_code) == (JobStatus.QUEUED, "store_away")
         assert history(database, job_id, "status")[-1] == {
             "status": "queued",
             "attempt": 1,
             "reason": "store_away",
             "message": "Later.",
+            "retry_at": job.retry_at.isoformat().replace("+00:00", "Z"),
         }
         run_job(worker, job_id)
         job = read_job(database, job_id)
@@ -223,6 +225,8 @@ class TestSweep:
             with database.transaction() as session:
                 release_expired(worker, session, job_id)
         assert len(history(database, job_id, "status")) == 2
+        for _ in range(2):
+            sweep(worker)
         assert announced(redis_url) == 1
 
     def test_a_job_that_is_being_worked_on_is_left_alone(self, make_worker: MakeWorker, database: Database):

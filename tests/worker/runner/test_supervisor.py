@@ -112,21 +112,28 @@ succeed()
 
 
 class TestDeath:
+    """On one database: how a process ends has nothing to do with it."""
+
+    @pytest.fixture
+    def database_url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
     @pytest.mark.parametrize(
         ("body", "code", "reason"),
         [
-            ("store(); os.kill(os.getpid(), signal.SIGKILL)", "worker_died", "killed by SIGKILL"),
-            ("store(); os.kill(os.getpid(), signal.SIGSEGV)", "worker_died", "killed by SIGSEGV"),
+            ("store(); os.kill(os.getpid(), signal.SIGKILL)", "killed", "killed by SIGKILL"),
+            ("store(); os.kill(os.getpid(), signal.SIGSEGV)", "worker_died", "ended by SIGSEGV"),
             ("store(); sys.exit(3)", "worker_died", "status 3"),
             ("store(); raise RuntimeError('secret path')", "worker_died", "status 1"),
             ("store(); sys.exit(0)", "worker_died", "status 0"),
             ("store(); (workdir / 'outcome.json').write_text('{')", "worker_died", "status 0"),
+            ("workdir.rename(workdir.parent / 'x'); succeed()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
         ],
     )
-    def test_fails_the_job_with_its_reason(
+    def test_too_often_fails_the_job_with_its_reason(
         self, make_worker: MakeWorker, database: Database, tmp_path: Path, body: str, code: str, reason: str
     ):
-        worker = make_worker(child(body))
+        worker = make_worker(child(body), max_attempts=1)
         job_id = queue_job(database)
         run_job(worker, job_id)
 
@@ -137,6 +144,18 @@ class TestDeath:
         assert "secret path" not in job.error_message
         assert stored_files(tmp_path) == []
         assert not (tmp_path / "work" / job_id).exists()
+
+    def test_a_work_folder_that_cannot_be_made_is_a_failed_attempt(
+        self, make_worker: MakeWorker, database: Database, tmp_path: Path
+    ):
+        (tmp_path / "work").write_text("not a folder")
+        job_id = queue_job(database)
+        run_job(make_worker(child("succeed()")), job_id)
+        job = read_job(database, job_id)
+        assert (job.status, job.error_code) == (JobStatus.QUEUED, "worker_error")
+        (tmp_path / "work").unlink()
+        run_job(make_worker(child("succeed()")), job_id)
+        assert read_job(database, job_id).status is JobStatus.SUCCEEDED
 
     def test_a_child_as_large_as_the_machine_died_of_memory(self):
         kills = count_memory_kills()

@@ -1,0 +1,40 @@
+"""What a client hears when the worker's machine, or the store that it uses, fails."""
+
+from worker.runner.protocol import Failed
+
+STORAGE_UNAVAILABLE = "storage_unavailable"
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """By the system's words: libraries pass them on in errors of their own."""
+    return any(words in str(error) for words in _DISK_FULL)
+
+
+def storage_unavailable() -> Failed:
+    return Failed(
+        code=STORAGE_UNAVAILABLE,
+        message="The object store does not respond or returned an error. Check that it runs and takes the "
+        "worker's credentials.",
+        retryable=True,
+    )
+
+
+def disk_full() -> Failed:
+    return Failed(
+        code="disk_full",
+        message="The disk of the worker's machine is full. Free space in SQUEEZE_DATA_DIR there.",
+        retryable=True,
+    )
+
+
+def machine_failure(error: OSError) -> Failed:
+    """For an attempt that could not be started or watched."""
+    if is_disk_full(error):
+        return disk_full()
+    return Failed(
+        code="worker_error",
+        message=f"The worker could not run the job: {error.strerror or type(error).__name__}. The worker log "
+        "has the details.",
+        retryable=True,
+    )
