@@ -63,6 +63,16 @@ class Settings(BaseSettings):
     cancel_grace: timedelta = Field(
         default=timedelta(seconds=10), description="Time between SIGTERM and SIGKILL."
     )
+    job_time_limit: timedelta = Field(
+        default=timedelta(days=3),
+        gt=timedelta(0),
+        description="Time that a job may run, over all its attempts; a job may ask for less.",
+    )
+    stall_limit: timedelta = Field(
+        default=timedelta(minutes=30),
+        gt=timedelta(0),
+        description="Time without a sign of progress after which a job's process is ended and retried.",
+    )
     max_attempts: int = Field(
         default=5, ge=1, description="Failed attempts in a row without progress after which a job fails."
     )

@@ -95,6 +95,8 @@ class JobRead(BaseModel):
     target: Target | None
     training: TrainingSpec
     exports: list[Precision]
+    time_limit_s: float | None = Field(description="As requested; the server's own limit applies too.")
+    running_s: float = Field(description="Seconds that the job has run so far, over all its attempts.")
     progress: JobProgress
     metrics: JobMetrics
     student: str | None = Field(description="Id of the new model, once the job has succeeded.")
@@ -124,6 +126,8 @@ class JobRead(BaseModel):
             target=spec.target,
             training=spec.training,
             exports=spec.exports,
+            time_limit_s=spec.time_limit_s,
+            running_s=job.running_s,
             progress=JobProgress.model_validate(job.progress),
             metrics=JobMetrics(teacher=report.teacher, student=report.student) if report else JobMetrics(),
             student=job.student_id,

@@ -82,6 +82,24 @@ class TestClaim:
             assert hold_lease(session, job_id, attempt=2, lease=LEASE) is not None
             assert expired_jobs(session) == []
 
+    def test_its_renewals_add_up_to_the_time_that_a_job_has_run(self, database):
+        job_id = add_job(database)
+        for attempt in (1, 2):
+            with database.transaction() as session:
+                claim_job(session, job_id, owner="a", lease=LEASE)
+                began = database_time(session)
+            with database.transaction() as session:
+                hold_lease(session, job_id, attempt=attempt, lease=LEASE)
+                before = lock_job(session, job_id).running_s
+            with database.transaction() as session:
+                session.get_one(Job, job_id).lease_expires_at -= timedelta(seconds=40)
+            with database.transaction() as session:
+                job = hold_lease(session, job_id, attempt=attempt, lease=LEASE)
+                most = (database_time(session) - began).total_seconds() + 40
+                assert 40 <= job.running_s - before <= most
+                move(session, job, JobStatus.QUEUED)
+        assert 80 <= job.running_s < 80 + 30
+
     def test_the_history_is_numbered(self, database):
         job_id = add_job(database)
         with database.transaction() as session:

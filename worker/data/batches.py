@@ -4,7 +4,9 @@ Shapes: B rows, T tokens, S written tokens, P positions of a batch.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +19,22 @@ from worker.contracts import IGNORE_INDEX, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
 """Batches that are sorted by length together: more pads less, fewer shuffles better."""
+
+
+_on_batch: ContextVar[Callable[[], None]] = ContextVar("on_batch", default=lambda: None)
+
+
+@contextmanager
+def watching_batches(on_batch: Callable[[], None]) -> Iterator[None]:
+    """Call a function for each batch that is made in the block, of training and evaluation alike.
+
+    A job's process shows by it that it is alive, and ends when it is asked to: long loops are over batches.
+    """
+    token = _on_batch.set(on_batch)
+    try:
+        yield
+    finally:
+        _on_batch.reset(token)
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,7 @@ def ordered_rows(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
 
 def padded_inputs(split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
     """What a network reads of some rows, int64 (B, T) each: see ``network_inputs``."""
+    _on_batch.get()()
     where = _gathered(split.offsets, rows)
     return network_inputs(
         split.ids[where],

@@ -16,7 +16,7 @@ from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from worker.contracts import Replica
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
-from worker.runner.protocol import ChildEvent, StageStarted
+from worker.runner.protocol import Alive, ChildEvent, StageStarted
 
 Send = Callable[[ChildEvent], None]
 
@@ -41,6 +41,7 @@ _SHARES = {
 ONLY_REPLICA = Replica()
 _PROGRESS_INTERVAL_S = 0.3
 _METRICS_INTERVAL_S = 1.0
+_ALIVE_INTERVAL_S = 1.0
 
 
 class Cancellation:
@@ -73,6 +74,7 @@ class Reporter:
         self._stages_started = 0
         self._fraction = 0.0
         self._progress_at = 0.0
+        self._alive_at = 0.0
         self._training_began: tuple[int, float] | None = None
         self._held: dict[tuple[str, ...], Metrics] = {}
         self._sent_at: dict[tuple[str, ...], float] = {}
@@ -110,6 +112,13 @@ class Reporter:
         if now >= self._sent_at.get(names, float("-inf")) + _METRICS_INTERVAL_S:
             self._sent_at[names] = now
             self._send(self._held.pop(names))
+
+    def alive(self) -> None:
+        """Tell, once in an interval, that work goes on; cheap enough for every batch."""
+        now = time.monotonic()
+        if now >= self._alive_at + _ALIVE_INTERVAL_S:
+            self._alive_at = now
+            self._send(Alive())
 
     def message(self, text: str, *, is_warning: bool = False) -> None:
         self._send(Message(level="warning" if is_warning else "info", text=text))

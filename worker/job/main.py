@@ -1,9 +1,12 @@
 """The process of one attempt at a job: ``python -m worker.job.main <workdir>``."""
 
+import faulthandler
+
 from worker.job.supervisor_watch import SupervisorWatch
 
 
 def main() -> None:
+    faulthandler.enable()  # also for the supervisor, which aborts a process that hangs
     watch = SupervisorWatch()
     watch.start()
 

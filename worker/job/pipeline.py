@@ -14,6 +14,7 @@ import transformers
 from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import JobCancelled
+from worker.data.batches import watching_batches
 from worker.job.context import Cancellation, Reporter, StageTimer
 from worker.job.failures import failure_of
 from worker.job.stages import needed_stages
@@ -52,6 +53,11 @@ def run(
 ) -> Succeeded | Failed | Cancelled:
     """Do the job; whatever goes wrong becomes an outcome with a code and a sentence for the client."""
     timer = StageTimer(reporter, cancellation)
+
+    def on_batch() -> None:
+        reporter.alive()
+        cancellation.check()
+
     try:
         state = JobState(
             request=request,
@@ -61,7 +67,8 @@ def run(
             reporter=reporter,
             cancellation=cancellation,
         )
-        return compress(state, timer)
+        with watching_batches(on_batch):
+            return compress(state, timer)
     except JobCancelled:
         return Cancelled()
     except Exception as error:

@@ -123,6 +123,10 @@ class Child:
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)
 
+    def abort(self) -> None:
+        """End it with the stacks of its threads in the log."""
+        self._signal(signal.SIGABRT)
+
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 

@@ -85,7 +85,13 @@ class StageStarted(BaseModel):
     number: int = Field(description="From 1, in the order of the job's stages.")
 
 
-ChildEvent: TypeAlias = Progress | Metrics | Message | StageStarted
+class Alive(BaseModel):
+    """The process goes on with its work, though there is nothing else to tell."""
+
+    kind: Literal["alive"] = "alive"
+
+
+ChildEvent: TypeAlias = Progress | Metrics | Message | StageStarted | Alive
 CHILD_EVENT: TypeAdapter[ChildEvent] = TypeAdapter(Annotated[ChildEvent, Field(discriminator="kind")])
 
 

@@ -18,6 +18,7 @@ from app.core.settings import Settings
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
 from worker.runner.child import Child
+from worker.runner.limits import stalled, time_limit, timed_out
 from worker.runner.protocol import (
     REQUEST,
     Cancelled,
@@ -54,6 +55,8 @@ Ending = Succeeded | Failed | Cancelled | Interrupted | Lost
 class _Stop(Enum):
     CANCEL = "the client asked"
     SHUTDOWN = "the worker is shutting down"
+    STALLED = "its process has stalled"
+    TIMED_OUT = "its time is over"
     LOST = "the lease is lost"
 
 
@@ -78,10 +81,12 @@ def supervise(
             request, child, claimed_at=claimed_at, database=database, settings=settings, shutdown=shutdown
         )
         stop = watch.until_exit()
-    return _ending(child, request, workdir, stop)
+    return _ending(child, request, workdir, stop, settings)
 
 
-def _ending(child: Child, request: JobRequest, workdir: Path, stop: _Stop | None) -> Ending:
+def _ending(
+    child: Child, request: JobRequest, workdir: Path, stop: _Stop | None, settings: Settings
+) -> Ending:
     if stop is _Stop.LOST:
         return Lost()
     try:
@@ -95,6 +100,10 @@ def _ending(child: Child, request: JobRequest, workdir: Path, stop: _Stop | None
         return Cancelled()
     if stop is _Stop.SHUTDOWN:
         return Interrupted()
+    if stop is _Stop.TIMED_OUT:
+        return timed_out(time_limit(request, settings))
+    if stop is _Stop.STALLED:
+        return stalled(settings.stall_limit)
     if not (workdir / REQUEST).exists():
         return Failed(
             code="work_folder_lost",
@@ -120,6 +129,9 @@ class _Watch:
     ) -> None:
         self._job_id = request.job_id
         self._attempt = request.attempt
+        self._time_limit = time_limit(request, settings)
+        self._stall_limit_s = settings.stall_limit.total_seconds()
+        self._heard_at = time.monotonic()
         self._child = child
         self._database = database
         self._settings = settings
@@ -141,6 +153,8 @@ class _Watch:
                     self._keep(event)
                 if self._shutdown.requested:
                     self._stop_child(_Stop.SHUTDOWN)
+                if time.monotonic() >= self._heard_at + self._stall_limit_s:
+                    self._stop_child(_Stop.STALLED)
                 if time.monotonic() >= next_beat:
                     self._beat()
                     next_beat = time.monotonic() + heartbeat_s
@@ -151,6 +165,7 @@ class _Watch:
         return self._stop
 
     def _keep(self, event: ChildEvent) -> None:
+        self._heard_at = time.monotonic()
         match event:
             case Progress():
                 self._progress = event
@@ -187,6 +202,8 @@ class _Watch:
         self._pending.clear()
         if job.cancel_requested_at is not None:
             self._stop_child(_Stop.CANCEL)
+        elif job.running_s >= self._time_limit.total_seconds():
+            self._stop_child(_Stop.TIMED_OUT)
         return True
 
     def _write(self, session: WriteSession, job: Job) -> None:
@@ -200,7 +217,7 @@ class _Watch:
             job.attempt_record = reached.to_stored()
 
     def _stop_child(self, reason: _Stop) -> None:
-        """Ask first, kill after a while; a lost job's child is killed at once."""
+        """Ask first, kill after a while; one that hangs is not asked, and a lost job's is killed at once."""
         if reason is _Stop.LOST:
             self._stop = reason
             self._child.kill()
@@ -208,7 +225,10 @@ class _Watch:
             logger.info("job %s: stopping, %s", self._job_id, reason.value)
             self._stop = reason
             self._kill_at = time.monotonic() + self._settings.cancel_grace.total_seconds()
-            self._child.ask_to_stop()
+            if reason is _Stop.STALLED:
+                self._child.abort()
+            else:
+                self._child.ask_to_stop()
 
 
 class _Deadline:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
 )
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -60,6 +61,8 @@ class Job(Base):
     announced_at: Mapped[datetime | None]
     retry_at: Mapped[datetime | None]
     """Of a queued job whose last attempt failed: nobody may take it before then."""
+    running_s: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
+    """Seconds that its attempts have run, by their leases."""
     attempt_record: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
     """None before its first attempt."""
 
@@ -243,7 +246,7 @@ def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelt
 
     None when somebody else has it, or its row, or it has ended, or it is too early to try it again.
     """
-    job = _lock_if_free(session, Job.id == job_id, *_may_be_tried(session))
+    job = _lock_if_free(session, Job.id == job_id, *_may_be_tried())
     if job is None:
         return None
     job.attempt += 1
@@ -267,7 +270,10 @@ def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timed
     job = lock_job(session, job_id)
     if job.status_text != JobStatus.RUNNING or job.attempt != attempt:
         return None
-    job.lease_expires_at = database_time(session) + lease
+    expires_at = database_time(session) + lease
+    if job.lease_expires_at is not None:
+        job.running_s += max(0.0, (expires_at - job.lease_expires_at).total_seconds())
+    job.lease_expires_at = expires_at
     return job
 
 
@@ -306,7 +312,7 @@ def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: time
 
 def next_queued_job(session: WriteSession) -> str | None:
     """The oldest job that can be claimed: its row is free, and it is not too early to try it again."""
-    query = select(Job.id).where(*_may_be_tried(session)).order_by(Job.id).limit(1)
+    query = select(Job.id).where(*_may_be_tried()).order_by(Job.id).limit(1)
     return session.scalar(query.with_for_update(skip_locked=True))
 
 
@@ -314,11 +320,11 @@ def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[Column
     heard = func.coalesce(Job.announced_at, Job.created_at)
     is_due_again = and_(Job.announced_at.is_(None), Job.retry_at.is_not(None))
     is_lost = or_(is_due_again, heard < database_time(session) - older_than)
-    return (*_may_be_tried(session), is_lost)
+    return (*_may_be_tried(), is_lost)
 
 
-def _may_be_tried(session: ReadSession) -> tuple[ColumnElement[bool], ...]:
-    is_early = and_(Job.retry_at.is_not(None), Job.retry_at > database_time(session))
+def _may_be_tried() -> tuple[ColumnElement[bool], ...]:
+    is_early = and_(Job.retry_at.is_not(None), Job.retry_at > DatabaseTime())
     return Job.status == JobStatus.QUEUED, not_(is_early)
 
 

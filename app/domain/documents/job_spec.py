@@ -40,6 +40,14 @@ class JobSpec(StoredDocument):
         default=None, description="Size target; omit it for methods that keep the size."
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec)
+    time_limit_s: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        # A worker of an earlier version refuses members that it does not know.
+        exclude_if=lambda limit: limit is None,
+        description="Seconds that the job may run, with retries; default and maximum: the server's limit.",
+    )
     exports: list[Precision] = Field(
         default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_pair_examples, tiny_tokenizer
-from worker.data.batches import batch_rows, collate, ordered_rows, subset
+from worker.data.batches import batch_rows, collate, ordered_rows, subset, watching_batches
 from worker.data.tokenization import tokenize, unknown_shares
 
 TEXTS = ["the film was superb", "dull", "a story of the actor and the music", "this one"]
@@ -90,6 +90,17 @@ class TestCollate:
             assert ids.tolist() == expected + [9] * padding
             assert mask.tolist() == [1] * len(expected) + [0] * padding
         assert batch.labels.tolist() == tokens.labels[rows].tolist()
+
+
+def test_who_watches_hears_of_each_batch_while_the_block_lasts():
+    heard = []
+    rows = np.arange(2)
+    for _ in range(2):
+        with watching_batches(lambda: heard.append(1)):
+            for _ in range(3):
+                collate(split(), rows, pad_id=0, device=torch.device("cpu"))
+        collate(split(), rows, pad_id=0, device=torch.device("cpu"))
+    assert len(heard) == 6
 
 
 def test_subset_keeps_rows_in_the_order_given():

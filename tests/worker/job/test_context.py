@@ -7,20 +7,19 @@ import pytest
 import torch
 
 from app.domain.documents import TrainingSpec
-from app.domain.documents.events import Message, Metrics, Progress
+from app.domain.documents.events import Metrics, Progress
 from app.domain.errors import JobCancelled
 from tests.worker.compression import encoder_card
 from worker.job.checkpoint import load_checkpoint, save_checkpoint
 from worker.job.context import Cancellation, JobContext, Reporter, StageTimer
-
-Event = Progress | Metrics | Message
+from worker.runner.protocol import Alive, ChildEvent, StageStarted
 
 
 class Recorder:
     """Keeps what is sent, and turns the clock of what sends it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.events: list[Event] = []
+        self.events: list[ChildEvent] = []
         self.now = 1000.0
         monkeypatch.setattr("worker.job.context.time.monotonic", lambda: self.now)
 
@@ -88,6 +87,22 @@ class TestProgress:
         assert own.stage == "squeezing"
         assert own.fraction == recorder.progress()[-1].fraction
         assert own.fraction > 0.4
+
+
+class TestAlive:
+    def test_of_many_batches_one_a_second_is_told(self, recorder: Recorder, reporter: Reporter) -> None:
+        for _ in range(100):
+            reporter.alive()
+            recorder.now += 0.1
+        assert recorder.events == [Alive()] * 10
+
+    def test_stages_are_numbered_in_their_order(self, recorder: Recorder, reporter: Reporter) -> None:
+        timer = StageTimer(reporter, Cancellation())
+        for stage in ("fetching", "loading"):
+            with timer(stage):
+                reporter.progress(stage, 1, 1)
+        numbers = [event.number for event in recorder.events if isinstance(event, StageStarted)]
+        assert numbers == [1, 2]
 
 
 class TestMetrics:
