@@ -1,6 +1,7 @@
 """Teachers and students outside the service: real data, the worker's own methods, no database."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from benchmarks.harness import say
 from benchmarks.sets import SETS, read_rows
 from worker import methods
 from worker.contracts import Student, TaskData, Teacher
+from worker.job.checkpoint import Checkpoints
 from worker.job.context import Cancellation, JobContext, Reporter
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.loading import build_network, load_tokenizer, save_network, with_labels
@@ -99,8 +101,8 @@ def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> t
     if not weights.exists():
         bare = load_minilm(data.task, data.labels, seed=training.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        spec, checkpoint = FineTuningSpec(name="fine_tuning"), folder / "checkpoint.safetensors"
-        student = compress(bare, data, spec, training, target=None, checkpoint=checkpoint)
+        spec, checkpoints = FineTuningSpec(name="fine_tuning"), folder / "checkpoints"
+        student = compress(bare, data, spec, training, target=None, checkpoints=checkpoints)
         student.network.save_pretrained(folder)
     teacher = load_minilm(data.task, data.labels, seed=training.seed, folder=folder)
     return replace(teacher, digest=f"{folder}:{weights.stat().st_mtime_ns}"), student
@@ -131,8 +133,8 @@ def trained_translator(folder: Path, untrained: Teacher, data: TaskData, trainin
     weights = folder / "model.safetensors"
     if not weights.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        spec, checkpoint = ScratchSpec(name="scratch"), folder / "checkpoint.safetensors"
-        student = compress(untrained, data, spec, training, target=None, checkpoint=checkpoint)
+        spec, checkpoints = ScratchSpec(name="scratch"), folder / "checkpoints"
+        student = compress(untrained, data, spec, training, target=None, checkpoints=checkpoints)
         save_network(student.network, folder)
     network = type(untrained.network).from_pretrained(folder).eval()
     fix_positions(network)
@@ -159,7 +161,7 @@ def compress(
     target: Target | None,
     load_small: Callable[[str], PreTrainedModel] | None = None,
     cache_dir: Path = WORK / "cache",
-    checkpoint: Path | None = None,
+    checkpoints: Path | None = None,
 ) -> Student:
     """Run one method as a job would, with its progress on stderr.
 
@@ -171,7 +173,7 @@ def compress(
         target: the student's size.
         load_small: the small model of a gate.
         cache_dir: of teacher outputs.
-        checkpoint: where a long training is kept, to go on from when it is stopped.
+        checkpoints: the folder where a long training is kept, to go on from when it is stopped.
     """
     WORK.mkdir(parents=True, exist_ok=True)
     context = JobContext(
@@ -179,16 +181,16 @@ def compress(
         training=training,
         architecture=plan_student(teacher.architecture, spec, target, head=data.head).architecture,
         cache_dir=cache_dir,
-        checkpoint=checkpoint or WORK / "none.safetensors",
+        checkpoints=Checkpoints(checkpoints or WORK / "none"),
         # The harness resumes whole rows: only a long one is kept on the way.
-        checkpoint_interval_s=float("inf") if checkpoint is None else 60.0,
+        checkpoint_interval_s=float("inf") if checkpoints is None else 60.0,
         reporter=Reporter(_say),
         cancellation=Cancellation(),
         load_model=load_small or _unknown,
     )
     student = methods.load(spec).compress(teacher, data, spec, context)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return student
 
 

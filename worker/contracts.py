@@ -206,8 +206,8 @@ class RunContext(Protocol):
     def checkpoint_due(self) -> bool:
         """Whether enough time has passed to be worth a checkpoint."""
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep a tree of tensors, numbers, strings and lists, replacing the one before."""
+    def save_checkpoint(self, state: Mapping[str, Any], *, step: int) -> None:
+        """Keep a tree of tensors, numbers, strings and lists, as it is after a training step."""
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """What an earlier attempt at this job left, if anything."""

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="Time without a sign of progress after which a job's process is ended and retried.",
     )
+    checkpoint_interval: timedelta = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        description="How often a job in training writes a checkpoint, which then goes to the object store.",
+    )
     max_attempts: int = Field(
         default=5, ge=1, description="Failed attempts in a row without progress after which a job fails."
     )

@@ -1,6 +1,7 @@
 """Files by key, in a folder or in an S3-compatible bucket, through one library."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,9 +86,18 @@ class Storage:
         return [str(meta["path"]) for batch in obstore.list(self._store, prefix) for meta in batch]
 
     def delete_prefix(self, prefix: str) -> None:
-        keys = self.keys(prefix)
-        if keys:
+        self.delete_files(self.keys(prefix))
+
+    def delete_files(self, keys: Sequence[str]) -> None:
+        """Delete files; those that are gone already do no harm."""
+        if not keys:
+            return
+        try:
             obstore.delete(self._store, keys)
+        except (NotFoundError, FileNotFoundError):  # which may have stopped at the first one
+            for key in keys:
+                with suppress(NotFoundError, FileNotFoundError):
+                    obstore.delete(self._store, key)
 
     def check(self) -> None:
         """Raise when the store does not answer."""

@@ -86,7 +86,7 @@ class MemoryContext:
             raise Interrupted
         return self._checkpoint_every is not None and self._steps % self._checkpoint_every == 0
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, state: Mapping[str, Any], *, step: int) -> None:
         self.checkpoint = _copied(state)
 
     def load_checkpoint(self) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """What a job takes from the store, and what it gives back."""
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -11,12 +12,15 @@ from transformers import PreTrainedModel
 from app.core.storage import Storage
 from app.domain.documents import Precision
 from app.domain.documents.manifest import FileEntry, Files, ModelManifest
-from app.domain.errors import JobError
+from app.domain.errors import JobError, NotFound
 from app.domain.methods import TEACHER
 from worker.contracts import Teacher
 from worker.export.exports import files_of, make_exports, onnx_name
+from worker.job.checkpoint import Checkpoints
 from worker.networks.loading import TARGET_TOKENIZER, TOKENIZER, save_network, save_tokenizer
-from worker.runner.protocol import JobRequest, input_folder
+from worker.runner.protocol import JobRequest, StoredCheckpoint, input_folder
+
+logger = logging.getLogger(__name__)
 
 _FORMAT = 2
 """Of what jobs keep for one another: files that an earlier export wrote are not found again."""
@@ -36,6 +40,28 @@ def fetch_inputs(request: JobRequest, workdir: Path, storage: Storage, *, with_e
         _fetch_model(model.manifest, input_folder(workdir, role), storage, precisions=precisions)
     dataset = request.dataset.manifest.files
     _fetch(dataset, dataset.entries, workdir / "dataset", storage)
+
+
+def fetch_checkpoint(stored: Sequence[StoredCheckpoint], local: Checkpoints, storage: Storage) -> None:
+    """Bring the latest checkpoint that is whole into the work folder, unless a later one lies there.
+
+    One that is missing or damaged gives way to the one before it.
+    """
+    local.remove_damaged()
+    for checkpoint in sorted(stored, key=lambda one: one.step, reverse=True):
+        if any(step >= checkpoint.step for step in local.steps()):
+            break
+        path = local.path(checkpoint.step)
+        try:
+            storage.fetch(checkpoint.key, path)
+        except NotFound:
+            logger.warning("the checkpoint %s is not in the store", checkpoint.key)
+            continue
+        if FileEntry.of(path) == checkpoint.file:
+            break
+        logger.warning("the checkpoint %s is damaged", checkpoint.key)
+        path.unlink()
+    local.restore_note()
 
 
 def save_model(network: PreTrainedModel, teacher: Teacher, folder: Path) -> None:

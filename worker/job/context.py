@@ -15,8 +15,8 @@ from app.domain.documents import TrainingSpec
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import JobCancelled
 from worker.contracts import Replica
-from worker.job.checkpoint import load_checkpoint, save_checkpoint
-from worker.runner.protocol import Alive, ChildEvent, StageStarted
+from worker.job.checkpoint import Checkpoints
+from worker.runner.protocol import Alive, CheckpointWritten, ChildEvent, StageStarted
 
 Send = Callable[[ChildEvent], None]
 
@@ -120,6 +120,10 @@ class Reporter:
             self._alive_at = now
             self._send(Alive())
 
+    def checkpoint(self, step: int) -> None:
+        """Tell of a checkpoint in the work folder."""
+        self._send(CheckpointWritten(step=step))
+
     def message(self, text: str, *, is_warning: bool = False) -> None:
         self._send(Message(level="warning" if is_warning else "info", text=text))
 
@@ -174,7 +178,7 @@ class JobContext:
         training: TrainingSpec,
         architecture: Architecture,
         cache_dir: Path,
-        checkpoint: Path,
+        checkpoints: Checkpoints,
         checkpoint_interval_s: float,
         reporter: Reporter,
         cancellation: Cancellation,
@@ -188,7 +192,7 @@ class JobContext:
         self.cache_dir = cache_dir
         self.load_model = load_model
         self.check_cancelled = cancellation.check
-        self._checkpoint = checkpoint
+        self._checkpoints = checkpoints
         self._checkpoint_interval_s = checkpoint_interval_s
         self._checkpoint_at = time.monotonic()
         self._reporter = reporter
@@ -205,9 +209,10 @@ class JobContext:
     def checkpoint_due(self) -> bool:
         return time.monotonic() >= self._checkpoint_at + self._checkpoint_interval_s
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        save_checkpoint(self._checkpoint, state)
+    def save_checkpoint(self, state: Mapping[str, Any], *, step: int) -> None:
+        self._checkpoints.save(state, step=step)
         self._checkpoint_at = time.monotonic()
+        self._reporter.checkpoint(step)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        return load_checkpoint(self._checkpoint)
+        return self._checkpoints.load()

@@ -11,9 +11,10 @@ from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, FileEntry, Files, OnnxExport
 from app.domain.methods import TEACHER
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
+from worker.job.checkpoint import Checkpoints
 from worker.job.context import Cancellation, Reporter
 from worker.job.evaluator import EvaluatedModel, Evaluator
-from worker.runner.protocol import JobRequest, input_folder
+from worker.runner.protocol import CHECKPOINTS, LATENCIES, JobRequest, input_folder
 
 
 @dataclass
@@ -65,6 +66,10 @@ class JobState:
     @property
     def dataset(self) -> DatasetManifest:
         return self.request.dataset.manifest
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.workdir / CHECKPOINTS, note=self.workdir / LATENCIES)
 
     @property
     def teacher_folder(self) -> Path:

@@ -23,10 +23,10 @@ from app.domain.methods import TEACHER
 
 REQUEST = "request.json"
 OUTCOME = "outcome.json"
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINTS = "checkpoints"
 LATENCIES = "latency.json"
 INPUTS = "inputs"
-KEPT = (CHECKPOINT, LATENCIES, "dataset", INPUTS)
+KEPT = (CHECKPOINTS, LATENCIES, "dataset", INPUTS)
 """What an attempt leaves to the next one. These files are renamed into place and never changed."""
 
 
@@ -44,6 +44,14 @@ class DatasetRef(BaseModel):
     manifest: DatasetManifest
 
 
+class StoredCheckpoint(BaseModel):
+    """A checkpoint in the store, of this attempt or an earlier one."""
+
+    key: str
+    step: int
+    file: FileEntry
+
+
 class JobRequest(BaseModel):
     """Everything that the child needs to know; it sees neither database nor settings."""
 
@@ -59,7 +67,10 @@ class JobRequest(BaseModel):
     cache_dir: Path = Field(description="Shared by jobs.")
     onnx_tolerance: float
     int8_min_agreement: float
-    checkpoint_interval_s: float = Field(default=30, description="How much work a lost worker may cost.")
+    checkpoint_interval_s: float = Field(default=30, description="How much work a lost process may cost.")
+    checkpoints: list[StoredCheckpoint] = Field(
+        default=[], description="What earlier attempts, on whatever machine, have stored of their work."
+    )
     output_prefix: str = Field(
         description="Where the student's files go; no other attempt's. No slash ends it."
     )
@@ -85,13 +96,20 @@ class StageStarted(BaseModel):
     number: int = Field(description="From 1, in the order of the job's stages.")
 
 
+class CheckpointWritten(BaseModel):
+    """A checkpoint lies in the work folder."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+
+
 class Alive(BaseModel):
     """The process goes on with its work, though there is nothing else to tell."""
 
     kind: Literal["alive"] = "alive"
 
 
-ChildEvent: TypeAlias = Progress | Metrics | Message | StageStarted | Alive
+ChildEvent: TypeAlias = Progress | Metrics | Message | StageStarted | CheckpointWritten | Alive
 CHILD_EVENT: TypeAdapter[ChildEvent] = TypeAdapter(Annotated[ChildEvent, Field(discriminator="kind")])
 
 
@@ -137,6 +155,16 @@ class _Outcome(BaseModel):
 def input_folder(workdir: Path, role: str) -> Path:
     """Where the files of an input lie while the job runs."""
     return workdir / INPUTS / role
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Of the checkpoint of a training step."""
+    return folder / f"{step:010d}.safetensors"
+
+
+def checkpointed_steps(folder: Path) -> list[int]:
+    """The training steps whose checkpoints lie in a folder, in order."""
+    return sorted(int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdecimal())
 
 
 def write_request(workdir: Path, request: JobRequest) -> None:

@@ -8,19 +8,17 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from app.core.db import WriteSession
+from app.core.db.checkpoints import JobCheckpoint, list_checkpoints
 from app.core.db.datasets import get_dataset
-from app.core.db.jobs import (
-    Job,
-    claim_job,
-    next_queued_job,
-)
+from app.core.db.jobs import Job, claim_job, next_queued_job
 from app.core.db.models import get_model
 from app.core.ids import new_id
+from app.domain.documents.manifest import FileEntry
 from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
 from worker.runner.machine_failures import machine_failure
-from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, Succeeded
+from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint, Succeeded
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
 from worker.runner.workdir import job_folder, open_workdir
 from worker.runner.worker import Worker
@@ -92,6 +90,7 @@ def _supervise(worker: Worker, request: JobRequest, claimed_at: float) -> Ending
             workdir=open_workdir(worker.settings.work_dir, request.job_id, request.attempt),
             claimed_at=claimed_at,
             database=worker.database,
+            storage=worker.storage,
             settings=worker.settings,
             shutdown=worker.shutdown,
             command=worker.command,
@@ -116,10 +115,17 @@ def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobReques
         storage_url=settings.resolved_storage_url,
         s3_endpoint=settings.s3_endpoint,
         cache_dir=settings.cache_dir.resolve(),
+        checkpoint_interval_s=settings.checkpoint_interval.total_seconds(),
+        checkpoints=[_checkpoint_ref(row) for row in list_checkpoints(session, job.id)],
         onnx_tolerance=settings.onnx_tolerance,
         int8_min_agreement=settings.int8_min_agreement,
         output_prefix=output_prefix(job.id, job.attempt),
     )
+
+
+def _checkpoint_ref(row: JobCheckpoint) -> StoredCheckpoint:
+    file = FileEntry(sha256=row.sha256, size_bytes=row.size_bytes)
+    return StoredCheckpoint(key=row.key, step=row.step, file=file)
 
 
 def _model_ref(session: WriteSession, model_id: str) -> ModelRef:

@@ -13,19 +13,25 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.db import Database, WriteSession
+from app.core.db.checkpoints import add_checkpoint
 from app.core.db.jobs import Job, append_event, hold_lease
 from app.core.settings import Settings
+from app.core.storage import Storage
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
+from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.child import Child
 from worker.runner.limits import stalled, time_limit, timed_out
 from worker.runner.protocol import (
+    OUTCOME,
     REQUEST,
     Cancelled,
+    CheckpointWritten,
     ChildEvent,
     Failed,
     JobRequest,
     StageStarted,
+    StoredCheckpoint,
     Succeeded,
     read_outcome,
     write_request,
@@ -66,6 +72,7 @@ def supervise(
     workdir: Path,
     claimed_at: float,
     database: Database,
+    storage: Storage,
     settings: Settings,
     shutdown: Shutdown,
     command: Sequence[str] = PIPELINE,
@@ -76,9 +83,19 @@ def supervise(
     """
     write_request(workdir, request)
     lease_until = _child_may_work_until(settings, claimed_at)
-    with Child(command, workdir, shutdown=shutdown, lease_until=lease_until) as child:
+    with (
+        CheckpointUploads(storage, request, workdir) as uploads,
+        Child(command, workdir, shutdown=shutdown, lease_until=lease_until) as child,
+    ):
         watch = _Watch(
-            request, child, claimed_at=claimed_at, database=database, settings=settings, shutdown=shutdown
+            request,
+            child,
+            uploads,
+            workdir=workdir,
+            claimed_at=claimed_at,
+            database=database,
+            settings=settings,
+            shutdown=shutdown,
         )
         stop = watch.until_exit()
     return _ending(child, request, workdir, stop, settings)
@@ -121,7 +138,9 @@ class _Watch:
         self,
         request: JobRequest,
         child: Child,
+        uploads: CheckpointUploads,
         *,
+        workdir: Path,
         claimed_at: float,
         database: Database,
         settings: Settings,
@@ -133,11 +152,15 @@ class _Watch:
         self._stall_limit_s = settings.stall_limit.total_seconds()
         self._heard_at = time.monotonic()
         self._child = child
+        self._uploads = uploads
+        self._workdir = workdir
+        self._heartbeat_s = settings.heartbeat.total_seconds()
         self._database = database
         self._settings = settings
         self._shutdown = shutdown
         self._progress: Progress | None = None
-        self._stage = 0
+        self._stage = self._step = 0
+        self._stored: list[StoredCheckpoint] = []
         self._pending: list[Metrics | Message] = []
         self._stop: _Stop | None = None
         self._kill_at = float("inf")
@@ -145,7 +168,6 @@ class _Watch:
 
     def until_exit(self) -> _Stop | None:
         """Watch the child until it has ended; why it was stopped, if it was."""
-        heartbeat_s = self._settings.heartbeat.total_seconds()
         with self._deadline:
             next_beat = time.monotonic()
             while not self._child.has_exited:
@@ -157,12 +179,28 @@ class _Watch:
                     self._stop_child(_Stop.STALLED)
                 if time.monotonic() >= next_beat:
                     self._beat()
-                    next_beat = time.monotonic() + heartbeat_s
+                    next_beat = time.monotonic() + self._heartbeat_s
                 if time.monotonic() >= self._kill_at:
                     self._child.kill()
                     self._kill_at = float("inf")
+            if self._may_go_on_later:
+                self._store_last_checkpoint()
             self._hand_in()
         return self._stop
+
+    @property
+    def _may_go_on_later(self) -> bool:
+        if self._stop is None:
+            return not (self._workdir / OUTCOME).exists()
+        return self._stop in (_Stop.SHUTDOWN, _Stop.STALLED)
+
+    def _store_last_checkpoint(self) -> None:
+        """Let another host go on from the latest, if it takes no longer than stopping the child may."""
+        deadline = time.monotonic() + self._settings.cancel_grace.total_seconds()
+        while self._stop is not _Stop.LOST and (left_s := deadline - time.monotonic()) > 0:
+            if self._uploads.flush(min(left_s, self._heartbeat_s)):
+                return
+            self._beat()
 
     def _keep(self, event: ChildEvent) -> None:
         self._heard_at = time.monotonic()
@@ -171,17 +209,21 @@ class _Watch:
                 self._progress = event
             case StageStarted():
                 self._stage = event.number
+            case CheckpointWritten():
+                self._step = event.step
+                self._uploads.offer(event.step)
             case Metrics() | Message():
                 self._pending.append(event)
 
     def _hand_in(self) -> None:
         """Write what the child said last, while that is still ours to write."""
         while self._stop is not _Stop.LOST and not self._beat():
-            time.sleep(min(1.0, self._settings.heartbeat.total_seconds()))
+            time.sleep(min(1.0, self._heartbeat_s))
 
     def _beat(self) -> bool:
         """Renew the lease and write what is new; whether the database took it."""
         began = time.monotonic()
+        self._stored += self._uploads.take()
         try:
             with self._database.transaction() as session:
                 job = hold_lease(session, self._job_id, attempt=self._attempt, lease=self._settings.lease)
@@ -200,6 +242,7 @@ class _Watch:
             return False
         self._deadline.move(began)
         self._pending.clear()
+        self._stored.clear()
         if job.cancel_requested_at is not None:
             self._stop_child(_Stop.CANCEL)
         elif job.running_s >= self._time_limit.total_seconds():
@@ -211,8 +254,10 @@ class _Watch:
             append_event(session, job.id, event)
         if self._progress is not None:
             job.progress = self._progress.model_dump(exclude={"kind"})
+        for stored in self._stored:
+            add_checkpoint(session, job, step=stored.step, key=stored.key, file=stored.file)
         record = job.read_attempt_record()
-        reached = record.reached(self._attempt, stage=self._stage, step=0)
+        reached = record.reached(self._attempt, stage=self._stage, step=self._step)
         if reached is not record:
             job.attempt_record = reached.to_stored()
 

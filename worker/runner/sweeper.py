@@ -5,9 +5,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from app.core.db import WriteSession, after_commit
+from app.core.db.checkpoints import forget_checkpoint, unneeded_checkpoints
 from app.core.db.jobs import (
     expired_jobs,
     get_job,
@@ -39,9 +41,12 @@ def sweep(worker: Worker) -> None:
     """Put back jobs whose worker is lost, announce again what none heard of, remove what ended jobs left."""
     with worker.database.transaction() as session:
         expired = expired_jobs(session)
+    lost: list[tuple[str, int]] = []
     for job_id in expired:
         with _going_on("job %s could not be put back", job_id), worker.database.transaction() as session:
-            release_expired(worker, session, job_id)
+            attempt = release_expired(worker, session, job_id)
+            if attempt is not None:
+                after_commit(session, partial(lost.append, (job_id, attempt)))
     with worker.database.transaction() as session:
         unannounced = unannounced_jobs(session, older_than=worker.settings.announce_again)
     for job_id in unannounced:
@@ -49,6 +54,10 @@ def sweep(worker: Worker) -> None:
             _announce_again(worker, session, job_id)
     _remove_old_workdirs(worker)
     _remove_abandoned(worker.settings.cache_dir)
+    for job_id, attempt in lost:  # last, because a store that is away takes its time
+        clear_output(worker, job_id, attempt)
+    with _going_on("checkpoints could not be deleted"):
+        _delete_unneeded_checkpoints(worker)
 
 
 @contextmanager
@@ -66,14 +75,25 @@ def _announce_again(worker: Worker, session: WriteSession, job_id: str) -> None:
         announce(worker, session, job)
 
 
-def release_expired(worker: Worker, session: WriteSession, job_id: str) -> None:
+def release_expired(worker: Worker, session: WriteSession, job_id: str) -> int | None:
+    """Queue or end a job whose lease has run out; the number of the lost attempt, if there is one."""
     job = lock_expired_job(session, job_id)
     if job is None:
-        return
+        return None
     logger.warning("job %s: attempt %d was lost with %s", job.id, job.attempt, job.lease_owner)
-    attempt = job.attempt
     retry_or_fail(session, worker.settings, job, _WORKER_LOST)
-    after_commit(session, lambda: clear_output(worker, job_id, attempt))
+    return job.attempt
+
+
+def _delete_unneeded_checkpoints(worker: Worker) -> None:
+    """Their files, then their rows: what the store does not delete now is tried again."""
+    with worker.database.reading() as session:
+        unneeded = unneeded_checkpoints(session)
+    if unneeded:
+        worker.storage.delete_files([checkpoint.key for checkpoint in unneeded])
+        with worker.database.transaction() as session:
+            for checkpoint in unneeded:
+                forget_checkpoint(session, checkpoint)
 
 
 def _remove_old_workdirs(worker: Worker) -> None:

@@ -38,10 +38,11 @@ def _take_over(source: Path, target: Path) -> None:
             for path in source.iterdir():
                 _take_over(path, target / path.name)
         elif source.suffix != ".partial" and not target.exists():
-            _link(source, target)
+            link_or_copy(source, target)
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name that outlives the first."""
     try:
         os.link(source, target)
     except FileNotFoundError:

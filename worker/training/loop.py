@@ -179,7 +179,7 @@ class _Training:
                 break
             # At its end a phase leaves the network to the next one, whose weights may be others.
             if self._is_main and context.checkpoint_due() and state.step < end:
-                context.save_checkpoint(checkpoint(state, weights, optimizer))
+                context.save_checkpoint(checkpoint(state, weights, optimizer), step=state.step)
         weights.release()
         if selection.leaves_best_step and self._is_main:
             state.restore_best(self._network)

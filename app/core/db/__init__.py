@@ -1,6 +1,6 @@
 """Tables, one file an entity with its queries beside it."""
 
-from app.core.db import datasets, jobs, models
+from app.core.db import checkpoints, datasets, jobs, models
 from app.core.db.base import Base
 from app.core.db.session import Database, ReadSession, WriteSession, after_commit, after_rollback
 
@@ -11,6 +11,7 @@ __all__ = [
     "WriteSession",
     "after_commit",
     "after_rollback",
+    "checkpoints",
     "datasets",
     "jobs",
     "models",

@@ -1,4 +1,3 @@
-import math
 import os
 import signal
 from pathlib import Path
@@ -10,9 +9,9 @@ from app.domain.documents import TrainingSpec
 from app.domain.documents.events import Metrics, Progress
 from app.domain.errors import JobCancelled
 from tests.worker.compression import encoder_card
-from worker.job.checkpoint import load_checkpoint, save_checkpoint
+from worker.job.checkpoint import Checkpoints
 from worker.job.context import Cancellation, JobContext, Reporter, StageTimer
-from worker.runner.protocol import Alive, ChildEvent, StageStarted
+from worker.runner.protocol import Alive, CheckpointWritten, ChildEvent, StageStarted
 
 
 class Recorder:
@@ -46,7 +45,7 @@ def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) 
         training=TrainingSpec(),
         architecture=encoder_card(),
         cache_dir=tmp_path / "cache",
-        checkpoint=tmp_path / "checkpoint.safetensors",
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
         checkpoint_interval_s=interval_s,
         reporter=reporter,
         cancellation=Cancellation(),
@@ -149,47 +148,6 @@ class TestCancellation:
         assert recorder.events == []
 
 
-class TestCheckpoint:
-    def test_comes_back_as_it_was(self, tmp_path: Path) -> None:
-        shared = torch.arange(6, dtype=torch.float32)
-        state = {
-            "step": 3,
-            "best": -math.inf,
-            "rate": 0.1 + 0.2,
-            "name": "dense",
-            "nothing": None,
-            "is_done": False,
-            "moments": {0: {"exp_avg": torch.randn(2, 3)}, 1: {"step": torch.tensor(7.0)}},
-            "views": [shared, shared[2:], shared.view(2, 3).T],
-            "rng": torch.get_rng_state(),
-            "half": torch.randn(4).bfloat16(),
-            "empty": {},
-            # Keys that the format itself uses.
-            "tensor": {"items": [1, {"tensor": "0"}]},
-        }
-        save_checkpoint(tmp_path / "state", state)
-        found = load_checkpoint(tmp_path / "state")
-        assert_same(found, state)
-
-    def test_replaces_the_one_before_and_leaves_nothing_else(self, tmp_path: Path) -> None:
-        for step in (1, 2):
-            save_checkpoint(tmp_path / "state", {"step": step})
-        assert load_checkpoint(tmp_path / "state") == {"step": 2}
-        assert list(tmp_path.iterdir()) == [tmp_path / "state"]
-
-    def test_none_and_a_torn_one_mean_a_fresh_start(self, tmp_path: Path) -> None:
-        path = tmp_path / "state"
-        assert load_checkpoint(path) is None
-        save_checkpoint(path, {"weights": torch.ones(1000)})
-        path.write_bytes(path.read_bytes()[:-100])
-        assert load_checkpoint(path) is None
-
-    def test_refuses_what_is_not_data(self, tmp_path: Path) -> None:
-        with pytest.raises(TypeError, match="got object"):
-            save_checkpoint(tmp_path / "state", {"method": object()})
-        assert list(tmp_path.iterdir()) == []
-
-
 class TestJobContext:
     def test_a_checkpoint_is_due_after_the_interval(
         self, tmp_path: Path, recorder: Recorder, reporter: Reporter
@@ -198,9 +156,10 @@ class TestJobContext:
         assert not context.checkpoint_due()
         recorder.now += 31
         assert context.checkpoint_due()
-        context.save_checkpoint({"step": 1})
+        context.save_checkpoint({"progress": 1}, step=7)
         assert not context.checkpoint_due()
-        assert context.load_checkpoint() == {"step": 1}
+        assert context.load_checkpoint() == {"progress": 1}
+        assert recorder.events == [CheckpointWritten(step=7)]
 
     def test_a_report_is_progress_and_what_was_measured(
         self, tmp_path: Path, recorder: Recorder, reporter: Reporter
@@ -210,23 +169,3 @@ class TestJobContext:
         context.report("training", 2, 10, loss=0.5)
         assert [event.step for event in recorder.progress()] == [1]
         assert recorder.metrics() == [Metrics(stage="training", step=2, values={"loss": 0.5})]
-
-
-def assert_same(found: object, expected: object) -> None:
-    """Equal trees; tensors equal bit by bit, in type and shape."""
-    if isinstance(expected, torch.Tensor):
-        assert isinstance(found, torch.Tensor)
-        assert found.dtype == expected.dtype
-        assert torch.equal(found, expected)
-    elif isinstance(expected, dict):
-        assert isinstance(found, dict)
-        assert list(found) == list(expected)
-        for key, value in expected.items():
-            assert_same(found[key], value)
-    elif isinstance(expected, list):
-        assert isinstance(found, list)
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
-    else:
-        assert found == expected
-        assert type(found) is type(expected)

@@ -31,12 +31,20 @@ from tests.worker.requests import (
 from tests.worker.tiny_networks import shift_bias
 from worker.contracts import TokenizedSplit
 from worker.evaluation.exported import ExportedEncoder
-from worker.job.checkpoint import load_checkpoint
 from worker.job.context import Cancellation, Reporter
 from worker.job.failures import failure_of
 from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
-from worker.runner.protocol import Cancelled, DatasetRef, Failed, JobRequest, ModelRef, Succeeded
+from worker.runner.protocol import (
+    CHECKPOINTS,
+    Cancelled,
+    DatasetRef,
+    Failed,
+    JobRequest,
+    ModelRef,
+    Succeeded,
+    checkpointed_steps,
+)
 from worker.tasks import encoding
 
 QUICK = {"learning_rate": 2e-3}
@@ -556,8 +564,7 @@ class CancelAtStep(Cancellation):
 
 
 def checkpointed_step(workdir: Path) -> int:
-    state = load_checkpoint(workdir / "checkpoint.safetensors")
-    return 0 if state is None else state["progress"]["step"]
+    return max(checkpointed_steps(workdir / CHECKPOINTS), default=0)
 
 
 def progress_of(events: Iterator[object]) -> Iterator[Progress]:

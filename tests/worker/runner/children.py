@@ -27,6 +27,12 @@ from worker.runner.protocol import *
 workdir = pathlib.Path(sys.argv[1])
 request = read_request(workdir)
 events = EventPipe()
+def write_checkpoint(step):
+    path = checkpoint_path(workdir / CHECKPOINTS, step)
+    path.parent.mkdir(exist_ok=True)
+    path.with_suffix(".partial").write_text(str(step))
+    path.with_suffix(".partial").rename(path)
+    events.send(CheckpointWritten(step=step))
 def store():
     folder = pathlib.Path(request.storage_url.removeprefix("file://")) / request.output_prefix
     folder.mkdir(parents=True)

@@ -20,7 +20,7 @@ from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, history, queue_job, read_job, running, stored_files, workdir
 from worker.runner.child import child_environment
 from worker.runner.oom import count_memory_kills, died_of_memory, memory_limit
-from worker.runner.protocol import CHECKPOINT
+from worker.runner.protocol import CHECKPOINTS, checkpoint_path
 from worker.runner.queue_tasks import run_job
 
 HANGS = """
@@ -216,19 +216,22 @@ while True:
     def test_shutdown_puts_the_job_back_and_keeps_its_checkpoint(
         self, make_worker: MakeWorker, database: Database, tmp_path: Path
     ):
-        worker = make_worker(child("(workdir / CHECKPOINT).write_text('half')" + HANGS))
+        worker = make_worker(child("write_checkpoint(7)" + HANGS))
         job_id = queue_job(database)
         with running(worker, job_id, tmp_path):
             worker.shutdown.request()
         job = read_job(database, job_id)
         assert (job.status, job.lease_owner, job.attempt) == (JobStatus.QUEUED, None, 1)
-        assert (workdir(tmp_path, job_id) / CHECKPOINT).read_text() == "half"
+        checkpoint = checkpoint_path(workdir(tmp_path, job_id) / CHECKPOINTS, 7)
+        assert checkpoint.read_text() == "7"
         assert stored_files(tmp_path) == []
 
         run_job(worker, job_id)
         assert read_job(database, job_id).status is JobStatus.QUEUED, "a worker that is going takes no more"
 
-        run_job(make_worker(child("assert (workdir / CHECKPOINT).exists(); succeed()")), job_id)
+        run_job(
+            make_worker(child("assert checkpointed_steps(workdir / CHECKPOINTS) == [7]; succeed()")), job_id
+        )
         job = read_job(database, job_id)
         assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 2)
         assert not (tmp_path / "work" / job_id).exists()

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.runner.protocol import CHECKPOINT, LATENCIES, OUTCOME
+from worker.runner.protocol import CHECKPOINTS, LATENCIES, OUTCOME
 from worker.runner.workdir import open_workdir
+
+CHECKPOINT = f"{CHECKPOINTS}/0000000007.safetensors"
 
 
 def write(path: Path, text: str) -> None:

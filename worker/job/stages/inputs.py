@@ -3,7 +3,7 @@
 from app.domain.architectures import Architecture
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
-from worker.job.artifacts import fetch_inputs
+from worker.job.artifacts import fetch_checkpoint, fetch_inputs
 from worker.job.state import JobState
 from worker.networks.loading import load_teacher
 from worker.networks.new_translator import untrained_translator
@@ -11,8 +11,9 @@ from worker.numerics.determinism import make_deterministic
 
 
 def fetch(state: JobState) -> None:
-    """Bring the teacher, the data and what else the method reads into the work folder."""
+    """Bring the teacher, the data, what else the method reads and the work so far into the work folder."""
     fetch_inputs(state.request, state.workdir, state.storage, with_exports=is_compared(state))
+    fetch_checkpoint(state.request.checkpoints, state.checkpoints, state.storage)
 
 
 def load(state: JobState) -> None:

@@ -9,7 +9,7 @@ from worker.job.state import JobState
 from worker.networks.loading import TOKENIZER, load_network, load_tokenizer
 from worker.networks.target_scaling import TargetScaler
 from worker.numerics.determinism import make_deterministic
-from worker.runner.protocol import CHECKPOINT, input_folder
+from worker.runner.protocol import input_folder
 
 
 def train(state: JobState) -> None:
@@ -25,7 +25,7 @@ def train(state: JobState) -> None:
         training=spec.training,
         architecture=state.architecture,
         cache_dir=request.cache_dir,
-        checkpoint=state.workdir / CHECKPOINT,
+        checkpoints=state.checkpoints,
         checkpoint_interval_s=request.checkpoint_interval_s,
         reporter=state.reporter,
         cancellation=state.cancellation,
