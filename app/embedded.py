@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 60.0
 _BROKER_START_TIMEOUT_S = 5.0
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 # A unix socket's address holds 108 bytes, and a URL takes these characters as they are.

@@ -204,7 +204,7 @@ class RunContext(Protocol):
         """Say how far the method is; cheap enough for every step."""
 
     def checkpoint_due(self) -> bool:
-        """Whether enough time has passed to be worth a checkpoint."""
+        """Whether enough time has passed to be worth a checkpoint, or the job is to go on elsewhere."""
 
     def save_checkpoint(self, state: Mapping[str, Any], *, step: int) -> None:
         """Keep a tree of tensors, numbers, strings and lists, as it is after a training step."""
@@ -213,7 +213,7 @@ class RunContext(Protocol):
         """What an earlier attempt at this job left, if anything."""
 
     def check_cancelled(self) -> None:
-        """Raise ``JobCancelled`` once the client has asked to stop."""
+        """Raise ``JobCancelled`` once the process is to stop; asked after a checkpoint that was due."""
 
 
 S_contra = TypeVar("S_contra", bound=Spec, contravariant=True)

@@ -61,7 +61,12 @@ class Settings(BaseSettings):
         default=timedelta(seconds=1), description="How often a worker polls the jobs table."
     )
     cancel_grace: timedelta = Field(
-        default=timedelta(seconds=10), description="Time between SIGTERM and SIGKILL."
+        default=timedelta(seconds=5),
+        description="Time that the process of a cancelled job has to stop by itself before it is killed.",
+    )
+    shutdown_grace: timedelta = Field(
+        default=timedelta(seconds=15),
+        description="The same for a worker that is told to stop: its job's process saves a checkpoint first.",
     )
     job_time_limit: timedelta = Field(
         default=timedelta(days=3),

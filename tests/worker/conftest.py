@@ -23,7 +23,8 @@ def make_worker(database: Database, tmp_path: Path) -> MakeWorker:
 
     def make(command: Sequence[str], **settings: Any) -> Worker:
         quick = {"lease": timedelta(seconds=2), "heartbeat": timedelta(milliseconds=100)}
-        quick |= {"cancel_grace": timedelta(seconds=1), "retry_delay": timedelta(0)}
+        quick |= {"cancel_grace": timedelta(seconds=1), "shutdown_grace": timedelta(seconds=2)}
+        quick["retry_delay"] = timedelta(0)
         chosen = Settings(data_dir=tmp_path, **(quick | settings))
         return Worker(
             name="tests",

@@ -45,21 +45,34 @@ _ALIVE_INTERVAL_S = 1.0
 
 
 class Cancellation:
-    """SIGTERM as a question: the process ends where it next asks, not where it stands."""
+    """Signals as questions: the process ends where it next asks, not where it stands."""
 
     def __init__(self, *, check_lease: Callable[[], None] = lambda: None) -> None:
         """Check the lease in every cancellation check too; ``check_lease`` ends the process."""
         self._check_lease = check_lease
         self.requested = False
+        """The job's work is wanted no more."""
+        self.suspended = False
+        """The job is to go on elsewhere, from a checkpoint if it is in training."""
 
     def listen(self) -> None:
         signal.signal(signal.SIGTERM, lambda *_: self.request())
+        signal.signal(signal.SIGUSR1, lambda *_: self.suspend())
 
     def request(self) -> None:
         self.requested = True
 
+    def suspend(self) -> None:
+        self.suspended = True
+
     def check(self) -> None:
-        """Raise ``JobCancelled`` once the client has asked to stop."""
+        """Raise ``JobCancelled`` where the process is to stop; for places where there is nothing to save."""
+        self.check_within_step()
+        if self.suspended:
+            raise JobCancelled
+
+    def check_within_step(self) -> None:
+        """Raise ``JobCancelled`` where the work is wanted no more; at the end of a step it could be saved."""
         self._check_lease()
         if self.requested:
             raise JobCancelled
@@ -192,6 +205,7 @@ class JobContext:
         self.cache_dir = cache_dir
         self.load_model = load_model
         self.check_cancelled = cancellation.check
+        self._cancellation = cancellation
         self._checkpoints = checkpoints
         self._checkpoint_interval_s = checkpoint_interval_s
         self._checkpoint_at = time.monotonic()
@@ -207,6 +221,8 @@ class JobContext:
             self._reporter.metrics(stage, step, metrics)
 
     def checkpoint_due(self) -> bool:
+        if self._cancellation.suspended:
+            return True
         return time.monotonic() >= self._checkpoint_at + self._checkpoint_interval_s
 
     def save_checkpoint(self, state: Mapping[str, Any], *, step: int) -> None:

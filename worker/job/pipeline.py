@@ -56,7 +56,7 @@ def run(
 
     def on_batch() -> None:
         reporter.alive()
-        cancellation.check()
+        cancellation.check_within_step()
 
     try:
         state = JobState(

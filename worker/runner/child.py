@@ -123,6 +123,9 @@ class Child:
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)
 
+    def ask_to_save_and_stop(self) -> None:
+        self._signal(signal.SIGUSR1)
+
     def abort(self) -> None:
         """End it with the stacks of its threads in the log."""
         self._signal(signal.SIGABRT)

@@ -2,8 +2,8 @@
 
 The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes
 events as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits
-with 0. Without an outcome it has died. SIGTERM asks it to stop at its next step; its standard input tells
-it how long it may work (``worker.supervisor_watch``).
+with 0. Without an outcome it has died. SIGTERM asks it to stop, SIGUSR1 to save a checkpoint first; its
+standard input tells it how long it may work (``worker.job.supervisor_watch``).
 """
 
 import os

@@ -195,7 +195,7 @@ class _Watch:
         return self._stop in (_Stop.SHUTDOWN, _Stop.STALLED)
 
     def _store_last_checkpoint(self) -> None:
-        """Let another host go on from the latest, if it takes no longer than stopping the child may."""
+        """Let another host go on from the latest, if that takes no longer than a child may take to stop."""
         deadline = time.monotonic() + self._settings.cancel_grace.total_seconds()
         while self._stop is not _Stop.LOST and (left_s := deadline - time.monotonic()) > 0:
             if self._uploads.flush(min(left_s, self._heartbeat_s)):
@@ -269,11 +269,15 @@ class _Watch:
         elif self._stop is None:
             logger.info("job %s: stopping, %s", self._job_id, reason.value)
             self._stop = reason
-            self._kill_at = time.monotonic() + self._settings.cancel_grace.total_seconds()
+            grace = self._settings.cancel_grace
             if reason is _Stop.STALLED:
                 self._child.abort()
+            elif reason is _Stop.SHUTDOWN:
+                grace = self._settings.shutdown_grace
+                self._child.ask_to_save_and_stop()
             else:
                 self._child.ask_to_stop()
+            self._kill_at = time.monotonic() + grace.total_seconds()
 
 
 class _Deadline:

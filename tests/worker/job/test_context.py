@@ -39,16 +39,18 @@ def reporter(recorder: Recorder) -> Reporter:
     return Reporter(recorder.events.append)
 
 
-def make_context(tmp_path: Path, reporter: Reporter, *, interval_s: float = 30) -> JobContext:
+def make_context(
+    tmp_path: Path, reporter: Reporter, *, cancellation: Cancellation | None = None
+) -> JobContext:
     return JobContext(
         device=torch.device("cpu"),
         training=TrainingSpec(),
         architecture=encoder_card(),
         cache_dir=tmp_path / "cache",
         checkpoints=Checkpoints(tmp_path / "checkpoints"),
-        checkpoint_interval_s=interval_s,
+        checkpoint_interval_s=30,
         reporter=reporter,
-        cancellation=Cancellation(),
+        cancellation=cancellation or Cancellation(),
         load_model=lambda role: pytest.fail(f"nobody asked for {role}"),
     )
 
@@ -139,6 +141,24 @@ class TestCancellation:
                 cancellation.check()
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def test_a_job_that_is_to_go_on_elsewhere_saves_its_step_first(
+        self, tmp_path: Path, reporter: Reporter
+    ) -> None:
+        before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
+        cancellation = Cancellation()
+        cancellation.listen()
+        context = make_context(tmp_path, reporter, cancellation=cancellation)
+        try:
+            assert not context.checkpoint_due()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            cancellation.check_within_step()
+            assert context.checkpoint_due()
+            with pytest.raises(JobCancelled):
+                context.check_cancelled()
+        finally:
+            for number, handler in zip((signal.SIGUSR1, signal.SIGTERM), before, strict=True):
+                signal.signal(number, handler)
 
     def test_no_stage_begins_after_it(self, recorder: Recorder, reporter: Reporter) -> None:
         cancellation = Cancellation()

@@ -1,10 +1,11 @@
-"""A job goes on where a lost host was, on another host that shares nothing with it but the store."""
+"""A job goes on where another host was, on one that shares nothing with it but the store."""
 
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,25 +28,28 @@ from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
 
 SUPERVISOR = """
-import sys
+import signal, sys
 from app.core.settings import Settings
 from worker.runner.main import create_worker
 from worker.runner.queue_tasks import run_job
 from worker.runner.shutdown import Shutdown
 settings, job_id = sys.argv[1:]
-run_job(create_worker(Settings.model_validate_json(settings), Shutdown()), job_id)
+shutdown = Shutdown()
+signal.signal(signal.SIGTERM, lambda *_: shutdown.request())
+run_job(create_worker(Settings.model_validate_json(settings), shutdown), job_id)
 """
-LATER_THAN = 10
+STEPS = 160
+"""Of the training: 20 epochs of 256 rows, 32 at a time."""
 
 
-def host(folder: Path, database: Database, shelf: Shelf) -> Settings:
+def host(folder: Path, database: Database, shelf: Shelf, *, interval_s: float) -> Settings:
     return Settings(
         data_dir=folder,
         database_url=database.engine.url.render_as_string(hide_password=False),
         storage_url=shelf.url,
         lease=timedelta(seconds=2),
         heartbeat=timedelta(seconds=0.1),
-        checkpoint_interval=timedelta(seconds=0.05),
+        checkpoint_interval=timedelta(seconds=interval_s),
         retry_delay=timedelta(0),
     )
 
@@ -68,53 +72,76 @@ def queue_job(database: Database, request: JobRequest) -> str:
         return job.id
 
 
+@contextmanager
+def running_host(settings: Settings, job_id: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker on a job, in a process of its own."""
+    given = settings.model_dump_json(exclude_computed_fields=True)
+    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, given, job_id]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-def test_another_host_finishes_a_lost_job_to_the_same_bytes(postgres_url: str, tmp_path: Path) -> None:
+def test_hosts_that_are_stopped_or_lost_leave_a_job_that_ends_in_the_same_bytes(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """The first is told to stop, the second is killed with its child, the third finishes."""
     database = Database(postgres_url)
     empty_tables(database)
     (tmp_path / "store").mkdir()
     shelf = Shelf(tmp_path / "store")
     encoder = shelf.add_model(tiny_model_folder(tmp_path / "encoder"))
-    training = {"learning_rate": 2e-3, "epochs": 14}
+    training = {"learning_rate": 2e-3, "epochs": 20}
     request = shelf.request(encoder, shelf.add_dataset(), "fine_tuning", training=training, exports=["fp32"])
     job_id = queue_job(database, request)
+
+    def job() -> Job:
+        with database.reading() as session:
+            return get_job(session, job_id)
 
     def latest() -> int:
         with database.reading() as session:
             return max((row.step for row in list_checkpoints(session, job_id)), default=0)
 
-    def status() -> JobStatus:
-        with database.reading() as session:
-            return get_job(session, job_id).status
+    with running_host(host(tmp_path / "first", database, shelf, interval_s=3600), job_id) as first:
+        wait_until(lambda: job().progress.get("step", 0) > 1, timeout_s=60)
+        first.terminate()
+        assert first.wait(timeout=30) == 0
+    assert (job().status, job().retry_at) == (JobStatus.QUEUED, None)
+    assert job().read_attempt_record().failures == 0
+    handed_back = latest()
+    assert 1 < handed_back < STEPS, "its only checkpoint is the one that it saved when it was told to stop"
 
-    settings = host(tmp_path / "first", database, shelf).model_dump_json(exclude_computed_fields=True)
-    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, settings, job_id]) as first:
-        wait_until(lambda: latest() > LATER_THAN or first.poll() is not None, timeout_s=60)
-        orphans = children(first.pid)
-        for pid in (first.pid, *orphans):
+    with running_host(host(tmp_path / "second", database, shelf, interval_s=0.05), job_id) as second:
+        wait_until(lambda: latest() > handed_back or second.poll() is not None, timeout_s=60)
+        orphans = children(second.pid)
+        for pid in (second.pid, *orphans):
             with suppress(ProcessLookupError):  # a child notices by itself that its supervisor is gone
                 os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(is_alive(pid) for pid in orphans))
     stored = latest()
-    assert LATER_THAN < stored < 112, "the training was over before it could be killed"
+    assert handed_back < stored < STEPS, "the training was over before it could be killed"
 
-    second = create_worker(host(tmp_path / "second", database, shelf), Shutdown())
-    wait_until(lambda: sweep(second) or status() is JobStatus.QUEUED)
-    run_job(second, job_id)
-    second.database.dispose()
+    third = create_worker(host(tmp_path / "third", database, shelf, interval_s=3600), Shutdown())
+    wait_until(lambda: sweep(third) or job().status is JobStatus.QUEUED)
+    run_job(third, job_id)
+    third.database.dispose()
+    ended = job()
+    assert (ended.status, ended.error_message, ended.attempt) == (JobStatus.SUCCEEDED, None, 3)
 
     with database.reading() as session:
-        job = get_job(session, job_id)
-        assert (job.status, job.error_message, job.attempt) == (JobStatus.SUCCEEDED, None, 2)
-        student = get_model(session, job.student_id).manifest
+        student = get_model(session, ended.student_id).manifest
         events = [event.read() for event in list_events(session, job_id, after=0, limit=1000)]
-    begun = [i for i, event in enumerate(events) if getattr(event, "status", None) is JobStatus.RUNNING]
-    losses = [e.step for e in events[begun[1] :] if isinstance(e, Metrics) and "loss" in e.values]
-    assert losses[0] > stored, "the second host began from the start"
+    begins = [i for i, event in enumerate(events) if getattr(event, "status", None) is JobStatus.RUNNING]
+    for begin, done in zip(begins[1:], (handed_back, stored), strict=True):
+        losses = [e.step for e in events[begin:] if isinstance(e, Metrics) and "loss" in e.values]
+        assert losses[0] > done, "a host began from the start"
 
     undisturbed, _ = run_here(request, tmp_path / "undisturbed")
     assert isinstance(undisturbed, Succeeded)

@@ -31,6 +31,7 @@ from tests.worker.requests import (
 from tests.worker.tiny_networks import shift_bias
 from worker.contracts import TokenizedSplit
 from worker.evaluation.exported import ExportedEncoder
+from worker.job import pipeline
 from worker.job.context import Cancellation, Reporter
 from worker.job.failures import failure_of
 from worker.job.stages import STAGES
@@ -38,6 +39,7 @@ from worker.networks.loading import load_network, load_tokenizer
 from worker.runner.protocol import (
     CHECKPOINTS,
     Cancelled,
+    ChildEvent,
     DatasetRef,
     Failed,
     JobRequest,
@@ -476,6 +478,23 @@ class TestInterruption:
             assert isinstance(pipeline.outcome(), Cancelled)
             assert pipeline.process.returncode == 0
         assert shelf.storage.keys(request.output_prefix) == []
+
+    @pytest.mark.parametrize("stage", ["evaluating_teacher", "evaluating"])
+    def test_an_evaluation_ends_at_its_next_batch(
+        self, stage: str, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(teacher, dataset, "scratch", target=SMALL, training={"epochs": 0.1})
+        cancellation, stages = Cancellation(), []
+
+        def send(event: ChildEvent) -> None:
+            if isinstance(event, Progress):
+                stages.append(event.stage)
+                if event.stage == stage:
+                    cancellation.request()
+
+        outcome = pipeline.run(request, tmp_path, reporter=Reporter(send), cancellation=cancellation)
+        assert isinstance(outcome, Cancelled)
+        assert stages[-1] == stage
 
     def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
         self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
