@@ -11,6 +11,7 @@ from app.core.db import Database
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
+from worker.runner.launch import Command
 from worker.runner.shutdown import Shutdown
 from worker.runner.worker import Worker
 
@@ -33,7 +34,7 @@ def make_worker(database: Database, tmp_path: Path) -> MakeWorker:
             storage=Storage.from_url(chosen.resolved_storage_url),
             queue=Queue(chosen.broker_url),
             shutdown=Shutdown(),
-            command=command,
+            launch=Command(command),
         )
 
     return make

@@ -22,7 +22,7 @@ from app.intake.models.folder import prepare as prepare_model
 from tests.tiny import tiny_dataset_files
 from worker.job.context import Cancellation, Reporter
 from worker.job.pipeline import run
-from worker.runner.child import child_environment
+from worker.runner.launch import child_environment
 from worker.runner.protocol import (
     CHILD_EVENT,
     Cancelled,

@@ -4,7 +4,6 @@ Reads the request in the work folder, reports on standard output, leaves an outc
 """
 
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from worker.runner.protocol import (
 logger = logging.getLogger(__name__)
 
 
-def main(watch: SupervisorWatch) -> None:
+def main(watch: SupervisorWatch, workdir: Path) -> None:
     """The child's life, from the request to the outcome."""
     cancellation = Cancellation(check_lease=watch.check)
     cancellation.listen()
@@ -41,7 +40,6 @@ def main(watch: SupervisorWatch) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    workdir = Path(sys.argv[1])
     request = read_request(workdir)
     outcome = run(request, workdir, reporter=reporter, cancellation=cancellation)
     watch.check()

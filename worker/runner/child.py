@@ -4,10 +4,8 @@ import logging
 import os
 import selectors
 import signal
-import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +13,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from worker.runner.launch import Launcher
 from worker.runner.oom import count_memory_kills, died_of_memory
 from worker.runner.protocol import CHILD_EVENT, ChildEvent, Failed
 from worker.runner.shutdown import Shutdown
@@ -25,51 +24,26 @@ _CHUNK_BYTES = 2**16
 _LONGEST_LINE = 2**20
 _KEPT_LINES = 40
 
-# Everything else stays here: the child needs neither the database's password nor the broker's.
-_SYSTEM = ("PATH", "HOME", "USER", "LANG", "LC_", "LD_", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHON", "XDG_")
-_STORAGE = ("AWS_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-_COMPUTE = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH_", "TRITON_", "CUDA_", "NVIDIA_", "NCCL_")
-_KERNELS = ("ONEDNN_", "DNNL_", "LRU_CACHE_CAPACITY")
-_PASSED_ON = _SYSTEM + _STORAGE + _COMPUTE + _KERNELS
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
-
-TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
-"""oneDNN keeps a kernel for every shape it meets, and batches of like length have many. As it comes, memory
-grew to 6.5 GB and a step to nearly twice its time within 3,000 steps of a small translation model."""
-_SPINS = "10000"
-"""How often OpenMP's threads look for work before they sleep, where ``OMP_WAIT_POLICY`` does not say. With
-it, with libgomp's own and where threads sleep at once, a small distillation beside predictions of MiniLM took
-23.5, 23.8 and 29.7 s, a prediction 9.4, 11.3 and 7.3 ms, a step of two at once 177, 1,600 and 76."""
-
 
 class Child:
     """A process in a group of its own for the length of a ``with`` block: none of the group outlives it."""
 
-    def __init__(
-        self, command: Sequence[str], workdir: Path, *, shutdown: Shutdown, lease_until: float
-    ) -> None:
+    def __init__(self, launch: Launcher, workdir: Path, *, shutdown: Shutdown, lease_until: float) -> None:
         self._memory_kills = count_memory_kills()
         input_fd, self._lease_fd = os.pipe()  # held open: its end tells the child that this process is gone
+        self._events_fd, output_fd = os.pipe()
+        self._stderr_fd, error_fd = os.pipe()
         os.set_blocking(self._lease_fd, False)
         self.tell_lease(lease_until)  # before it starts: this process may be frozen at any line
         try:
-            self._process = subprocess.Popen(
-                [*command, str(workdir)],
-                stdin=input_fd,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=child_environment(os.environ),
-            )
+            self._process = launch(workdir, stdin=input_fd, stdout=output_fd, stderr=error_fd)
         except BaseException:
-            os.close(self._lease_fd)
+            self._close_pipes()
             raise
         finally:
-            os.close(input_fd)
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._events_fd = self._process.stdout.fileno()
-        self._stderr_fd = self._process.stderr.fileno()
+            for fd in (input_fd, output_fd, error_fd):
+                os.close(fd)
+        self._exit_status: int | None = None
         self._exit_fd = os.pidfd_open(self._process.pid)
         self._selector = selectors.DefaultSelector()
         for fd in (self._events_fd, self._stderr_fd):
@@ -92,10 +66,7 @@ class Child:
         self._reap()
         self._selector.close()
         os.close(self._exit_fd)
-        os.close(self._lease_fd)
-        for pipe in (self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            pipe.close()
+        self._close_pipes()
 
     def take_in(self, timeout_s: float) -> list[ChildEvent]:
         """Wait for something to happen, then return what the child has reported."""
@@ -135,7 +106,8 @@ class Child:
 
     def why_it_died(self) -> Failed:
         """What the client hears, once the block has ended without an outcome."""
-        code = self._process.returncode
+        code = self._exit_status
+        assert code is not None
         logger.error(
             "child died with %s; its last lines:\n%s",
             code,
@@ -193,19 +165,13 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         """To the whole group. The leader is reaped last, so that its id is not reused meanwhile."""
-        if self._process.returncode is None:
+        if self._exit_status is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
     def _reap(self) -> None:
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._peak_bytes = usage.ru_maxrss * 1024
+        self._exit_status, self._peak_bytes = self._process.wait()
 
-
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of this process's environment the child gets: what begins with one of a few names."""
-    passed = {name: value for name, value in environment.items() if name.startswith(_PASSED_ON)}
-    # The count would overrule the policy.
-    spins = {} if "OMP_WAIT_POLICY" in passed else {"GOMP_SPINCOUNT": _SPINS}
-    return TRAINING_DEFAULTS | spins | passed | _OFFLINE
+    def _close_pipes(self) -> None:
+        for fd in (self._lease_fd, self._events_fd, self._stderr_fd):
+            os.close(fd)

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from app.core.db import Database
@@ -13,6 +14,7 @@ from app.core.logging import configure_logging
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
+from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
@@ -27,7 +29,9 @@ def main() -> None:
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.request())
-    worker = create_worker(get_settings(), shutdown)
+    launch = ForkServer()
+    launch.start()
+    worker = replace(create_worker(get_settings(), shutdown), launch=launch)
     settings = worker.settings
     sweeper = threading.Thread(
         target=lambda: _repeat(lambda: sweep(worker), settings.sweep_interval, shutdown), name="sweeper"
@@ -38,6 +42,7 @@ def main() -> None:
     else:
         _listen(worker)
     sweeper.join()
+    launch.close()
     worker.database.dispose()
 
 

@@ -93,7 +93,7 @@ def _supervise(worker: Worker, request: JobRequest, claimed_at: float) -> Ending
             storage=worker.storage,
             settings=worker.settings,
             shutdown=worker.shutdown,
-            command=worker.command,
+            launch=worker.launch,
         )
     except OSError as error:
         logger.exception("job %s: the attempt could not be started or watched", request.job_id)

@@ -1,10 +1,8 @@
 """One attempt at a job: keep its lease, relay its child's reports, stop it when asked, say how it ended."""
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +19,7 @@ from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
 from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.child import Child
+from worker.runner.launch import Launcher
 from worker.runner.limits import stalled, time_limit, timed_out
 from worker.runner.protocol import (
     OUTCOME,
@@ -40,7 +39,6 @@ from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
-PIPELINE = (sys.executable, "-P", "-m", "worker.job.main")
 DATABASE_AWAY = (DBAPIError, PoolTimeout)
 """Among the first: a lock not granted in time, a query cut off, a transaction ended while it was idle."""
 
@@ -75,7 +73,7 @@ def supervise(
     storage: Storage,
     settings: Settings,
     shutdown: Shutdown,
-    command: Sequence[str] = PIPELINE,
+    launch: Launcher,
 ) -> Ending:
     """Run one claimed attempt to its end. Whatever happens, no process of it is left.
 
@@ -85,7 +83,7 @@ def supervise(
     lease_until = _child_may_work_until(settings, claimed_at)
     with (
         CheckpointUploads(storage, request, workdir) as uploads,
-        Child(command, workdir, shutdown=shutdown, lease_until=lease_until) as child,
+        Child(launch, workdir, shutdown=shutdown, lease_until=lease_until) as child,
     ):
         watch = _Watch(
             request,

@@ -1,15 +1,14 @@
 """What a worker process works with."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.core.db import Database
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
+from worker.runner.launch import Command, Launcher
 from worker.runner.shutdown import Shutdown
-from worker.runner.supervisor import PIPELINE
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,6 @@ class Worker:
     storage: Storage
     queue: Queue
     shutdown: Shutdown
-    command: Sequence[str] = PIPELINE
+    launch: Launcher = field(default_factory=Command)
     slot: threading.Lock = field(default_factory=threading.Lock)
     """Held while a job runs: this process runs one at a time, however it was announced."""

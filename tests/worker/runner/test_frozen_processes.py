@@ -34,6 +34,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from app.core.settings import Settings
+from worker.runner.launch import Command
 from worker.runner.main import create_worker
 from worker.runner.shutdown import Shutdown
 from worker.runner.queue_tasks import run_job
@@ -41,7 +42,7 @@ data_dir, url, job_id, *command = sys.argv[1:]
 settings = Settings(
     data_dir=Path(data_dir), database_url=url, lease=timedelta(seconds=2), heartbeat=timedelta(seconds=0.2)
 )
-run_job(replace(create_worker(settings, Shutdown()), command=command), job_id)
+run_job(replace(create_worker(settings, Shutdown()), launch=Command(command)), job_id)
 """
 HANGS = """
 store()

@@ -18,7 +18,7 @@ from app.domain.job_states import JobStatus
 from tests.processes import is_alive, wait_until
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, history, queue_job, read_job, running, stored_files, workdir
-from worker.runner.child import child_environment
+from worker.runner.launch import child_environment
 from worker.runner.oom import count_memory_kills, died_of_memory, memory_limit
 from worker.runner.protocol import CHECKPOINTS, checkpoint_path
 from worker.runner.queue_tasks import run_job

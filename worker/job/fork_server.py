@@ -1,0 +1,54 @@
+"""A process that has imported what a job needs and forks into the process of each: no job waits for imports.
+
+``python -m worker.job.fork_server <fd>``, where the file descriptor is a socket of whole messages, the other
+end of which a worker holds (``worker.runner.launch.ForkServer``). A message with a work folder and three file
+descriptors, standard input, output and error, is answered with the id of the process that was forked for it;
+any other message, once that process has ended, with its exit status and the most memory it had in KiB. So
+long as nobody asks, its id is not reused. When the worker is gone, this process ends.
+"""
+
+import gc
+import json
+import os
+import socket
+import sys
+
+_LONGEST_MESSAGE = 2**16
+
+
+def main() -> None:
+    # It takes seconds, and starts no thread that a fork would lack.
+    from worker.job import main as job
+    from worker.job import pipeline  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # so that no collection in a fork copies the memory they share
+    if (workdir := _fork(socket.socket(fileno=int(sys.argv[1])))) is not None:
+        job.main([workdir])
+
+
+def _fork(worker: socket.socket) -> str | None:
+    """Fork for each message; returns the work folder in each forked process, and None at the end."""
+    with worker:
+        worker.send(b"ready")
+        while True:
+            message, fds, _, _ = socket.recv_fds(worker, _LONGEST_MESSAGE, 3)
+            if not message:
+                return None
+            if (pid := os.fork()) == 0:
+                os.setsid()
+                for standard, fd in enumerate(fds):
+                    os.dup2(fd, standard)
+                    os.close(fd)
+                return message.decode()
+            for fd in fds:
+                os.close(fd)
+            worker.send(str(pid).encode())
+            if not worker.recv(_LONGEST_MESSAGE):
+                return None
+            _, status, usage = os.wait4(pid, 0)
+            worker.send(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss]).encode())
+
+
+if __name__ == "__main__":
+    main()
