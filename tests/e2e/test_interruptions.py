@@ -16,8 +16,13 @@ ENDLESS = {"epochs": 1000, "evaluations": 1}
 
 
 def pipelines(worker: int) -> list[int]:
-    """The child processes of a worker, whichever of its threads started them."""
-    tasks = Path(f"/proc/{worker}/task").iterdir()
+    """The processes of a worker's jobs: forks of its only child."""
+    return [job for server in children(worker) for job in children(server)]
+
+
+def children(process: int) -> list[int]:
+    """Whichever of its threads started them."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -39,6 +40,10 @@ _UNTOUCHED_GPU = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 _ANSWER_S = 120
 """How long the server may take to answer: its imports take seconds, many on a machine that is busy."""
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 
 class Process(Protocol):
@@ -80,8 +85,8 @@ class Command:
 class ForkServer:
     """Starts processes as forks of one that has imported what they need, which takes seconds each time.
 
-    Its process is started ahead of the first job. Should it be gone, a job is started by the command and
-    another server for those to come. One job at a time.
+    Its process is started ahead of the first job. Where it is not ready, for nobody waits while a lease runs,
+    or is gone, a job is started by the command. One job at a time.
     """
 
     def __init__(self, fallback: Launcher | None = None) -> None:
@@ -95,16 +100,23 @@ class ForkServer:
             if self._server is None:
                 self._server = _Server()
 
+    def wait_until_ready(self, *, unless: HasFileno) -> None:
+        """Wait until the server can fork, is gone, or something else has happened."""
+        self.start()
+        assert self._server is not None
+        self._server.wait_until_ready(_ANSWER_S, unless=[unless])
+
     def __call__(self, workdir: Path, *, stdin: int, stdout: int, stderr: int) -> Process:
         self.start()
         assert self._server is not None
         try:
-            return self._server.fork(workdir, (stdin, stdout, stderr))
+            if self._server.wait_until_ready(0):
+                return self._server.fork(workdir, (stdin, stdout, stderr))
         except (OSError, ValueError):
-            logger.exception("the process that starts jobs is gone; starting this one by itself")
+            logger.exception("the process that starts jobs is gone")
             self.close()
             self.start()
-            return self._fallback(workdir, stdin=stdin, stdout=stdout, stderr=stderr)
+        return self._fallback(workdir, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def close(self) -> None:
         with self._lock:
@@ -119,7 +131,7 @@ class _Server:
     def __init__(self) -> None:
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(_ANSWER_S)
-        self._is_ready = False
+        self._is_ready = self._has_forked = False
         with far:
             self._process = subprocess.Popen(
                 [*_FORK_SERVER, str(far.fileno())],
@@ -129,12 +141,18 @@ class _Server:
                 env=child_environment(os.environ) | _UNTOUCHED_GPU,
             )
 
+    def wait_until_ready(self, timeout_s: float, *, unless: Sequence[HasFileno] = ()) -> bool:
+        """Whether it is ready to fork, or gone, which ``fork`` will tell."""
+        if not self._is_ready:
+            self._is_ready = self._socket in select.select([self._socket, *unless], [], [], timeout_s)[0]
+        return self._is_ready
+
     def fork(self, workdir: Path, standard_fds: Sequence[int]) -> Process:
         """Raises OSError or ValueError where the server does not answer as it should."""
-        if not self._is_ready:
+        if not self._has_forked:
             if self._answer() != b"ready":
-                raise ValueError("the process ended before it was ready")
-            self._is_ready = True
+                raise ValueError("it ended before it was ready")
+            self._has_forked = True
         socket.send_fds(self._socket, [str(workdir).encode()], standard_fds)
         return _Forked(int(self._answer()), self)
 

@@ -37,6 +37,7 @@ def main() -> None:
         target=lambda: _repeat(lambda: sweep(worker), settings.sweep_interval, shutdown), name="sweeper"
     )
     sweeper.start()
+    launch.wait_until_ready(unless=shutdown)
     if settings.broker_url is None:
         _poll(worker, settings.poll_interval)
     else:
