@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -179,13 +179,24 @@ def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iter
             yield stack
 
 
-@pytest.fixture(params=["alone", "production"])
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=["alone", "production"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
+    folder = tmp_path_factory.mktemp("service")
     if request.param == "alone":
-        starting = running_stack(tmp_path, {"database_url": request.getfixturevalue("sqlite_url")})
+        starting = running_stack(folder, {"database_url": request.getfixturevalue("sqlite_url")})
     else:
-        urls = {name: request.getfixturevalue(name) for name in ("postgres_url", "redis_url")}
-        starting = production_stack(tmp_path, **urls)
+        postgres_url, redis_url = map(request.getfixturevalue, ("postgres_url", "redis_server_url"))
+        starting = production_stack(folder, postgres_url=postgres_url, redis_url=redis_url)
     with starting as stack:
         yield stack
+
+
+@pytest.fixture
+def stack(service: Stack) -> Iterator[Stack]:
+    """The service without jobs; workers that a test starts end with it."""
+    with ExitStack() as workers:
+        yield replace(service, environment=dict(service.environment), processes=workers, workers=[])
+    database = Database(service.settings.resolved_database_url)
+    empty_tables(database)
+    database.dispose()

@@ -95,7 +95,7 @@ def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     assert students_of(stack, job) == [job["student"]]
 
 
-@pytest.mark.parametrize("stack", ["production"], indirect=True)
+@pytest.mark.parametrize("service", ["production"], indirect=True)
 def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
     stack.environment["SQUEEZE_BROKER_URL"] = "redis://127.0.0.1:1/0"
     worker = stack.start_worker()

@@ -1,6 +1,8 @@
 """What every method promises, on a tiny model; each that is registered, on its own."""
 
 import copy
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,9 @@ EVALUATED_AT = {"bilstm": [3, 5, 6, 8, 9, 10, 11, 16]}
 """Of methods whose phases end where they did best."""
 
 
+Compressed = Callable[..., tuple[Student, MemoryContext]]
+
+
 def compress(name: str, folder: Path, data: TaskData, **context: object) -> tuple[Student, MemoryContext]:
     outside = context_of(name, folder, **context)
     return run(name, make_teacher(folder / "model"), data, outside), outside
@@ -82,10 +87,21 @@ def run(name: str, teacher: Teacher, data: TaskData, context: MemoryContext) -> 
     return methods.load(spec).compress(teacher, data, spec, context)
 
 
+@pytest.fixture(scope="module")
+def compressed(data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Compressed:
+    """Runs of methods that several tests look at, each made once; nobody changes a student."""
+
+    @cache
+    def compressed(name: str, **context: object) -> tuple[Student, MemoryContext]:
+        return compress(name, tmp_path_factory.mktemp(name), data, **context)
+
+    return compressed
+
+
 @pytest.mark.parametrize("name", METHOD_SPECS)
 class TestEveryMethod:
-    def test_student_is_a_plain_network_of_the_planned_size(self, name, tmp_path, data):
-        student, context = compress(name, tmp_path, data, epochs=0.5)
+    def test_student_is_a_plain_network_of_the_planned_size(self, name, data, compressed):
+        student, context = compressed(name, epochs=0.5)
         expected = context.architecture.count(head=data.head).total
         assert student.network.num_parameters() == expected
         assert not student.network.training
@@ -93,8 +109,8 @@ class TestEveryMethod:
         below = [module for module in student.network.modules() if module is not student.network]
         assert all(type(module).__module__.startswith(("torch.nn", "transformers")) for module in below)
 
-    def test_student_survives_saving_and_exporting(self, name, tmp_path, data):
-        student, context = compress(name, tmp_path, data, epochs=0.5)
+    def test_student_survives_saving_and_exporting(self, name, tmp_path, data, compressed):
+        student, context = compressed(name, epochs=0.5)
         loaded = saved_and_loaded(student.network, context.architecture, data, tmp_path / "saved")
         assert same_weights(student.network, loaded)
         export_onnx(student.network, tmp_path / "student.onnx")
@@ -102,8 +118,8 @@ class TestEveryMethod:
         exported = ExportedEncoder(tmp_path / "student.onnx").logits(data.dev, pad_id=0)
         assert np.abs(expected - exported).max() < 1e-5
 
-    def test_reports_progress_to_the_end(self, name, tmp_path, data):
-        student, context = compress(name, tmp_path, data)
+    def test_reports_progress_to_the_end(self, name, compressed):
+        student, context = compressed(name)
         trained = [report for report in context.reports if "loss" in report[3]]
         assert trained[-1][1] == trained[-1][2] == student.metrics["steps"] == 16
         qualities = [
@@ -115,17 +131,17 @@ class TestEveryMethod:
         with pytest.raises(JobCancelled):
             compress(name, tmp_path, data, cancel_at=3)
 
-    def test_same_seed_same_weights_another_seed_others(self, name, tmp_path, data):
-        first, _ = compress(name, tmp_path / "a", data, epochs=0.5, seed=5)
+    def test_same_seed_same_weights_another_seed_others(self, name, tmp_path, data, compressed):
+        first, _ = compressed(name, epochs=0.5)
         torch.manual_seed(99)  # what ran before must not matter
-        again, _ = compress(name, tmp_path / "b", data, epochs=0.5, seed=5)
-        other, _ = compress(name, tmp_path / "c", data, epochs=0.5, seed=6)
+        again, _ = compress(name, tmp_path / "again", data, epochs=0.5)
+        other, _ = compress(name, tmp_path / "other", data, epochs=0.5, seed=6)
         assert same_weights(first.network, again.network)
         assert not same_weights(first.network, other.network)
 
     @pytest.mark.parametrize("interrupt_at", [5, 13])
-    def test_resumes_to_the_same_weights(self, name, tmp_path, data, interrupt_at):
-        whole, _ = compress(name, tmp_path / "whole", data)
+    def test_resumes_to_the_same_weights(self, name, tmp_path, data, interrupt_at, compressed):
+        whole, _ = compressed(name)
         broken = context_of(name, tmp_path, checkpoint_every=2, interrupt_at=interrupt_at)
         with pytest.raises(Interrupted):
             run(name, make_teacher(tmp_path / "model"), data, broken)
