@@ -35,14 +35,21 @@ def _fork(worker: socket.socket) -> str | None:
             message, fds, _, _ = socket.recv_fds(worker, _LONGEST_MESSAGE, 3)
             if not message:
                 return None
+            in_session, done = os.pipe()
             if (pid := os.fork()) == 0:
                 os.setsid()
+                os.close(in_session)
+                os.close(done)
                 for standard, fd in enumerate(fds):
                     os.dup2(fd, standard)
                     os.close(fd)
                 return message.decode()
-            for fd in fds:
+            for fd in (*fds, done):
                 os.close(fd)
+            os.read(
+                in_session, 1
+            )  # returns when the fork has closed its end: signals reach its group from then on
+            os.close(in_session)
             worker.send(str(pid).encode())
             if not worker.recv(_LONGEST_MESSAGE):
                 return None

@@ -100,6 +100,11 @@ class ForkServer:
             if self._server is None:
                 self._server = _Server()
 
+    @property
+    def pid(self) -> int | None:
+        """Of the server; None before it is started."""
+        return None if self._server is None else self._server.pid
+
     def wait_until_ready(self, *, unless: HasFileno) -> None:
         """Wait until the server can fork, is gone, or something else has happened."""
         self.start()
@@ -140,6 +145,10 @@ class _Server:
                 start_new_session=True,
                 env=child_environment(os.environ) | _UNTOUCHED_GPU,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait_until_ready(self, timeout_s: float, *, unless: Sequence[HasFileno] = ()) -> bool:
         """Whether it is ready to fork, or gone, which ``fork`` will tell."""

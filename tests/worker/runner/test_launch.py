@@ -75,8 +75,7 @@ def test_its_id_is_not_reused_before_it_was_waited_for(fork_server: ForkServer, 
 
 def test_a_job_is_started_all_the_same_where_the_server_is_gone(tmp_path: Path) -> None:
     with closing(ForkServer(fallback=BREAKS)) as server:
-        killed = _started(server)
-        _wait_until_ready(server)
+        killed = _wait_until_ready(server)
         os.kill(killed, signal.SIGKILL)
         with closing(Started(server, tmp_path)) as started:
             assert started.process.wait()[0] == 3
@@ -86,8 +85,7 @@ def test_a_job_is_started_all_the_same_where_the_server_is_gone(tmp_path: Path) 
 def test_a_process_whose_server_is_killed_ends_with_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "request.json")
     with closing(ForkServer()) as server:
-        pid = _started(server)
-        _wait_until_ready(server)
+        pid = _wait_until_ready(server)
         with closing(Started(server, tmp_path)) as started:
             wait_until(lambda: _threads(started.process.pid).count("python") > 1)  # it watches
             os.kill(pid, signal.SIGKILL)
@@ -98,8 +96,8 @@ def test_a_process_whose_server_is_killed_ends_with_it(tmp_path: Path) -> None:
 def test_the_server_has_no_thread_that_a_fork_would_miss(fork_server: ForkServer, tmp_path: Path) -> None:
     """A fork has but the thread that forked: what others held would stay locked, but for jemalloc's."""
     with closing(Started(fork_server, tmp_path)) as started:
-        [names] = map(_threads, _servers())
-        assert [name for name in names if name != "jemalloc_bg_thd"] == ["python"]
+        assert fork_server.pid is not None
+        assert [name for name in _threads(fork_server.pid) if name != "jemalloc_bg_thd"] == ["python"]
         started.process.wait()
 
 
@@ -109,24 +107,13 @@ def test_nobody_waits_for_the_server(tmp_path: Path) -> None:
         assert started.process.wait()[0] == 3
 
 
-def _wait_until_ready(server: ForkServer) -> None:
+def _wait_until_ready(server: ForkServer) -> int:
+    """The id of its process."""
     never, other = os.pipe()
     with os.fdopen(never) as file, os.fdopen(other, "w"):
         server.wait_until_ready(unless=file)
-
-
-def _started(server: ForkServer) -> int:
-    """The id of its process."""
-    others = _servers()
-    server.start()
-    [pid] = _servers() - others
-    return pid
-
-
-def _servers() -> set[int]:
-    threads = Path("/proc/self/task").iterdir()
-    children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
-    return {int(pid) for pid in children if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    assert server.pid is not None
+    return server.pid
 
 
 def _threads(pid: int) -> list[str]:
