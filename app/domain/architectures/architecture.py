@@ -1,6 +1,6 @@
 """What planner and worker know of one network: its family, its shape and the sizes of its tables."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,11 +11,12 @@ from app.domain.architectures.family import (
     EncoderDecoderFamily,
     EncoderFamily,
     EncoderTrait,
+    Family,
 )
 from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
-from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape
+from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape, NetworkShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
 from app.domain.tasks.record import HeadKind
@@ -32,15 +33,40 @@ else:  # a type checker cannot know what the registry finds
     BiLstmFamilyName = Literal[tuple(BILSTMS)]
 
 
-class EncoderArchitecture(BaseModel):
-    """Architecture of an encoder: its family, its shape and the sizes of its embeddings."""
+_Shape = TypeVar("_Shape", bound=NetworkShape)
+
+
+class _Network(BaseModel, Generic[_Shape]):
+    """What the architectures of all kinds are, and the answers of those that have nothing special there."""
 
     model_config = ConfigDict(frozen=True)
 
-    family: EncoderFamilyName
-    shape: EncoderShape
+    family: str
+    shape: _Shape
     vocabulary: int
     positions: int
+
+    @property
+    def record(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        """All dimensions, by the names that the families' records use."""
+        return {"vocabulary": self.vocabulary, "positions": self.positions, **self.shape.sizes}
+
+    def config_values(self) -> dict[str, Any]:
+        """The dimensions as a config of the family says them."""
+        return self.record.config_values(self.sizes)
+
+    def at(self, shape: _Shape) -> Self:
+        return self.model_copy(update={"shape": shape})
+
+
+class EncoderArchitecture(_Network[EncoderShape]):
+    """Architecture of an encoder: its family, its shape and the sizes of its embeddings."""
+
+    family: EncoderFamilyName
     token_types: int
     schedule: tuple[LayerUse, ...] | None = Field(
         default=None,
@@ -83,7 +109,7 @@ class EncoderArchitecture(BaseModel):
 
     @property
     def sizes(self) -> Sizes:
-        return self._sizes(self.shape)
+        return {**super().sizes, "token_types": self.token_types}
 
     @property
     def traits(self) -> frozenset[EncoderTrait]:
@@ -124,18 +150,17 @@ class EncoderArchitecture(BaseModel):
         """How many layers have parameters of their own."""
         return self.record.stack.stored(self.shape.layers)
 
-    def count(self, shape: EncoderShape | None = None, *, head: Head) -> ParameterCount:
-        """Parameters of this family at ``shape`` (default: its own) with a head.
+    def count(self, *, head: Head) -> ParameterCount:
+        """Parameters with a head.
 
         Equal to what the networks hold; ``tests/worker/networks/test_families.py`` compares the two.
         """
-        s = shape or self.shape
-        sizes, record = self._sizes(s), self.record
-        layer = record.stack.layer_parameters(sizes, rank=s.rank)
+        sizes, record = self.sizes, self.record
+        layer = record.stack.layer_parameters(sizes, rank=self.shape.rank)
         common = parameters(record.stack.common_tensors(sizes))
         return ParameterCount(
             embeddings=parameters(record.embeddings.tensors(sizes)),
-            encoder=record.stack.stored(s.layers) * layer + common,
+            encoder=self.stored_layers * layer + common,
             head=parameters(record.head_tensors(head_kind(head.task), sizes, outputs=head.outputs)),
         )
 
@@ -154,28 +179,13 @@ class EncoderArchitecture(BaseModel):
         """Tensors of a head that may be stored a second time, and which they repeat."""
         return self.record.heads[kind].copies(self.record.embeddings.words)
 
-    def config_values(self) -> dict[str, Any]:
-        """The dimensions as a config of the family says them."""
-        return self.record.config_values(self.sizes)
-
     def class_name(self, head: HeadKind | None) -> str | None:
         """Of the class that reads such a network; None where transformers' would misread it."""
         return self.record.class_name(head) if self.is_plain else None
 
-    def at(self, shape: EncoderShape) -> "EncoderArchitecture":
+    def at(self, shape: EncoderShape) -> Self:
+        """With each layer run once."""
         return self.model_copy(update={"shape": shape, "schedule": None})
-
-    def _sizes(self, s: EncoderShape) -> Sizes:
-        return {
-            "vocabulary": self.vocabulary,
-            "positions": self.positions,
-            "token_types": self.token_types,
-            "layers": s.layers,
-            "hidden": s.hidden,
-            "heads": s.heads,
-            "ffn": s.ffn,
-            "embedding": s.word_width,
-        }
 
     def _stored_places(self) -> list[int]:
         """The places of the layers in the order they run in: where one runs again it is not stored again."""
@@ -185,15 +195,10 @@ class EncoderArchitecture(BaseModel):
         return [order.index(layer) for layer in range(self.shape.layers)]
 
 
-class EncoderDecoderArchitecture(BaseModel):
+class EncoderDecoderArchitecture(_Network[EncoderDecoderShape]):
     """Architecture of a translation model of the Marian family."""
 
-    model_config = ConfigDict(frozen=True)
-
     family: EncoderDecoderFamilyName = "marian"
-    shape: EncoderDecoderShape
-    vocabulary: int
-    positions: int
 
     @classmethod
     def of_config(cls, config: FamilyConfig) -> "EncoderDecoderArchitecture":
@@ -223,21 +228,12 @@ class EncoderDecoderArchitecture(BaseModel):
     def record(self) -> EncoderDecoderFamily:
         return ENCODER_DECODERS[self.family]
 
-    @property
-    def sizes(self) -> Sizes:
-        return self._sizes(self.shape)
-
-    def count(
-        self,
-        shape: EncoderDecoderShape | None = None,
-        *,
-        head: Head,  # noqa: ARG002 - its words are the table's
-    ) -> ParameterCount:
-        """Parameters at ``shape`` (default: its own); positions are sines, the output's bias is fixed."""
-        s, record = shape or self.shape, self.record
+    def count(self, *, head: Head) -> ParameterCount:  # noqa: ARG002 - its words are the table's
+        """Parameters; positions are sines, the output's bias is fixed."""
+        s, record = self.shape, self.record
         encoder, decoder = _side_sizes(s).values()
         return ParameterCount(
-            embeddings=parameters(record.word_tensors(self._sizes(s))),
+            embeddings=parameters(record.word_tensors(self.sizes)),
             encoder=s.encoder_layers * record.encoder.layer_parameters(encoder),
             decoder=s.decoder_layers * record.decoder.layer_parameters(decoder),
             head=0,
@@ -270,32 +266,9 @@ class EncoderDecoderArchitecture(BaseModel):
         """Numbers of the positions: no parameters, but they lie beside the weights."""
         return parameters(self.sine_tables())
 
-    def config_values(self) -> dict[str, Any]:
-        """The dimensions as a config of the family says them."""
-        return self.record.config_values(self.sizes)
-
     def class_name(self) -> str | None:
         """Of the class that reads such a network; None where transformers' would misread it."""
         return self.record.class_name if self.shape.shares_embeddings else None
-
-    def at(self, shape: EncoderDecoderShape) -> "EncoderDecoderArchitecture":
-        return self.model_copy(update={"shape": shape})
-
-    def _sizes(self, s: EncoderDecoderShape) -> Sizes:
-        decoder = s.decoder
-        return {
-            "vocabulary": self.vocabulary,
-            "positions": self.positions,
-            "encoder_layers": s.encoder_layers,
-            "decoder_layers": s.decoder_layers,
-            "hidden": s.hidden,
-            "heads": s.heads,
-            "ffn": s.ffn,
-            "decoder_hidden": decoder.hidden,
-            "decoder_heads": decoder.heads,
-            "decoder_ffn": decoder.ffn,
-            "shares_embeddings": s.shares_embeddings,
-        }
 
 
 def _side_sizes(s: EncoderDecoderShape) -> dict[str, Sizes]:
@@ -306,15 +279,10 @@ def _side_sizes(s: EncoderDecoderShape) -> dict[str, Sizes]:
     }
 
 
-class BiLstmArchitecture(BaseModel):
+class BiLstmArchitecture(_Network[BiLstmShape]):
     """Architecture of a BiLSTM: its shape and its vocabulary size."""
 
-    model_config = ConfigDict(frozen=True)
-
     family: BiLstmFamilyName = "bilstm"
-    shape: BiLstmShape
-    vocabulary: int
-    positions: int
 
     @classmethod
     def of_config(cls, config: FamilyConfig) -> "BiLstmArchitecture":
@@ -337,13 +305,9 @@ class BiLstmArchitecture(BaseModel):
     def record(self) -> BiLstmFamily:
         return BILSTMS[self.family]
 
-    @property
-    def sizes(self) -> Sizes:
-        return self._sizes(self.shape)
-
-    def count(self, shape: BiLstmShape | None = None, *, head: Head) -> ParameterCount:
-        """Parameters at ``shape`` (default: its own) with a head."""
-        sizes, record = self._sizes(shape or self.shape), self.record
+    def count(self, *, head: Head) -> ParameterCount:
+        """Parameters with a head."""
+        sizes, record = self.sizes, self.record
         return ParameterCount(
             embeddings=parameters(record.word_tensors(sizes)),
             encoder=parameters(record.encoder_tensors(sizes)),
@@ -357,25 +321,9 @@ class BiLstmArchitecture(BaseModel):
     def head_tensors(self, *, outputs: int) -> Shapes:
         return self.record.head_tensors(self.sizes, outputs=outputs)
 
-    def config_values(self) -> dict[str, Any]:
-        """The dimensions as a config of the family says them."""
-        return self.record.config_values(self.sizes)
-
     def class_name(self, head: HeadKind | None) -> str:
         """Of the worker's class for such a network."""
         return self.record.class_name(head)
-
-    def at(self, shape: BiLstmShape) -> "BiLstmArchitecture":
-        return self.model_copy(update={"shape": shape})
-
-    def _sizes(self, s: BiLstmShape) -> Sizes:
-        return {
-            "vocabulary": self.vocabulary,
-            "positions": self.positions,
-            "embedding": s.embedding,
-            "hidden": s.hidden,
-            "projection": s.projection,
-        }
 
 
 Architecture: TypeAlias = Annotated[

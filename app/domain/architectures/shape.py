@@ -1,5 +1,6 @@
 """The dimensions of networks that compression changes."""
 
+from abc import abstractmethod
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -12,8 +13,15 @@ _Heads = Annotated[int, Field(ge=1, le=64)]
 _Depth = Annotated[int, Field(ge=1, le=48)]
 
 
-class _Frozen(BaseModel):
+class NetworkShape(BaseModel):
+    """What the shapes of all kinds have."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """The dimensions by the names that families' records use."""
 
 
 def _require_whole_heads(name: str, width: int, heads: int) -> None:
@@ -21,7 +29,7 @@ def _require_whole_heads(name: str, width: int, heads: int) -> None:
         raise ValueError(f"{name} ({width}) must be a multiple of its heads ({heads})")
 
 
-class EncoderShape(_Frozen):
+class EncoderShape(NetworkShape):
     """Dimensions of an encoder."""
 
     layers: _Depth
@@ -58,13 +66,28 @@ class EncoderShape(_Frozen):
         """Embedding size."""
         return self.embedding or self.hidden
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {
+            "layers": self.layers,
+            "hidden": self.hidden,
+            "heads": self.heads,
+            "ffn": self.ffn,
+            "embedding": self.word_width,
+        }
+
+    @property
+    def stacks(self) -> tuple["EncoderShape", ...]:
+        """Of its lists of layers, in the order in which they run."""
+        return (self,)
+
     def __str__(self) -> str:
         rank = f", rank {self.rank}" if self.rank else ""
         embedding = f", embedding {self.embedding}" if self.embedding else ""
         return f"{self.layers} x {self.hidden}, {self.heads} heads, ffn {self.ffn}{rank}{embedding}"
 
 
-class EncoderDecoderShape(_Frozen):
+class EncoderDecoderShape(NetworkShape):
     """Dimensions of a translation model. The decoder may be shallower and narrower than the encoder."""
 
     encoder_layers: _Depth
@@ -102,11 +125,31 @@ class EncoderDecoderShape(_Frozen):
         """Whether source, target and output words lie in one table."""
         return self.decoder_hidden in {None, self.hidden}
 
+    @property
+    def stacks(self) -> tuple[EncoderShape, ...]:
+        """Of its lists of layers, in the order in which they run."""
+        return self.encoder, self.decoder
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        decoder = self.decoder
+        return {
+            "encoder_layers": self.encoder_layers,
+            "decoder_layers": self.decoder_layers,
+            "hidden": self.hidden,
+            "heads": self.heads,
+            "ffn": self.ffn,
+            "decoder_hidden": decoder.hidden,
+            "decoder_heads": decoder.heads,
+            "decoder_ffn": decoder.ffn,
+            "shares_embeddings": self.shares_embeddings,
+        }
+
     def __str__(self) -> str:
         return f"encoder {self.encoder}; decoder {self.decoder}"
 
 
-class BiLstmShape(_Frozen):
+class BiLstmShape(NetworkShape):
     """Dimensions of a bidirectional LSTM over subword tokens."""
 
     embedding: int = Field(ge=4, le=MAX_BILSTM_EMBEDDING, description="Embedding size.")
@@ -116,6 +159,10 @@ class BiLstmShape(_Frozen):
         le=4096,
         description="Size of the projection below the head, trained to match the teacher's hidden states.",
     )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"embedding": self.embedding, "hidden": self.hidden, "projection": self.projection}
 
     def __str__(self) -> str:
         return f"BiLSTM, embedding {self.embedding}, 2 x {self.hidden}, projection {self.projection}"

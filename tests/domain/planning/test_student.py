@@ -40,7 +40,7 @@ class TestBudget:
     @pytest.mark.parametrize("ratio", [1.05, 1.5, 2, 4, 8, 12])
     def test_the_largest_encoder_that_fits(self, ratio):
         plan = plan_student(MINILM, SQUEEZING, Target(compression_ratio=ratio), head=CLASSES)
-        counts = [MINILM.count(shape, head=CLASSES) for shape in every_shape()]
+        counts = [MINILM.at(shape).count(head=CLASSES) for shape in every_shape()]
         best = max(count.encoder for count in counts if count.total <= WHOLE / ratio)
         assert plan.parameters.encoder == best
         assert plan.compression_ratio >= ratio
@@ -97,7 +97,7 @@ class TestBudget:
     def test_too_small_names_the_smallest(self):
         with pytest.raises(InvalidRequest) as caught:
             plan_student(MINILM, SQUEEZING, Target(max_parameters=900_000), head=CLASSES)
-        smallest = min(MINILM.count(shape, head=CLASSES).total for shape in every_shape())
+        smallest = min(MINILM.at(shape).count(head=CLASSES).total for shape in every_shape())
         assert caught.value.code == "target_too_small"
         assert caught.value.details["smallest_parameters"] == smallest
         plan = plan_student(MINILM, SQUEEZING, Target(max_parameters=smallest), head=CLASSES)

@@ -629,7 +629,8 @@ class TestMethod:
         assert student.metrics["best_step"] >= 8
         assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
         assert (
-            student.network.num_parameters() < teacher.architecture.count(TEACHER_SHAPE, head=data.head).total
+            student.network.num_parameters()
+            < teacher.architecture.at(TEACHER_SHAPE).count(head=data.head).total
         )
 
     @pytest.mark.parametrize("part", ["query", "value", "attention_output"])

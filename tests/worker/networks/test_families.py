@@ -129,7 +129,7 @@ class TestTensors:
         student = build_network(network.config, architecture.at(other), head_for(task))
         assert (
             student.num_parameters(only_trainable=True)
-            == architecture.count(other, head=head_for(task)).total
+            == architecture.at(other).count(head=head_for(task)).total
         )
         assert stored(student, tmp_path).items() >= architecture.at(other).tensors().items()
 

@@ -37,7 +37,7 @@ def test_planner_counts_what_the_network_holds(tmp_path, family, shape, task):
     teacher = make_teacher(tmp_path, family)
     head = Head.of(task, labels=len(TASK_LABELS[task]), vocabulary=teacher.architecture.vocabulary)
     network = build_network(teacher.network.config, teacher.architecture.at(shape), head)
-    assert network.num_parameters() == teacher.architecture.count(shape, head=head).total
+    assert network.num_parameters() == teacher.architecture.at(shape).count(head=head).total
 
 
 class TestMapLayers:
