@@ -48,20 +48,11 @@ class BiLstmSpec(Spec):
         tasks=tasks_of("bilstm"),
         data="labelled train and dev splits; most of the training signal comes from unlabeled texts",
     )
-
-    @property
-    def students(self) -> tuple[StudentKind, ...]:
-        return ("bilstm",)
-
-    @property
-    def keeps(self) -> tuple[Dimension, ...]:
-        """The projection learns states of the teacher's width."""
-        return ("projection",)
+    students: ClassVar[tuple[StudentKind, ...]] = ("bilstm",)
+    keeps: ClassVar[tuple[Dimension, ...]] = ("projection",)
+    """It learns states of the teacher's width."""
+    learns_from_outputs: ClassVar[bool] = True
 
     @property
     def named_layers(self) -> dict[str, int]:
         return {} if self.teacher_layer is None else {"teacher_layer": self.teacher_layer}
-
-    @property
-    def learns_from_outputs(self) -> bool:
-        return True

@@ -23,7 +23,4 @@ class LowRankSpec(DistillingSpec):
         tasks=ENCODER_TASKS,
     )
     factorises: ClassVar[bool] = True
-
-    @property
-    def keeps(self) -> tuple[Dimension, ...]:
-        return ("layers", "hidden", "heads", "ffn")
+    keeps: ClassVar[tuple[Dimension, ...]] = ("layers", "hidden", "heads", "ffn")

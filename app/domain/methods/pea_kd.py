@@ -39,16 +39,10 @@ class PeaKdSpec(DistillingSpec):
         "twice, so it is as slow as a student of twice the depth.",
         tasks=["text_classification"],
     )
-
-    @property
-    def keeps(self) -> tuple[Dimension, ...]:
-        return ("hidden", "heads", "ffn")
-
-    @property
-    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
-        return {
-            "shared_layers": "it shares layers of its own choice",
-        }
+    keeps: ClassVar[tuple[Dimension, ...]] = ("hidden", "heads", "ffn")
+    unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
+        "shared_layers": "it shares layers of its own choice",
+    }
 
     def layer_schedule(self, layers: int) -> tuple[LayerUse, ...]:
         return layer_schedule(self.sharing, layers)

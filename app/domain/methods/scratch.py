@@ -18,11 +18,5 @@ class ScratchSpec(Spec):
         needs_head=False,
     )
     tasks_without_teacher: ClassVar[tuple[Task, ...]] = tuple(tasks_of("encoder_decoder"))
-
-    @property
-    def students(self) -> tuple[StudentKind, ...]:
-        return ("same_family", "bilstm")
-
-    @property
-    def reads_weights(self) -> bool:
-        return False
+    students: ClassVar[tuple[StudentKind, ...]] = ("same_family", "bilstm")
+    reads_weights: ClassVar[bool] = False

@@ -36,7 +36,8 @@ class Spec(Settings):
     """What a client asks of one method, by its ``name``, and the method's traits.
 
     Planning, estimates, jobs and the worker ask the traits and never which method it is. The defaults are
-    those of a method that starts from the weights of a transformer and learns from labels.
+    those of a method that starts from the weights of a transformer and learns from labels. A property is a
+    trait that settings may decide; where they do not, a class variable takes its place.
     """
 
     name: str

@@ -38,9 +38,6 @@ class WeightDistillationSpec(DistillingSpec):
     )
     divides_depth: ClassVar[bool] = True
     translator_search: ClassVar[TranslatorSearch] = "decoder_first"
-
-    @property
-    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
-        return {
-            "shared_layers": "it generates each layer from a group of different ones",
-        }
+    unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
+        "shared_layers": "it generates each layer from a group of different ones",
+    }

@@ -56,6 +56,11 @@ class WeightInheritedSpec(DistillingSpec):
         embedding_options=["vocabulary_size"],
     )
     trains_teacher: ClassVar[bool] = True
+    unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
+        "projected_embeddings": "it prunes embeddings that lie on the dimensions of the layers",
+        "relative_bias": "it prunes the heads of each layer by themselves",
+        "shared_layers": "it prunes each layer by itself",
+    }
 
     @model_validator(mode="after")
     def _check(self) -> "WeightInheritedSpec":
@@ -81,14 +86,6 @@ class WeightInheritedSpec(DistillingSpec):
     @property
     def keeps(self) -> tuple[Dimension, ...]:
         return ("layers", "heads") if self.strategy == "dim" else ("layers", "head_dim")
-
-    @property
-    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
-        return {
-            "projected_embeddings": "it prunes embeddings that lie on the dimensions of the layers",
-            "relative_bias": "it prunes the heads of each layer by themselves",
-            "shared_layers": "it prunes each layer by itself",
-        }
 
     def extra_parameters(self, teacher: EncoderShape) -> int:
         """Compactors of all layers: square matrices on both sides of each of theirs."""

@@ -1,5 +1,6 @@
 """The `parameters` of a request, task by task."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -28,35 +29,36 @@ class Parameters(BaseModel):
         examples=["int8"],
     )
 
+    @abstractmethod
     def options(self) -> Any:
         """The same for the predictor of the task."""
-        raise NotImplementedError
 
 
-class ClassificationParameters(Parameters):
-    """Parameters for text_classification."""
+class _RankingParameters(Parameters):
+    """Those of tasks that rank labels."""
 
     top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
+
+    def options(self) -> ClassificationOptions:
+        return ClassificationOptions(self.top_k)
+
+
+class ClassificationParameters(_RankingParameters):
+    """Parameters for text_classification."""
+
     function_to_apply: Literal["softmax"] | None = Field(
         default=None,
         description="Accepted for compatibility; scores are always a softmax.",
     )
 
-    def options(self) -> ClassificationOptions:
-        return ClassificationOptions(self.top_k)
 
-
-class MultiLabelParameters(Parameters):
+class MultiLabelParameters(_RankingParameters):
     """Parameters for multi_label_classification."""
 
-    top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
     function_to_apply: Literal["sigmoid"] | None = Field(
         default=None,
         description="Accepted for compatibility; scores are always a sigmoid.",
     )
-
-    def options(self) -> ClassificationOptions:
-        return ClassificationOptions(self.top_k)
 
 
 class RegressionParameters(Parameters):
