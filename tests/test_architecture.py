@@ -4,12 +4,14 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 
 import app.domain.errors as domain
+from app.domain.architectures import Architecture
 from app.domain.errors import JobError, SqueezeError
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS
 from app.errors import STATUS, status_of
@@ -74,21 +76,34 @@ def test_every_knob_is_described():
 
 def test_only_a_method_s_own_files_ask_which_method_it_is():
     classes = {spec.__name__ for spec in METHOD_SPECS.values()}
-    own = (ROOT / "app" / "domain" / "methods", ROOT / "worker" / "methods")
-    paths = [
-        path
-        for folder in ("app", "worker")
-        for path in (ROOT / folder).rglob("*.py")
-        if not any(path.is_relative_to(part) for part in own)
+    assert _files_that_ask_for(classes, own=("app/domain/methods", "worker/methods")) == []
+
+
+def test_only_the_domain_and_the_networks_ask_which_kind_an_architecture_is():
+    """And what reads uploaded weights: what may lie beside a network's parameters differs in kind."""
+    classes = {kind.__name__ for kind in get_args(get_args(Architecture)[0])}
+    asking = _files_that_ask_for(classes, own=("app/domain", "worker/networks"))
+    assert asking == ["app/intake/models/weights.py"]
+
+
+def _files_that_ask_for(classes: set[str], *, own: tuple[str, ...]) -> list[str]:
+    """Files outside of some folders that ask whether something is of one of these classes."""
+    paths = [path for part in ("app", "worker") for path in (ROOT / part).rglob("*.py")]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in paths
+        if not any(path.is_relative_to(ROOT / part) for part in own) and classes & _asked_classes(path)
     ]
-    assert [str(path) for path in paths if classes & set(_asked_classes(ast.parse(path.read_text())))] == []
 
 
-def _asked_classes(tree: ast.AST) -> Iterator[str]:
-    """Classes that ``isinstance`` and ``case`` are asked for."""
-    for node in ast.walk(tree):
+@cache
+def _asked_classes(path: Path) -> set[str]:
+    """Classes that ``isinstance`` and ``case`` are asked for in a file."""
+    asked: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
         match node:
-            case ast.Call(func=ast.Name(id="isinstance"), args=[_, asked]):
-                yield from (name.id for name in ast.walk(asked) if isinstance(name, ast.Name))
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, classes]):
+                asked |= {name.id for name in ast.walk(classes) if isinstance(name, ast.Name)}
             case ast.MatchClass(cls=ast.Name(id=name)):
-                yield name
+                asked.add(name)
+    return asked

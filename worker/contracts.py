@@ -61,7 +61,7 @@ class Teacher:
             source_tokenizer=self.tokenizer,
             target_tokenizer=self.target_tokenizer or self.tokenizer,
             vocabulary=self.architecture.vocabulary,
-            token_types=getattr(self.architecture, "token_types", 0),
+            token_types=self.architecture.token_types,
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from app.domain.architectures import Architecture, EncoderArchitecture
+from app.domain.architectures import encoder_of
 from app.domain.methods import DistillationTerms
 from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher, TokenizedSplit
@@ -78,7 +78,7 @@ def distillation_objective(
     split = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
     features = None
     if terms.hidden_weight or terms.patient_weight or terms.relation_weight:
-        features = FeatureTerms(terms, _encoder(teacher.architecture), _encoder(context.architecture))
+        features = FeatureTerms(terms, encoder_of(teacher.architecture), encoder_of(context.architecture))
     outputs = [LOGITS, *(features.outputs if features else ())]
     signals: TeacherSignals
     if TASKS[data.task].masks_inputs:
@@ -106,17 +106,11 @@ def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) 
     What varies most is what a student that owes its teacher nothing can best be made to say. All states are
     mapped alike: a layer passes on what it was given.
     """
-    architecture = _encoder(teacher.architecture)
     network = teacher.network.to(context.device)
-    last = encoder_view(network, architecture).layers[-1].ffn_norm
+    last = encoder_view(network, teacher.architecture).layers[-1].ffn_norm
     batches = calibration_batches(data, device=context.device)
     states = capture_activations(network, batches, after=[last]).output_of(last)
-    return principal_directions(states, _encoder(context.architecture).shape.hidden)
-
-
-def _encoder(architecture: Architecture) -> EncoderArchitecture:
-    assert isinstance(architecture, EncoderArchitecture)
-    return architecture
+    return principal_directions(states, encoder_of(context.architecture).shape.hidden)
 
 
 def _masking(objective: Objective, data: TaskData) -> Objective:

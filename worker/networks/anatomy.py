@@ -9,7 +9,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from app.domain.architectures import (
-    BILSTMS,
     ENCODER_DECODERS,
     ENCODERS,
     HEAD_KINDS,
@@ -22,7 +21,7 @@ from app.domain.architectures import (
     head_kind,
 )
 from app.domain.architectures.layers import LayerParts, LayerStack
-from app.domain.tasks import Task
+from app.domain.tasks import TASKS, Task
 from worker.networks import bilstm
 from worker.networks.marian import NarrowDecoderMarian
 
@@ -152,11 +151,10 @@ def word_head(network: nn.Module) -> HeadParts:
 
 def network_class(architecture: Architecture, task: Task) -> type[PreTrainedModel]:
     """The class of an architecture's networks for a task."""
+    head = TASKS[task].head
     if isinstance(architecture, EncoderDecoderArchitecture):
-        name = architecture.class_name()
+        name = architecture.class_name(head)
         return NarrowDecoderMarian if name is None else _transformers_class(name)
     if isinstance(architecture, BiLstmArchitecture):
-        return cast(
-            "type[PreTrainedModel]", getattr(bilstm, BILSTMS[architecture.family].class_name(head_kind(task)))
-        )
+        return cast("type[PreTrainedModel]", getattr(bilstm, architecture.class_name(head)))
     return ANATOMIES[architecture.family].heads[task].network

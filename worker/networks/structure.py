@@ -53,13 +53,6 @@ def describe(architecture: Architecture) -> dict[str, Any] | None:
     return structure if any(structure.values()) else None
 
 
-def unfolded(architecture: EncoderArchitecture) -> EncoderArchitecture:
-    """The architecture with the family's own word table and each layer run once, as a teacher has them."""
-    if not architecture.has_factorised_words:
-        return architecture.at(architecture.shape)
-    return architecture.at(architecture.shape.model_copy(update={"embedding": None}))
-
-
 def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
     """Bring a plain network to the architecture's structure, in place; new parts start at random."""
     if architecture.shape.rank is not None:
@@ -85,15 +78,17 @@ def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> 
     _note(network, architecture)
 
 
-def complete(network: PreTrainedModel, architecture: EncoderArchitecture) -> None:
+def complete(network: PreTrainedModel, architecture: Architecture) -> None:
     """Bring a network of the ``unfolded`` architecture to the architecture's structure, in place.
 
     The word table becomes the product of least squared distance: words on the table's first singular
     directions, and these directions.
     """
+    if not isinstance(architecture, EncoderArchitecture):
+        return  # it is never folded
     if architecture.has_factorised_words:
         assert architecture.shape.embedding is not None
-        table = encoder_view(network, unfolded(architecture)).embeddings.words.weight.detach()  # (V, D)
+        table = encoder_view(network, architecture.unfolded).embeddings.words.weight.detach()  # (V, D)
         directions = singular_directions(table, architecture.shape.embedding)  # (D, E)
         _place_words(network, architecture, table @ directions, directions)
     if architecture.schedule is not None:
@@ -117,7 +112,7 @@ def _place_words(
     network: PreTrainedModel, architecture: EncoderArchitecture, table: Tensor, projection: Tensor
 ) -> None:
     """Put E P^T, (V, E) and (D, E), in the place of the word table, and of the output that is tied to it."""
-    view = encoder_view(network, unfolded(architecture))
+    view = encoder_view(network, architecture.unfolded)
     whole = view.embeddings.words
     narrow = nn.Embedding(len(table), table.shape[1], padding_idx=whole.embedding.padding_idx)
     widen = nn.Linear(table.shape[1], architecture.shape.hidden, bias=False)

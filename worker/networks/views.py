@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.architectures import (
+    Architecture,
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
     EncoderShape,
+    encoder_of,
 )
-from worker.networks.anatomy import ANATOMIES, MARIAN, Anatomy, HeadParts, Stack
+from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack
 from worker.networks.parts import Axis, Matrix, Norm, Part, Table
 
 
@@ -154,6 +156,15 @@ class StackView:
     """Whether its layers are one that runs again and again."""
     relative_bias: Table | None = field(default=None, kw_only=True)
     """What a distance adds to the scores of each head, in all layers: (distances, heads)."""
+    projection: Matrix | None = field(default=None, kw_only=True)
+    """From embeddings that are narrower, normed, to the residual stream."""
+    has_sines: bool = field(default=False, kw_only=True)
+    """Whether positions are sines, so that each residual dimension has a frequency of its own."""
+
+    @property
+    def stream_parts(self) -> tuple[Part, ...]:
+        """What gives the residual stream where each layer ends."""
+        return tuple(layer.ffn_norm for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -162,10 +173,6 @@ class EncoderView(StackView):
 
     embedding_norm: Norm
     head: HeadView
-    head_parameters: tuple[nn.Parameter, ...] = field(repr=False)
-    """All that lies outside the network that its family has below any head."""
-    projection: Matrix | None = None
-    """From embeddings that are narrower, normed, to the residual stream."""
 
     @property
     def stream_start(self) -> Part:
@@ -175,7 +182,7 @@ class EncoderView(StackView):
     @property
     def stream_parts(self) -> tuple[Part, ...]:
         """What gives the residual stream: below all layers, and where each of them ends."""
-        return (self.stream_start, *(layer.ffn_norm for layer in self.layers))
+        return (self.stream_start, *super().stream_parts)
 
     @property
     def stacks(self) -> tuple[StackView, ...]:
@@ -196,16 +203,18 @@ class TranslatorView:
         """In the order in which they run."""
         return self.encoder, self.decoder
 
-    @property
-    def word_stacks(self) -> tuple[StackView, ...]:
-        """Of stacks that share a word table the last: each table once; the decoder's is the output's too."""
-        return tuple({stack.embeddings.words.name: stack for stack in self.stacks}.values())
-
 
 NetworkView = EncoderView | TranslatorView
 
 
-def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> EncoderView:
+def network_view(network: nn.Module, architecture: Architecture) -> NetworkView:
+    """See a transformer of either kind; arguments and errors are those of ``encoder_view``."""
+    if isinstance(architecture, EncoderDecoderArchitecture):
+        return translator_view(network, architecture)
+    return encoder_view(network, architecture)
+
+
+def encoder_view(network: nn.Module, architecture: Architecture) -> EncoderView:
     """See an encoder.
 
     Args:
@@ -213,8 +222,10 @@ def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> Encod
         architecture: says the family, and how many layers run with how many heads.
 
     Raises:
+        TypeError: the architecture is of another kind.
         AttributeError: the network has no such parts.
     """
+    architecture = encoder_of(architecture)
     anatomy, shape = ANATOMIES[architecture.family], architecture.shape
     parts = _Parts(network)
     words, *others = (Table(name, parts.module(name)) for name in anatomy.embeddings)
@@ -229,10 +240,10 @@ def encoder_view(network: nn.Module, architecture: EncoderArchitecture) -> Encod
         embeddings=EmbeddingsView(words, tuple(others)),
         embedding_norm=parts.norm(anatomy.embedding_norm),
         head=_head(parts, anatomy.head_of(network), words=Axis.EMBEDDING if projection else Axis.RESIDUAL),
-        head_parameters=_parameters_outside(network, anatomy),
         projection=projection,
         shares_layers=anatomy.record.shares_layers,
         relative_bias=None if bias is None else Table(bias, parts.module(bias)),
+        has_sines=architecture.record.positions == "sinusoidal",
     )
 
 
@@ -247,7 +258,8 @@ def translator_view(network: nn.Module, architecture: EncoderDecoderArchitecture
             parts.layer(own, index, dimensions, is_decoder=is_decoder) for index in range(dimensions.layers)
         )
         words = Table(name, parts.module(name))
-        return StackView(network, dimensions, tuple(layers), EmbeddingsView(words))
+        has_sines = architecture.record.positions == "sinusoidal"
+        return StackView(network, dimensions, tuple(layers), EmbeddingsView(words), has_sines=has_sines)
 
     return TranslatorView(
         network=network,
@@ -268,6 +280,14 @@ def head_view(network: nn.Module) -> HeadView:
             if type(network) is head.network:
                 return _head(_Parts(network), head)
     raise ValueError(f"{type(network).__name__} has no head that a family declares")
+
+
+def head_parameters(network: nn.Module, architecture: Architecture) -> tuple[nn.Parameter, ...]:
+    """All that lies outside the network that an encoder's family has below any head; none for other kinds."""
+    if not isinstance(architecture, EncoderArchitecture):
+        return ()
+    inside = f"{architecture.record.encoder}."
+    return tuple(value for name, value in network.named_parameters() if not name.startswith(inside))
 
 
 _SELF_ATTENTION = ("query", "key", "value", "attention_output", "attention_norm")
@@ -340,8 +360,3 @@ def _head(parts: _Parts, names: HeadParts, *, words: Axis = Axis.RESIDUAL) -> He
         norm=None if names.norm is None else parts.norm(names.norm),
         output=parts.matrix(names.output, Axis.OUTPUTS, inner),
     )
-
-
-def _parameters_outside(network: nn.Module, anatomy: Anatomy) -> tuple[nn.Parameter, ...]:
-    inside = f"{anatomy.encoder}."
-    return tuple(value for name, value in network.named_parameters() if not name.startswith(inside))

@@ -4,13 +4,12 @@ The paper spaces the rows of a matrix as if they were all alike. Rows of queries
 heads: here whole heads are spaced, and within each its dimensions, so that no head mixes two.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape, EncoderShape
-from worker.transfer.selection import Selection, StackSelections, positional_dimensions
+from app.domain.architectures import EncoderDecoderShape, EncoderShape
+from worker.networks.views import NetworkView
+from worker.transfer.selection import Selection, positional_dimensions
 
 
 def evenly_spaced(length: int, count: int) -> Tensor:
@@ -20,29 +19,30 @@ def evenly_spaced(length: int, count: int) -> Tensor:
     return torch.linspace(0, length - 1, count).round().long()
 
 
-def evenly_spaced_selection(teacher: EncoderShape, student: EncoderShape) -> Selection:
-    """What weight selection keeps of an encoder."""
+def evenly_spaced_selections(
+    teacher: NetworkView, student: EncoderShape | EncoderDecoderShape
+) -> tuple[Selection, ...]:
+    """What weight selection keeps of each stack."""
+    return tuple(
+        evenly_spaced_selection(stack.shape, shape, has_sines=stack.has_sines)
+        for stack, shape in zip(teacher.stacks, student.stacks, strict=True)
+    )
+
+
+def evenly_spaced_selection(
+    teacher: EncoderShape, student: EncoderShape, *, has_sines: bool = False
+) -> Selection:
+    """What it keeps of one; residual dimensions to which sines are added are spaced as these are."""
+    residual = positional_dimensions if has_sines else evenly_spaced
     heads = evenly_spaced(teacher.heads, student.heads)
     head_dims = evenly_spaced(teacher.head_dim, student.head_dim).expand(student.heads, -1)
     neurons = evenly_spaced(teacher.ffn, student.ffn)
     return Selection(
         layers=list(range(student.layers)),
-        residual=evenly_spaced(teacher.hidden, student.hidden),
+        residual=residual(teacher.hidden, student.hidden),
         heads=[heads] * student.layers,
         head_dims=[head_dims] * student.layers,
         neurons=[neurons] * student.layers,
         cross_heads=[heads] * student.layers,
         cross_head_dims=[head_dims] * student.layers,
     )
-
-
-def evenly_spaced_stack_selections(
-    architecture: EncoderDecoderArchitecture, student: EncoderDecoderShape
-) -> StackSelections:
-    """The same of a translation model, the residual dimensions spaced among sines and among cosines."""
-    stacks = {}
-    for name in ("encoder", "decoder"):
-        ours, theirs = getattr(architecture.shape, name), getattr(student, name)
-        residual = positional_dimensions(ours.hidden, theirs.hidden)
-        stacks[name] = replace(evenly_spaced_selection(ours, theirs), residual=residual)
-    return StackSelections(**stacks)

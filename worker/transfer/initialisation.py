@@ -3,6 +3,7 @@
 Shapes: H teacher width, D student width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +11,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import LayerMap
 from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate
 from worker.networks.loading import build_network
-from worker.networks.structure import complete, unfolded
-from worker.networks.views import encoder_view, translator_view
+from worker.networks.structure import complete
+from worker.networks.views import NetworkView, StackView, network_view
 from worker.transfer.activations import Inputs
-from worker.transfer.even_selection import evenly_spaced_selection, evenly_spaced_stack_selections
-from worker.transfer.selection import Selection, select, select_stacks
-from worker.transfer.subcloning import subclone, subclone_stacks
+from worker.transfer.even_selection import evenly_spaced_selections
+from worker.transfer.selection import Selection, select
+from worker.transfer.subcloning import subclone
 
 CALIBRATION_TOKENS = 20_000
 """Enough for a regression on a thousand values, little enough to keep in memory."""
@@ -76,50 +76,36 @@ def subcloned_network(
 ) -> InitialStudent:
     """A student of the planned shape that starts as the selected part of its teacher."""
     network = unfolded_network(teacher, data, context)
+    source, target = unfolded_views(teacher, network, context)
     batches = calibration_batches(data, device=context.device)
-    source = teacher.network.to(context.device)
-    projection: Tensor | None = None
-    match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
-            teacher_view = encoder_view(source, architecture)
-            student_view = encoder_view(network, unfolded(planned))
-            selection = select(teacher_view, batches, student=student_view.shape, layer_map=layer_map)
-            subclone(teacher_view, student_view, selection, rescale=rescale)
-            projection = residual_selector(architecture, selection)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
-            translator = translator_view(source, architecture)
-            selections = select_stacks(translator, batches, student=planned.shape, layer_map=layer_map)
-            subclone_stacks(translator, translator_view(network, planned), selections, rescale=rescale)
-        case _:
-            raise _not_smaller(teacher, context)
-    return InitialStudent(completed(network, context), projection)
+    selections = select(source, batches, student=target.shape, layer_map=layer_map)
+    subclone(source, target, selections, rescale=rescale)
+    return InitialStudent(completed(network, context), residual_selector(source.stacks, selections))
 
 
 def evenly_spaced_network(teacher: Teacher, data: TaskData, context: RunContext) -> InitialStudent:
     """A student that starts as evenly spaced parts of its teacher's first layers, but for the head."""
     network = unfolded_network(teacher, data, context)
-    source = teacher.network.to(context.device)
-    projection: Tensor | None = None
-    match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
-            teacher_view = encoder_view(source, architecture)
-            student_view = encoder_view(network, unfolded(planned))
-            selection = evenly_spaced_selection(teacher_view.shape, student_view.shape)
-            subclone(teacher_view, student_view, selection, rescale=False, with_head=False)
-            projection = residual_selector(architecture, selection)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
-            selections = evenly_spaced_stack_selections(architecture, planned.shape)
-            translator = translator_view(source, architecture)
-            subclone_stacks(translator, translator_view(network, planned), selections, rescale=False)
-        case _:
-            raise _not_smaller(teacher, context)
-    return InitialStudent(completed(network, context), projection)
+    source, target = unfolded_views(teacher, network, context)
+    selections = evenly_spaced_selections(source, target.shape)
+    subclone(source, target, selections, rescale=False, with_head=False)
+    return InitialStudent(completed(network, context), residual_selector(source.stacks, selections))
 
 
-def residual_selector(architecture: EncoderArchitecture, selection: Selection) -> Tensor:
-    """Of a teacher's residual dimensions those that are kept, (H, D)."""
-    keep = selection.residual
-    return torch.eye(architecture.shape.hidden, device=keep.device)[:, keep]
+def unfolded_views(
+    teacher: Teacher, network: PreTrainedModel, context: RunContext
+) -> tuple[NetworkView, NetworkView]:
+    """The teacher's, on the device, and that of an ``unfolded_network``."""
+    source = network_view(teacher.network.to(context.device), teacher.architecture)
+    return source, network_view(network, context.architecture.unfolded)
+
+
+def residual_selector(stacks: Sequence[StackView], selections: Sequence[Selection]) -> Tensor | None:
+    """Of a teacher's residual dimensions those that are kept, (H, D); None where there are two streams."""
+    if len(stacks) > 1:
+        return None
+    [stack], [selection] = stacks, selections
+    return torch.eye(stack.shape.hidden, device=selection.residual.device)[:, selection.residual]
 
 
 def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
@@ -137,20 +123,11 @@ def first_layers_network(teacher: Teacher, data: TaskData, context: RunContext) 
 def unfolded_network(teacher: Teacher, data: TaskData, context: RunContext) -> PreTrainedModel:
     """A random network that has a place for the teacher's weights; ``completed`` makes it the planned one."""
     torch.manual_seed(context.training.seed)
-    architecture = (
-        unfolded(context.architecture)
-        if isinstance(context.architecture, EncoderArchitecture)
-        else context.architecture
-    )
-    return build_network(teacher.network.config, architecture, data.head).to(context.device)
+    network = build_network(teacher.network.config, context.architecture.unfolded, data.head)
+    return network.to(context.device)
 
 
 def completed(network: PreTrainedModel, context: RunContext) -> PreTrainedModel:
     """The planned student, made of an ``unfolded_network`` whose weights stand."""
-    if isinstance(context.architecture, EncoderArchitecture):
-        complete(network, context.architecture)
+    complete(network, context.architecture)
     return network
-
-
-def _not_smaller(teacher: Teacher, context: RunContext) -> ValueError:
-    return ValueError(f"{context.architecture} is not a smaller {teacher.architecture.family}")

@@ -3,8 +3,7 @@
 One set of residual dimensions for the whole network, one of heads and one of neurons a layer: whatever
 reads or writes the same values keeps the same indices. Layers that share a bias of distances keep the same
 heads, those that share all of their weights the same of everything; embeddings that are projected keep their
-width. Ranking follows weight subcloning (Samragh et al.,
-2023).
+width. Ranking follows weight subcloning (Samragh et al., 2023).
 
 Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn; d, h, j, f the student's
 width, heads, head width and ffn.
@@ -19,7 +18,7 @@ from torch import Tensor
 from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.methods import LayerMap
 from worker.networks.parts import Axis, Matrix
-from worker.networks.views import AttentionView, EncoderView, StackView, TranslatorView
+from worker.networks.views import AttentionView, NetworkView, StackView
 from worker.transfer.activations import Activations, Inputs, capture_activations, mean_abs_activation
 
 
@@ -55,14 +54,6 @@ class Selection:
         return (self.heads_on(axis, layer)[:, None] * head_dim + self.head_dims_on(axis, layer)).flatten()
 
 
-@dataclass(frozen=True)
-class StackSelections:
-    """What is kept of a translation model."""
-
-    encoder: Selection
-    decoder: Selection
-
-
 def map_layers(kind: LayerMap, *, teacher: int, student: int) -> list[int]:
     """The teacher layer, 0-based, of each student layer."""
     match kind:
@@ -79,8 +70,12 @@ def map_layers(kind: LayerMap, *, teacher: int, student: int) -> list[int]:
 
 
 def select(
-    teacher: EncoderView, batches: Sequence[Inputs], *, student: EncoderShape, layer_map: LayerMap
-) -> Selection:
+    teacher: NetworkView,
+    batches: Sequence[Inputs],
+    *,
+    student: EncoderShape | EncoderDecoderShape,
+    layer_map: LayerMap,
+) -> tuple[Selection, ...]:
     """Keep the dimensions, heads and neurons of the largest mean absolute activation on some text.
 
     Args:
@@ -88,51 +83,22 @@ def select(
         batches: the text.
         student: the shape to come to.
         layer_map: which layers are kept.
+
+    Returns:
+        What is kept of each stack.
     """
-    layers = map_layers(layer_map, teacher=teacher.shape.layers, student=student.layers)
+    plans = [
+        (stack, shape, map_layers(layer_map, teacher=stack.shape.layers, student=shape.layers))
+        for stack, shape in zip(teacher.stacks, student.stacks, strict=True)
+    ]
     values = capture_activations(
         teacher.network,
         batches,
-        before=_ranking(teacher, layers),
-        after=teacher.stream_parts,
+        before=[matrix for stack, _, layers in plans for matrix in _ranking(stack, layers)],
+        after=[part for stack, _, _ in plans if not stack.has_sines for part in stack.stream_parts],
         keep=mean_abs_activation,
     )
-    residual = torch.stack([values.output_of(part).mean(0) for part in teacher.stream_parts]).sum(0)  # (D,)
-    return _selection(teacher, values, layers, residual=_top(residual, student.hidden), student=student)
-
-
-def select_stacks(
-    teacher: TranslatorView,
-    batches: Sequence[Inputs],
-    *,
-    student: EncoderDecoderShape,
-    layer_map: LayerMap,
-) -> StackSelections:
-    """The same of a translation model, but for residual dimensions, which are kept by their positions.
-
-    What stands where a position is added cannot be chosen freely: a dimension's sine has a frequency of its
-    own in every width, so that each of the student's takes the teacher's of the nearest frequency.
-    """
-    shapes = (student.encoder, student.decoder)
-    layers = [
-        map_layers(layer_map, teacher=stack.shape.layers, student=shape.layers)
-        for stack, shape in zip(teacher.stacks, shapes, strict=True)
-    ]
-    before = [
-        part for stack, kept in zip(teacher.stacks, layers, strict=True) for part in _ranking(stack, kept)
-    ]
-    values = capture_activations(teacher.network, batches, before=before, keep=mean_abs_activation)
-    encoder, decoder = (
-        _selection(
-            stack,
-            values,
-            kept,
-            residual=positional_dimensions(stack.shape.hidden, shape.hidden),
-            student=shape,
-        )
-        for stack, kept, shape in zip(teacher.stacks, layers, shapes, strict=True)
-    )
-    return StackSelections(encoder, decoder)
+    return tuple(_selection(stack, values, layers, student=shape) for stack, shape, layers in plans)
 
 
 def positional_dimensions(teacher: int, student: int) -> Tensor:
@@ -162,8 +128,20 @@ def _ranking(stack: StackView, layers: Sequence[int]) -> list[Matrix]:
     ]
 
 
+def _residual(stack: StackView, values: Activations, width: int) -> Tensor:
+    """The residual dimensions of the largest activations, (d,), or those that positions prescribe.
+
+    What stands where a sine is added cannot be chosen freely: it has a frequency of its own in every width,
+    so that each of the student's dimensions takes the teacher's of the nearest frequency.
+    """
+    if stack.has_sines:
+        return positional_dimensions(stack.shape.hidden, width)
+    stream = torch.stack([values.output_of(part).mean(0) for part in stack.stream_parts]).sum(0)  # (D,)
+    return _top(stream, width)
+
+
 def _selection(
-    stack: StackView, values: Activations, layers: list[int], *, residual: Tensor, student: EncoderShape
+    stack: StackView, values: Activations, layers: list[int], *, student: EncoderShape
 ) -> Selection:
     """The heads, dimensions within heads and neurons of the largest activations in each layer."""
     views = [stack.layers[layer] for layer in layers]
@@ -194,7 +172,7 @@ def _selection(
     cross_heads, cross_dims = heads(cross)
     return Selection(
         layers=layers,
-        residual=residual.to(own_heads[0].device),
+        residual=_residual(stack, values, student.hidden).to(own_heads[0].device),
         heads=own_heads,
         head_dims=own_dims,
         neurons=[_top(scores, student.ffn) for scores in scores_of([view.ffn_out for view in views])],

@@ -1,13 +1,14 @@
 """Copying selected rows and columns of a teacher into a student (weight subcloning, Samragh et al., 2023)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from worker.networks.parts import Axis, Matrix, Norm
-from worker.networks.views import EncoderView, HeadView, StackView, TranslatorView
-from worker.transfer.selection import Selection, StackSelections
+from worker.networks.views import EncoderView, HeadView, NetworkView, StackView, TranslatorView
+from worker.transfer.selection import Selection
 
 _Indices = torch.Tensor | slice
 _WHOLE = slice(None)
@@ -15,9 +16,9 @@ _WHOLE = slice(None)
 
 @torch.no_grad()
 def subclone(
-    teacher: EncoderView,
-    student: EncoderView,
-    selection: Selection,
+    teacher: NetworkView,
+    student: NetworkView,
+    selections: Sequence[Selection],
     *,
     rescale: bool = True,
     with_head: bool = True,
@@ -31,18 +32,23 @@ def subclone(
     Args:
         teacher: the network copied from.
         student: the network written to.
-        selection: what is kept.
+        selections: what is kept of each stack.
         rescale: whether to multiply at all.
-        with_head: whether the head is copied too.
+        with_head: whether the head is copied too; that of a translation model is its word table.
     """
-    keep = selection.residual
-    copy_embeddings(teacher, student, keep)
-    if teacher.projection is not None and student.projection is not None:
-        _copy_matrix(teacher.projection, student.projection, keep, _WHOLE, rescale=rescale)
-    copy_relative_bias(teacher, student, selection)
-    _copy_layers(teacher, student, selection, memory=keep, rescale=rescale)
-    if with_head:
-        _copy_head(teacher.head, student.head, keep, rescale=rescale)
+    memory = selections[0].residual
+    for source, target, selection in zip(teacher.stacks, student.stacks, selections, strict=True):
+        copy_relative_bias(source, target, selection)
+        _copy_layers(source, target, selection, memory=memory, rescale=rescale)
+    match teacher, student:
+        case EncoderView(), EncoderView():
+            copy_embeddings(teacher, student, memory)
+            if teacher.projection is not None and student.projection is not None:
+                _copy_matrix(teacher.projection, student.projection, memory, _WHOLE, rescale=rescale)
+            if with_head:
+                _copy_head(teacher.head, student.head, memory, rescale=rescale)
+        case TranslatorView(), TranslatorView():
+            _copy_words(teacher, student, selections, rescale=rescale)
 
 
 @torch.no_grad()
@@ -61,22 +67,16 @@ def copy_relative_bias(teacher: StackView, student: StackView, selection: Select
         student.relative_bias.weight.copy_(teacher.relative_bias.weight[:, selection.heads[0]])
 
 
-@torch.no_grad()
-def subclone_stacks(
-    teacher: TranslatorView, student: TranslatorView, selections: StackSelections, *, rescale: bool = True
+def _copy_words(
+    teacher: TranslatorView, student: TranslatorView, selections: Sequence[Selection], *, rescale: bool
 ) -> None:
-    """The same for a translation model; its arguments are those of ``subclone``."""
+    """The tables of a translation model, the decoder's being the output's too, and the output's bias."""
     config: Any = student.network.config
-    memory = selections.encoder.residual
-    _copy_layers(teacher.encoder, student.encoder, selections.encoder, memory=memory, rescale=rescale)
-    _copy_layers(teacher.decoder, student.decoder, selections.decoder, memory=memory, rescale=rescale)
-    for target in student.word_stacks:
-        is_decoder = target is student.decoder
-        source = teacher.decoder if is_decoder else teacher.encoder
-        keep = (selections.decoder if is_decoder else selections.encoder).residual
+    for source, target, selection in zip(teacher.stacks, student.stacks, selections, strict=True):
         # Marian multiplies what it looks up by the root of the width.
         growth = _growth(source, target) if rescale and config.scale_embedding else 1.0
-        target.embeddings.words.weight.copy_(growth * source.embeddings.words.weight[:, keep])
+        words = source.embeddings.words.weight[:, selection.residual]
+        target.embeddings.words.weight.copy_(growth * words)
     if rescale and not config.scale_embedding:
         # A decoder's states meet the output's words: a sum over fewer dimensions is to be as large as before.
         _scale(student.decoder.layers[-1].ffn_norm, _growth(teacher.decoder, student.decoder))

@@ -13,6 +13,7 @@ from app.domain.architectures.architecture import (
     EncoderFamilyName,
     FamilyName,
     architecture_of,
+    encoder_of,
 )
 from app.domain.architectures.config import LayerUse
 from app.domain.architectures.count import ParameterCount
@@ -62,6 +63,7 @@ __all__ = [
     "LayerUse",
     "ParameterCount",
     "architecture_of",
+    "encoder_of",
     "head_kind",
 ]
 

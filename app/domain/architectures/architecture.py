@@ -1,6 +1,6 @@
 """What planner and worker know of one network: its family, its shape and the sizes of its tables."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +19,7 @@ from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODER
 from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape, NetworkShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
-from app.domain.tasks.record import HeadKind
+from app.domain.tasks.record import HeadKind, NetworkKind
 
 if TYPE_CHECKING:
     FamilyName: TypeAlias = str
@@ -37,9 +37,11 @@ _Shape = TypeVar("_Shape", bound=NetworkShape)
 
 
 class _Network(BaseModel, Generic[_Shape]):
-    """What the architectures of all kinds are, and the answers of those that have nothing special there."""
+    """What the architectures of all kinds are, and the answers of those to which a question is foreign."""
 
     model_config = ConfigDict(frozen=True)
+
+    kind: ClassVar[NetworkKind]
 
     family: str
     shape: _Shape
@@ -55,6 +57,21 @@ class _Network(BaseModel, Generic[_Shape]):
         """All dimensions, by the names that the families' records use."""
         return {"vocabulary": self.vocabulary, "positions": self.positions, **self.shape.sizes}
 
+    @property
+    def has_factorised_words(self) -> bool:
+        """Whether its word table is narrower than its family has it, and a matrix follows it."""
+        return False
+
+    @property
+    def unfolded(self) -> Self:
+        """With its family's own word table and each layer run once, as a teacher has them."""
+        return self
+
+    @property
+    def sines(self) -> int:
+        """Numbers of positions that are no parameters, but lie beside the weights."""
+        return 0
+
     def config_values(self) -> dict[str, Any]:
         """The dimensions as a config of the family says them."""
         return self.record.config_values(self.sizes)
@@ -65,6 +82,8 @@ class _Network(BaseModel, Generic[_Shape]):
 
 class EncoderArchitecture(_Network[EncoderShape]):
     """Architecture of an encoder: its family, its shape and the sizes of its embeddings."""
+
+    kind: ClassVar[NetworkKind] = "encoder"
 
     family: EncoderFamilyName
     token_types: int
@@ -132,8 +151,13 @@ class EncoderArchitecture(_Network[EncoderShape]):
 
     @property
     def has_factorised_words(self) -> bool:
-        """Whether its word table is narrower than its family has it, and a matrix follows it."""
         return self.shape.embedding is not None and self.record.embeddings.projection is None
+
+    @property
+    def unfolded(self) -> Self:
+        if not self.has_factorised_words:
+            return self.at(self.shape)
+        return self.at(self.shape.model_copy(update={"embedding": None}))
 
     @property
     def is_plain(self) -> bool:
@@ -197,6 +221,9 @@ class EncoderArchitecture(_Network[EncoderShape]):
 
 class EncoderDecoderArchitecture(_Network[EncoderDecoderShape]):
     """Architecture of a translation model of the Marian family."""
+
+    kind: ClassVar[NetworkKind] = "encoder_decoder"
+    token_types: ClassVar[int] = 0
 
     family: EncoderDecoderFamilyName = "marian"
 
@@ -263,10 +290,9 @@ class EncoderDecoderArchitecture(_Network[EncoderDecoderShape]):
 
     @property
     def sines(self) -> int:
-        """Numbers of the positions: no parameters, but they lie beside the weights."""
         return parameters(self.sine_tables())
 
-    def class_name(self) -> str | None:
+    def class_name(self, head: HeadKind | None) -> str | None:  # noqa: ARG002 - there is but one class
         """Of the class that reads such a network; None where transformers' would misread it."""
         return self.record.class_name if self.shape.shares_embeddings else None
 
@@ -281,6 +307,9 @@ def _side_sizes(s: EncoderDecoderShape) -> dict[str, Sizes]:
 
 class BiLstmArchitecture(_Network[BiLstmShape]):
     """Architecture of a BiLSTM: its shape and its vocabulary size."""
+
+    kind: ClassVar[NetworkKind] = "bilstm"
+    token_types: ClassVar[int] = 0
 
     family: BiLstmFamilyName = "bilstm"
 
@@ -329,6 +358,17 @@ class BiLstmArchitecture(_Network[BiLstmShape]):
 Architecture: TypeAlias = Annotated[
     EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture, Field(discriminator="family")
 ]
+
+
+def encoder_of(architecture: Architecture) -> EncoderArchitecture:
+    """The architecture itself, for what is done to encoders alone: planning has refused all others.
+
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if not isinstance(architecture, EncoderArchitecture):
+        raise TypeError(f"{architecture.family} is no encoder")
+    return architecture
 
 
 def architecture_of(config: FamilyConfig) -> Architecture:

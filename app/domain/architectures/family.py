@@ -12,6 +12,7 @@ from app.domain.architectures.config import EncoderConfig, FamilyConfig
 from app.domain.architectures.heads import CLASS_SUFFIXES, HeadModules
 from app.domain.architectures.layers import Embeddings, LayerStack, Sizes
 from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear, table
+from app.domain.tasks import Task
 from app.domain.tasks.record import HeadKind
 
 PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
@@ -21,7 +22,7 @@ EncoderTrait = Literal["projected_embeddings", "relative_bias", "shared_layers"]
 """What an encoder may have beside layers of their own on tables as wide as these; methods say what they
 support."""
 
-TokenizerFile = Literal["tokenizer.json", "vocab.txt", "source.spm"]
+TokenizerFile = Literal["tokenizer.json", "target_tokenizer.json", "vocab.txt", "source.spm"]
 
 _LEGACY_TENSORS: Final = {"gamma": "weight", "beta": "bias"}
 """Of norms, as BERT's first checkpoints name them."""
@@ -40,8 +41,12 @@ class _Record:
     positions: PositionKind
     positions_behind_padding: bool = False
     """Whether the first position is the one after the id of padding."""
+    task: Task | None = None
+    """What its networks are for by themselves; None: the head on one decides."""
     tokenizer_files: tuple[TokenizerFile, ...] = ("tokenizer.json",)
-    """What its tokenizer is read from; ``source.spm`` comes with ``target.spm`` and ``vocab.json``."""
+    """What its tokenizer is read from; ``source.spm`` comes with ``target.spm`` and ``vocab.json``.
+
+    With ``target_tokenizer.json`` a model writes other tokens than it reads."""
     legacy_tensors: Mapping[str, str] = field(default_factory=lambda: _LEGACY_TENSORS)
     """Last parts of tensor names in old files -> those of today."""
 

@@ -108,5 +108,6 @@ FAMILY: Final = EncoderDecoderFamily(
     output="lm_head",
     output_bias="final_logits_bias",
     sines={"encoder": "model.encoder.embed_positions", "decoder": "model.decoder.embed_positions"},
-    tokenizer_files=("source.spm", "tokenizer.json"),
+    task="translation",
+    tokenizer_files=("source.spm", "tokenizer.json", "target_tokenizer.json"),
 )

@@ -2,19 +2,13 @@
 
 from typing import get_args
 
-from app.domain.architectures import (
-    Architecture,
-    BiLstmArchitecture,
-    EncoderArchitecture,
-    EncoderDecoderArchitecture,
-)
+from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.methods import METHOD_CARDS
 from app.domain.methods.card import SizeConstraint
 from app.domain.tasks import TASKS, Task, tasks_of
-from app.domain.tasks.record import NetworkKind
 
 
 def require_method(spec: JobSpec, data: DatasetManifest) -> None:
@@ -124,30 +118,19 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
 
 
 def _require_kind(architecture: Architecture, task: Task) -> None:
-    kind = _kind(architecture)
-    if kind in TASKS[task].networks:
+    if architecture.kind in TASKS[task].networks:
         return
     what = {
         "encoder": "an encoder, which cannot translate",
         "bilstm": f"a BiLSTM, which supports {_listed(tasks_of('bilstm'))}",
         "encoder_decoder": "a translation model, which supports no other task",
-    }[kind]
+    }[architecture.kind]
     raise InvalidRequest(
         "incompatible_teacher",
         f"The data set's task is {task}, and the teacher is {what}. Use another teacher or another data set.",
         pointer="#/teacher",
         task=task,
     )
-
-
-def _kind(architecture: Architecture) -> NetworkKind:
-    match architecture:
-        case EncoderArchitecture():
-            return "encoder"
-        case BiLstmArchitecture():
-            return "bilstm"
-        case EncoderDecoderArchitecture():
-            return "encoder_decoder"
 
 
 def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *, pointer: str) -> None:

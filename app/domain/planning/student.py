@@ -279,10 +279,7 @@ def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, he
 
 def _require_one_file(architecture: Architecture, head: Head, *, pointer: str) -> None:
     """Refuse now what would be trained and could not be exported then."""
-    numbers = total(architecture, head) + (
-        architecture.sines if isinstance(architecture, EncoderDecoderArchitecture) else 0
-    )
-    weight_bytes = numbers * BYTES_PER_PARAMETER["fp32"]
+    weight_bytes = (total(architecture, head) + architecture.sines) * BYTES_PER_PARAMETER["fp32"]
     if weight_bytes > MAX_ONNX_BYTES:
         raise InvalidRequest(
             "onnx_too_large",

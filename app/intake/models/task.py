@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from app.domain.architectures import Architecture, EncoderDecoderArchitecture, head_kind
+from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS, Task
 from app.intake.models.heads import FoundHead
@@ -20,10 +20,8 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
     Raises:
         InvalidRequest: the head is for something else, or its labels are not what the task needs.
     """
-    if isinstance(config.architecture, EncoderDecoderArchitecture):
-        return "translation", None
     if head is None:
-        return None, None
+        return config.architecture.record.task, None
     if config.network.endswith("ForMultipleChoice"):  # its one output is no number to be read by itself
         raise _unsupported(f"config.json names the class {config.network[:80]!r}")
     task = _task_of(config, head)
@@ -36,9 +34,9 @@ def read_task(config: ModelConfig, head: FoundHead | None) -> tuple[Task | None,
 def task_keys(architecture: Architecture, task: Task | None, labels: list[str] | None) -> dict[str, Any]:
     """What a config says of the task, and of the class that reads it."""
     keys: dict[str, Any] = {}
-    if network := _network(architecture, task):
-        keys["architectures"] = [network]
     record = None if task is None else TASKS[task]
+    if network := architecture.class_name(None if record is None else record.head):
+        keys["architectures"] = [network]
     if record is not None and record.names_problem_type:
         keys["problem_type"] = record.problem_type
     if record is not None and record.outputs == "number":
@@ -47,13 +45,6 @@ def task_keys(architecture: Architecture, task: Task | None, labels: list[str] |
         keys["id2label"] = {str(index): label for index, label in enumerate(labels)}
         keys["label2id"] = {label: index for index, label in enumerate(labels)}
     return keys
-
-
-def _network(architecture: Architecture, task: Task | None) -> str | None:
-    """The class that reads such a model; None where Hugging Face's would read it as something else."""
-    if isinstance(architecture, EncoderDecoderArchitecture):
-        return architecture.class_name()
-    return architecture.class_name(None if task is None else head_kind(task))
 
 
 def _task_of(config: ModelConfig, head: FoundHead) -> Task:

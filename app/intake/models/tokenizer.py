@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from app.domain.architectures import Architecture, EncoderArchitecture, EncoderDecoderArchitecture
+from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS, Task
 from app.intake.limited_process import LimitExceededError, Limits, run_limited
@@ -90,10 +90,7 @@ def _sources(folder: Path, config: ModelConfig, made: Path, *, lowercase: bool) 
         return _write(made, _from_sentencepiece(folder, architecture.vocabulary))
     if (folder / "tokenizer.json").is_file():
         sources = {"tokenizer.json": folder / "tokenizer.json"}
-        if (
-            isinstance(architecture, EncoderDecoderArchitecture)
-            and (folder / "target_tokenizer.json").is_file()
-        ):
+        if "target_tokenizer.json" in possible and (folder / "target_tokenizer.json").is_file():
             sources["target_tokenizer.json"] = folder / "target_tokenizer.json"
         return sources
     if "vocab.txt" in possible and (folder / "vocab.txt").is_file():
@@ -197,7 +194,6 @@ def _check(tokenizer: Any, architecture: Architecture) -> None:
         raise _invalid("has an empty vocabulary")
     if largest >= architecture.vocabulary:
         raise _does_not_fit("ids", largest, architecture.vocabulary)
-    token_types = architecture.token_types if isinstance(architecture, EncoderArchitecture) else 0
     for texts in (_PROBE,), (_PROBE, _PROBE):
         special = tokenizer.num_special_tokens_to_add(len(texts) > 1)
         if not 1 <= special <= _MAX_SPECIAL_TOKENS:
@@ -210,8 +206,8 @@ def _check(tokenizer: Any, architecture: Architecture) -> None:
             tokenizer.decode(encoding.ids)
         if max(encoding.ids) >= architecture.vocabulary:
             raise _does_not_fit("ids", max(encoding.ids), architecture.vocabulary)
-        if token_types > 1 and max(encoding.type_ids) >= token_types:
-            raise _does_not_fit("type ids", max(encoding.type_ids), token_types)
+        if 1 < architecture.token_types <= max(encoding.type_ids):
+            raise _does_not_fit("type ids", max(encoding.type_ids), architecture.token_types)
 
 
 def _check_ending(tokenizer: Any, config: ModelConfig) -> None:

@@ -35,7 +35,7 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
         InvalidRequest: not safetensors, or other tensors than the config's.
     """
     stored = StoredWeights(path, legacy=config.architecture.record.legacy_tensors)
-    match config.architecture:
+    match config.architecture:  # what may lie beside the tensors that are learnt differs in kind
         case EncoderArchitecture() as architecture:
             return _check_encoder(stored, architecture, network=config.network)
         case EncoderDecoderArchitecture() as architecture:

@@ -99,8 +99,8 @@ def copied(
     network = build_network(teacher.network.config, architecture.at(shape), data.head)
     student = encoder_view(network, architecture.at(shape))
     batches = calibration_batches(data, device=CPU)
-    selection = select(view, batches, student=shape, layer_map="uniform")
-    subclone(view, student, selection)
+    [selection] = select(view, batches, student=shape, layer_map="uniform")
+    subclone(view, student, [selection])
     return view, student, selection
 
 

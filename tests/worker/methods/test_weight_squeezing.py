@@ -53,21 +53,22 @@ def view_of(teacher):
 
 def selection_for(teacher, data, shape=STUDENT_SHAPE):
     batches = calibration_batches(data, device=CPU)
-    return select(view_of(teacher), batches, student=shape, layer_map="uniform")
+    [selection] = select(view_of(teacher), batches, student=shape, layer_map="uniform")
+    return selection
 
 
 def maps_of(make, teacher, selection):
     ours = view_of(teacher)
     theirs = encoder_view(make_student(teacher), teacher.architecture.at(STUDENT_SHAPE))
-    pairs = stack_pairs(ours, theirs, selection)
-    return make(pairs, selecting_tables(ours, theirs, pairs))
+    pairs = stack_pairs(ours, theirs, [selection])
+    return make(pairs, selecting_tables(pairs))
 
 
 def subcloned(teacher, network, selection, shape=STUDENT_SHAPE):
     subclone(
         view_of(teacher),
         encoder_view(network, teacher.architecture.at(shape)),
-        selection,
+        [selection],
     )
     return network
 

@@ -58,8 +58,8 @@ class TestSubclone:
         network = build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         view = encoder_view(teacher.network, teacher.architecture)
-        chosen = select(view, batches, student=STUDENT_SHAPE, layer_map="uniform")
-        subclone(view, encoder_view(network, teacher.architecture.at(STUDENT_SHAPE)), chosen)
+        [chosen] = select(view, batches, student=STUDENT_SHAPE, layer_map="uniform")
+        subclone(view, encoder_view(network, teacher.architecture.at(STUDENT_SHAPE)), [chosen])
         source = teacher.network.bert.encoder.layer[chosen.layers[1]]
         target = network.bert.encoder.layer[1]
         query = [
@@ -81,8 +81,8 @@ class TestSubclone:
         network = build_network(teacher.network.config, teacher.architecture, HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         view = encoder_view(teacher.network, teacher.architecture)
-        chosen = select(view, batches, student=TEACHER_SHAPE, layer_map="uniform")
-        subclone(view, encoder_view(network, teacher.architecture.at(TEACHER_SHAPE)), chosen)
+        [chosen] = select(view, batches, student=TEACHER_SHAPE, layer_map="uniform")
+        subclone(view, encoder_view(network, teacher.architecture.at(TEACHER_SHAPE)), [chosen])
         theirs = teacher.network.state_dict()
         for name, value in network.state_dict().items():
             assert torch.allclose(value, theirs[name], atol=1e-6), name
@@ -98,7 +98,7 @@ class TestSelect:
         batches = calibration_batches(make_data(), device=CPU)
         student = EncoderShape(layers=2, hidden=16, heads=2, ffn=8)
         view = encoder_view(teacher.network, teacher.architecture)
-        chosen = select(view, batches, student=student, layer_map="uniform")
+        [chosen] = select(view, batches, student=student, layer_map="uniform")
         for neurons in chosen.neurons:
             assert set(large) <= set(neurons.tolist())
 

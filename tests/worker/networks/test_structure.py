@@ -16,7 +16,7 @@ from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder
 from worker.export.onnx_export import export_onnx
 from worker.networks.loading import build_network
-from worker.networks.structure import complete, describe, unfolded
+from worker.networks.structure import complete, describe
 
 CPU = torch.device("cpu")
 SHAPE = EncoderShape(layers=2, hidden=32, heads=4, ffn=64)
@@ -127,7 +127,7 @@ class TestSharedLayers:
 class TestFactorisedWords:
     def test_are_the_nearest_of_their_rank(self, tmp_path):
         data, architecture = make_data(train=8, dev=8), architecture_of(embedding=8)
-        network = network_of(unfolded(architecture), data, tmp_path)
+        network = network_of(architecture.unfolded, data, tmp_path)
         table = network.bert.embeddings.word_embeddings.weight.detach().clone()
         complete(network, architecture)
         narrow, widen = network.bert.embeddings.word_embeddings
@@ -140,7 +140,7 @@ class TestFactorisedWords:
         """As one whose whole table is the product."""
         data = make_data("masked_language_modeling", train=8, dev=8)
         architecture = architecture_of(family, embedding=8)
-        whole = network_of(unfolded(architecture), data, tmp_path)
+        whole = network_of(architecture.unfolded, data, tmp_path)
         factorised = copy.deepcopy(whole)
         complete(factorised, architecture)
         narrow, widen = factorised.get_input_embeddings()

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from app.domain.architectures import EncoderShape
+from app.domain.architectures import BiLstmArchitecture, BiLstmShape, EncoderShape
 from app.domain.methods.pea_kd import layer_schedule
 from tests.worker.compression import TEACHER_SHAPE, encoder_card, make_data, make_teacher
 from tests.worker.translations import NARROW, SMALL, TEACHER, make_translator, translation_data
 from worker.networks.loading import build_network
 from worker.networks.parts import Axis
-from worker.networks.views import encoder_view, head_view, translator_view
+from worker.networks.views import encoder_view, head_parameters, head_view, network_view, translator_view
 from worker.transfer.activations import capture_activations
 from worker.transfer.initialisation import calibration_batches
 
@@ -100,7 +100,7 @@ def encoder_parts(view):
 def translator_parts(view):
     layers = [layer for stack in view.stacks for layer in stack.layers]
     parts = [part for layer in layers for part in (*layer.matrices, *layer.norms)]
-    return [*(stack.embeddings.words for stack in view.word_stacks), *parts]
+    return [*{stack.embeddings.words.name: stack.embeddings.words for stack in view.stacks}.values(), *parts]
 
 
 def check_names(network, parts):
@@ -184,10 +184,11 @@ class TestEncoders:
 
     def test_head_parameters_lie_outside_the_encoder(self, tmp_path, family):
         teacher = make_teacher(tmp_path, family)
-        view = encoder_view(teacher.network, teacher.architecture)
         inside = {id(parameter) for parameter in getattr(teacher.network, FAMILIES[family][0]).parameters()}
         outside = {id(parameter) for parameter in teacher.network.parameters()} - inside
-        assert {id(parameter) for parameter in view.head_parameters} == outside
+        assert {
+            id(parameter) for parameter in head_parameters(teacher.network, teacher.architecture)
+        } == outside
 
 
 @pytest.mark.parametrize("shape", [TEACHER, NARROW, SMALL], ids=["teacher", "narrow", "small"])
@@ -205,7 +206,8 @@ class TestTranslators:
                 assert getattr(seen.cross_attention, role).module is attrgetter(path)(module), role
         assert view.encoder.embeddings.words.weight is model.encoder.embed_tokens.weight
         assert view.decoder.embeddings.words.weight is model.decoder.embed_tokens.weight
-        assert len(view.word_stacks) == (1 if shape.shares_embeddings else 2)
+        tables = {stack.embeddings.words.name for stack in view.stacks}
+        assert len(tables) == (1 if shape.shares_embeddings else 2)
 
     def test_names_are_unique_and_lead_to_every_parameter(self, shape):
         teacher = make_translator(shape)
@@ -315,3 +317,10 @@ class TestStructure:
     def test_a_network_without_a_head_of_a_family_has_no_head(self):
         with pytest.raises(ValueError, match="no head"):
             head_view(make_translator().network)
+
+
+def test_a_bilstm_has_no_layers_to_view():
+    shape = BiLstmShape(embedding=8, hidden=8, projection=32)
+    architecture = BiLstmArchitecture(shape=shape, vocabulary=100, positions=64)
+    with pytest.raises(TypeError, match="bilstm is no encoder"):
+        network_view(nn.Module(), architecture)

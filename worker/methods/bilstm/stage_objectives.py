@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.domain.architectures import EncoderArchitecture
+from app.domain.architectures import encoder_of
 from app.domain.methods import BiLstmSpec
 from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
@@ -89,8 +89,7 @@ class StageObjectives:
 
 def teacher_state(teacher: Teacher, data: TaskData, spec: BiLstmSpec) -> int:
     """Which of the teacher's states is learnt."""
-    assert isinstance(teacher.architecture, EncoderArchitecture)
-    layers = teacher.architecture.shape.layers
+    layers = encoder_of(teacher.architecture).shape.layers
     if spec.teacher_layer is None:
         return layers if TASKS[data.task].answering == "text" else (layers + 1) // 2
     return spec.teacher_layer

@@ -2,11 +2,10 @@
 
 from torch import nn
 
-from app.domain.architectures import EncoderArchitecture
 from app.domain.methods import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import label_objective
-from worker.networks.views import encoder_view
+from worker.networks.views import head_parameters
 from worker.parameterization.parameterizations import DenseWeights, Rates
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
@@ -40,6 +39,4 @@ class FineTuning:
 
 
 def _new_head(teacher: Teacher) -> tuple[nn.Parameter, ...]:
-    if not teacher.has_new_head or not isinstance(teacher.architecture, EncoderArchitecture):
-        return ()
-    return encoder_view(teacher.network, teacher.architecture).head_parameters
+    return head_parameters(teacher.network, teacher.architecture) if teacher.has_new_head else ()

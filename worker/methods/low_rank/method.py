@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.domain.architectures import Architecture, EncoderArchitecture
+from app.domain.architectures import Architecture
 from app.domain.methods import LowRankSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.data.batches import collate
@@ -35,7 +35,6 @@ class LowRank:
 
 def _matrices(network: PreTrainedModel, architecture: Architecture) -> list[Matrix]:
     """Every matrix that is factorised, whole or not."""
-    assert isinstance(architecture, EncoderArchitecture)
     return [matrix for layer in encoder_view(network, architecture).layers for matrix in layer.matrices]
 
 

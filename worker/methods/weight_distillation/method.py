@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import WeightDistillationSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
@@ -16,14 +15,14 @@ from worker.methods.weight_distillation.grouping import (
     random_generator,
     random_table,
 )
-from worker.networks.views import encoder_view, translator_view
+from worker.networks.views import network_view
 from worker.parameterization.parameterizations import GeneratedWeights, MatrixGenerator
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
 from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import calibration_batches, random_network, residual_selector
-from worker.transfer.selection import select, select_stacks
-from worker.transfer.subcloning import subclone, subclone_stacks
+from worker.transfer.selection import select
+from worker.transfer.subcloning import subclone
 
 _SECOND_WARMUP = 0.25
 """Share of the first phase's warm-up: 1,000 updates to 4,000 in the paper."""
@@ -39,8 +38,9 @@ class WeightDistillation:
         projection = None
         if spec.initial_generator == "select":
             matrices = selecting_generators(stacks)
-            if isinstance(teacher.architecture, EncoderArchitecture):
-                projection = residual_selector(teacher.architecture, stacks[0].selection)
+            projection = residual_selector(
+                [groups.teacher for groups in stacks], [groups.selection for groups in stacks]
+            )
         else:
             matrices = random_generators(stacks, context)
         training_objective = distillation_objective(
@@ -71,22 +71,11 @@ def copy_selected(
 ) -> list[LayerGroups]:
     """Write the selected part of the teacher into the student; returns its stacks, the encoder's first."""
     batches = calibration_batches(data, device=context.device)
-    match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture() as planned:
-            encoder, narrow = encoder_view(teacher.network, architecture), encoder_view(network, planned)
-            selection = select(encoder, batches, student=planned.shape, layer_map="uniform")
-            subclone(encoder, narrow, selection)
-            return [LayerGroups(encoder, narrow, selection)]
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
-            ours, theirs = translator_view(teacher.network, architecture), translator_view(network, planned)
-            chosen = select_stacks(ours, batches, student=planned.shape, layer_map="uniform")
-            subclone_stacks(ours, theirs, chosen)
-            return [
-                LayerGroups(ours.encoder, theirs.encoder, chosen.encoder),
-                LayerGroups(ours.decoder, theirs.decoder, chosen.decoder),
-            ]
-        case _:
-            raise ValueError(f"{context.architecture} is not a smaller {teacher.architecture.family}")
+    ours = network_view(teacher.network, teacher.architecture)
+    theirs = network_view(network, context.architecture)
+    selections = select(ours, batches, student=theirs.shape, layer_map="uniform")
+    subclone(ours, theirs, selections)
+    return [LayerGroups(*group) for group in zip(ours.stacks, theirs.stacks, selections, strict=True)]
 
 
 def selecting_generators(stacks: Sequence[LayerGroups]) -> dict[str, MatrixGenerator]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.domain.architectures import EncoderArchitecture
+from app.domain.architectures import encoder_of
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
 from app.domain.tasks import TASKS
 from worker.contracts import RunContext, Student, TaskData, Teacher
@@ -27,9 +27,7 @@ class WeightInherited:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: WeightInheritedSpec, context: RunContext
     ) -> Student:
-        architecture, planned = teacher.architecture, context.architecture
-        assert isinstance(architecture, EncoderArchitecture)
-        assert isinstance(planned, EncoderArchitecture)
+        architecture, planned = encoder_of(teacher.architecture), encoder_of(context.architecture)
         teacher.network.to(context.device)
         network = random_network(teacher, data, context)
         training_objective = distillation_objective(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worker.methods.weight_squeezing.stack_pairs import StackPair
 from worker.networks.parts import Matrix
-from worker.networks.views import AttentionView, EncoderView, LayerView, NetworkView, TranslatorView
+from worker.networks.views import AttentionView, EncoderView, LayerView, StackView
 from worker.numerics.least_squares import singular_directions
 
 
@@ -70,32 +70,24 @@ def layers_by_matrix(pairs: Sequence[StackPair]) -> dict[str, LayerView]:
     return {matrix.weight_name: layer for layer in layers for matrix in layer.matrices}
 
 
-def selecting_tables(
-    teacher: NetworkView, student: NetworkView, pairs: Sequence[StackPair]
-) -> dict[str, TableMap]:
-    """The tables of a student, by name, on the dimensions that it keeps."""
-    if isinstance(teacher, EncoderView):
-        if teacher.projection is not None:
-            return whole_tables(teacher)
-        keep = pairs[0].residual_selector().T  # (D, d)
-        return {table.weight_name: TableMap(table.weight, keep) for table in teacher.embeddings}
-    assert isinstance(student, TranslatorView)
-    config: Any = teacher.network.config
-    tables = {}
+def selecting_tables(pairs: Sequence[StackPair]) -> dict[str, TableMap]:
+    """The tables of a student, by name, on the dimensions that it keeps; one that stacks share once."""
+    tables: dict[str, TableMap] = {}
     for pair in pairs:
-        if pair.student not in student.word_stacks:
+        if pair.teacher.projection is not None:
+            tables |= whole_tables(pair.teacher)
             continue
+        config: Any = pair.teacher.network.config
         # Marian multiplies what it looks up by the root of the width.
         narrower = pair.teacher.shape.hidden / pair.student.shape.hidden
-        growth = math.sqrt(narrower) if config.scale_embedding else 1.0
-        table = pair.teacher.embeddings.words.weight
-        tables[pair.student.embeddings.words.weight_name] = TableMap(
-            table, growth * pair.residual_selector().T
-        )
+        growth = math.sqrt(narrower) if getattr(config, "scale_embedding", False) else 1.0
+        columns = growth * pair.residual_selector().T  # (D, d)
+        for source, target in zip(pair.teacher.embeddings, pair.student.embeddings, strict=True):
+            tables[target.weight_name] = TableMap(source.weight, columns)
     return tables
 
 
-def whole_tables(teacher: EncoderView) -> dict[str, TableMap]:
+def whole_tables(teacher: StackView) -> dict[str, TableMap]:
     """Tables that keep their width, because a projection follows them."""
     width = teacher.embeddings.words.weight.shape[1]
     return {
@@ -105,8 +97,7 @@ def whole_tables(teacher: EncoderView) -> dict[str, TableMap]:
 
 
 def _keeps_tables(pairs: Sequence[StackPair]) -> bool:
-    student = pairs[0].student
-    return isinstance(student, EncoderView) and student.projection is not None
+    return pairs[0].student.projection is not None
 
 
 def narrowed(maps: InitialMaps, student: EncoderView) -> InitialMaps:

@@ -3,7 +3,6 @@
 import torch
 from transformers import PreTrainedModel
 
-from app.domain.architectures import EncoderArchitecture, EncoderDecoderArchitecture
 from app.domain.methods import WeightSqueezingSpec
 from app.domain.methods.weight_squeezing import SMALL_MODEL, Gate
 from worker.contracts import RunContext, Student, TaskData, Teacher
@@ -19,16 +18,14 @@ from worker.methods.weight_squeezing.initial_maps import (
 from worker.methods.weight_squeezing.map_generators import Generators
 from worker.methods.weight_squeezing.regression_maps import regression_maps, regression_stack_maps
 from worker.methods.weight_squeezing.stack_pairs import stack_pairs
-from worker.networks.structure import unfolded
-from worker.networks.views import EncoderView, NetworkView, TranslatorView, encoder_view, translator_view
+from worker.networks.views import EncoderView, encoder_view
 from worker.parameterization.parameterizations import GeneratedWeights
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
 from worker.training.student import dense_phase, rates_of, train_student
-from worker.transfer.activations import Inputs
-from worker.transfer.initialisation import calibration_batches, completed, unfolded_network
-from worker.transfer.selection import Selection, StackSelections, select, select_stacks
-from worker.transfer.subcloning import subclone, subclone_stacks
+from worker.transfer.initialisation import calibration_batches, completed, unfolded_network, unfolded_views
+from worker.transfer.selection import select
+from worker.transfer.subcloning import subclone
 
 _GATE_TRAVEL = 8.0
 """How far a gate's logit can go in a training: between open (4) and shut (-4)."""
@@ -49,10 +46,7 @@ class WeightSqueezing:
             small = context.load_model(SMALL_MODEL).to(context.device)
             maps = initial_maps(teacher, network, data, spec, context, like=small)
             network = _mixed(small, network, maps, spec.gate)
-        if (
-            isinstance(context.architecture, EncoderArchitecture)
-            and context.architecture.has_factorised_words
-        ):
+        if context.architecture.has_factorised_words:
             maps = narrowed(maps, encoder_view(network, context.architecture))
         training_objective = distillation_objective(
             spec.distillation, teacher, data, context, projection=maps.projection.contiguous()
@@ -116,57 +110,21 @@ def initial_maps(
 ) -> InitialMaps:
     """The maps to start from, near another network's stream if one is given; what is not mapped starts."""
     batches = calibration_batches(data, device=context.device)
-    ours, theirs = _views(teacher, network, context)
-    selection = _select(ours, theirs, batches, spec)
-    pairs = stack_pairs(ours, theirs, selection)
+    ours, theirs = unfolded_views(teacher, network, context)
+    selections = select(ours, batches, student=theirs.shape, layer_map=spec.layer_map)
+    pairs = stack_pairs(ours, theirs, selections)
 
     def on_layer(layer: int) -> None:
         context.check_cancelled()
         context.report("initial_maps", layer, sum(len(pair.student.layers) for pair in pairs))
 
+    # Only an encoder's stream can be turned: sines hold a translation model's dimensions where they are.
     if spec.initial_map == "pca" and isinstance(ours, EncoderView) and isinstance(theirs, EncoderView):
-        near = None if like is None else _student_encoder_view(like, context)
+        near = None if like is None else encoder_view(like, context.architecture.unfolded)
         return regression_maps(ours, theirs, pairs[0], batches, like=near, on_layer=on_layer)
-    _subclone(ours, theirs, selection)
-    tables = selecting_tables(ours, theirs, pairs)
+    subclone(ours, theirs, selections)
+    tables = selecting_tables(pairs)
     if spec.initial_map == "pca":
-        assert isinstance(ours, TranslatorView)
-        assert isinstance(theirs, TranslatorView)
-        return regression_stack_maps(ours, theirs, pairs, tables, batches, on_layer=on_layer)
+        return regression_stack_maps(pairs, tables, batches, on_layer=on_layer)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
     return make(pairs, tables)
-
-
-def _views(
-    teacher: Teacher, network: PreTrainedModel, context: RunContext
-) -> tuple[NetworkView, NetworkView]:
-    """The teacher's and that of an ``unfolded_network``."""
-    match teacher.architecture, context.architecture:
-        case EncoderArchitecture() as architecture, EncoderArchitecture():
-            return encoder_view(teacher.network, architecture), _student_encoder_view(network, context)
-        case EncoderDecoderArchitecture() as architecture, EncoderDecoderArchitecture() as planned:
-            return translator_view(teacher.network, architecture), translator_view(network, planned)
-    raise TypeError(f"cannot map {teacher.architecture.family} to {context.architecture.family}")
-
-
-def _student_encoder_view(network: PreTrainedModel, context: RunContext) -> EncoderView:
-    assert isinstance(context.architecture, EncoderArchitecture)
-    return encoder_view(network, unfolded(context.architecture))
-
-
-def _select(
-    teacher: NetworkView, student: NetworkView, batches: list[Inputs], spec: WeightSqueezingSpec
-) -> Selection | StackSelections:
-    if isinstance(teacher, EncoderView) and isinstance(student, EncoderView):
-        return select(teacher, batches, student=student.shape, layer_map=spec.layer_map)
-    assert isinstance(teacher, TranslatorView)
-    assert isinstance(student, TranslatorView)
-    return select_stacks(teacher, batches, student=student.shape, layer_map=spec.layer_map)
-
-
-def _subclone(teacher: NetworkView, student: NetworkView, selection: Selection | StackSelections) -> None:
-    match teacher, student, selection:
-        case EncoderView(), EncoderView(), Selection():
-            subclone(teacher, student, selection)
-        case TranslatorView(), TranslatorView(), StackSelections():
-            subclone_stacks(teacher, student, selection)

@@ -26,7 +26,7 @@ from worker.methods.weight_squeezing.initial_maps import (
 )
 from worker.methods.weight_squeezing.stack_pairs import StackPair
 from worker.networks.parts import Matrix, Norm, Part
-from worker.networks.views import AttentionView, EncoderView, LayerView, StackView, TranslatorView
+from worker.networks.views import AttentionView, EncoderView, LayerView, StackView
 from worker.numerics.least_squares import (
     fit_norm,
     nearest_rotation,
@@ -96,8 +96,6 @@ def regression_maps(
 
 @torch.no_grad()
 def regression_stack_maps(
-    teacher: TranslatorView,
-    student: TranslatorView,
     pairs: Sequence[StackPair],
     tables: Mapping[str, TableMap],
     batches: Sequence[Inputs],
@@ -108,7 +106,7 @@ def regression_stack_maps(
     matrices: dict[str, Maps] = {}
     before = 0
     for pair in pairs:
-        solver = _Solver(pair, batches, pair.residual_selector(), memory=(teacher.encoder, student.encoder))
+        solver = _Solver(pair, batches, pair.residual_selector(), memory=(pairs[0].teacher, pairs[0].student))
 
         def on_stack_layer(layer: int, before: int = before) -> None:
             on_layer(before + layer)

@@ -3,22 +3,15 @@
 Shapes: D and d are the teacher's and student's width, F and f their ffn; h heads of k and j dimensions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from worker.networks.parts import Axis, Matrix
-from worker.networks.views import (
-    AttentionView,
-    EncoderView,
-    LayerView,
-    NetworkView,
-    StackView,
-    TranslatorView,
-)
-from worker.transfer.selection import Selection, StackSelections
+from worker.networks.views import AttentionView, LayerView, NetworkView, StackView
+from worker.transfer.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -82,19 +75,14 @@ _HEAD_AXES = (Axis.HEADS, Axis.CROSS_HEADS)
 
 
 def stack_pairs(
-    teacher: NetworkView, student: NetworkView, selection: Selection | StackSelections
+    teacher: NetworkView, student: NetworkView, selections: Sequence[Selection]
 ) -> tuple[StackPair, ...]:
     """The lists of layers of two networks, those that others read first."""
-    match teacher, student, selection:
-        case EncoderView(), EncoderView(), Selection():
-            return (StackPair(teacher, student, selection, selection.residual, teacher.shape.hidden),)
-        case TranslatorView(), TranslatorView(), StackSelections():
-            memory, width = selection.encoder.residual, teacher.encoder.shape.hidden
-            return (
-                StackPair(teacher.encoder, student.encoder, selection.encoder, memory, width),
-                StackPair(teacher.decoder, student.decoder, selection.decoder, memory, width),
-            )
-    raise TypeError("an encoder and a translation model have no maps between them")
+    memory, width = selections[0].residual, teacher.stacks[0].shape.hidden
+    return tuple(
+        StackPair(*pair, memory, width)
+        for pair in zip(teacher.stacks, student.stacks, selections, strict=True)
+    )
 
 
 def _rows_of_identity(indices: Tensor, size: int) -> Tensor:
