@@ -1,6 +1,7 @@
 """What the parts of the service may know of one another, beyond what import-linter checks."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,28 @@ def _files_that_ask_for(classes: set[str], *, own: tuple[str, ...]) -> list[str]
         for path in paths
         if not any(path.is_relative_to(ROOT / part) for part in own) and classes & _asked_classes(path)
     ]
+
+
+def test_no_test_imports_or_patches_a_private_name():
+    """The linter sees those that are reached through an object."""
+    paths = [*(ROOT / "tests").rglob("*.py")]
+    assert [str(path) for path in paths if any(_private_names(ast.parse(path.read_text())))] == []
+
+
+def _private_names(tree: ast.AST) -> Iterator[str]:
+    """Those of the code under test that are imported, or named by a path or to ``setattr``."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if re.match(
+                "(app|worker|benchmarks)", module
+            ):
+                yield from (alias.name for alias in names if alias.name.startswith("_"))
+            case ast.Constant(value=str(path)) if re.fullmatch(
+                r"(app|worker|benchmarks)\.[\w.]*\._\w+", path
+            ):
+                yield path
+            case ast.Call(func=ast.Attribute(attr="setattr"), args=[_, ast.Constant(value=str(name)), *_]):
+                yield from [name] if name.startswith("_") else []
 
 
 @cache

@@ -5,7 +5,7 @@ import os
 from app.domain.architectures import Architecture
 from app.domain.tasks import Head
 
-_PARAMETERS_PER_THREAD = 10_000_000
+PARAMETERS_PER_THREAD = 10_000_000
 """Parameters of layers from which another thread pays for one prediction, measured at one text of 25 tokens.
 
 Below it, waking the thread costs what it gains: runs side by side use the cores better.
@@ -14,7 +14,7 @@ Below it, waking the thread costs what it gains: runs side by side use the cores
 
 def share_threads(threads: int, architecture: Architecture, head: Head) -> tuple[int, int]:
     """Threads of one run, and how many runs go at once."""
-    each = min(threads, max(1, architecture.count(head=head).body // _PARAMETERS_PER_THREAD))
+    each = min(threads, max(1, architecture.count(head=head).body // PARAMETERS_PER_THREAD))
     return each, threads // each
 
 

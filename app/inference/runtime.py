@@ -29,15 +29,12 @@ logger = logging.getLogger(__name__)
 
 _LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per precision.")
 
-_TRUSTED_S = 5.0
-"""How long a row is believed without another look: so long a deleted model may still answer."""
-
 _KEPT_PER_SESSION = 4
 """Models whose files stay at hand for each that is in memory."""
 
 
 class _Known(NamedTuple):
-    """A registry row, as it was ``_TRUSTED_S`` ago at most."""
+    """A registry row, as it was found lately."""
 
     manifest: ModelManifest
     trusted_until: float
@@ -58,6 +55,8 @@ class InferenceRuntime:
     """
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self.trusted_s = 5.0
+        """How long a row is believed without another look: so long a deleted model may still answer."""
         self._settings = settings
         self._database = database
         self._files = ModelFiles(
@@ -146,7 +145,7 @@ class InferenceRuntime:
         self._known = {
             id_: known for id_, known in self._known.items() if id_ in loaded or now < known.trusted_until
         }
-        self._known[model_id] = _Known(manifest, now + _TRUSTED_S)
+        self._known[model_id] = _Known(manifest, now + self.trusted_s)
 
     def _read(self, model_id: str) -> ModelManifest:
         with self._database.reading() as session:

@@ -116,7 +116,7 @@ def test_a_measured_run_has_the_threads_of_a_served_one(
     use: Callable[[Path], None], opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network is small or large by what a thread pays for."""
-    monkeypatch.setattr("app.engine.threads._PARAMETERS_PER_THREAD", 1)
+    monkeypatch.setattr("app.engine.threads.PARAMETERS_PER_THREAD", 1)
     served, _ = share_threads(usable_cores(), ARCHITECTURE, HEAD)
     assert served == usable_cores()
     use(tmp_path)

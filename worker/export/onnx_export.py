@@ -137,7 +137,7 @@ class _Logits(nn.Module):
 @contextmanager
 def _prepared(network: PreTrainedModel) -> Iterator[None]:
     """Eager attention, which ONNX Runtime runs faster than the traced SDPA, and the network's mode kept."""
-    attention, is_training = network.config._attn_implementation, network.training  # noqa: SLF001
+    attention, is_training = network.config._attn_implementation, network.training
     network.set_attn_implementation("eager")
     try:
         yield

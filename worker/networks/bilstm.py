@@ -88,8 +88,8 @@ class BiLstm(PreTrainedModel):
         # One LSTM node is what ONNX Runtime runs fastest, and cuDNN packs natively.
         if is_exported or embeddings.is_cuda:
             # The node takes lengths in any order: a graph need not sort them, as PyTorch must.
-            return _packed(self.lstm, embeddings, lengths, sorts=not is_exported)
-        return _by_direction(self.lstm, embeddings, lengths) * mask.unsqueeze(-1)
+            return packed_states(self.lstm, embeddings, lengths, sorts=not is_exported)
+        return states_by_direction(self.lstm, embeddings, lengths) * mask.unsqueeze(-1)
 
     def logits(self, projected: Tensor) -> Tensor:
         """(…, P) -> (…, C)."""
@@ -139,16 +139,25 @@ def bilstm_config(architecture: BiLstmArchitecture, *, pad_id: int) -> BiLstmCon
     return BiLstmConfig(**architecture.config_values(), pad_token_id=pad_id)
 
 
-def _packed(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor, *, sorts: bool = True) -> Tensor:
+def packed_states(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor, *, sorts: bool = True) -> Tensor:
+    """States (B, T, 2H) of padded texts (B, T, E), by torch's own way; of no meaning where a text is padded.
+
+    Args:
+        lstm: of one bidirectional layer.
+        inputs: word embeddings.
+        lengths: (B,).
+        sorts: whether the texts may come in any order.
+    """
     packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=not sorts)
     states: Tensor = pad_packed_sequence(lstm(packed)[0], batch_first=True)[0]
     return states
 
 
-def _by_direction(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """The same as ``_packed``, by the CPU's fused kernel, which takes no packed texts: 2 to 4 times quicker.
+def states_by_direction(lstm: nn.LSTM, inputs: Tensor, lengths: Tensor) -> Tensor:
+    """The same as ``packed_states``, by the CPU's fused kernel: 2 to 4 times quicker.
 
-    The second direction reads each text reversed, so that what pads it comes last for both.
+    That kernel takes no packed texts. The second direction reads each text reversed, so that what pads it
+    comes last for both.
     """
     steps = torch.arange(inputs.shape[1], device=inputs.device).unsqueeze(0)
     last = lengths.unsqueeze(1) - 1

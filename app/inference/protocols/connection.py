@@ -9,7 +9,7 @@ from starlette.requests import Request
 CLIENT_CLOSED_REQUEST = 499
 """The status of an answer that nobody reads, for log and metrics."""
 
-_PATIENCE_S = 0.1
+PATIENCE_S = 0.1
 """From here on it pays to look whether the client is still there."""
 
 
@@ -35,7 +35,7 @@ async def cancelled_when_gone(request: Request) -> AsyncIterator[None]:
         nonlocal watch
         watch = loop.create_task(listen())
 
-    timer = loop.call_later(_PATIENCE_S, start)
+    timer = loop.call_later(PATIENCE_S, start)
     try:
         yield
     except asyncio.CancelledError:

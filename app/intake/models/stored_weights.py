@@ -25,7 +25,9 @@ _LEARNT = ("weight", "bias")
 _MAX_TENSORS = 10_000
 """The deepest model that a config may describe has some 2,000."""
 
-_MAX_NAME = 256
+MAX_NAME = 256
+"""Characters of a tensor's name."""
+
 _MAX_DIMENSIONS = 8
 _CHUNK_BYTES = 2**20
 
@@ -106,9 +108,9 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     if len(entries) > _MAX_TENSORS:
         raise _invalid(f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
     for name, entry in entries.items():
-        if len(name) > _MAX_NAME:
+        if len(name) > MAX_NAME:
             raise _invalid(
-                f"holds a tensor whose name is longer than {_MAX_NAME} characters: {name[:50]!r}..."
+                f"holds a tensor whose name is longer than {MAX_NAME} characters: {name[:50]!r}..."
             )
         if len(entry["shape"]) > _MAX_DIMENSIONS:
             raise _invalid(f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")

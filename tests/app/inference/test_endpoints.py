@@ -254,7 +254,7 @@ class TestServerUnderStrain:
         register: Register,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("app.inference.protocols.connection._PATIENCE_S", 0)
+        monkeypatch.setattr("app.inference.protocols.connection.PATIENCE_S", 0)
         model_id = register()
         assert predict(client, model_id, TEXTS[0]).status_code == 200
         body = json.dumps({"inputs": [" ".join(TEXTS)] * 1000}).encode()
@@ -280,9 +280,9 @@ class TestLifeOfAModel:
         client: httpx.Client,
         register: Register,
         settings: Settings,
-        monkeypatch: pytest.MonkeyPatch,
+        app: FastAPI,
     ) -> None:
-        monkeypatch.setattr("app.inference.runtime._TRUSTED_S", 0.05)
+        app.state.inference.trusted_s = 0.05
         model_id = register()
         assert predict(client, model_id, TEXTS[0]).status_code == 200
         assert client.delete(f"/v1/models/{model_id}").status_code == 204
@@ -294,9 +294,9 @@ class TestLifeOfAModel:
         client: httpx.Client,
         register: Register,
         inference_database: Database,
-        monkeypatch: pytest.MonkeyPatch,
+        app: FastAPI,
     ) -> None:
-        monkeypatch.setattr("app.inference.runtime._TRUSTED_S", 0.05)
+        app.state.inference.trusted_s = 0.05
         model_id, other = register(exports=()), register()
         assert predict(client, model_id, TEXTS[0]).status_code == 409
         with inference_database.transaction() as session:

@@ -149,8 +149,8 @@ class TestLessons:
             text = tuple(joint.split.ids[joint.split.offsets[row] : joint.split.offsets[row + 1]])
             assert np.allclose(by_text.setdefault(text, answer), answer, atol=1e-5)
         batch = collate(joint.split, np.array([3, 100, 400, 25]), pad_id=0, device=CPU)
-        _, answers, _ = joint.objective._terms
-        assert np.allclose(answers._logits_t(batch).numpy(), logits[[3, 100, 400, 25]], atol=0.05)
+        _, answers, _ = joint.objective.terms
+        assert np.allclose(answers.logits_t(batch).numpy(), logits[[3, 100, 400, 25]], atol=0.05)
 
     def test_learns_the_last_states_of_texts_and_middle_ones_of_tokens(self, tmp_path):
         teacher, spec = make_teacher(tmp_path), BiLstmSpec(name="bilstm")

@@ -114,7 +114,7 @@ class TestGeneratedWeight:
         ratios = dict(made.rate_ratios())
         for which, parameter in enumerate((rows, columns)):
             slopes = torch.autograd.functional.jacobian(
-                lambda rows, columns: made._scale * map_columns(map_rows(rows.mT, group[0]), columns),
+                lambda rows, columns: made.scale * map_columns(map_rows(rows.mT, group[0]), columns),
                 (rows.detach(), columns.detach()),
             )[which]
             moved = slopes.abs().flatten(2).sum(2).mean()  # of an entry, all of the map moving by one

@@ -34,7 +34,7 @@ NARROW = EncoderShape(layers=4, hidden=20, heads=4, ffn=24)
 FEW_HEADS = EncoderShape(layers=4, hidden=16, heads=2, ffn=24)
 TASKS = ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
 SHAPES = [pytest.param(NARROW, id="dim"), pytest.param(FEW_HEADS, id="head")]
-STEPS = 20
+STEPS, SELECTIONS = 20, 4
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def exact(monkeypatch):
     monkeypatch.setattr(compaction, "product_dtype", lambda values: values.dtype)
 
 
-def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matrices=1e-3, **given):
+def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=SELECTIONS, matrices=1e-3, **given):
     context = MemoryContext(tmp_path, architecture=teacher.architecture.at(target))
     network = random_network(teacher, data, context)
     weights = InheritedWeights(
@@ -55,10 +55,14 @@ def make_weights(teacher, data, tmp_path, *, target=NARROW, selections=4, matric
         whole_heads=target == FEW_HEADS,
         schedule=Schedule(STEPS, selections),
         rates=CompactionRates(compactors=0.02, matrices=matrices, vectors=1e-3),
-        batches=calibration_batches(data, device=CPU, tokens=500),
+        batches=reconstruction_batches(data),
         **given,
     )
     return network, weights
+
+
+def reconstruction_batches(data):
+    return calibration_batches(data, device=CPU, tokens=500)
 
 
 def objective_of(data):
@@ -469,16 +473,15 @@ class TestReconstruction:
         for group in weights.index_groups.values():
             group.give_up(0.75)
         kept = {name: group.indices() for name, group in weights.index_groups.items()}
-        reconstruct(
-            network, weights.wiring, weights.linears, weights.vectors, weights._batches, before=old, kept=kept
-        )
+        batches = reconstruction_batches(data)
+        reconstruct(network, weights.wiring, weights.linears, weights.vectors, batches, before=old, kept=kept)
         return before, network, weights, old, kept
 
     @pytest.mark.parametrize("group", [GroupKey(Axis.NEURONS, 1), GroupKey(Axis.HEADS, 2), FEATURES], ids=str)
-    def test_what_goes_is_told_from_what_stays_by_ridge_regression(self, narrowed, group):
+    def test_what_goes_is_told_from_what_stays_by_ridge_regression(self, narrowed, data, group):
         before, _, weights, old, kept = narrowed
         reader = weights.wiring.reader_of(group)
-        values = capture_activations(before, weights._batches, before=[reader]).input_of(reader)
+        values = capture_activations(before, reconstruction_batches(data), before=[reader]).input_of(reader)
         values = values.double().numpy()
         stay = np.isin(old[group], kept[group])
         assert 0 < stay.sum() < len(stay)
@@ -497,15 +500,16 @@ class TestReconstruction:
         found = torch.from_numpy(values[:, stay]).float() @ weight.T + bias
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
-    def test_readers_of_the_stream_see_it_as_it_was(self, narrowed):
+    def test_readers_of_the_stream_see_it_as_it_was(self, narrowed, data):
         before, network, weights, _, _ = narrowed
-        weights._shape_network()
+        weights.tensors()["clock"].copy_(torch.tensor([STEPS, SELECTIONS]))  # as read from a checkpoint
         weights.fold()
         wiring = weights.wiring
         readers = wiring.readers_after(wiring.norms[0])
         rows = {reader: weights.index_groups[wiring.matrices[reader].rows].kept for reader in readers}
         expected, found = (
-            capture_activations(of, weights._batches, after=readers) for of in (before, network.eval())
+            capture_activations(of, reconstruction_batches(data), after=readers)
+            for of in (before, network.eval())
         )
         for reader in readers:
             scale = network.config.hidden_size / network.config.num_attention_heads
@@ -516,7 +520,7 @@ class TestReconstruction:
 
     def test_costs_less_than_going_without(self, teacher, data, tmp_path, monkeypatch):
         def lost(weights, network):
-            weights._clock[0] = STEPS
+            weights.tensors()["clock"][0] = STEPS
             weights.fold()
             batch = dev_batch(data)
             expected = forward(teacher.network.eval(), batch).logits

@@ -22,7 +22,7 @@ from worker.methods.weight_squeezing.initial_maps import (
     singular_maps,
 )
 from worker.methods.weight_squeezing.map_generators import Generators
-from worker.methods.weight_squeezing.method import _gate_rate, initial_maps
+from worker.methods.weight_squeezing.method import gate_rate, initial_maps
 from worker.methods.weight_squeezing.reparameterization import (
     Gate,
     GatedMatrix,
@@ -367,10 +367,10 @@ class TestGatedSqueezing:
     def test_a_gate_can_open_in_a_training_of_any_length(self):
         """At the rate of weights a logit would stay where it is."""
         for steps, rate in [(100, 5e-4), (5000, 5e-4), (100, 5e-5)]:
-            decaying = rate * _gate_rate(steps, rate) * steps / 2
+            decaying = rate * gate_rate(steps, rate) * steps / 2
             assert decaying == pytest.approx(8)
-        assert _gate_rate(10**6, 5e-4) == 1
-        assert _gate_rate(1, 1e-3) * 1e-3 == pytest.approx(0.5)  # and does not jump
+        assert gate_rate(10**6, 5e-4) == 1
+        assert gate_rate(1, 1e-3) * 1e-3 == pytest.approx(0.5)  # and does not jump
 
     def test_few_steps_squeeze_too(self, teacher, data, tmp_path):
         """What has no gate has taken all of the squeezed network's: the rest must not be the small one's."""

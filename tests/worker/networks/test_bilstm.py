@@ -10,7 +10,7 @@ from torch.nn import functional
 from app.domain.architectures import BiLstmArchitecture, BiLstmShape
 from app.domain.tasks import Head
 from worker.export.onnx_export import export_onnx
-from worker.networks.bilstm import BiLstm, BiLstmConfig, _by_direction, _packed
+from worker.networks.bilstm import BiLstm, BiLstmConfig, packed_states, states_by_direction
 from worker.networks.loading import build_network
 
 SHAPE = BiLstmShape(embedding=6, hidden=5, projection=7)
@@ -95,7 +95,7 @@ def test_both_ways_through_the_lstm_give_the_same_states_and_gradients():
     lstm, lengths = nn.LSTM(6, 5, batch_first=True, bidirectional=True), torch.tensor([3, 8, 1])
     mask = (torch.arange(8) < lengths[:, None]).unsqueeze(-1)
     results = []
-    for way in (_packed, _by_direction):
+    for way in (packed_states, states_by_direction):
         inputs = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
         states = way(lstm, inputs, lengths) * mask
         lstm.zero_grad()

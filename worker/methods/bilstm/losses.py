@@ -4,6 +4,7 @@ Shapes: P positions, C outputs, H teacher width, which is the projection's too.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -70,46 +71,46 @@ Term = Callable[[ForwardOutput, Batch], Tensor]
 """A scalar of what a network says."""
 
 
+@dataclass(frozen=True)
 class AnswerTerm:
     """The distance of the answers."""
 
-    def __init__(self, logits_t: Lookup, kind: SoftTargets) -> None:
-        self._logits_t = logits_t
-        self._kind = kind
+    logits_t: Lookup
+    kind: SoftTargets
 
     def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
-        return answer_distance(output.logits, self._logits_t(batch), self._kind)
+        return answer_distance(output.logits, self.logits_t(batch), self.kind)
 
 
+@dataclass(frozen=True)
 class StatesTerm:
     """The distance of the states."""
 
-    def __init__(self, states_t: Lookup, kind: RepresentationLoss) -> None:
-        self._states_t = states_t
-        self._kind = kind
+    states_t: Lookup
+    kind: RepresentationLoss
 
     def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
         assert output.states is not None
         projected = at_positions(output.states[-1], batch).float()
-        return representation_distance(projected, self._states_t(batch), self._kind)
+        return representation_distance(projected, self.states_t(batch), self.kind)
 
 
+@dataclass(frozen=True)
 class LabelTerm:
     """What the labels say."""
 
-    def __init__(self, loss: AnswerLoss) -> None:
-        self._loss = loss
+    loss: AnswerLoss
 
     def __call__(self, output: ForwardOutput, batch: Batch) -> Tensor:
-        return batch.label_weight * self._loss(output.logits, labels_of(batch))
+        return batch.label_weight * self.loss(output.logits, labels_of(batch))
 
 
 class Sum:
     """Terms of one answer, each weighing the same (Eq. 7)."""
 
     def __init__(self, *terms: Term) -> None:
-        self._terms = terms
+        self.terms = terms
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         output = forward(network, batch, with_states=True)
-        return torch.stack([term(output, batch) for term in self._terms]).sum()
+        return torch.stack([term(output, batch) for term in self.terms]).sum()

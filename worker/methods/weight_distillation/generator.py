@@ -57,12 +57,13 @@ class GeneratedWeight(MatrixGenerator):
         self.register_buffer("group", group.detach().clone(), persistent=False)
         self.mix, self.rows, self.columns = mix, rows, columns
         self._is_rated = is_rated
-        self._scale = 1.0
+        self.scale = 1.0
+        """s, a number: chosen once, not trained."""
         with torch.no_grad():
             inner = self.inner()
             if start is not None:
-                self._scale = float((inner * start).sum() / inner.square().sum().clamp(min=1e-12))
-            generated = torch.tanh(self._scale * inner)
+                self.scale = float((inner * start).sum() / inner.square().sum().clamp(min=1e-12))
+            generated = torch.tanh(self.scale * inner)
         self.scaling = nn.Parameter(torch.ones_like(generated))
         self.shift = nn.Parameter(torch.zeros_like(generated) if start is None else start - generated)
         self._is_fixed = mix is None and rows is None and columns is None
@@ -77,7 +78,7 @@ class GeneratedWeight(MatrixGenerator):
         return mixed if self.columns is None else map_columns(mixed, self.columns)
 
     def forward(self) -> Tensor:
-        generated = self.group if self._is_fixed else torch.tanh(self._scale * self.inner())
+        generated = self.group if self._is_fixed else torch.tanh(self.scale * self.inner())
         return torch.addcmul(self.shift, self.scaling, generated)
 
     @torch.no_grad()
@@ -101,7 +102,7 @@ class GeneratedWeight(MatrixGenerator):
 
     def _reach(self, factor: Tensor, of: Tensor) -> float:
         """How far an entry moves when all of a map move by one; a block sees its share of the column only."""
-        return max(1.0, abs(self._scale) * mean_abs_column_sum(factor, of))
+        return max(1.0, abs(self.scale) * mean_abs_column_sum(factor, of))
 
 
 def _mapped_rows(rows: Tensor, weight: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ class WeightSqueezing:
         rates = rates_of(context)
         steps = total_steps(training_objective.split, context.training)
         dense_steps = min(round(steps * spec.dense_ratio), steps - 1)  # at least one step squeezes
-        gate_rate = _gate_rate(steps - dense_steps, rates.learning_rate)
-        generators = Generators(network, maps, spec, gate_rate=gate_rate)
+        rate = gate_rate(steps - dense_steps, rates.learning_rate)
+        generators = Generators(network, maps, spec, gate_rate=rate)
 
         def squeezed() -> GeneratedWeights:
             return GeneratedWeights(
@@ -90,7 +90,7 @@ def _mixed(
     return small
 
 
-def _gate_rate(steps: int, learning_rate: float) -> float:
+def gate_rate(steps: int, learning_rate: float) -> float:
     """Of a gate over that of weights, never below it: Adam moves neither by more than its rate in a step.
 
     A logit moves by whole numbers where weights move by hundredths; at their rate it would stay where it is.
