@@ -25,15 +25,21 @@ class HeldClassifier(Classifier):
         tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_length=62)
         super().__init__(OnnxEncoder(folder / "model.fp32.onnx", threads=1), tokenizer, LABELS)
         self.may_run = threading.Event()
+        self.has_begun = threading.Event()
         self.runs: list[list[int]] = []
         self.error: BaseException = MemoryError("too long for this machine")
 
     def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
+        self.has_begun.set()
         assert self.may_run.wait(10)
         self.runs.append([len(text) for text in run.texts])
         if any(len(text) > 60 for text in run.texts):
             raise self.error
         return super().run(run)
+
+    async def begin(self) -> None:
+        """Wait until it runs: it was given what had come by then, and the rest waits."""
+        assert await asyncio.to_thread(self.has_begun.wait, 10)
 
 
 @pytest.fixture
@@ -55,7 +61,7 @@ def test_what_came_during_a_run_goes_together(classifier: HeldClassifier) -> Non
     async def scenario() -> None:
         queue = queue_of(classifier)
         tasks = [asyncio.create_task(queue.predict([text])) for text in TEXTS[:20]]
-        await asyncio.sleep(0.05)  # the first is being run, the others wait
+        await classifier.begin()  # the others wait
         classifier.may_run.set()
         await asyncio.gather(*tasks)
         await end(queue)
@@ -72,7 +78,7 @@ def test_texts_of_a_client_who_left_are_not_run(classifier: HeldClassifier) -> N
     async def scenario() -> None:
         queue = queue_of(classifier)
         first = asyncio.create_task(queue.predict(TEXTS[:1]))
-        await asyncio.sleep(0.05)
+        await classifier.begin()
         gone = asyncio.create_task(queue.predict(TEXTS[1:60]))
         stays = asyncio.create_task(queue.predict(TEXTS[60:63]))
         await asyncio.sleep(0)
@@ -92,11 +98,9 @@ class WatchedClassifier(HeldClassifier):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.has_begun = threading.Event()
         self.wanted: list[list[bool]] = []
 
     def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
-        self.has_begun.set()
         rows = super().run(run)
         self.wanted.append([run.is_wanted(number) for number in range(len(run.texts))])
         return rows
@@ -109,7 +113,7 @@ def test_run_can_tell_whether_its_client_stays(exported_folder: Folders, stays: 
     async def scenario() -> None:
         queue = queue_of(classifier)
         task = asyncio.create_task(queue.predict([TEXTS[0]] * 3))
-        await asyncio.to_thread(classifier.has_begun.wait, 10)
+        await classifier.begin()
         if not stays:
             task.cancel()
         await asyncio.sleep(0)
@@ -125,7 +129,7 @@ def test_texts_of_different_options_do_not_run_together(classifier: HeldClassifi
     async def scenario() -> None:
         queue = queue_of(classifier)
         first = asyncio.create_task(queue.predict(TEXTS[:1]))
-        await asyncio.sleep(0.05)
+        await classifier.begin()
         others = [asyncio.create_task(queue.predict([TEXTS[1]], option)) for option in "abab"]
         await asyncio.sleep(0)
         classifier.may_run.set()
@@ -185,7 +189,7 @@ def test_failed_run_fails_its_clients_alone(
     async def scenario() -> None:
         queue = queue_of(classifier)
         first = asyncio.create_task(queue.predict(TEXTS[:1]))
-        await asyncio.sleep(0.05)
+        await classifier.begin()
         failing = asyncio.create_task(queue.predict([" ".join(TEXTS), TEXTS[1]]))
         fine = asyncio.create_task(queue.predict(TEXTS[2:4]))
         await asyncio.sleep(0)
@@ -204,7 +208,7 @@ def test_closed_queue_answers_what_it_has(classifier: HeldClassifier) -> None:
     async def scenario() -> None:
         queue = queue_of(classifier, runners=2)
         task = asyncio.create_task(queue.predict(TEXTS))
-        await asyncio.sleep(0.02)
+        await classifier.begin()
         queue.close()
         assert queue.is_running
         classifier.may_run.set()
