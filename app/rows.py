@@ -1,12 +1,20 @@
-"""Rows as clients see them: an unreadable row is reported and does not hide the others."""
+"""Rows that may be unreadable: one is reported, does not hide the others, and can be deleted like them."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from app.core.db import WriteSession, after_commit
+from app.core.db.datasets import Dataset
+from app.core.db.models import Model
+from app.core.storage import Storage
+from app.domain.documents.manifest import stored_prefix
 from app.domain.errors import Unreadable
+
+logger = logging.getLogger(__name__)
 
 
 class StoredRow(Protocol):
@@ -66,3 +74,16 @@ def read_listed_row(read: Callable[[Row], T], row: Row) -> T | UnreadableRow:
             status=getattr(row, "status_text", None),
             error=RowError.of(error),
         )
+
+
+def delete_with_files(session: WriteSession, storage: Storage, row: Model | Dataset) -> None:
+    """Delete a row and, once that is certain, its files.
+
+    Files stay where a damaged manifest does not say where they are.
+    """
+    prefix = stored_prefix(row.manifest_json)
+    session.delete(row)
+    if prefix is None:
+        logger.warning("the manifest of %s does not name its files: they remain in the store", row.id)
+    else:
+        after_commit(session, lambda: storage.delete_prefix(prefix))

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.core.db import WriteSession, after_commit, after_rollback
+from app.core.db import WriteSession, after_rollback
 from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
 from app.core.ids import new_id
@@ -15,6 +15,7 @@ from app.domain.errors import Conflict
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.tables import Table, prepare
+from app.rows import delete_with_files
 
 
 def register(
@@ -72,6 +73,4 @@ def delete_dataset(session: WriteSession, storage: Storage, dataset_id: str) -> 
             f"Job {job.id} is {job.status} and uses this data set. Cancel the job or wait until it finishes.",
             job=job.id,
         )
-    prefix = dataset.manifest.files.prefix
-    session.delete(dataset)
-    after_commit(session, lambda: storage.delete_prefix(prefix))
+    delete_with_files(session, storage, dataset)

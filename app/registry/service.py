@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from app.core.db import WriteSession, after_commit, after_rollback
+from app.core.db import WriteSession, after_rollback
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, lock_model
 from app.core.ids import new_id
@@ -16,6 +16,7 @@ from app.domain.errors import Conflict, NotFound
 from app.intake.models.archives import Unpacked, unpack
 from app.intake.models.folder import MODEL_FILES, prepare
 from app.intake.models.hub import HubReference, download
+from app.rows import delete_with_files
 
 
 def register_upload(
@@ -64,9 +65,7 @@ def delete_model(session: WriteSession, storage: Storage, model_id: str) -> None
             f"Job {job.id} is {job.status} and uses this model. Cancel the job or wait until it finishes.",
             job=job.id,
         )
-    prefix = model.manifest.files.prefix
-    session.delete(model)
-    after_commit(session, lambda: storage.delete_prefix(prefix))
+    delete_with_files(session, storage, model)
 
 
 def open_artifact(

@@ -121,6 +121,23 @@ def test_text_that_is_no_json(sqlite_url, redis_url, tmp_path):
         shows(api, "/v1/models", odd, fine)
 
 
+@pytest.mark.parametrize("kind", ["models", "datasets"])
+def test_they_are_deleted_like_others(shelf, kind, tmp_path):
+    """With their files where these are known, and never with those of others."""
+    (tmp_path / "file").touch()
+    for name in ("odd", "fine"):
+        shelf.app.state.storage.put_file(f"{kind}/{name}/file", tmp_path / "file")
+    named = {"later": f'{{"version": 99, "files": {{"prefix": "{kind}/odd"}}}}'}
+    damaged = {"all": '{"files": {"prefix": ""}}', "a kind": f'{{"files": {{"prefix": "{kind}"}}}}'}
+    for value in (*ODD.values(), *damaged.values(), *named.values()):
+        assert sorted(shelf.stored()) == [f"{kind}/fine/file", f"{kind}/odd/file"]
+        id_ = add_model(shelf, ENCODER, None) if kind == "models" else add_dataset(shelf, "translation")
+        overwrite(shelf, kind, id_, "manifest_json", value)
+        assert shelf.http.delete(f"/v1/{kind}/{id_}").status_code == 204
+        assert shelf.http.get(f"/v1/{kind}/{id_}").status_code == 404
+    assert shelf.stored() == [f"{kind}/fine/file"]
+
+
 def test_an_event(shelf):
     [job_id] = queue_jobs(shelf, 1)
     with shelf.database.transaction() as session:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,6 +14,8 @@ from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Head, Task
 
 Split = Literal["train", "dev", "test", "unlabeled"]
+
+_PREFIX = re.compile(r"(models|datasets)/[\w-]+")
 
 
 class FileEntry(BaseModel):
@@ -128,6 +131,18 @@ class ModelManifest(StoredDocument):
     def has_head_for(self, task: Task, labels: Sequence[str]) -> bool:
         """Whether its head answers this task with just these labels; else a job draws a new one."""
         return self.task == task and list(self.labels or ()) == list(labels)
+
+
+def stored_prefix(manifest: object) -> str | None:
+    """Where the files of a stored manifest are, though this version may not be able to read the rest of it.
+
+    All versions say it in the same place. None where a damaged one does not: nothing else may be taken for
+    it, for whatever is stored under a prefix is deleted with its row.
+    """
+    match manifest:
+        case {"files": {"prefix": str(prefix)}} if _PREFIX.fullmatch(prefix):
+            return prefix
+    return None
 
 
 class SplitSummary(BaseModel):
