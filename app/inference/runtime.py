@@ -15,12 +15,13 @@ from app.core.db.models import get_model
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
-from app.domain.errors import Conflict, InvalidRequest, NotFound
+from app.domain.errors import Conflict, NotFound
 from app.domain.tasks import TASKS, Task
 from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import TextInput
 from app.inference.batching import BatchQueue
 from app.inference.model_files import ModelFiles
+from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.opening import open_predictor
 from app.inference.predictors.predictor import Predictor
 from app.inference.predictors.results import Result
@@ -101,7 +102,7 @@ class InferenceRuntime:
 
         Raises:
             NotFound: the model was deleted since.
-            InvalidRequest: precision, options or texts do not fit the model or its task.
+            InvalidArgument: precision, options or texts do not fit the model or its task.
             Overloaded: too many texts wait for the model.
         """
         precision = _choose_precision(model.id, model.manifest, precision)
@@ -226,10 +227,10 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
     if wanted is None:
         return "fp32" if "fp32" in available else available[0]
     if wanted not in available:
-        raise InvalidRequest(
+        raise InvalidArgument(
             "precision_not_available",
             f"Model {model_id} is available in {' and '.join(available)}, not in {wanted[:50]!r}.",
-            pointer="#/parameters/precision",
+            argument="precision",
             available=available,
         )
     return wanted
@@ -238,10 +239,10 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
 def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "pairs_not_supported",
                 f"Input {position} is a text pair; {task} models take single texts. Send each text "
                 "separately.",
-                pointer="#/inputs",
+                argument="inputs",
                 position=position,
             )

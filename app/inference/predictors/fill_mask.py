@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.domain.errors import InvalidRequest
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
+from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import MaskFill, MaskFills
 from app.inference.predictors.scores import softmax
@@ -53,11 +53,11 @@ class FillMask:
     def run_options(self, inputs: Sequence[str], options: FillMaskOptions) -> _Choice:
         for position, text in enumerate(inputs):
             if (masks := text.count(self._mask)) != 1:
-                raise InvalidRequest(
+                raise InvalidArgument(
                     "exactly_one_mask_required",
                     f"Input {position} contains {self._mask} {masks} times. Use it exactly once in each "
                     "text, in place of the word to predict.",
-                    pointer="#/inputs",
+                    argument="inputs",
                     mask=self._mask,
                 )
         targets = options.targets
@@ -80,11 +80,11 @@ class FillMask:
 
     def result(self, row: list[MaskFill] | None, _options: FillMaskOptions) -> MaskFills:
         if row is None:
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "mask_truncated",
                 f"The text is truncated to {self._tokenizer.max_length} tokens, before {self._mask}. "
                 "Shorten the text before it.",
-                pointer="#/inputs",
+                argument="inputs",
                 max_length=self._tokenizer.max_length,
             )
         return MaskFills(row)
@@ -107,18 +107,18 @@ class FillMask:
             return known
         pieces = self._tokenizer.pieces(target)
         if len(pieces) != 1:
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "target_not_one_token",
                 f"The target {target[:50]!r} is {len(pieces)} tokens long; targets must be single tokens of "
                 "the model's vocabulary.",
-                pointer="#/parameters/targets",
+                argument="targets",
                 target=target[:50],
             )
         if pieces[0] in self._unknown_ids:
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "unknown_target",
                 f"The target {target[:50]!r} is not in the model's vocabulary. Use words of its vocabulary.",
-                pointer="#/parameters/targets",
+                argument="targets",
                 target=target[:50],
             )
         return pieces[0]

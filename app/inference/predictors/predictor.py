@@ -48,7 +48,7 @@ class Predictor(Protocol):
         """What of the options a run has to know; texts whose run options differ do not run together.
 
         Raises:
-            InvalidRequest: the options or inputs do not fit this model.
+            InvalidArgument: the options or inputs do not fit this model.
         """
 
     def limits(self, run_options: Any) -> RunLimits: ...
@@ -63,5 +63,5 @@ class Predictor(Protocol):
         """The answer to one text, from what a run said of it.
 
         Raises:
-            InvalidRequest: the model could not answer this text.
+            InvalidArgument: the model could not answer this text.
         """

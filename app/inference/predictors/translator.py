@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.errors import InvalidRequest
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import GREEDY, Decoding, generate, length_limit
 from app.engine.tokenizing import TextTokenizer, TokenizedText
+from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import TranslatedText
 
@@ -40,10 +40,10 @@ class Translator:
     def run_options(self, _inputs: Sequence[str], options: TranslationOptions) -> TranslationOptions:
         bound, most = options.max_new_tokens, self._network.max_tokens
         if bound is not None and bound > most:
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "max_new_tokens_too_large",
                 f"max_new_tokens is {bound:,}; this model supports at most {most:,}.",
-                pointer="#/parameters/max_new_tokens",
+                argument="max_new_tokens",
                 max_new_tokens=bound,
                 most=most,
             )

@@ -93,11 +93,13 @@ class TestRefusals:
         assert response.status_code == 422
         assert f"Input 1 contains [MASK] {masks} times" in response.json()["detail"]
         assert response.json()["mask"] == "[MASK]"
+        assert response.json()["errors"][0]["pointer"] == "#/inputs"
 
     def test_of_a_mask_that_is_cut_off(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, ["the film " * MAX_LENGTH + "[MASK]", TEXTS[0]])
         assert response.status_code == 422
         assert f"truncated to {MAX_LENGTH} tokens" in response.json()["detail"]
+        assert response.json()["errors"][0]["pointer"] == "#/inputs"
 
     def test_of_a_target_that_is_no_token(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, TEXTS[0], targets=["film", "films"])

@@ -28,6 +28,7 @@ from app.engine.threads import share_threads
 from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.classifier import ClassificationOptions
+from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import LabelScore
 from tests.app.inference.conftest import Register
 from tests.tiny import tiny_examples
@@ -190,6 +191,19 @@ class TestFullQueue:
             assert len(await ask(runtime, model_id, TEXTS)) == len(TEXTS)
 
         run(scenario)
+
+
+def test_an_error_names_the_argument_and_no_place_in_a_request(
+    run: Session[None], register: Register
+) -> None:
+    model_id = register()
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            await ask(runtime, model_id, [TEXTS[0]], precision="fp8")
+        assert (caught.value.argument, caught.value.pointer) == ("precision", None)
+
+    run(scenario)
 
 
 def test_deleted_model_leaves_memory(

@@ -153,12 +153,14 @@ class TestRefusals:
         response = predict(client, model_id, "a", max_new_tokens=MAX_LENGTH + 1)
         assert response.status_code == 422
         assert f"at most {MAX_LENGTH}" in response.json()["detail"]
+        assert response.json()["errors"][0]["pointer"] == "#/parameters/max_new_tokens"
         assert predict(client, model_id, "a", max_new_tokens=MAX_LENGTH).status_code == 200
 
     def test_of_a_pair(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, {"text": "a", "text_pair": "b"})
         assert response.status_code == 422
         assert response.json()["type"].endswith("pairs_not_supported")
+        assert response.json()["errors"][0]["pointer"] == "#/inputs"
 
     def test_of_parameters_for_the_search_name_them(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, "a", generate_parameters={"temperature": 1})

@@ -14,10 +14,11 @@ from starlette.routing import Route
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS
 from app.errors import problems
+from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Result
 from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
 from app.inference.protocols.huggingface.parameters import read_parameters
-from app.inference.protocols.huggingface.rendering import render_problem, render_results
+from app.inference.protocols.huggingface.rendering import pointer_to, render_problem, render_results
 from app.inference.protocols.huggingface.schemas import Answers, PredictRequest
 from app.inference.runtime import InferenceRuntime
 from app.routing import PlainRoute
@@ -59,9 +60,13 @@ async def _ask(request: Request, asked: PredictRequest) -> list[Result]:
     runtime: InferenceRuntime = request.app.state.inference
     model = await runtime.find(request.path_params["model_id"])
     parameters = read_parameters(model.task, asked.parameters)
-    return await runtime.predict(
-        model, asked.inputs.texts, parameters.options(), precision=parameters.precision
-    )
+    try:
+        return await runtime.predict(
+            model, asked.inputs.texts, parameters.options(), precision=parameters.precision
+        )
+    except InvalidArgument as error:
+        error.pointer = pointer_to(error.argument)
+        raise
 
 
 def _read(body: bytes) -> PredictRequest:

@@ -38,6 +38,11 @@ def render_problem(problem: ProblemDetails) -> dict[str, Any]:
     return {**problem.members(), "error": problem.detail}
 
 
+def pointer_to(argument: str) -> str:
+    """Where a request has an argument of the prediction."""
+    return "#/inputs" if argument == "inputs" else f"#/parameters/{argument}"
+
+
 def _labels(result: RankedLabels) -> list[Score]:
     return [
         {"label": label, "score": score}
