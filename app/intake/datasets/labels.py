@@ -81,7 +81,7 @@ class Labels:
         index = np.array([self._index[name] for name in self._codes], np.int32)
         return pa.array(index[codes.to_numpy()])
 
-    def architecture(self, split: Split) -> dict[str, Any]:
+    def summary(self, split: Split) -> dict[str, Any]:
         found = {self._names[self._index[label]]: n for label, n in self._counts[split].items()}
         return {"labels": dict.fromkeys(self._names, 0) | found}
 

@@ -208,7 +208,7 @@ def _finish(draft: _Draft, folder: Path) -> SplitSummary:
         rows=draft.rows,
         words=quantiles(draft.words),
         languages=dict(sorted(draft.languages.items())) or None,
-        **(draft.answer.architecture(draft.split) if draft.answer else {}),
+        **(draft.answer.summary(draft.split) if draft.answer else {}),
     )
 
 

@@ -158,7 +158,7 @@ class Tags:
         self._entities[split].update(dict(zip(self._kinds, entities.tolist(), strict=True)))
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(tags, pa.int32()))
 
-    def architecture(self, split: Split) -> dict[str, Any]:
+    def summary(self, split: Split) -> dict[str, Any]:
         entities = self._entities[split]
         return {
             "labels": {kind: entities[kind] for kind in self._kinds},

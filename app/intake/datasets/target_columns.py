@@ -48,7 +48,7 @@ class Answer(Protocol):
             InvalidRequest: the answers of the splits do not go together.
         """
 
-    def architecture(self, split: Split) -> dict[str, Any]:
+    def summary(self, split: Split) -> dict[str, Any]:
         """What the split's ``SplitSummary`` says about its answers."""
 
 
@@ -120,7 +120,7 @@ class Scores:
             )
         return []
 
-    def architecture(self, split: Split) -> dict[str, Any]:
+    def summary(self, split: Split) -> dict[str, Any]:
         seen = self._ranges[split]
         return {"scores": {"min": seen.least, "mean": seen.total / seen.count, "max": seen.greatest}}
 
@@ -155,7 +155,7 @@ class Targets:
     def settle(self) -> list[str]:
         return []
 
-    def architecture(self, split: Split) -> dict[str, Any]:
+    def summary(self, split: Split) -> dict[str, Any]:
         return {"target_words": quantiles(self._words[split])}
 
 

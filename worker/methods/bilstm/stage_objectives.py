@@ -27,7 +27,7 @@ _BATCH_SIZE = 128
 
 
 class StageObjectives:
-    """The stage_objectives of one job; the teacher's outputs are computed, or found in the cache."""
+    """What each stage of one job is taught; the teacher's outputs are computed, or found in the cache."""
 
     def __init__(self, teacher: Teacher, data: TaskData, spec: BiLstmSpec, context: RunContext) -> None:
         self._data = data
