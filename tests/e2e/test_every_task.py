@@ -9,7 +9,16 @@ import pytest
 
 from tests.app.registry.translation import marian_folder, train_sentencepiece
 from tests.e2e.conftest import SHAPE, Json, Stack, production_stack
-from tests.tiny import GERMAN, tiny_bert_folder, tiny_scored_examples, tiny_tagged_examples, tiny_translations
+from tests.tiny import (
+    GERMAN,
+    PLEASANT,
+    UNPLEASANT,
+    tiny_bert_folder,
+    tiny_examples,
+    tiny_scored_examples,
+    tiny_tagged_examples,
+    tiny_translations,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -119,6 +128,31 @@ def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
     assert grandchild["parameters"] <= 12_000
     assert dev_quality(job, "teacher")["accuracy"] > 0.8
     assert answers(stack, grandchild, PAIR)[0][0]["label"] in ("good", "poor")
+
+
+def test_any_number_of_labels(stack: Stack, encoder: Json, tmp_path: Path) -> None:
+    kinds = {"pleasant": {*PLEASANT}, "unpleasant": {*UNPLEASANT}}
+
+    def labelled(rows: int, *, seed: int) -> list[Json]:
+        texts = [example["text"] for example in tiny_examples(rows, seed=seed)]
+        return [{"text": text, "labels": [k for k in kinds if kinds[k] & {*text.split()}]} for text in texts]
+
+    dataset = register(stack, "multi_label_classification", labelled)
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, exports=["fp32"]))
+    assert (teacher["task"], teacher["labels"]) == ("multi_label_classification", list(kinds))
+
+    [(job, squeezed)] = finish(
+        stack, stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE})
+    )
+    assert set(dev_quality(job)) == {"micro_f1", "macro_f1", "label_ranking_average_precision"}
+    assert dev_quality(job)["micro_f1"] > 0.8
+    assert len(squeezed["manifest"]["thresholds"]) == 2, "chosen on dev"
+    for precision in squeezed["manifest"]["exports"]:
+        inputs = ["this superb warm film", "superb but dreadful"]
+        one, both = answers(stack, squeezed, inputs, precision=precision)
+        assert [entry["label"] for entry in one if entry["passes"]] == ["pleasant"]
+        assert {entry["label"] for entry in both if entry["passes"]} == set(kinds)
+    taken_back(stack, squeezed, tmp_path / "squeezed")
 
 
 def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
