@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore
 
 from app.core.db import Database
 from app.core.db.checkpoints import KEPT, add_checkpoint, list_checkpoints, unneeded_checkpoints
@@ -92,8 +93,8 @@ succeed()
 class SlowStorage(Storage):
     """Keeps what it is given until a file may pass."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(Storage.from_url(url)._store)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(LocalStore(folder, mkdir=True))
         self.gate = threading.Semaphore(0)
 
     def put_file(self, key: str, path: Path) -> None:
@@ -104,7 +105,7 @@ class SlowStorage(Storage):
 class TestUploads:
     @pytest.fixture
     def storage(self, tmp_path: Path) -> SlowStorage:
-        return SlowStorage(f"file://{tmp_path / 'files'}")
+        return SlowStorage(tmp_path / "files")
 
     @pytest.fixture
     def uploads(self, storage: SlowStorage, tmp_path: Path) -> CheckpointUploads:
