@@ -1,6 +1,9 @@
 """A worker on real databases whose child is whatever program a test gives it."""
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from app.core.db import Database
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
-from worker.runner.launch import Command
+from worker.runner.launch import Command, ForkServer
 from worker.runner.shutdown import Shutdown
 from worker.runner.worker import Worker
 
@@ -38,3 +41,21 @@ def make_worker(database: Database, tmp_path: Path) -> MakeWorker:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Starts the real process of an attempt at once."""
+    with closing(ForkServer(fallback=Command([sys.executable, "-c", "raise SystemExit(3)"]))) as server:
+        wait_until_ready(server)
+        yield server
+
+
+def wait_until_ready(server: ForkServer) -> int:
+    """The id of its process."""
+    server.start()
+    never, other = os.pipe()
+    with os.fdopen(never) as file, os.fdopen(other, "w"):
+        server.wait_until_ready(unless=file)
+    assert server.pid is not None
+    return server.pid

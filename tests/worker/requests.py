@@ -1,8 +1,7 @@
 """Requests for the pipeline, over a real store with tiny models and data in it."""
 
 import os
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from app.intake.models.folder import prepare as prepare_model
 from tests.tiny import tiny_dataset_files
 from worker.job.context import Cancellation, Reporter
 from worker.job.pipeline import run
-from worker.runner.launch import child_environment
+from worker.runner.launch import Launcher
 from worker.runner.protocol import (
     CHILD_EVENT,
     Cancelled,
@@ -128,62 +127,76 @@ class Shelf:
 
 
 class RunningPipeline:
-    """The real child process, its events read as they come."""
+    """The real process of an attempt, its events read as they come."""
 
-    def __init__(self, request: JobRequest, workdir: Path) -> None:
+    def __init__(self, launch: Launcher, request: JobRequest, workdir: Path) -> None:
         workdir.mkdir(exist_ok=True)
-        self.workdir = workdir
-        self.request = request
+        self._workdir = workdir
+        self._request = request
         write_request(workdir, request)
-        self._log = (workdir / "stderr").open("w+")
-        environment = child_environment(os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker.job.main", str(workdir)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env=environment,
-        )
+        stdin, self._lease_fd = os.pipe()
+        self._events_fd, stdout = os.pipe()
+        with (workdir / "stderr").open("w") as log:
+            self._process = launch(workdir, stdin=stdin, stdout=stdout, stderr=log.fileno())
+        os.close(stdin)
+        os.close(stdout)
+        self._status: int | None = None
 
     def events(self) -> Iterator[Event]:
         """Each event when it is sent, until the process closes its end."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            yield CHILD_EVENT.validate_json(line)
+        with os.fdopen(os.dup(self._events_fd)) as lines:
+            for line in lines:
+                yield CHILD_EVENT.validate_json(line)
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self._process.pid, number)
+
+    def abandon(self) -> None:
+        """As if its supervisor were gone."""
+        os.close(self._lease_fd)
+        self._lease_fd = -1
+
+    def wait(self) -> int:
+        """Its exit status."""
+        if self._status is None:
+            self._status, _ = self._process.wait()
+        return self._status
 
     def outcome(self) -> Succeeded | Failed | Cancelled | None:
-        self.process.wait(timeout=120)
-        return read_outcome(self.workdir, self.request)
+        self.wait()
+        return read_outcome(self._workdir, self._request)
 
     @property
     def stderr(self) -> str:
-        return (self.workdir / "stderr").read_text()
+        return (self._workdir / "stderr").read_text()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self._log):
-            assert pipe is not None
-            pipe.close()
+        if self._status is None:
+            self.send(signal.SIGKILL)
+            self.wait()
+        if self._lease_fd >= 0:
+            os.close(self._lease_fd)
+        os.close(self._events_fd)
 
 
 @contextmanager
-def running_pipeline(request: JobRequest, workdir: Path) -> Iterator[RunningPipeline]:
-    pipeline = RunningPipeline(request, workdir)
+def running_pipeline(launch: Launcher, request: JobRequest, workdir: Path) -> Iterator[RunningPipeline]:
+    pipeline = RunningPipeline(launch, request, workdir)
     try:
         yield pipeline
     finally:
         pipeline.close()
 
 
-def run_pipeline(request: JobRequest, workdir: Path) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
+def run_pipeline(
+    launch: Launcher, request: JobRequest, workdir: Path
+) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
     """Run to the end; what came of it and what was reported."""
-    with running_pipeline(request, workdir) as pipeline:
+    with running_pipeline(launch, request, workdir) as pipeline:
         events = list(pipeline.events())
         outcome = pipeline.outcome()
         print(pipeline.stderr)  # shown where a test fails
-        assert pipeline.process.returncode == 0
+        assert pipeline.wait() == 0
         assert outcome is not None
         return outcome, events
 

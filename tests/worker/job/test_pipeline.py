@@ -36,6 +36,7 @@ from worker.job.context import Cancellation, Reporter
 from worker.job.failures import failure_of
 from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
+from worker.runner.launch import ForkServer
 from worker.runner.protocol import (
     CHECKPOINTS,
     Cancelled,
@@ -84,12 +85,12 @@ def student_weights(outcome: object) -> str:
 
 class TestSuccess:
     def test_a_student_is_trained_measured_checked_and_stored(
-        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
+        self, fork_server: ForkServer, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         request = shelf.request(
             teacher, dataset, "weight_squeezing", target=SMALL, training=QUICK | {"epochs": 4}
         )
-        outcome, events = run_pipeline(request, tmp_path / "work")
+        outcome, events = run_pipeline(fork_server, request, tmp_path / "work")
         assert isinstance(outcome, Succeeded), outcome
 
         manifest = outcome.manifest
@@ -466,17 +467,17 @@ class TestFailure:
 
 class TestInterruption:
     def test_sigterm_ends_training_at_the_next_step(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 1000})
-        with running_pipeline(request, tmp_path) as pipeline:
+        with running_pipeline(fork_server, request, tmp_path) as pipeline:
             events = pipeline.events()
             assert any(event.step > 0 for event in progress_of(events))
-            pipeline.process.send_signal(signal.SIGTERM)
+            pipeline.send(signal.SIGTERM)
             for _ in events:
                 pass
             assert isinstance(pipeline.outcome(), Cancelled)
-            assert pipeline.process.returncode == 0
+            assert pipeline.wait() == 0
         assert shelf.storage.keys(request.output_prefix) == []
 
     @pytest.mark.parametrize("stage", ["evaluating_teacher", "evaluating"])
@@ -497,7 +498,7 @@ class TestInterruption:
         assert stages[-1] == stage
 
     def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         def request(attempt: int) -> JobRequest:
             return shelf.request(
@@ -513,14 +514,14 @@ class TestInterruption:
         undisturbed, _ = run_here(request(1), tmp_path / "undisturbed")
 
         workdir = tmp_path / "killed"
-        with running_pipeline(request(1), workdir) as pipeline:
+        with running_pipeline(fork_server, request(1), workdir) as pipeline:
             # Not when it reports so: on a quick machine that may be at its end.
             wait_until(lambda: checkpointed_step(workdir) > 10, timeout_s=60)
-            pipeline.process.kill()
+            pipeline.send(signal.SIGKILL)
             assert pipeline.outcome() is None
         assert checkpointed_step(workdir) < 96, "the training was over before it could be killed"
 
-        resumed, events = run_pipeline(request(2), workdir)
+        resumed, events = run_pipeline(fork_server, request(2), workdir)
         losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
         assert losses[0] > 10, "the second attempt began from the start"
         assert student_weights(resumed) == student_weights(undisturbed)
@@ -558,14 +559,13 @@ class TestInterruption:
         assert student_weights(resumed) == student_weights(undisturbed)
 
     def test_the_child_dies_with_its_supervisor(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
     ) -> None:
         request = shelf.request(encoder, dataset, "fine_tuning", training={"epochs": 1000})
-        with running_pipeline(request, tmp_path) as pipeline:
+        with running_pipeline(fork_server, request, tmp_path) as pipeline:
             next(iter(pipeline.events()))
-            assert pipeline.process.stdin is not None
-            pipeline.process.stdin.close()
-            assert pipeline.process.wait(timeout=10) == -signal.SIGKILL
+            pipeline.abandon()
+            assert pipeline.wait() == -signal.SIGKILL
 
 
 class CancelAtStep(Cancellation):

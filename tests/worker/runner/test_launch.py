@@ -4,23 +4,16 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.processes import is_alive, wait_until
+from tests.worker.conftest import wait_until_ready
 from worker.runner.launch import Command, ForkServer, Launcher, Process
 
 BREAKS = Command([sys.executable, "-c", "raise SystemExit(3)"])
-
-
-@pytest.fixture(scope="module")
-def fork_server() -> Iterator[ForkServer]:
-    with closing(ForkServer(fallback=BREAKS)) as server:
-        _wait_until_ready(server)
-        yield server
 
 
 @pytest.fixture(params=["command", "fork server"])
@@ -75,7 +68,7 @@ def test_its_id_is_not_reused_before_it_was_waited_for(fork_server: ForkServer, 
 
 def test_a_job_is_started_all_the_same_where_the_server_is_gone(tmp_path: Path) -> None:
     with closing(ForkServer(fallback=BREAKS)) as server:
-        killed = _wait_until_ready(server)
+        killed = wait_until_ready(server)
         os.kill(killed, signal.SIGKILL)
         with closing(Started(server, tmp_path)) as started:
             assert started.process.wait()[0] == 3
@@ -85,7 +78,7 @@ def test_a_job_is_started_all_the_same_where_the_server_is_gone(tmp_path: Path) 
 def test_a_process_whose_server_is_killed_ends_with_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "request.json")
     with closing(ForkServer()) as server:
-        pid = _wait_until_ready(server)
+        pid = wait_until_ready(server)
         with closing(Started(server, tmp_path)) as started:
             wait_until(lambda: _threads(started.process.pid).count("python") > 1)  # it watches
             os.kill(pid, signal.SIGKILL)
@@ -105,15 +98,6 @@ def test_nobody_waits_for_the_server(tmp_path: Path) -> None:
     """A lease runs, and the imports take long."""
     with closing(ForkServer(fallback=BREAKS)) as server, closing(Started(server, tmp_path)) as started:
         assert started.process.wait()[0] == 3
-
-
-def _wait_until_ready(server: ForkServer) -> int:
-    """The id of its process."""
-    never, other = os.pipe()
-    with os.fdopen(never) as file, os.fdopen(other, "w"):
-        server.wait_until_ready(unless=file)
-    assert server.pid is not None
-    return server.pid
 
 
 def _threads(pid: int) -> list[str]:
