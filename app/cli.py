@@ -48,6 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(run=run)
 
+    sweep = commands.add_parser("sweep", help="remove files that nobody needs any more, as workers do hourly")
+    sweep.add_argument("--dry-run", action="store_true", help="only list what would go, and when")
+    sweep.set_defaults(run=_sweep)
+
     demo = commands.add_parser("demo", help="compress a real transformer, end to end, over HTTP")
     demo.add_argument("--data", type=Path, help="a folder with train.jsonl.gz, dev.jsonl.gz and meta.json")
     demo.add_argument("--epochs", type=float, help="training epochs, for teacher and student")
@@ -99,6 +103,13 @@ def _worker(options: argparse.Namespace) -> int:  # noqa: ARG001
     _require_training()
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.runner.main"])  # noqa: S606
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    """Become a worker that only cleans up."""
+    sys.stdout.flush()
+    flags = ["--dry-run"] if options.dry_run else []
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.runner.cleaning", *flags])  # noqa: S606
 
 
 def _migrate(options: argparse.Namespace) -> int:  # noqa: ARG001

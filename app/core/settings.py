@@ -54,6 +54,27 @@ class Settings(BaseSettings):
     sweep_interval: timedelta = Field(
         default=timedelta(seconds=5), description="Interval between sweeps for lost jobs."
     )
+    cleanup_interval: timedelta = Field(
+        default=timedelta(hours=1),
+        gt=timedelta(0),
+        description="How often a worker looks for files that nobody needs any more.",
+    )
+    keep_orphans: timedelta = Field(
+        default=timedelta(days=1),
+        description="How long stored files that no row names are kept once they were noticed.",
+    )
+    keep_work: timedelta = Field(
+        default=timedelta(days=1),
+        description="How long a work folder is kept when its unfinished job has left the machine.",
+    )
+    keep_cache: timedelta = Field(
+        default=timedelta(days=30), description="How long an unused file of the cache is kept."
+    )
+    cache_max_bytes: int = Field(
+        default=50 * 2**30,
+        ge=0,
+        description="Largest size of a worker's cache; what is unused for longest goes.",
+    )
     announce_again: timedelta = Field(
         default=timedelta(minutes=10), description="Age after which a queued job is announced again."
     )

@@ -83,7 +83,11 @@ class Storage:
         return (bytes(chunk) for chunk in result.stream(min_chunk_size=_CHUNK_BYTES))
 
     def keys(self, prefix: str) -> list[str]:
-        return [str(meta["path"]) for batch in obstore.list(self._store, prefix) for meta in batch]
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes by key."""
+        return {meta["path"]: meta["size"] for batch in obstore.list(self._store, prefix) for meta in batch}
 
     def delete_prefix(self, prefix: str) -> None:
         self.delete_files(self.keys(prefix))

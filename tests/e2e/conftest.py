@@ -144,6 +144,7 @@ def running_stack(
     """An API on empty stores, quick to notice what happens."""
     quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
     quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
+    quick["retry_delay"] = timedelta(seconds=0.5)
     settings = Settings(data_dir=folder / "data", port=free_port(), **stores, **quick)
     database = Database(settings.resolved_database_url)
     empty_tables(database)

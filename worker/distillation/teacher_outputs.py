@@ -19,6 +19,7 @@ from torch import Tensor
 from app.engine.tokenizing import pad_id as pad_id_of
 from worker.contracts import IntArray, RunContext, Teacher, TokenizedSplit
 from worker.data.batches import Batch, collate, ordered_rows
+from worker.data.cached_files import is_cached
 from worker.networks.forward import ForwardOutput, forward
 from worker.numerics.precision import autocast
 
@@ -83,7 +84,7 @@ def prepare_outputs(
     In one pass; in two where a trimmed teacher's tokens and the rows that the whole one judges are asked for.
     """
     paths = {output: _path(teacher, split, output, context) for output in outputs}
-    missing = {output: path for output, path in paths.items() if not path.exists()}
+    missing = {output: path for output, path in paths.items() if not is_cached(path)}
     for said_by, said_of in ((teacher, split), (teacher.untrimmed, split.untrimmed)):
         asked = [output for output in missing if _source(teacher, split, output)[0] is said_by]
         if said_by is None or said_of is None or not asked:

@@ -16,6 +16,7 @@ from app.domain.methods import DistillationTerms
 from app.engine.generation import Decoding
 from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
 from worker.data.batches import concatenate, ordered_rows
+from worker.data.cached_files import is_cached
 from worker.evaluation.translation import TorchTranslator, translate_rows
 
 DECODING: Final = Decoding(beams=4)
@@ -52,7 +53,7 @@ def translated(
     """The split's sources with what the teacher writes for them, from a file that the first job fills."""
     key = hashlib.sha256(f"{_FORMAT}:{teacher.digest}:{split.digest}:{decoding}".encode()).hexdigest()
     path = context.cache_dir / f"translations-{key[:32]}.npz"
-    if not path.exists():
+    if not is_cached(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         texts = _translate(teacher, split, decoding=decoding, pad_id=pad_id, context=context)
         _keep(path, texts)

@@ -15,6 +15,7 @@ from app.domain.documents.manifest import FileEntry, Files, ModelManifest
 from app.domain.errors import JobError, NotFound
 from app.domain.methods import TEACHER
 from worker.contracts import Teacher
+from worker.data.cached_files import is_cached
 from worker.export.exports import files_of, make_exports, onnx_name
 from worker.job.checkpoint import Checkpoints
 from worker.networks.loading import TARGET_TOKENIZER, TOKENIZER, save_network, save_tokenizer
@@ -90,7 +91,7 @@ def teacher_exports(
     fetched = {p: folder / manifest.exports[p].file for p in precisions if p in manifest.exports}
     missing = [p for p in precisions if p not in fetched]
     cached = {p: cache / onnx_name(p, network) for p in missing}
-    if not all(file.exists() for path in cached.values() for file in files_of(path)):
+    if not all(is_cached(file) for path in cached.values() for file in files_of(path)):
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, suffix=".partial") as scratch:
             for path in make_exports(network, missing, Path(scratch)).values():

@@ -63,13 +63,15 @@ def output_prefix(job_id: str, attempt: int) -> str:
     return f"models/{job_id}-{attempt}"
 
 
-def clear_output(worker: Worker, job_id: str, attempt: int) -> None:
-    """Delete what an attempt without a student stored."""
+def clear_output(worker: Worker, job_id: str, attempt: int) -> bool:
+    """Delete what an attempt without a student stored; whether the store did so."""
     prefix = output_prefix(job_id, attempt)
     try:
         worker.storage.delete_prefix(prefix)
     except (StoreError, OSError):
-        logger.warning("could not delete %s", prefix, exc_info=True)
+        logger.warning("could not delete %s; it is removed as an orphan later", prefix, exc_info=True)
+        return False
+    return True
 
 
 def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:

@@ -1,26 +1,25 @@
 """``squeeze worker``: jobs as they are announced, or from the table where there is no broker."""
 
 import logging
-import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from app.core.db import Database
 from app.core.logging import configure_logging
-from app.core.queue import Queue
-from app.core.settings import Settings, get_settings
-from app.core.storage import Storage
+from app.core.settings import get_settings
+from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
-from worker.runner.worker import Worker
+from worker.runner.worker import Worker, create_worker
 
 logger = logging.getLogger(__name__)
+
+_HOUSEKEEPING_S = 5
+"""How long a worker that ends waits for each of its other threads."""
 
 
 def main() -> None:
@@ -33,29 +32,23 @@ def main() -> None:
     launch.start()
     worker = replace(create_worker(get_settings(), shutdown), launch=launch)
     settings = worker.settings
-    sweeper = threading.Thread(
-        target=lambda: _repeat(lambda: sweep(worker), settings.sweep_interval, shutdown), name="sweeper"
-    )
-    sweeper.start()
+    housekeeping = [
+        _start_repeating(lambda: sweep(worker), settings.sweep_interval, shutdown, name="sweeper"),
+        # Apart from the sweeper: a store that is away must not delay lost jobs.
+        _start_repeating(
+            lambda: remove_checkpoints(worker), settings.sweep_interval, shutdown, name="checkpoints"
+        ),
+        _start_repeating(lambda: clean_up(worker), settings.cleanup_interval, shutdown, name="cleaner"),
+    ]
     launch.wait_until_ready(unless=shutdown)
     if settings.broker_url is None:
         _poll(worker, settings.poll_interval)
     else:
         _listen(worker)
-    sweeper.join()
+    for thread in housekeeping:
+        thread.join(_HOUSEKEEPING_S)
     launch.close()
     worker.database.dispose()
-
-
-def create_worker(settings: Settings, shutdown: Shutdown) -> Worker:
-    return Worker(
-        name=f"{socket.gethostname()}-{os.getpid()}",
-        settings=settings,
-        database=Database(settings.resolved_database_url),
-        storage=Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint),
-        queue=Queue(settings.broker_url),
-        shutdown=shutdown,
-    )
 
 
 def _listen(worker: Worker) -> None:
@@ -81,6 +74,15 @@ def _poll(worker: Worker, interval: timedelta) -> None:
             pass
 
     _repeat(run_all_queued, interval, worker.shutdown)
+
+
+def _start_repeating(
+    action: Callable[[], object], interval: timedelta, shutdown: Shutdown, *, name: str
+) -> threading.Thread:
+    # A daemon: what waits for a store that is away must not keep the worker from ending.
+    thread = threading.Thread(target=_repeat, args=(action, interval, shutdown), name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdown) -> None:

@@ -1,5 +1,7 @@
 """What a worker process works with."""
 
+import os
+import socket
 import threading
 from dataclasses import dataclass, field
 
@@ -24,3 +26,14 @@ class Worker:
     launch: Launcher = field(default_factory=Command)
     slot: threading.Lock = field(default_factory=threading.Lock)
     """Held while a job runs: this process runs one at a time, however it was announced."""
+
+
+def create_worker(settings: Settings, shutdown: Shutdown) -> Worker:
+    return Worker(
+        name=f"{socket.gethostname()}-{os.getpid()}",
+        settings=settings,
+        database=Database(settings.resolved_database_url),
+        storage=Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint),
+        queue=Queue(settings.broker_url),
+        shutdown=shutdown,
+    )

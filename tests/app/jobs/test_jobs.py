@@ -327,6 +327,19 @@ class TestCreate:
                 job["id"].encode() in broker.lrange(DEFAULT_QUEUE, 0, 0)[0] or broker.llen(DEFAULT_QUEUE) == 1
             )
 
+    def test_a_time_limit(self, api, body):
+        job = api.http.post("/v1/jobs", json=body | {"time_limit_s": 90}).json()
+        assert (job["time_limit_s"], job["running_s"], job["retry"]) == (90, 0, None)
+        with api.database.reading() as session:
+            assert get_job(session, job["id"]).read_spec().time_limit_s == 90
+        refused(api, body | {"time_limit_s": 0}, "invalid_request")
+
+    def test_a_worker_of_an_earlier_version_reads_a_job_without_a_time_limit(self, api, body):
+        """It refuses members that it does not know."""
+        job = api.http.post("/v1/jobs", json=body).json()
+        with api.database.reading() as session:
+            assert "time_limit_s" not in get_job(session, job["id"]).spec
+
     def test_on_both_databases(self, api_on_both, teacher_archive, dataset_files):
         api = api_on_both
         teacher = api.upload_model(teacher_archive).json()["id"]

@@ -21,16 +21,16 @@ from tests.conftest import empty_tables
 from tests.processes import is_alive, wait_until
 from tests.tiny import tiny_model_folder
 from tests.worker.requests import Shelf, run_here
-from worker.runner.main import create_worker
 from worker.runner.protocol import JobRequest, Succeeded
 from worker.runner.queue_tasks import run_job
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
+from worker.runner.worker import create_worker
 
 SUPERVISOR = """
 import signal, sys
 from app.core.settings import Settings
-from worker.runner.main import create_worker
+from worker.runner.worker import create_worker
 from worker.runner.queue_tasks import run_job
 from worker.runner.shutdown import Shutdown
 settings, job_id = sys.argv[1:]

@@ -20,9 +20,9 @@ from tests.processes import wait_until
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job, running, workdir
 from worker.runner.checkpoint_uploads import CheckpointUploads
+from worker.runner.cleaning import remove_checkpoints
 from worker.runner.protocol import CHECKPOINTS, JobRequest, checkpoint_path
 from worker.runner.queue_tasks import run_job
-from worker.runner.sweeper import sweep
 
 WAITS = """
 (workdir / "pid").write_text(str(os.getpid()))
@@ -177,7 +177,7 @@ class TestUploads:
         assert uploads.take() == []
 
 
-class TestSweep:
+class TestUnneeded:
     def add(self, database: Database, data_dir: Path, job_id: str, *, attempt: int, step: int) -> None:
         """A stored checkpoint of a job that runs."""
         key = f"checkpoints/{job_id}-{attempt}/{step}.safetensors"
@@ -203,7 +203,7 @@ class TestSweep:
         for job_id in jobs:
             for attempt, step in ((1, 100), (1, 300), (2, 150), (2, 200)):
                 self.add(database, tmp_path, job_id, attempt=attempt, step=step)
-        sweep(make_worker(child("")))
+        remove_checkpoints(make_worker(child("")))
         assert stored(tmp_path) == ["2:150", "2:150", "2:200", "2:200"]
         assert [steps(database, job_id) for job_id in jobs] == [[200, 150]] * 2
 
@@ -216,7 +216,7 @@ class TestSweep:
             self.add(database, tmp_path, job_id, attempt=1, step=100)
         with database.transaction() as session:
             move(session, lock_job(session, ended), end)
-        sweep(make_worker(child("")))
+        remove_checkpoints(make_worker(child("")))
         assert (steps(database, ended), steps(database, other)) == ([], [100])
         assert stored(tmp_path) == ["1:100"]
 
@@ -237,9 +237,9 @@ class TestSweep:
             move(session, lock_job(session, job_id), JobStatus.FAILED)
         worker = make_worker(child(""))
         with read_only(tmp_path / "files", worker.storage):
-            sweep(worker)
+            remove_checkpoints(worker)
             assert steps(database, job_id) == [100]
-        sweep(worker)
+        remove_checkpoints(worker)
         assert (steps(database, job_id), stored(tmp_path)) == ([], [])
 
 

@@ -35,7 +35,7 @@ from datetime import timedelta
 from pathlib import Path
 from app.core.settings import Settings
 from worker.runner.launch import Command
-from worker.runner.main import create_worker
+from worker.runner.worker import create_worker
 from worker.runner.shutdown import Shutdown
 from worker.runner.queue_tasks import run_job
 data_dir, url, job_id, *command = sys.argv[1:]

@@ -28,6 +28,7 @@ from tests.worker.runner.children import (
     stored_files,
     workdir,
 )
+from worker.runner.cleaning import clean_up
 from worker.runner.conclusion import conclude, output_prefix
 from worker.runner.protocol import Cancelled
 from worker.runner.queue_tasks import run_job, run_next_job
@@ -322,5 +323,5 @@ class TestSweep:
         two_days_ago = time.time() - 2 * 24 * 3600
         for path in cache.rglob("old*"):
             os.utime(path, (two_days_ago, two_days_ago))
-        sweep(worker)
+        clean_up(worker)
         assert {path.name for path in cache.rglob("*")} == {"onnx", "young.7.partial", "old.npy"}

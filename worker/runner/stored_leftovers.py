@@ -1,0 +1,73 @@
+"""Files in the store that nobody needs any more."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from sqlalchemy.exc import IntegrityError
+
+from app.core.db.base import database_time
+from app.core.db.checkpoints import JobCheckpoint, forget_checkpoint, unneeded_checkpoints
+from app.core.db.orphans import named_prefixes, note_orphans, noted_orphans, running_attempts
+from worker.runner.checkpoint_uploads import checkpoint_prefix
+from worker.runner.conclusion import output_prefix
+from worker.runner.leftovers import Leftover
+from worker.runner.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+_FOLDERS = ("models", "datasets", "checkpoints")
+
+
+def checkpoint_leftovers(worker: Worker) -> Iterator[Leftover]:
+    """Those of jobs that have ended, and all but the last ones of the others."""
+    with worker.database.reading() as session:
+        unneeded = unneeded_checkpoints(session)
+    for row in unneeded:
+        yield Leftover("checkpoint", row.key, row.size_bytes, partial(_delete_checkpoint, worker, row))
+
+
+def find_orphans(worker: Worker) -> Mapping[str, int]:
+    """Bytes by prefix: what no row names, of uploads and attempts that were cut off.
+
+    The store is listed first: what is in use and was listed has a row by the second look. Where the rows name
+    none of all that is stored, the database is another one's.
+    """
+    stored: Counter[str] = Counter()
+    for folder in _FOLDERS:
+        for key, size in worker.storage.sizes(folder).items():
+            stored["/".join(key.split("/")[:2])] += size
+    with worker.database.reading() as session:
+        named = named_prefixes(session)
+        for attempt in running_attempts(session):
+            named |= {output_prefix(*attempt), checkpoint_prefix(*attempt)}
+    if stored and not stored.keys() & named:
+        logger.warning("the database names none of the %d prefixes in the store: is it its own?", len(stored))
+        return {}
+    return {prefix: size for prefix, size in stored.items() if prefix not in named}
+
+
+def note(worker: Worker, orphans: Mapping[str, int]) -> None:
+    """Remember them: the time that they are kept begins when they are noted first."""
+    try:
+        with worker.database.transaction() as session:
+            note_orphans(session, orphans.keys())
+    except IntegrityError:
+        logger.info("another worker notes orphans at the same time")
+
+
+def orphan_leftovers(worker: Worker, orphans: Mapping[str, int]) -> Iterator[Leftover]:
+    """Those that were never noted wait in full."""
+    with worker.database.reading() as session:
+        noted, now = noted_orphans(session), database_time(session)
+    for prefix, size in sorted(orphans.items()):
+        wait = noted.get(prefix, now) + worker.settings.keep_orphans - now
+        yield Leftover("orphan", prefix, size, partial(worker.storage.delete_prefix, prefix), wait)
+
+
+def _delete_checkpoint(worker: Worker, row: JobCheckpoint) -> None:
+    """The file, then the row: what the store does not delete now is tried again."""
+    worker.storage.delete_files([row.key])
+    with worker.database.transaction() as session:
+        forget_checkpoint(session, row)
