@@ -29,7 +29,7 @@ class Storage:
         parts = urlsplit(url)
         if parts.scheme == "file":
             Path(parts.path).mkdir(parents=True, exist_ok=True)
-            return cls(LocalStore(parts.path))
+            return cls(LocalStore(parts.path, automatic_cleanup=True))  # of folders that become empty
         if parts.scheme == "s3":
             plain_http = s3_endpoint is not None and s3_endpoint.startswith("http://")
             return cls(

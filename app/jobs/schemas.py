@@ -84,7 +84,7 @@ class JobRead(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     attempt: int = Field(
-        description="Number of the current attempt; a job is retried when its worker is lost."
+        description="Number of the current attempt; a job whose process or worker dies is retried."
     )
     retry: JobRetry | None = Field(
         description="Of a queued job whose last attempt failed: why, and when it is tried again."

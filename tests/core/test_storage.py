@@ -53,6 +53,20 @@ def test_a_folder_comes_back_as_it_went(storage, folder, tmp_path):
         assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
 
 
+def test_a_folder_that_becomes_empty_goes(folder, tmp_path):
+    storage = Storage.from_url(f"file://{tmp_path / 'files'}")
+    storage.put_folder("models/a", folder)
+    storage.delete_prefix("models/a")
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_deleting_what_is_gone_does_no_harm(storage, folder):
+    storage.put_folder("models/a", folder)
+    storage.delete_files(["models/a/gone", "models/a/config.json", "models/b"])
+    storage.delete_files([])
+    assert storage.sizes("models") == {"models/a/model.safetensors": 5 * 2**20}
+
+
 def test_keys_and_deletion_keep_to_the_prefix(storage, folder):
     storage.put_folder("models/a", folder)
     storage.put_folder("models/ab", folder)

@@ -10,7 +10,12 @@ from datetime import timedelta
 from app.core.logging import configure_logging
 from app.core.settings import get_settings
 from worker.runner.leftovers import Leftover, remove
-from worker.runner.local_leftovers import cached_files, upload_folders, work_folders
+from worker.runner.local_leftovers import (
+    cached_files,
+    unfinished_stored_files,
+    upload_folders,
+    work_folders,
+)
 from worker.runner.shutdown import Shutdown
 from worker.runner.stored_leftovers import checkpoint_leftovers, find_orphans, note, orphan_leftovers
 from worker.runner.worker import Worker, create_worker
@@ -26,6 +31,7 @@ def clean_up(worker: Worker) -> None:
     remove(work_folders(worker))
     remove(cached_files(worker))
     remove(upload_folders(worker))
+    remove(unfinished_stored_files(worker))
     orphans = find_orphans(worker)
     note(worker, orphans)
     remove(orphan_leftovers(worker, orphans))
@@ -36,6 +42,7 @@ def find_leftovers(worker: Worker) -> Iterator[Leftover]:
     yield from work_folders(worker)
     yield from cached_files(worker)
     yield from upload_folders(worker)
+    yield from unfinished_stored_files(worker)
     yield from checkpoint_leftovers(worker)
     yield from orphan_leftovers(worker, find_orphans(worker))
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.core.db.jobs import Job
 from app.domain.errors import Unreadable
@@ -71,6 +72,17 @@ def upload_folders(worker: Worker) -> Iterator[Leftover]:
 
 def _is_whole(path: Path) -> bool:
     return path.is_file() and not any(part.endswith(".partial") for part in path.parts)
+
+
+def unfinished_stored_files(worker: Worker) -> Iterator[Leftover]:
+    """Of a store that is a folder: what was being written when its process was killed. Listings hide it."""
+    url = urlsplit(worker.settings.resolved_storage_url)
+    root = Path(url.path)
+    if url.scheme != "file" or not root.is_dir():
+        return
+    now = _clock_of(root)
+    for path in sorted(root.rglob("*#[0-9]*")):
+        yield _local("unfinished stored file", path, wait=_ABANDONED - (now - _changed(path)))
 
 
 def _has_ended(job: Job | None) -> bool:

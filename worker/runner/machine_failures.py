@@ -28,6 +28,15 @@ def disk_full() -> Failed:
     )
 
 
+def work_folder_lost() -> Failed:
+    return Failed(
+        code="work_folder_lost",
+        message="The job's work folder was deleted while it ran. If it happens again, look for what cleans "
+        "up SQUEEZE_DATA_DIR on the worker's machine.",
+        retryable=True,
+    )
+
+
 def machine_failure(error: OSError) -> Failed:
     """For an attempt that could not be started or watched."""
     if is_disk_full(error):

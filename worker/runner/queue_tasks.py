@@ -18,7 +18,7 @@ from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
 from worker.runner.machine_failures import machine_failure
-from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint, Succeeded
+from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
 from worker.runner.workdir import job_folder, open_workdir
 from worker.runner.worker import Worker
@@ -65,9 +65,8 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
     else:
         student_id = request.student_id
         ending = _supervise(worker, request, claimed_at)
-    if not isinstance(ending, Succeeded):
-        clear_output(worker, job.id, job.attempt)
     if isinstance(ending, Lost):
+        clear_output(worker, job.id, job.attempt)
         return ending
     try:
         status = _retrying(worker, lambda session: conclude(worker, session, job, ending, student_id))
@@ -75,8 +74,9 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
         # Whether it was written is unknown. If not, the sweeper clears the files once the lease expires.
         logger.exception("job %s: could not store its outcome", job.id)
         return Lost()
-    if status is None:
+    if status is not JobStatus.SUCCEEDED:  # only now: a store that is away takes its time
         clear_output(worker, job.id, job.attempt)
+    if status is None:
         return Lost()
     if status.is_terminal:  # this attempt ended the job: there is none that could still use the folder
         shutil.rmtree(job_folder(worker.settings.work_dir, job.id), ignore_errors=True)

@@ -21,6 +21,7 @@ from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.child import Child
 from worker.runner.launch import Launcher
 from worker.runner.limits import stalled, time_limit, timed_out
+from worker.runner.machine_failures import work_folder_lost
 from worker.runner.protocol import (
     OUTCOME,
     REQUEST,
@@ -120,12 +121,7 @@ def _ending(
     if stop is _Stop.STALLED:
         return stalled(settings.stall_limit)
     if not (workdir / REQUEST).exists():
-        return Failed(
-            code="work_folder_lost",
-            message="The job's work folder was deleted while it ran. If it happens again, look for what "
-            "cleans up SQUEEZE_DATA_DIR on the worker's machine.",
-            retryable=True,
-        )
+        return work_folder_lost()
     return child.why_it_died() if outcome is None else outcome
 
 

@@ -182,6 +182,15 @@ class TestOnThisMachine:
         clean_up(worker)
         assert file.exists()
 
+    def test_what_was_being_stored_in_a_folder(self, worker: Worker, tmp_path: Path):
+        """Such names are the store library's, which lists no files of them."""
+        folder = tmp_path / "files" / "models" / "mdl_1"
+        for name, hours in (("model.onnx#1", 48), ("model.onnx#2", 1), ("model.onnx", 48)):
+            write(folder / name, age=hours * HOUR)
+        assert set(worker.storage.sizes("models")) == {"models/mdl_1/model.onnx"}
+        clean_up(worker)
+        assert {path.name for path in folder.iterdir()} == {"model.onnx#2", "model.onnx"}
+
     def test_uploads_that_were_cut_off(self, worker: Worker, temporary_folder: Path):
         for name, age in (("squeeze-intake-old", 2), ("squeeze-intake-young", 0), ("another", 2)):
             write(temporary_folder / name / "model.zip", age=age * HOUR)

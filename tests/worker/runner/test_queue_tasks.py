@@ -33,6 +33,7 @@ from worker.runner.conclusion import conclude, output_prefix
 from worker.runner.protocol import Cancelled
 from worker.runner.queue_tasks import run_job, run_next_job
 from worker.runner.sweeper import WORKER_LOST, release_expired, sweep
+from worker.runner.worker import Worker
 
 SUCCEEDS = child("succeed()")
 FAILS = child(
@@ -125,6 +126,20 @@ class TestRunJob:
         )
         assert job.student_id is None
         assert stored_files(tmp_path) == []
+
+    def test_its_end_is_written_before_the_store_is_asked_for_anything(
+        self, make_worker: MakeWorker, database: Database, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A store that is away takes longer than a client waits for a cancelled job, or a lease lasts."""
+        found = []
+
+        def find_status(worker: Worker, job_id: str, attempt: int) -> bool:
+            found.append(read_job(database, job_id).status)
+            return False
+
+        monkeypatch.setattr("worker.runner.queue_tasks.clear_output", find_status)
+        run_job(make_worker(FAILS), queue_job(database))
+        assert found == [JobStatus.FAILED]
 
     def test_a_job_whose_teacher_is_gone_fails(self, make_worker: MakeWorker, database: Database):
         job_id = queue_job(database)
