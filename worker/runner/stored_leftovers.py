@@ -4,20 +4,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import PurePosixPath
 
 from sqlalchemy.exc import IntegrityError
 
 from app.core.db.base import database_time
 from app.core.db.checkpoints import JobCheckpoint, forget_checkpoint, unneeded_checkpoints
 from app.core.db.orphans import named_prefixes, note_orphans, noted_orphans, running_attempts
-from worker.runner.checkpoint_uploads import checkpoint_prefix
-from worker.runner.conclusion import output_prefix
 from worker.runner.leftovers import Leftover
 from worker.runner.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-_FOLDERS = ("models", "datasets", "checkpoints")
+_KINDS = ("models", "datasets", "checkpoints")
+"""What the folder is called in which the prefixes lie that rows name."""
 
 
 def checkpoint_leftovers(worker: Worker) -> Iterator[Leftover]:
@@ -35,13 +35,14 @@ def find_orphans(worker: Worker) -> Mapping[str, int]:
     none of all that is stored, the database is another one's.
     """
     stored: Counter[str] = Counter()
-    for folder in _FOLDERS:
-        for key, size in worker.storage.sizes(folder).items():
-            stored["/".join(key.split("/")[:2])] += size
+    for key, size in worker.storage.sizes("").items():
+        prefix = PurePosixPath(key).parent
+        if prefix.parent.name in _KINDS:
+            stored[str(prefix)] += size
     with worker.database.reading() as session:
         named = named_prefixes(session)
-        for attempt in running_attempts(session):
-            named |= {output_prefix(*attempt), checkpoint_prefix(*attempt)}
+        running = {f"{job_id}-{attempt}" for job_id, attempt in running_attempts(session)}
+    named |= {prefix for prefix in stored if PurePosixPath(prefix).name in running}
     if stored and not stored.keys() & named:
         logger.warning("the database names none of the %d prefixes in the store: is it its own?", len(stored))
         return {}

@@ -62,7 +62,7 @@ class TestOrphans:
             claim_job(session, running, owner="a", lease=HOUR)
         files = tmp_path / "files"
         named = ["models/teacher", "datasets/data", output_prefix(running, 1), f"checkpoints/{running}-1"]
-        for prefix in (*named, "models/lost-1", "datasets/cut", "checkpoints/lost-1", "other/files"):
+        for prefix in (*named, "models/lost-1", "datasets/cut", "checkpoints/lost-1", "other/files/x"):
             write(files / prefix / "a")
         return files
 
