@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from app.core.db import Database
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
+from app.engine.encoder import OnnxEncoder
 from app.inference.protocols.huggingface import schemas
 from app.inference.protocols.huggingface.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
@@ -227,25 +230,31 @@ class TestServerUnderStrain:
         return settings.model_copy(update={"inference_queue": 1100})
 
     def test_full_queue_is_answered_429_and_empties(
-        self, client: httpx.Client, server_url: str, register: Register
+        self, client: httpx.Client, register: Register, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         model_id = register()
         assert predict(client, model_id, TEXTS[0]).status_code == 200  # loaded
-        body = {"inputs": [" ".join(TEXTS)] * 1000}
+        many = [TEXTS[i % len(TEXTS)] for i in range(1000)]
+        may_run, logits = threading.Event(), OnnxEncoder.logits
 
-        async def ask_together() -> list[httpx.Response]:
-            async with httpx.AsyncClient(base_url=server_url, timeout=60) as session:
-                path = f"/v1/models/{model_id}/predict"
-                return await asyncio.gather(*(session.post(path, json=body) for _ in range(6)))
+        def held_logits(encoder: OnnxEncoder, feed: Any) -> Any:
+            assert may_run.wait(30)
+            return logits(encoder, feed)
 
-        responses = asyncio.run(ask_together())
+        monkeypatch.setattr(OnnxEncoder, "logits", held_logits)
+        with ThreadPoolExecutor() as other_clients:
+            admitted = other_clients.submit(predict, client, model_id, many)
+            try:
+                wait_until(lambda: REGISTRY.get_sample_value("squeeze_predict_waiting_texts") == len(many))
+                refused = [predict(client, model_id, many) for _ in range(5)]
+            finally:
+                may_run.set()
+            assert admitted.result().status_code == 200
 
-        refused = [response for response in responses if response.status_code == 429]
-        assert refused
-        assert {response.status_code for response in responses} == {200, 429}
+        assert {response.status_code for response in refused} == {429}
         assert refused[0].headers["retry-after"] == "1"
         assert refused[0].json()["type"].endswith("prediction_queue_full")
-        assert predict(client, model_id, body["inputs"]).status_code == 200
+        assert predict(client, model_id, many).status_code == 200
 
     def test_client_who_hangs_up_is_forgotten(
         self,
