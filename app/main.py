@@ -15,14 +15,15 @@ from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.jobs import endpoints as jobs
+from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import describe, operation_id
 from app.registry import endpoints as registry
-from app.shutdown import shutdown_event
+from app.shutdown import on_termination
 
 _OTHER_THREADS = 8
-"""That may ask the database beside those of requests: the one that polls, and look-ups of models."""
+"""That may ask the database beside those of requests: for polls and streams, and to look models up."""
 
 ROUTERS = (registry.router, datasets.router, jobs.router, health.router)
 
@@ -38,11 +39,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             settings.resolved_database_url, connections=settings.request_threads + _OTHER_THREADS
         )
         app.state.polling = JobPolling(app.state.database)
+        app.state.event_streams = EventStreams(app.state.database)
         app.state.queue = Queue(settings.broker_url)
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
-        with shutdown_event() as app.state.stopping:
+        with on_termination(app.state.event_streams.stop):
             yield
+        await app.state.event_streams.close()
         await app.state.inference.close()
         app.state.database.dispose()
 

@@ -18,7 +18,7 @@ from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS
 from app.errors import problems
 from app.jobs import service
-from app.jobs.events import stream_events
+from app.jobs.events import EventStreams
 from app.jobs.planning import plan_job
 from app.jobs.polling import JobPolling
 from app.jobs.schemas import EventRead, JobRead, MethodRead, PlanRead
@@ -170,14 +170,9 @@ def stream_job_events(
         job = jobs.get_job(session, job_id)
     if last_event_id is not None and _EVENT_ID.fullmatch(last_event_id):
         after = int(last_event_id)
-    state = request.app.state
-
-    async def is_over() -> bool:
-        return state.stopping.is_set() or await request.is_disconnected()
-
-    stream = stream_events(database, job.id, after=after, is_over=is_over)
+    streams: EventStreams = request.app.state.event_streams
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return EventSourceResponse(stream, headers=headers)
+    return EventSourceResponse(streams.stream(job.id, after=after), headers=headers)
 
 
 def _unquoted(key: str) -> str:

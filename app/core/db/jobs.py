@@ -1,8 +1,8 @@
 """Jobs: the table, its events, and every query on them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,6 +22,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
 
 from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
+from app.core.db.notifications import notify_of_events
 from app.core.db.session import ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.domain.documents import JobSpec
@@ -216,7 +217,22 @@ def append_event(session: WriteSession, job_id: str, event: Event) -> JobEvent:
     row = JobEvent(job_id=job_id, seq=last + 1, kind=event.kind, data=event.to_stored())
     session.add(row)
     session.flush()  # the next number is read from the table
+    notify_of_events(session, job_id)
     return row
+
+
+class LastEvent(NamedTuple):
+    """The number of a job's newest event, 0 where it has none, and the job's status then."""
+
+    status: str
+    seq: int
+
+
+def last_events(session: ReadSession, job_ids: Collection[str]) -> Mapping[str, LastEvent]:
+    """Of those of the ids that are jobs."""
+    newest = select(func.max(JobEvent.seq)).where(JobEvent.job_id == Job.id).scalar_subquery()
+    query = select(Job.id, Job.status_text, func.coalesce(newest, 0)).where(Job.id.in_(job_ids))
+    return {job_id: LastEvent(status, seq) for job_id, status, seq in session.execute(query)}
 
 
 def list_events(session: ReadSession, job_id: str, *, after: int, limit: int) -> Sequence[JobEvent]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 _CONNECT_TIMEOUT_S = 5
@@ -65,8 +65,10 @@ class Database:
         self.engine = _sqlite_engine(url, pool) if is_sqlite else _postgres_engine(url, pool, limits)
         reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
+        self._on_commit: tuple[Callable[[], object], ...] = ()
+        self._reading_engine = self.engine.execution_options(**reading_options)
         self._reads = sessionmaker(
-            self.engine.execution_options(**reading_options),
+            self._reading_engine,
             class_=ReadSession,
             expire_on_commit=False,
             autoflush=False,
@@ -95,6 +97,24 @@ class Database:
                 _run_callbacks(session, _AFTER_ROLLBACK)
                 raise
             _run_callbacks(session, _AFTER_COMMIT)
+        for callback in self._on_commit:
+            callback()
+
+    @contextmanager
+    def on_commit(self, callback: Callable[[], object]) -> Iterator[None]:
+        """For the length of the block, run a callback after each commit of this process."""
+        self._on_commit += (callback,)
+        try:
+            yield
+        finally:
+            self._on_commit = tuple(other for other in self._on_commit if other is not callback)
+
+    @contextmanager
+    def own_connection(self) -> Iterator[Connection]:
+        """A connection beside the pool and without transactions, for a thread that keeps it."""
+        with self._reading_engine.connect() as connection:
+            connection.detach()
+            yield connection
 
     def dispose(self) -> None:
         self.engine.dispose()
