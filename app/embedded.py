@@ -147,7 +147,10 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """The environment of a process with these settings, whatever this one has them from."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SQUEEZE_")}
     fields = settings.model_dump(mode="json", include=set(Settings.model_fields), exclude_none=True)
-    return inherited | {f"SQUEEZE_{name.upper()}": str(value) for name, value in fields.items()}
+    texts = {
+        name: ",".join(value) if isinstance(value, list) else str(value) for name, value in fields.items()
+    }
+    return inherited | {f"SQUEEZE_{name.upper()}": text for name, text in texts.items()}
 
 
 @contextmanager

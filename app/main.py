@@ -1,5 +1,6 @@
 """The API: wiring only."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -40,13 +41,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         app.state.polling = JobPolling(app.state.database)
         app.state.event_streams = EventStreams(app.state.database)
-        app.state.queue = Queue(settings.broker_url)
+        app.state.queue = Queue(settings.broker_url, settings.queues[0])
         app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
         with on_termination(app.state.event_streams.stop):
             yield
         await app.state.event_streams.close()
         await app.state.inference.close()
+        await asyncio.to_thread(app.state.queue.close)
         app.state.database.dispose()
 
     app = FastAPI(

@@ -3,9 +3,16 @@
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, computed_field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, computed_field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_QUEUE = "squeeze"
+
+
+def _listed(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -28,6 +35,12 @@ class Settings(BaseSettings):
     )
     hub_endpoint: str = Field(
         default="https://huggingface.co", description="Hub from which models are downloaded."
+    )
+
+    queues: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default=[DEFAULT_QUEUE],
+        min_length=1,
+        description="Comma-separated. A worker takes jobs from all; the API puts new ones into the first.",
     )
 
     host: str = "127.0.0.1"
@@ -76,7 +89,8 @@ class Settings(BaseSettings):
         description="Largest size of a worker's cache; what is unused for longest goes.",
     )
     announce_again: timedelta = Field(
-        default=timedelta(minutes=10), description="Age after which a queued job is announced again."
+        default=timedelta(minutes=10),
+        description="Age after which a lost announcement is repeated, unless the broker has none at all.",
     )
     poll_interval: timedelta = Field(
         default=timedelta(seconds=1), description="How often a worker polls the jobs table."

@@ -45,6 +45,7 @@ def create_job(
         inputs={given.role: given.model_id for given in spec.inputs},
         dataset_id=spec.dataset,
         method=spec.method.name,
+        queue=queue.name,
         idempotency_key=key and key.key,
         request_fingerprint=key and key.fingerprint,
     )
@@ -58,7 +59,7 @@ def create_job(
             raise
         return _replay(earlier, key), True
     append_event(session, job.id, StatusChange(status=job.status, attempt=job.attempt))
-    after_commit(session, lambda: queue.announce(job.id))
+    after_commit(session, lambda: queue.announce(job.id, job.queue))
     return job, False
 
 

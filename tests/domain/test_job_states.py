@@ -15,6 +15,7 @@ from app.core.db.jobs import (
     Job,
     claim_job,
     count_by_status,
+    count_queued,
     expired_jobs,
     hold_lease,
     list_events,
@@ -25,6 +26,7 @@ from app.core.db.jobs import (
     unannounced_jobs,
 )
 from app.core.ids import is_id, new_id
+from app.core.settings import DEFAULT_QUEUE
 from app.domain.errors import Conflict
 from app.domain.job_states import TRANSITIONS, JobStatus, transition
 
@@ -145,8 +147,8 @@ class TestClocks:
         with wrong_clock():
             job_id = add_job(database)
         with database.transaction() as session:
-            assert unannounced_jobs(session, older_than=LEASE) == []
-            assert unannounced_jobs(session, older_than=-LEASE) == [job_id]
+            assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == []
+            assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=-LEASE) == [job_id]
 
 
 @contextmanager
@@ -181,15 +183,25 @@ def test_the_oldest_queued_job_is_next(database):
         assert next_queued_job(session) == min(jobs)
 
 
-def test_jobs_that_nobody_heard_of(database):
+def test_a_queue_of_its_own(database):
+    other = add_job(database, queue="gpu")
+    first = add_job(database)
+    with database.transaction() as session:
+        assert next_queued_job(session) == first
+        assert next_queued_job(session, ["gpu"]) == other
+        assert next_queued_job(session, ["none"]) is None
+        assert (count_queued(session, "gpu"), count_queued(session, "none")) == (1, 0)
+
+
+def test_jobs_that_were_announced_long_ago(database):
     with database.transaction() as session:
         now = database_time(session)
-    old = now - timedelta(minutes=1)
-    lost = add_job(database, created_at=old)
-    add_job(database, created_at=old, announced_at=now)
+    older, old = (add_job(database, announced_at=now - timedelta(minutes=age)) for age in (2, 1))
+    add_job(database, announced_at=now - timedelta(minutes=1), queue="gpu")
+    add_job(database, announced_at=now)
     add_job(database)
     with database.transaction() as session:
-        assert unannounced_jobs(session, older_than=LEASE) == [lost]
+        assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == [older, old]
 
 
 def test_times_come_back_in_utc(database):

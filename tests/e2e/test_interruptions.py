@@ -85,7 +85,8 @@ def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     job = stack.start_job(encoder, dataset)
     queue = Queue(stack.settings.broker_url)
     for _ in range(3):
-        queue.announce(job["id"])
+        queue.announce(job["id"], queue.name)
+    queue.close()
     for _ in range(2):
         stack.start_worker()
     job = stack.wait_for_end(job)

@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
-from app.core.queue import DEFAULT_QUEUE, RUN_JOB
+from app.core.queue import RUN_JOB
 from worker.runner.queue_tasks import run_job
 from worker.runner.worker import Worker
 
@@ -18,7 +18,7 @@ def create_celery(worker: Worker) -> Celery:
     """
     celery = Celery("squeeze", broker=worker.settings.broker_url, set_as_current=False)
     celery.conf.update(
-        task_default_queue=DEFAULT_QUEUE,
+        task_default_queue=worker.settings.queues[0],
         task_ignore_result=True,
         task_acks_late=False,
         worker_prefetch_multiplier=1,
@@ -51,6 +51,7 @@ def serve(worker: Worker) -> None:
     celery.Worker(
         pool="solo",
         concurrency=1,
+        queues=worker.settings.queues,
         hostname=worker.name,
         quiet=True,
         loglevel="INFO",

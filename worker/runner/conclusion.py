@@ -55,7 +55,7 @@ def hand_back(worker: Worker, session: WriteSession, job: Job) -> None:
 
 def announce(worker: Worker, session: WriteSession, job: Job) -> None:
     job.announced_at = database_time(session)
-    after_commit(session, lambda: worker.queue.announce(job.id))
+    after_commit(session, lambda: worker.queue.announce(job.id, job.queue))
 
 
 def output_prefix(job_id: str, attempt: int) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from app.core.logging import configure_logging
 from app.core.settings import get_settings
+from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
@@ -34,6 +35,7 @@ def main() -> None:
     settings = worker.settings
     housekeeping = [
         _start_repeating(lambda: sweep(worker), settings.sweep_interval, shutdown, name="sweeper"),
+        _start_repeating(lambda: announce_lost(worker), settings.sweep_interval, shutdown, name="announcer"),
         # Apart from the sweeper: a store that is away must not delay lost jobs.
         _start_repeating(
             lambda: remove_checkpoints(worker), settings.sweep_interval, shutdown, name="checkpoints"
@@ -48,6 +50,7 @@ def main() -> None:
     for thread in housekeeping:
         thread.join(_HOUSEKEEPING_S)
     launch.close()
+    worker.queue.close()
     worker.database.dispose()
 
 

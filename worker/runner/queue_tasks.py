@@ -46,7 +46,7 @@ def run_next_job(worker: Worker) -> bool:
     if worker.slot.locked():
         return False
     with worker.database.transaction() as session:
-        job_id = next_queued_job(session)
+        job_id = next_queued_job(session, worker.settings.queues)
     if job_id is None:
         return False
     run_job(worker, job_id)

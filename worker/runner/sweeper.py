@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from app.core.db import WriteSession, after_commit
-from app.core.db.jobs import expired_jobs, lock_expired_job, lock_unannounced_job, unannounced_jobs
-from worker.runner.conclusion import announce, clear_output
+from app.core.db.jobs import expired_jobs, lock_expired_job
+from worker.runner.conclusion import clear_output
 from worker.runner.leftovers import remove
 from worker.runner.local_leftovers import work_folders
 from worker.runner.protocol import Failed
@@ -26,7 +26,7 @@ _WORKER_LOST = Failed(
 
 
 def sweep(worker: Worker) -> None:
-    """Put back jobs whose worker is lost, announce again what none heard of, remove what ended jobs left."""
+    """Put back jobs whose worker is lost, remove what ended jobs left."""
     with worker.database.transaction() as session:
         expired = expired_jobs(session)
     lost: list[tuple[str, int]] = []
@@ -35,11 +35,6 @@ def sweep(worker: Worker) -> None:
             attempt = release_expired(worker, session, job_id)
             if attempt is not None:
                 after_commit(session, partial(lost.append, (job_id, attempt)))
-    with worker.database.transaction() as session:
-        unannounced = unannounced_jobs(session, older_than=worker.settings.announce_again)
-    for job_id in unannounced:
-        with _going_on("job %s could not be announced", job_id), worker.database.transaction() as session:
-            _announce_again(worker, session, job_id)
     remove(work_folders(worker))
     for job_id, attempt in lost:  # last, because a store that is away takes its time
         if not clear_output(worker, job_id, attempt):
@@ -53,12 +48,6 @@ def _going_on(message: str, *arguments: object) -> Iterator[None]:
         yield
     except Exception:
         logger.exception(message, *arguments)
-
-
-def _announce_again(worker: Worker, session: WriteSession, job_id: str) -> None:
-    job = lock_unannounced_job(session, job_id, older_than=worker.settings.announce_again)
-    if job is not None:
-        announce(worker, session, job)
 
 
 def release_expired(worker: Worker, session: WriteSession, job_id: str) -> int | None:

@@ -2,17 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
     String,
+    TextClause,
     UniqueConstraint,
-    and_,
     func,
-    not_,
     or_,
     select,
     text,
@@ -25,6 +24,7 @@ from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.notifications import notify_of_events
 from app.core.db.session import ReadSession, WriteSession
 from app.core.ids import is_id, new_id
+from app.core.settings import DEFAULT_QUEUE
 from app.domain.documents import JobSpec
 from app.domain.documents.attempts import AttemptRecord
 from app.domain.documents.events import Event, StatusChange, read_event
@@ -34,12 +34,26 @@ from app.domain.errors import NotFound, Unreadable
 from app.domain.job_states import JobStatus, transition
 from app.domain.methods import TEACHER
 
+_Condition: TypeAlias = ColumnElement[bool] | TextClause
+
+# As text in indexes and queries alike: a planner that is given a parameter cannot tell that an index has it.
+_QUEUED = text("status = 'queued'")
+_UNFINISHED = text("status IN ('queued', 'running')")
+
+
+def _partial_index(name: str, *columns: str, where: TextClause) -> Index:
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
 
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("idempotency_key"),
         Index("ix_jobs_status_lease", "status", "lease_expires_at"),
+        _partial_index("ix_jobs_queue_id", "queue", "id", where=_QUEUED),
+        _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=_QUEUED),
+        _partial_index("ix_jobs_unfinished", "id", where=_UNFINISHED),
+        _partial_index("ix_jobs_unfinished_dataset_id", "dataset_id", where=_UNFINISHED),
     )
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("job"))
@@ -59,7 +73,10 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
-    announced_at: Mapped[datetime | None]
+    queue: Mapped[str] = mapped_column(String(64), default=DEFAULT_QUEUE, server_default=DEFAULT_QUEUE)
+    queued_at: Mapped[datetime | None] = mapped_column(default=DatabaseTime())
+    """The last time; None where a version that did not note it queued the job."""
+    announced_at: Mapped[datetime | None] = mapped_column(default=DatabaseTime())
     retry_at: Mapped[datetime | None]
     """Of a queued job whose last attempt failed: nobody may take it before then."""
     running_s: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
@@ -195,20 +212,13 @@ def count_by_status(session: ReadSession) -> dict[str, int]:
 def uses_model(session: ReadSession, model_id: str) -> Job | None:
     """An unfinished job that needs the model, if there is one."""
     return session.scalar(
-        select(Job)
-        .join(JobInput)
-        .where(JobInput.model_id == model_id, Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
-        .limit(1)
+        select(Job).join(JobInput).where(JobInput.model_id == model_id, _UNFINISHED).limit(1)
     )
 
 
 def uses_dataset(session: ReadSession, dataset_id: str) -> Job | None:
     """An unfinished job that needs the data set, if there is one."""
-    return session.scalar(
-        select(Job)
-        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]), Job.dataset_id == dataset_id)
-        .limit(1)
-    )
+    return session.scalar(select(Job).where(_UNFINISHED, Job.dataset_id == dataset_id).limit(1))
 
 
 def append_event(session: WriteSession, job_id: str, event: Event) -> JobEvent:
@@ -252,6 +262,8 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
         job.started_at = job.started_at or database_time(session)
     else:
         job.lease_owner = job.lease_expires_at = None
+    if to is JobStatus.QUEUED:
+        job.queued_at = database_time(session)
     if to.is_terminal:
         job.finished_at = database_time(session)
     append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
@@ -314,10 +326,21 @@ def lock_expired_job(session: WriteSession, job_id: str) -> Job | None:
     )
 
 
-def unannounced_jobs(session: ReadSession, *, older_than: timedelta, limit: int = 100) -> Sequence[str]:
-    """Queued jobs whose announcement is due or seems to be lost; oldest first."""
+def count_queued(session: ReadSession, queue: str) -> int:
+    """Jobs of a queue that wait for nothing but a worker."""
+    query = select(func.count()).select_from(Job).where(Job.queue == queue, *_may_be_tried())
+    return session.scalar(query) or 0
+
+
+def unannounced_jobs(
+    session: ReadSession, queue: str, *, older_than: timedelta, limit: int = 100
+) -> Sequence[str]:
+    """Queued jobs that were not announced within the time given; those that never were come first."""
     return session.scalars(
-        select(Job.id).where(*_is_unannounced(session, older_than)).order_by(Job.id).limit(limit)
+        select(Job.id)
+        .where(Job.queue == queue, *_is_unannounced(session, older_than))
+        .order_by(Job.announced_at.nulls_first())
+        .limit(limit)
     ).all()
 
 
@@ -326,25 +349,22 @@ def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: time
     return _lock_if_free(session, Job.id == job_id, *_is_unannounced(session, older_than))
 
 
-def next_queued_job(session: WriteSession) -> str | None:
+def next_queued_job(session: WriteSession, queues: Sequence[str] = (DEFAULT_QUEUE,)) -> str | None:
     """The oldest job that can be claimed: its row is free, and it is not too early to try it again."""
-    query = select(Job.id).where(*_may_be_tried()).order_by(Job.id).limit(1)
+    query = select(Job.id).where(Job.queue.in_(queues), *_may_be_tried()).order_by(Job.id).limit(1)
     return session.scalar(query.with_for_update(skip_locked=True))
 
 
-def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[ColumnElement[bool], ...]:
-    heard = func.coalesce(Job.announced_at, Job.created_at)
-    is_due_again = and_(Job.announced_at.is_(None), Job.retry_at.is_not(None))
-    is_lost = or_(is_due_again, heard < database_time(session) - older_than)
-    return (*_may_be_tried(), is_lost)
+def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[_Condition, ...]:
+    is_old = Job.announced_at < database_time(session) - older_than
+    return (*_may_be_tried(), or_(Job.announced_at.is_(None), is_old))
 
 
-def _may_be_tried() -> tuple[ColumnElement[bool], ...]:
-    is_early = and_(Job.retry_at.is_not(None), Job.retry_at > DatabaseTime())
-    return Job.status == JobStatus.QUEUED, not_(is_early)
+def _may_be_tried() -> tuple[_Condition, ...]:
+    return _QUEUED, or_(Job.retry_at.is_(None), Job.retry_at <= DatabaseTime())
 
 
-def _lock_if_free(session: WriteSession, *conditions: ColumnElement[bool]) -> Job | None:
+def _lock_if_free(session: WriteSession, *conditions: _Condition) -> Job | None:
     """The one row, fresh and locked, of a job that meets conditions, unless another transaction holds it."""
     query = select(Job).where(*conditions).with_for_update(skip_locked=True)
     return session.scalar(query.execution_options(populate_existing=True))

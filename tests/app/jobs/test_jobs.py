@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from app.core.db.jobs import Job, claim_job, get_job, lock_job, move
-from app.core.queue import DEFAULT_QUEUE
+from app.core.settings import DEFAULT_QUEUE
 from app.domain.architectures import ParameterCount
 from app.domain.documents.report import JobReport, ModelReport
 from app.domain.job_states import JobStatus
@@ -322,6 +322,7 @@ class TestCreate:
         assert (job["student"], job["error"], job["started_at"]) == (None, None, None)
         assert job["created_at"].endswith("Z")
         assert api.http.get(f"/v1/jobs/{job['id']}").json() == job
+        assert api.app.state.queue.flush(30)
         with redis.Redis.from_url(redis_url) as broker:
             assert (
                 job["id"].encode() in broker.lrange(DEFAULT_QUEUE, 0, 0)[0] or broker.llen(DEFAULT_QUEUE) == 1
@@ -352,6 +353,7 @@ class TestCreate:
 
     def test_a_refused_job_is_not_announced(self, api, body, redis_url):
         refused(api, body | {"target": {"max_parameters": 1}}, "target_too_small")
+        assert api.app.state.queue.flush(30)
         with redis.Redis.from_url(redis_url) as broker:
             assert broker.llen(DEFAULT_QUEUE) == 0
 

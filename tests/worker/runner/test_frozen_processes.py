@@ -23,6 +23,7 @@ from tests.conftest import empty_tables
 from tests.processes import is_alive, is_stopped, wait_until
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job, stored_files, workdir
+from worker.runner.announcer import announce_lost
 from worker.runner.queue_tasks import run_job, run_next_job
 from worker.runner.supervisor import DATABASE_AWAY
 from worker.runner.sweeper import sweep
@@ -37,6 +38,7 @@ from app.core.settings import Settings
 from worker.runner.launch import Command
 from worker.runner.worker import create_worker
 from worker.runner.shutdown import Shutdown
+from worker.runner.announcer import announce_lost
 from worker.runner.queue_tasks import run_job
 data_dir, url, job_id, *command = sys.argv[1:]
 settings = Settings(
@@ -184,12 +186,15 @@ class TestInsideATransaction:
             statuses = [read_job(database, job_id).status for job_id in (locked, *others)]
             assert statuses == [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.QUEUED]
 
-    def test_announces_the_others_again(self, make_worker: MakeWorker, database: Database):
+    def test_the_others_are_announced_again(
+        self, make_worker: MakeWorker, database: Database, redis_url: str
+    ):
         locked, other = [queue_job(database) for _ in range(2)]
+        before = {job_id: read_job(database, job_id).announced_at for job_id in (locked, other)}
         with frozen_transaction(database, locked):
-            sweep(make_worker(child("succeed()"), announce_again=timedelta(0)))
-            assert read_job(database, locked).announced_at is None
-            assert read_job(database, other).announced_at is not None
+            announce_lost(make_worker(child("succeed()"), broker_url=redis_url, sweep_interval=timedelta(0)))
+            assert read_job(database, locked).announced_at == before[locked]
+            assert read_job(database, other).announced_at > before[other]
 
     def test_the_next_job_is_one_whose_row_is_free(self, make_worker: MakeWorker, database: Database):
         locked, other = sorted(queue_job(database) for _ in range(2))

@@ -7,14 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis
 
 from app.core.db import Database
 from app.core.db.base import database_time
 from app.core.db.jobs import JobEvent, claim_job, lock_job
 from app.core.db.models import get_model, list_models
 from app.core.ids import new_id
-from app.core.queue import DEFAULT_QUEUE
+from app.core.settings import DEFAULT_QUEUE
 from app.domain.job_states import JobStatus
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import (
@@ -28,6 +27,7 @@ from tests.worker.runner.children import (
     stored_files,
     workdir,
 )
+from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up
 from worker.runner.conclusion import conclude, output_prefix
 from worker.runner.protocol import Cancelled
@@ -55,9 +55,9 @@ def students(database: Database) -> list[str]:
         return [model.id for model in list_models(session, limit=100) if model.origin == "job"]
 
 
-def announced(redis_url: str) -> int:
-    with redis.Redis.from_url(redis_url) as client:
-        return client.llen(DEFAULT_QUEUE)
+def announced(worker: Worker) -> int:
+    assert worker.queue.flush(30)
+    return worker.queue.length(DEFAULT_QUEUE)
 
 
 class TestRunJob:
@@ -223,11 +223,15 @@ class TestSweep:
         orphan.parent.mkdir(parents=True)
         orphan.write_bytes(b"half")
 
-        sweep(make_worker(SUCCEEDS, broker_url=redis_url))
+        worker = make_worker(SUCCEEDS, broker_url=redis_url)
+        before = read_job(database, job_id)
+        sweep(worker)
+        announce_lost(worker)
         job = read_job(database, job_id)
         assert (job.status, job.lease_owner, job.attempt) == (JobStatus.QUEUED, None, 1)
-        assert job.announced_at is not None
-        assert announced(redis_url) == 1
+        assert job.announced_at > before.announced_at
+        assert job.queued_at > before.queued_at
+        assert announced(worker) == 1
         assert history(database, job_id, "status")[-1]["reason"] == WORKER_LOST
         assert not orphan.exists(), "what the lost attempt stored is cleared"
 
@@ -242,8 +246,8 @@ class TestSweep:
                 release_expired(worker, session, job_id)
         assert len(history(database, job_id, "status")) == 2
         for _ in range(2):
-            sweep(worker)
-        assert announced(redis_url) == 1
+            announce_lost(worker)
+            assert announced(worker) == 1
 
     def test_a_job_that_is_being_worked_on_is_left_alone(self, make_worker: MakeWorker, database: Database):
         job_id = queue_job(database)
@@ -283,19 +287,6 @@ class TestSweep:
             lock_job(session, job_id).cancel_requested_at = database_time(session)
         sweep(make_worker(SUCCEEDS))
         assert read_job(database, job_id).status is JobStatus.CANCELLED
-
-    def test_a_lost_announcement_is_made_again(
-        self, make_worker: MakeWorker, database: Database, redis_url: str
-    ):
-        job_id = queue_job(database)
-        worker = make_worker(SUCCEEDS, broker_url=redis_url)
-        sweep(worker)
-        assert announced(redis_url) == 0, "it is too early to call it lost"
-        sweep(make_worker(SUCCEEDS, broker_url=redis_url, announce_again=timedelta(0)))
-        assert announced(redis_url) == 1
-        assert read_job(database, job_id).announced_at is not None
-        sweep(worker)
-        assert announced(redis_url) == 1
 
     def test_a_job_that_cannot_be_put_back_does_not_stop_it(
         self, make_worker: MakeWorker, database: Database

@@ -10,6 +10,7 @@ from app.core.db.base import database_time
 from app.core.db.jobs import claim_job, next_queued_job, unannounced_jobs
 from app.core.settings import Settings
 from app.domain.documents.attempts import AttemptRecord
+from app.core.settings import DEFAULT_QUEUE
 from app.domain.job_states import JobStatus
 from app.jobs.schemas import JobRead
 from tests.worker.conftest import MakeWorker
@@ -56,7 +57,7 @@ class TestWaiting:
         job = read_job(database, job_id)
         assert (job.status, job.attempt, job.announced_at) == (JobStatus.QUEUED, 1, None)
         with database.transaction() as session:
-            assert unannounced_jobs(session, older_than=-LEASE) == []
+            assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=-LEASE) == []
             left = job.retry_at - database_time(session)
         assert timedelta(minutes=29) < left <= timedelta(hours=1)
 
@@ -64,11 +65,11 @@ class TestWaiting:
         job_id = queue_job(database)
         run_job(make_worker(child(KILLED)), job_id)
         with database.transaction() as session:
-            assert unannounced_jobs(session, older_than=LEASE) == [job_id]
+            assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == [job_id]
             assert next_queued_job(session) == job_id
         sweep(make_worker(child("")))
         with database.transaction() as session:
-            assert unannounced_jobs(session, older_than=LEASE) == [], "it is announced once"
+            assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == [], "it is announced once"
             job = claim_job(session, job_id, owner="b", lease=LEASE)
         assert (job.attempt, job.retry_at, job.error_code) == (2, None, None)
 
