@@ -1,5 +1,6 @@
 """From an error of the domain to an answer: one table."""
 
+import errno
 import json
 import logging
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
     InvalidRequest,
@@ -41,7 +44,16 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-_RETRY_AFTER_S: dict[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 1, HTTPStatus.SERVICE_UNAVAILABLE: 5}
+_RETRY_AFTER_S: dict[int, int] = {
+    HTTPStatus.TOO_MANY_REQUESTS: 1,
+    HTTPStatus.SERVICE_UNAVAILABLE: 5,
+    HTTPStatus.INSUFFICIENT_STORAGE: 60,
+}
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# As SQLite, PostgreSQL and object stores say it, whose errors carry no number.
+_FULL_DISK_MESSAGES = ("database or disk is full", "no space left on device", "os error 28", "disk quota")
+_FULL_STORE_MESSAGES = ("507 insufficient storage", "storagefull", "quotaexceeded")
 
 _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read at all.",
@@ -51,6 +63,7 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
     HTTPStatus.TOO_MANY_REQUESTS: "The server is at capacity: see `Retry-After`.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
+    HTTPStatus.INSUFFICIENT_STORAGE: "A disk is full, or the object store: see `Retry-After`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "A service that this one depends on is unavailable: see `Retry-After`.",
 }
 
@@ -104,6 +117,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
     app.add_exception_handler(PoolTimeout, _database_error)
+    app.add_exception_handler(StoreError, _store_error)
+    app.add_exception_handler(OSError, _system_error)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -115,7 +130,9 @@ def status_of(error: type[SqueezeError]) -> HTTPStatus:
 async def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SqueezeError)
     status = status_of(type(error))
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        logger.error("%s: %s", error.code, error.message)  # what is away is not found in our code
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.code, error.message, exc_info=error)
     faults = [Fault(detail=error.message, pointer=error.pointer)] if error.pointer else []
     return problem_response(
@@ -158,15 +175,57 @@ def _described_methods(request: Request) -> list[str]:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     """A database that is away, or that did not answer in time; what it refuses is a fault of ours."""
+    if _is_full(error):
+        return _full(request, "database", error)
     is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
     if not (is_away or (isinstance(error, DBAPIError) and error.connection_invalidated)):
         return await _unexpected_error(request, error)
-    logger.error("database unavailable: %s", str(error).partition("\n")[0])
+    _outages(request).report("database", error)
     return problem_response(
         request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         code="database_unavailable",
         detail="The database did not respond in time. Retry in a few seconds.",
+    )
+
+
+async def _store_error(request: Request, error: Exception) -> Response:
+    if _is_full(error):
+        return _full(request, "store", error)
+    _outages(request).report("store", error)
+    return problem_response(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        code="storage_unavailable",
+        detail="The object store did not respond, or refused the request. Retry in a few seconds.",
+    )
+
+
+async def _system_error(request: Request, error: Exception) -> Response:
+    if _is_full(error):
+        return _full(request, "disk", error)
+    return await _unexpected_error(request, error)
+
+
+def _outages(request: Request) -> Outages:
+    found: Outages = request.app.state.outages
+    return found
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL_DISK:
+        return True
+    message = str(error).lower()
+    return any(full in message for full in _FULL_DISK_MESSAGES + _FULL_STORE_MESSAGES)
+
+
+def _full(request: Request, place: str, error: Exception) -> Response:
+    _outages(request).report(place, error, state="full")
+    return problem_response(
+        request,
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        code="insufficient_storage",
+        detail=f"The {place} of the service is full. Its operator has to make room.",
     )
 
 

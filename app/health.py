@@ -1,22 +1,19 @@
 """Is the process alive, can it work, and what has it done."""
 
-import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import text
 
 from app.core.db.jobs import count_by_status
-from app.dependencies import DatabaseDep, QueueDep, StorageDep
+from app.dependencies import DatabaseDep
 from app.domain.errors import Unavailable
 from app.domain.job_states import JobStatus
 from app.errors import problems
-
-logger = logging.getLogger(__name__)
+from app.readiness import Dependency, Readiness, ReadinessRead
 
 router = APIRouter(tags=["health"])
 
@@ -27,24 +24,26 @@ async def get_health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=problems(503))
-def get_readiness(database: DatabaseDep, queue: QueueDep, storage: StorageDep) -> dict[str, str]:
-    """Readiness: database, broker and object store respond; otherwise 503, naming those that do not."""
+@router.get("/readyz", responses=problems(422, 503))
+async def get_readiness(
+    request: Request,
+    exclude: Annotated[
+        list[Dependency], Query(description="Dependencies that do not count, such as those of job creation.")
+    ] = [],  # noqa: B006 - FastAPI reads it
+) -> ReadinessRead:
+    """Readiness: database, broker and object store respond and disks have room; otherwise 503.
 
-    def ask_database() -> None:
-        with database.reading() as session:
-            session.execute(text("select 1"))
-
-    failing = []
-    for name, ask in (("database", ask_database), ("broker", queue.check), ("store", storage.check)):
-        try:
-            ask()
-        except Exception:
-            logger.warning("%s does not respond", name, exc_info=True)
-            failing.append(name)
+    Both answers name each dependency with its state: `ok`, `none`, `full` or `not responding`. Models that
+    are loaded go on predicting while everything else is away: for processes that serve predictions, exclude
+    what they can do without.
+    """
+    readiness: Readiness = request.app.state.readiness
+    states = await readiness.states()
+    failing = [name for name, state in states.items() if state not in ("ok", "none") and name not in exclude]
     if failing:
-        raise Unavailable("not_ready", f"Not responding: {', '.join(failing)}.", failing=failing)
-    return {"status": "ready", "database": "ok", "broker": "ok", "store": "ok"}
+        what = ", ".join(f"{name} ({states[name]})" for name in failing)
+        raise Unavailable("not_ready", f"Not ready: {what}.", failing=failing, **states)
+    return ReadinessRead(status="ready", **states)
 
 
 @router.get(

@@ -8,7 +8,8 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from app import health
-from app.core.db import Database
+from app.core.db import Database, Limits
+from app.core.outages import Outages
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
@@ -20,6 +21,7 @@ from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import describe, operation_id
+from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
 
@@ -37,13 +39,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = settings.request_threads
         app.state.database = Database(
-            settings.resolved_database_url, connections=settings.request_threads + _OTHER_THREADS
+            settings.resolved_database_url,
+            connections=settings.request_threads + _OTHER_THREADS,
+            limits=Limits.within(settings.database_timeout),
         )
         app.state.polling = JobPolling(app.state.database)
         app.state.event_streams = EventStreams(app.state.database)
         app.state.queue = Queue(settings.broker_url, settings.queues[0])
-        app.state.storage = Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint)
+        app.state.storage = Storage.from_url(
+            settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout
+        )
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
+        app.state.readiness = Readiness(app.state, settings, app.state.outages)
         with on_termination(app.state.event_streams.stop):
             yield
         await app.state.event_streams.close()
@@ -60,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings = settings
+    app.state.outages = Outages()
     add_error_handlers(app)
     describe(app, [openapi_document(), registry.openapi_document()])
     app.router.routes[:0] = inference_routes()

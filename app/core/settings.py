@@ -24,11 +24,19 @@ class Settings(BaseSettings):
         default=Path(".squeeze"), description="Database, files, sockets and caches live here."
     )
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in data_dir.")
+    database_timeout: timedelta = Field(
+        default=timedelta(seconds=20), gt=timedelta(0), description="Longest wait for PostgreSQL's answer."
+    )
     broker_url: str | None = Field(
         default=None, description="Redis URL; default: none, workers poll the table."
     )
     storage_url: str | None = Field(
         default=None, description="s3://bucket/prefix or file:///path; default: a folder in data_dir."
+    )
+    storage_timeout: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="Longest duration of one request to an S3-compatible store.",
     )
     s3_endpoint: str | None = Field(
         default=None, description="URL of an S3-compatible object store; default: AWS."
@@ -54,6 +62,9 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0)
     max_unpacked_bytes: int = Field(default=8 * 2**30, gt=0)
+    min_free_bytes: int = Field(
+        default=64 * 2**20, ge=0, description="A disk with less room counts as full: see `/readyz`."
+    )
     max_rows: int = Field(
         default=20_000_000, gt=0, description="Maximum rows of a data set, over all splits."
     )

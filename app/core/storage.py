@@ -13,6 +13,8 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from app.domain.documents.manifest import FileEntry, Files
 from app.domain.errors import NotFound
 
+_TIMEOUT = timedelta(seconds=30)
+_CONNECT_TIMEOUT = timedelta(seconds=3)
 _RETRY_TIMEOUT = timedelta(seconds=10)
 _CHUNK_BYTES = 4 * 2**20
 
@@ -24,7 +26,9 @@ class Storage:
         self._store = store
 
     @classmethod
-    def from_url(cls, url: str, *, s3_endpoint: str | None = None) -> "Storage":
+    def from_url(
+        cls, url: str, *, s3_endpoint: str | None = None, timeout: timedelta = _TIMEOUT
+    ) -> "Storage":
         """``file:///folder`` or ``s3://bucket/prefix``; S3 credentials come from the environment."""
         parts = urlsplit(url)
         if parts.scheme == "file":
@@ -37,8 +41,12 @@ class Storage:
                     parts.netloc,
                     prefix=parts.path.strip("/") or None,
                     endpoint=s3_endpoint,
-                    client_options={"allow_http": plain_http, "connect_timeout": "3s"},
-                    retry_config={"max_retries": 2, "retry_timeout": _RETRY_TIMEOUT},
+                    client_options={
+                        "allow_http": plain_http,
+                        "connect_timeout": min(timeout, _CONNECT_TIMEOUT),
+                        "timeout": timeout,
+                    },
+                    retry_config={"max_retries": 2, "retry_timeout": min(timeout, _RETRY_TIMEOUT)},
                 )
             )
         raise ValueError(f"storage URL must start with file:// or s3://, got {url!r}")

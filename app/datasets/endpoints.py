@@ -67,7 +67,7 @@ async def read_fields(request: Request) -> None:
     status_code=201,
     description=_CREATE,
     dependencies=[Depends(read_fields)],
-    responses=problems(400, 413, 422, 500, 503),
+    responses=problems(400, 413, 422, 500, 503, 507),
 )
 def create_dataset(
     database: DatabaseDep,
@@ -137,7 +137,7 @@ def get_dataset(dataset_id: str, database: DatabaseDep) -> DatasetRead:
         return read_row(DatasetRead.of, datasets.get_dataset(session, dataset_id))
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=problems(404, 409, 500, 503))
+@router.delete("/{dataset_id}", status_code=204, responses=problems(404, 409, 500, 503, 507))
 def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Delete a data set and its files. Refused while an unfinished job uses it."""
     with database.transaction() as session:

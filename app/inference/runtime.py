@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
 from prometheus_client import Gauge
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.db import Database
 from app.core.db.models import get_model
+from app.core.outages import Outages
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
@@ -58,6 +61,8 @@ class InferenceRuntime:
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self.trusted_s = 5.0
         """How long a row is believed without another look: so long a deleted model may still answer."""
+        self.patience_s = 0.5
+        """How long a prediction waits for another look, where the model was there before."""
         self._settings = settings
         self._database = database
         self._files = ModelFiles(
@@ -65,6 +70,7 @@ class InferenceRuntime:
             settings.data_dir / "inference-cache",
             keep=_KEPT_PER_SESSION * settings.inference_sessions,
         )
+        self._outages = Outages()
         self._known: dict[str, _Known] = {}
         self._loaded: OrderedDict[tuple[str, str], BatchQueue] = OrderedDict()
         self._retired: list[BatchQueue] = []
@@ -78,7 +84,11 @@ class InferenceRuntime:
             Conflict: the model has no ONNX export.
         """
         while (known := self._trusted(model_id)) is None:
-            await self._once(model_id, lambda: self._look_up(model_id))
+            look_up = self._once(model_id, lambda: self._look_up(model_id))
+            if (earlier := self._known.get(model_id)) is None:
+                await look_up
+            elif not await self._is_answered(look_up):
+                self._known[model_id] = earlier._replace(trusted_until=monotonic() + self.trusted_s)
         return _servable(model_id, known.manifest)
 
     async def predict(
@@ -123,6 +133,16 @@ class InferenceRuntime:
         for queue in self._retired:
             await asyncio.to_thread(queue.join)
 
+    async def _is_answered(self, look_up: Awaitable[None]) -> bool:
+        """Whether the database answers soon; a model that is loaded does not wait for one that is away."""
+        try:
+            async with asyncio.timeout(self.patience_s):
+                await look_up
+        except (TimeoutError, DBAPIError, PoolTimeout) as error:
+            self._outages.report("database", str(error) or "no answer yet; loaded models go on")
+            return False
+        return True
+
     def _trusted(self, model_id: str) -> _Known | None:
         known = self._known.get(model_id)
         return known if known is not None and monotonic() < known.trusted_until else None
@@ -132,8 +152,13 @@ class InferenceRuntime:
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(work())
-            task.add_done_callback(lambda _: self._under_way.pop(key))
+            task.add_done_callback(lambda _: self._end(key))
         await asyncio.shield(task)
+
+    def _end(self, key: Hashable) -> None:
+        task = self._under_way.pop(key)
+        if not task.cancelled():
+            task.exception()  # all who asked may have left or gone on without it
 
     async def _look_up(self, model_id: str) -> None:
         try:

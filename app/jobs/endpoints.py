@@ -63,7 +63,7 @@ async def fingerprint_body(request: Request) -> str:
     status_code=202,
     responses={
         200: {"model": PlanRead, "description": "Validated; nothing was created."},
-        **problems(400, 404, 409, 413, 422, 500, 503),
+        **problems(400, 404, 409, 413, 422, 500, 503, 507),
     },
 )
 def create_job(
@@ -114,7 +114,7 @@ async def get_job(job_id: str, request: Request) -> Response:
     return Response(await polling.read(job_id), media_type="application/json")
 
 
-@router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503))
+@router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503, 507))
 def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
     """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
     with database.transaction() as session:

@@ -86,7 +86,7 @@ def _validated(read: Callable[[], T]) -> T:
     "",
     status_code=201,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problems(400, 413, 422, 500, 503),
+    responses=problems(400, 413, 422, 500, 503, 507),
 )
 def create_model(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
@@ -131,7 +131,7 @@ def get_model(model_id: str, database: DatabaseDep) -> ModelRead:
         return read_row(ModelRead.of, models.get_model(session, model_id))
 
 
-@router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503))
+@router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503, 507))
 def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
     """Delete a model and its files. Refused while an unfinished job uses it."""
     with database.transaction() as session:

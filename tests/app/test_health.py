@@ -10,7 +10,8 @@ def test_alive(api):
 
 
 def test_ready(api):
-    assert api.http.get("/readyz").status_code == 200
+    states = dict.fromkeys(("database", "broker", "store", "disk"), "ok")
+    assert api.http.get("/readyz").json() == {"status": "ready", **states}
 
 
 def test_a_broker_that_is_away(tmp_path, postgres_url):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.db import Database, after_commit, after_rollback
 from app.core.db.datasets import Dataset, list_datasets
-from app.core.db.session import Limits
+from app.core.db.postgres import Limits
 from tests.processes import wait_until
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from app.core.logging import configure_logging
+from app.core.outages import Outages
 from app.core.settings import get_settings
 from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
 from worker.runner.shutdown import Shutdown
+from worker.runner.supervisor import DATABASE_AWAY
 from worker.runner.sweeper import sweep
 from worker.runner.worker import Worker, create_worker
 
@@ -90,10 +92,13 @@ def _start_repeating(
 
 def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdown) -> None:
     """Run an action at intervals until the process is told to stop; failures are logged and retried."""
+    outages = Outages()
     while not shutdown.requested:
         try:
             action()
-        except Exception:  # a database or a store that is away must not end the worker
+        except DATABASE_AWAY as error:
+            outages.report("database", error)
+        except Exception:  # nothing ends the worker
             logger.exception("retrying in %s", interval)
         shutdown.wait(interval)
 

@@ -5,7 +5,7 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
-from app.core.db import Database
+from app.core.db import Database, Limits
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -32,8 +32,10 @@ def create_worker(settings: Settings, shutdown: Shutdown) -> Worker:
     return Worker(
         name=f"{socket.gethostname()}-{os.getpid()}",
         settings=settings,
-        database=Database(settings.resolved_database_url),
-        storage=Storage.from_url(settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint),
+        database=Database(settings.resolved_database_url, limits=Limits.within(settings.database_timeout)),
+        storage=Storage.from_url(
+            settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout
+        ),
         queue=Queue(settings.broker_url),
         shutdown=shutdown,
     )

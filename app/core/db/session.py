@@ -5,37 +5,24 @@ changes nothing and may be given either.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
-_CONNECT_TIMEOUT_S = 5
+from app.core.db.postgres import DEFAULT_LIMITS, Limits, postgres_engine
+
+logger = logging.getLogger(__name__)
+
 _SQLITE_READS = "squeeze_reads"
-_SERVER_GONE_S = 15
-"""How long a query waits for a server whose machine does not answer any more."""
 _SQLITE_BUSY_S = 30
 """SQLite has one writer at a time: who waits for his turn waits for all before him."""
 _AFTER_COMMIT = "after_commit"
 _AFTER_ROLLBACK = "after_rollback"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long PostgreSQL lets a session hold up the others, in seconds.
-
-    A frozen process keeps its locks until the server ends its transaction. All limits are well below a job's
-    lease, and far above what queries here take: files are moved before a transaction's first query or after
-    its end.
-    """
-
-    lock_s: float = 5
-    statement_s: float = 15
-    idle_in_transaction_s: float = 10
 
 
 class ReadSession(Session):
@@ -58,11 +45,11 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, connections: int = 5, wait_s: float = 5, limits: Limits | None = Limits()
+        self, url: str, *, connections: int = 5, wait_s: float = 5, limits: Limits | None = DEFAULT_LIMITS
     ) -> None:
         is_sqlite = url.startswith("sqlite")
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
-        self.engine = _sqlite_engine(url, pool) if is_sqlite else _postgres_engine(url, pool, limits)
+        self.engine = _sqlite_engine(url, pool) if is_sqlite else postgres_engine(url, pool, limits)
         reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
         self._on_commit: tuple[Callable[[], object], ...] = ()
@@ -131,8 +118,12 @@ def after_rollback(session: WriteSession, callback: Callable[[], object]) -> Non
 
 
 def _run_callbacks(session: WriteSession, case: str) -> None:
+    """What follows a transaction cannot change how it ended: a failure is logged."""
     for callback in session.info.pop(case, ()):
-        callback()
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - a store that is away, most likely
+            logger.warning("%s failed: %s", case.replace("_", " "), str(error).partition("\n")[0])
 
 
 def _refuse_to_flush(session: Session, *_: object) -> None:
@@ -143,29 +134,6 @@ def _refuse_to_flush(session: Session, *_: object) -> None:
 def _refuse_to_change(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
         raise TypeError("a ReadSession is read-only: use Database.transaction()")
-
-
-def _postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> Engine:
-    connect_args: dict[str, str | int] = {
-        "connect_timeout": _CONNECT_TIMEOUT_S,
-        "tcp_user_timeout": _SERVER_GONE_S * 1000,
-        "keepalives_idle": _SERVER_GONE_S // 3,
-        "keepalives_interval": _SERVER_GONE_S // 3,
-        "keepalives_count": 2,
-    }
-    if limits is not None:
-        given = make_url(url).query.get("options", "")  # comes last, so that the operator's word counts
-        connect_args["options"] = f"{_options(limits)} {given}"
-    return create_engine(url, pool_pre_ping=True, connect_args=connect_args, **pool)
-
-
-def _options(limits: Limits) -> str:
-    seconds = {
-        "lock_timeout": limits.lock_s,
-        "statement_timeout": limits.statement_s,
-        "idle_in_transaction_session_timeout": limits.idle_in_transaction_s,
-    }
-    return " ".join(f"-c {name}={round(1000 * value)}" for name, value in seconds.items())
 
 
 def _json_or_text(text: str) -> Any:

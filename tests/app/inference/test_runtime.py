@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.exc import OperationalError
 
-from app.core.db import Database
+from app.core.db import Database, ReadSession
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -204,6 +207,51 @@ def test_an_error_names_the_argument_and_no_place_in_a_request(
         assert (caught.value.argument, caught.value.pointer) == ("precision", None)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_loaded_models_answer_without_the_database(
+    run: Session[None],
+    register: Register,
+    inference_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    model_id, other = register(), register()
+    asked, is_back = threading.Event(), threading.Event()
+    read = inference_database.reading
+
+    @contextmanager
+    def away() -> Iterator[ReadSession]:
+        asked.set()
+        if how == "hangs":
+            assert is_back.wait(30)
+        if not is_back.is_set():
+            raise OperationalError("select", {}, Exception("gone"))
+        with read() as session:
+            yield session
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        runtime.trusted_s = runtime.patience_s = 0.05
+        before = await ask(runtime, model_id, [TEXTS[0]])
+        monkeypatch.setattr(inference_database, "reading", away)
+        for _ in range(3):
+            assert await ask(runtime, model_id, [TEXTS[0]]) == before
+            await asyncio.sleep(0.06)
+        assert asked.is_set()
+        if how == "fails":
+            with pytest.raises(OperationalError):
+                await ask(runtime, other, [TEXTS[0]])
+        is_back.set()
+        with inference_database.transaction() as session:
+            session.delete(session.get(Model, model_id))
+        await asyncio.sleep(0.06)
+        with pytest.raises(NotFound):
+            await ask(runtime, model_id, [TEXTS[0]])
+
+    run(scenario)
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
 
 
 def test_deleted_model_leaves_memory(

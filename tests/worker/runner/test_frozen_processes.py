@@ -17,7 +17,7 @@ from sqlalchemy import select
 from app.core.db import Database
 from app.core.db.jobs import Job, claim_job, lock_job
 from app.core.db.models import get_model
-from app.core.db.session import Limits
+from app.core.db.postgres import Limits
 from app.domain.job_states import JobStatus
 from tests.conftest import empty_tables
 from tests.processes import is_alive, is_stopped, wait_until

@@ -90,7 +90,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         ref_template="#/components/schemas/{model}",
     )
-    errors = problems(404, 409, 413, 422, 429, 500, 503)
+    errors = problems(404, 409, 413, 422, 429, 500, 503, 507)
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),

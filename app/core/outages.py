@@ -1,0 +1,39 @@
+"""What the log says of services that are away or full: a line now and then, not one for each request."""
+
+import logging
+from threading import Lock
+from time import monotonic
+
+logger = logging.getLogger(__name__)
+
+_QUIET_S = 30.0
+_REMEMBERED_S = 60.0
+
+
+class Outages:
+    """One line when a service stops working and one each half minute while it does not."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._said_at: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+        self._full_at: dict[str, float] = {}
+
+    def report(self, service: str, reason: object, *, state: str = "unavailable") -> None:
+        """Log why a service cannot be used, unless that was done a moment ago."""
+        now = monotonic()
+        with self._lock:
+            if state == "full":
+                self._full_at[service] = now
+            if now < self._said_at.get(service, float("-inf")) + _QUIET_S:
+                self._unsaid[service] = self._unsaid.get(service, 0) + 1
+                return
+            self._said_at[service] = now
+            unsaid = self._unsaid.pop(service, 0)
+        more = f" ({unsaid} more since the last such line)" if unsaid else ""
+        first_line = str(reason).strip().partition("\n")[0]
+        logger.error("the %s is %s: %s%s", service, state, first_line or type(reason).__name__, more)
+
+    def is_full(self, service: str) -> bool:
+        """Whether it had no room a minute ago or later."""
+        return monotonic() < self._full_at.get(service, float("-inf")) + _REMEMBERED_S

@@ -1,0 +1,97 @@
+"""Whether what this process depends on responds and has room."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Literal, TypeAlias, get_args
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from pydantic import BaseModel
+from sqlalchemy import text
+from starlette.datastructures import State
+
+from app.core.outages import Outages
+from app.core.settings import Settings
+
+Dependency: TypeAlias = Literal["database", "broker", "store", "disk"]
+DependencyState: TypeAlias = Literal["ok", "none", "full", "not responding"]
+
+_PATIENCE_S = 3.0
+
+
+class ReadinessRead(BaseModel):
+    """That this process can work, and the state of each of its dependencies."""
+
+    status: Literal["ready"]
+    database: DependencyState
+    broker: DependencyState
+    store: DependencyState
+    disk: DependencyState
+
+
+class Readiness:
+    """Asks each dependency, one question at a time, and waits for none longer than a few seconds.
+
+    Args:
+        state: of the app, where the dependencies are.
+        settings: those of the app.
+        outages: that it has met.
+    """
+
+    def __init__(self, state: State, settings: Settings, outages: Outages) -> None:
+        self._app = state
+        self._settings = settings
+        self._outages = outages
+        self._threads = CapacityLimiter(len(get_args(Dependency)))  # its own: requests may hold all others
+        self._under_way: dict[Dependency, asyncio.Task[DependencyState]] = {}
+
+    async def states(self) -> dict[Dependency, DependencyState]:
+        questions: dict[Dependency, Callable[[], DependencyState]] = {
+            "database": self._database,
+            "broker": self._broker,
+            "store": self._store,
+            "disk": self._disk,
+        }
+        tasks = {name: self._asked(name, question) for name, question in questions.items()}
+        await asyncio.wait(tasks.values(), timeout=_PATIENCE_S)
+        return {name: task.result() if task.done() else "not responding" for name, task in tasks.items()}
+
+    def _asked(
+        self, name: Dependency, question: Callable[[], DependencyState]
+    ) -> asyncio.Task[DependencyState]:
+        """The question under way, or a new one: one that hangs is not asked again beside."""
+        task = self._under_way.get(name)
+        if task is None:
+            task = self._under_way[name] = asyncio.create_task(self._ask(name, question))
+            task.add_done_callback(lambda _: self._under_way.pop(name))
+        return task
+
+    async def _ask(self, name: Dependency, question: Callable[[], DependencyState]) -> DependencyState:
+        try:
+            state = await run_sync(question, limiter=self._threads, abandon_on_cancel=True)
+        except Exception as error:  # noqa: BLE001 - whatever its client library raises
+            self._outages.report(name, error)
+            return "not responding"
+        return "full" if state == "ok" and self._outages.is_full(name) else state
+
+    def _database(self) -> DependencyState:
+        with self._app.database.reading() as session:
+            session.execute(text("select 1"))
+        return "ok"
+
+    def _broker(self) -> DependencyState:
+        self._app.queue.check()
+        return "none" if self._settings.broker_url is None else "ok"
+
+    def _store(self) -> DependencyState:
+        self._app.storage.check()
+        return "ok"
+
+    def _disk(self) -> DependencyState:
+        """Of the data folder, which may hold database and files too, and of the folder for uploads."""
+        data_dir = self._settings.data_dir.resolve()
+        existing = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+        free = min(shutil.disk_usage(place).free for place in (existing, tempfile.gettempdir()))
+        return "ok" if free >= self._settings.min_free_bytes else "full"
