@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from app.core.logging import configure_logging
 from app.core.outages import Outages
 from app.core.settings import get_settings
@@ -15,7 +18,6 @@ from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
 from worker.runner.shutdown import Shutdown
-from worker.runner.supervisor import DATABASE_AWAY
 from worker.runner.sweeper import sweep
 from worker.runner.worker import Worker, create_worker
 
@@ -96,7 +98,7 @@ def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdow
     while not shutdown.requested:
         try:
             action()
-        except DATABASE_AWAY as error:
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
             outages.report("database", error)
         except Exception:  # nothing ends the worker
             logger.exception("retrying in %s", interval)

@@ -7,7 +7,7 @@ changes nothing and may be given either.
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,11 @@ class Database:
     @contextmanager
     def own_connection(self) -> Iterator[Connection]:
         """A connection beside the pool and without transactions, for a thread that keeps it."""
-        with self._reading_engine.connect() as connection:
-            connection.detach()
+        connection = self._reading_engine.connect()
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        connection.detach()
+        with closing(driver), connection:  # SQLAlchemy lets go of one that is lost without closing it
             yield connection
 
     def dispose(self) -> None:

@@ -8,13 +8,13 @@ import pytest
 from app.core.db import Database
 from app.core.db.base import database_time
 from app.core.db.jobs import claim_job, next_queued_job, unannounced_jobs
-from app.core.settings import Settings
+from app.core.settings import DEFAULT_QUEUE, Settings
 from app.domain.documents.attempts import AttemptRecord
-from app.core.settings import DEFAULT_QUEUE
 from app.domain.job_states import JobStatus
 from app.jobs.schemas import JobRead
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, history, queue_job, read_job
+from worker.runner.announcer import announce_lost
 from worker.runner.conclusion import conclude
 from worker.runner.protocol import Failed
 from worker.runner.queue_tasks import run_job, run_next_job
@@ -61,13 +61,15 @@ class TestWaiting:
             left = job.retry_at - database_time(session)
         assert timedelta(minutes=29) < left <= timedelta(hours=1)
 
-    def test_when_it_is_time_it_is_announced_and_taken(self, make_worker: MakeWorker, database: Database):
+    def test_when_it_is_time_it_is_announced_and_taken(
+        self, make_worker: MakeWorker, database: Database, redis_url: str
+    ):
         job_id = queue_job(database)
         run_job(make_worker(child(KILLED)), job_id)
         with database.transaction() as session:
             assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == [job_id]
             assert next_queued_job(session) == job_id
-        sweep(make_worker(child("")))
+        announce_lost(make_worker(child(""), broker_url=redis_url))
         with database.transaction() as session:
             assert unannounced_jobs(session, DEFAULT_QUEUE, older_than=LEASE) == [], "it is announced once"
             job = claim_job(session, job_id, owner="b", lease=LEASE)
