@@ -1,18 +1,17 @@
 """Is the process alive, can it work, and what has it done."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.core.db.jobs import count_by_status
 from app.dependencies import DatabaseDep
 from app.domain.errors import Unavailable
-from app.domain.job_states import JobStatus
 from app.errors import problems
+from app.metrics import job_metrics, queue_metrics, worker_metrics
 from app.readiness import Dependency, Readiness, ReadinessRead
 
 router = APIRouter(tags=["health"])
@@ -39,7 +38,8 @@ async def get_readiness(
     """
     readiness: Readiness = request.app.state.readiness
     states = await readiness.states()
-    failing = [name for name, state in states.items() if state not in ("ok", "none") and name not in exclude]
+    ignored = {"workers", *exclude}
+    failing = [name for name, state in states.items() if state not in ("ok", "none") and name not in ignored]
     if failing:
         what = ", ".join(f"{name} ({states[name]})" for name in failing)
         raise Unavailable("not_ready", f"Not ready: {what}.", failing=failing, **states)
@@ -52,19 +52,14 @@ async def get_readiness(
     responses={200: {"content": {"text/plain": {}}}, **problems(500, 503)},
 )
 def get_metrics(database: DatabaseDep) -> Response:
-    """Metrics of this process and the number of jobs by status, in Prometheus's text format."""
+    """Metrics of this process, and of jobs, queues and workers, in Prometheus's text format."""
     with database.reading() as session:
-        counted = count_by_status(session)
+        families = [*job_metrics(session), *queue_metrics(session), *worker_metrics(session)]
 
-    class Jobs(Collector):
-        def collect(self) -> Iterator[Any]:
-            counts = dict(counted)
-            gauge = GaugeMetricFamily("squeeze_jobs", "Jobs by status.", labels=["status"])
-            for status in JobStatus:
-                gauge.add_metric([status.value], counts.pop(status.value, 0))
-            gauge.add_metric(["unknown"], sum(counts.values()))  # of a later version of the service
-            yield gauge
+    class Tables(Collector):
+        def collect(self) -> Iterator[Metric]:
+            yield from families
 
-    from_table = CollectorRegistry()
-    from_table.register(Jobs())
-    return Response(generate_latest(REGISTRY) + generate_latest(from_table), media_type=CONTENT_TYPE_LATEST)
+    from_tables = CollectorRegistry()
+    from_tables.register(Tables())
+    return Response(generate_latest(REGISTRY) + generate_latest(from_tables), media_type=CONTENT_TYPE_LATEST)

@@ -24,11 +24,12 @@ from app.openapi import describe, operation_id
 from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
+from app.workers import endpoints as workers
 
 _OTHER_THREADS = 8
 """That may ask the database beside those of requests: for polls and streams, and to look models up."""
 
-ROUTERS = (registry.router, datasets.router, jobs.router, health.router)
+ROUTERS = (registry.router, datasets.router, jobs.router, workers.router, health.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -8,14 +8,15 @@ from typing import Literal, TypeAlias, get_args
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from starlette.datastructures import State
 
+from app.core.db.workers import live_workers
 from app.core.outages import Outages
 from app.core.settings import Settings
 
-Dependency: TypeAlias = Literal["database", "broker", "store", "disk"]
+Dependency: TypeAlias = Literal["database", "broker", "store", "disk", "workers"]
 DependencyState: TypeAlias = Literal["ok", "none", "full", "not responding"]
 
 _PATIENCE_S = 3.0
@@ -29,6 +30,7 @@ class ReadinessRead(BaseModel):
     broker: DependencyState
     store: DependencyState
     disk: DependencyState
+    workers: DependencyState = Field(description="Never a reason not to be ready: jobs wait in their queue.")
 
 
 class Readiness:
@@ -53,6 +55,7 @@ class Readiness:
             "broker": self._broker,
             "store": self._store,
             "disk": self._disk,
+            "workers": self._workers,
         }
         tasks = {name: self._asked(name, question) for name, question in questions.items()}
         await asyncio.wait(tasks.values(), timeout=_PATIENCE_S)
@@ -80,6 +83,13 @@ class Readiness:
         with self._app.database.reading() as session:
             session.execute(text("select 1"))
         return "ok"
+
+    def _workers(self) -> DependencyState:
+        with self._app.database.reading() as session:
+            workers = live_workers(session)
+        if not workers:
+            return "none"
+        return "full" if all(worker.problem is not None for worker in workers) else "ok"
 
     def _broker(self) -> DependencyState:
         self._app.queue.check()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -11,6 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
 from app.core.db import jobs
+from app.core.db.workers import live_workers
 from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
 from app.domain.documents import JobSpec
 from app.domain.errors import InvalidRequest
@@ -91,10 +93,11 @@ def create_job(
         key = service.IdempotencyKey(_unquoted(idempotency_key), fingerprint)
     with database.transaction() as session:
         job, is_replay = service.create_job(session, queue, spec, key)
+        workers = live_workers(session)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     if is_replay:
         response.headers["idempotency-replayed"] = "true"
-    return read_row(JobRead.of, job)
+    return read_row(partial(JobRead.of, workers=workers), job)
 
 
 @router.get("/jobs", responses=problems(422, 500, 503))
@@ -104,7 +107,8 @@ def list_jobs(
     """List jobs, newest first."""
     with database.reading() as session:
         rows = jobs.list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
-    return page_of(JobRead.of, rows, limit=page.limit)
+        workers = live_workers(session)
+    return page_of(partial(JobRead.of, workers=workers), rows, limit=page.limit)
 
 
 @router.get("/jobs/{job_id}", response_model=JobRead, responses=problems(404, 500, 503))

@@ -1,9 +1,11 @@
 """Reading single jobs for many who poll at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from app.core.db import Database
 from app.core.db.jobs import Job, find_jobs
+from app.core.db.workers import WorkerRow, live_workers
 from app.domain.errors import NotFound, Unreadable
 from app.jobs.schemas import JobRead
 from app.jobs.shared_reads import SharedReads
@@ -34,12 +36,13 @@ class JobPolling:
     def _query(self, ids: set[str]) -> Mapping[str, bytes | Unreadable]:
         with self._database.reading() as session:
             jobs = find_jobs(session, ids)
-        return {job.id: _as_json(job) for job in jobs}
+            workers = live_workers(session)
+        return {job.id: _as_json(job, workers) for job in jobs}
 
 
-def _as_json(job: Job) -> bytes | Unreadable:
+def _as_json(job: Job, workers: Sequence[WorkerRow]) -> bytes | Unreadable:
     """The error is handed over: it is of one job, and others are in the same batch."""
     try:
-        return read_row(JobRead.of, job).model_dump_json().encode()
+        return read_row(partial(JobRead.of, workers=workers), job).model_dump_json().encode()
     except Unreadable as error:
         return error

@@ -1,17 +1,20 @@
 """What the endpoints of jobs take and give. The body of a job is ``JobSpec``."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from app.core.db.jobs import Job, JobEvent
+from app.core.db.workers import WorkerRow
 from app.domain.documents import Precision, Target, TrainingSpec
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import ModelReport
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
+from app.jobs.waiting import why_it_waits
 from app.rows import RowError
 
 
@@ -83,6 +86,10 @@ class JobRead(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+    queue: str = Field(description="Queue that it is put into; workers take jobs from queues.")
+    status_message: str | None = Field(
+        description="Why a queued job does not start, where the reason is not that others come first."
+    )
     attempt: int = Field(
         description="Number of the current attempt; a job whose process or worker dies is retried."
     )
@@ -103,7 +110,8 @@ class JobRead(BaseModel):
     error: JobFailure | None
 
     @classmethod
-    def of(cls, job: Job) -> "JobRead":
+    def of(cls, job: Job, *, workers: Sequence[WorkerRow] | None = None) -> "JobRead":
+        """As clients see it; ``workers`` are those alive, None where that is not known."""
         spec, report = job.read_spec(), job.read_report()
         failure = retry = None
         if job.error_code is not None:
@@ -118,6 +126,8 @@ class JobRead(BaseModel):
             started_at=job.started_at,
             finished_at=job.finished_at,
             cancel_requested_at=job.cancel_requested_at,
+            queue=job.queue,
+            status_message=None if workers is None else why_it_waits(job, workers),
             attempt=job.attempt,
             retry=retry,
             teacher=spec.teacher,

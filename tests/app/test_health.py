@@ -10,7 +10,7 @@ def test_alive(api):
 
 
 def test_ready(api):
-    states = dict.fromkeys(("database", "broker", "store", "disk"), "ok")
+    states = dict.fromkeys(("database", "broker", "store", "disk"), "ok") | {"workers": "none"}
     assert api.http.get("/readyz").json() == {"status": "ready", **states}
 
 

@@ -42,6 +42,7 @@ def test_every_call_of_the_product_is_described():
         "/v1/jobs/{job_id}/cancel": {"post"},
         "/v1/jobs/{job_id}/events": {"get"},
         "/v1/jobs/{job_id}/events/stream": {"get"},
+        "/v1/workers": {"get"},
         "/healthz": {"get"},
         "/readyz": {"get"},
         "/metrics": {"get"},

@@ -54,10 +54,15 @@ def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Pat
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset, training=LONG, exports=["fp32"])
     stack.wait_for(job, is_training)
+    [worker] = stack.get("/v1/workers")["data"]
+    assert (worker["status"], worker["queues"]) == ("alive", ["squeeze"])
     first.terminate()
     assert first.wait(timeout=10) == 0
     job = stack.get(f"/v1/jobs/{job['id']}")
     assert (job["status"], job["attempt"]) == ("queued", 1), "not a lease later: at once"
+
+    assert stack.get("/v1/workers")["data"] == []
+    assert "No worker is running" in job["status_message"]
 
     stack.start_worker()
     job = stack.wait_for_end(job)

@@ -4,10 +4,11 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.logging import configure_logging
@@ -17,6 +18,7 @@ from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
+from worker.runner.registration import HEARTBEATS_PER_LEASE, say_alive, say_goodbye
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
 from worker.runner.worker import Worker, create_worker
@@ -38,6 +40,9 @@ def main() -> None:
     worker = replace(create_worker(get_settings(), shutdown), launch=launch)
     settings = worker.settings
     housekeeping = [
+        _start_repeating(
+            lambda: say_alive(worker), settings.lease / HEARTBEATS_PER_LEASE, shutdown, name="heartbeat"
+        ),
         _start_repeating(lambda: sweep(worker), settings.sweep_interval, shutdown, name="sweeper"),
         _start_repeating(lambda: announce_lost(worker), settings.sweep_interval, shutdown, name="announcer"),
         # Apart from the sweeper: a store that is away must not delay lost jobs.
@@ -54,6 +59,8 @@ def main() -> None:
     for thread in housekeeping:
         thread.join(_HOUSEKEEPING_S)
     launch.close()
+    with suppress(DBAPIError, PoolTimeout):  # it will count as lost instead
+        say_goodbye(worker)
     worker.queue.close()
     worker.database.dispose()
 

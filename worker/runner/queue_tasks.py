@@ -19,9 +19,10 @@ from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
 from worker.runner.machine_failures import machine_failure
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint
+from worker.runner.registration import find_problem
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
 from worker.runner.workdir import job_folder, open_workdir
-from worker.runner.worker import Worker
+from worker.runner.worker import ATTEMPTS, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 def run_job(worker: Worker, job_id: str) -> None:
     """Take a queued job and see it to an end; one that another worker has, or that has ended, is let be."""
     with worker.slot:
-        if worker.shutdown.requested:
+        if worker.shutdown.requested or find_problem(worker) is not None:
             return
         claimed_at = time.monotonic()
         with worker.database.transaction() as session:
@@ -37,13 +38,18 @@ def run_job(worker: Worker, job_id: str) -> None:
         if job is None:
             return
         logger.info("job %s: attempt %d", job.id, job.attempt)
-        ending = _attempt(worker, job, claimed_at)
+        worker.activity.job_id = job.id
+        worker.activity.counts[ATTEMPTS] += 1
+        try:
+            ending = _attempt(worker, job, claimed_at)
+        finally:
+            worker.activity.job_id = None
         logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
 
 
 def run_next_job(worker: Worker) -> bool:
     """Run the oldest queued job, if this worker has its hands free; whether there was one."""
-    if worker.slot.locked():
+    if worker.slot.locked() or find_problem(worker) is not None:
         return False
     with worker.database.transaction() as session:
         job_id = next_queued_job(session, worker.settings.queues)

@@ -12,7 +12,7 @@ from worker.runner.leftovers import remove
 from worker.runner.local_leftovers import work_folders
 from worker.runner.protocol import Failed
 from worker.runner.retries import retry_or_fail
-from worker.runner.worker import Worker
+from worker.runner.worker import LEASE_LOSSES, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def release_expired(worker: Worker, session: WriteSession, job_id: str) -> int |
     job = lock_expired_job(session, job_id)
     if job is None:
         return None
+    worker.activity.counts[LEASE_LOSSES] += 1
     logger.warning("job %s: attempt %d was lost with %s", job.id, job.attempt, job.lease_owner)
     retry_or_fail(session, worker.settings, job, _WORKER_LOST)
     return job.attempt

@@ -3,14 +3,27 @@
 import os
 import socket
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 
 from app.core.db import Database, Limits
+from app.core.ids import new_id
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
 from worker.runner.launch import Command, Launcher
 from worker.runner.shutdown import Shutdown
+
+ATTEMPTS = "attempts"
+LEASE_LOSSES = "lease_losses"
+
+
+@dataclass
+class Activity:
+    """What a worker is doing and has done."""
+
+    job_id: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,9 @@ class Worker:
     queue: Queue
     shutdown: Shutdown
     launch: Launcher = field(default_factory=Command)
+    id: str = field(default_factory=lambda: new_id("wrk"))
+    host: str = field(default_factory=socket.gethostname)
+    activity: Activity = field(default_factory=Activity)
     slot: threading.Lock = field(default_factory=threading.Lock)
     """Held while a job runs: this process runs one at a time, however it was announced."""
 

@@ -332,6 +332,22 @@ def count_queued(session: ReadSession, queue: str) -> int:
     return session.scalar(query) or 0
 
 
+class QueueState(NamedTuple):
+    """Jobs of a queue that wait for nothing but a worker."""
+
+    jobs: int
+    oldest_s: float
+    """How long the first of them has waited."""
+
+
+def queue_states(session: ReadSession) -> Mapping[str, QueueState]:
+    """By queue, of those that have such jobs."""
+    since = func.min(func.coalesce(Job.retry_at, Job.queued_at, Job.created_at))
+    rows = session.execute(select(Job.queue, func.count(), since).where(*_may_be_tried()).group_by(Job.queue))
+    now = database_time(session)
+    return {queue: QueueState(count, (now - oldest).total_seconds()) for queue, count, oldest in rows}
+
+
 def unannounced_jobs(
     session: ReadSession, queue: str, *, older_than: timedelta, limit: int = 100
 ) -> Sequence[str]:

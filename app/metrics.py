@@ -1,0 +1,58 @@
+"""What the tables tell about jobs, queues and workers, as Prometheus's metrics."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from app.core.db import ReadSession
+from app.core.db.jobs import count_by_status, queue_states
+from app.core.db.workers import live_workers
+from app.domain.job_states import JobStatus
+
+
+def job_metrics(session: ReadSession) -> Iterator[Metric]:
+    counts = count_by_status(session)
+    jobs = GaugeMetricFamily("squeeze_jobs", "Jobs by status.", labels=["status"])
+    for status in JobStatus:
+        jobs.add_metric([status.value], counts.pop(status.value, 0))
+    jobs.add_metric(["unknown"], sum(counts.values()))  # of a later version of the service
+    yield jobs
+
+
+def queue_metrics(session: ReadSession) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "squeeze_queue_jobs", "Jobs that wait for a worker, by queue.", labels=["queue"]
+    )
+    age = GaugeMetricFamily(
+        "squeeze_queue_age_seconds",
+        "How long the first job of a queue has waited for a worker.",
+        labels=["queue"],
+    )
+    alive = GaugeMetricFamily(
+        "squeeze_queue_workers", "Live workers that take jobs from a queue.", labels=["queue"]
+    )
+    states = queue_states(session)
+    workers = Counter(queue for worker in live_workers(session) for queue in worker.queues)
+    for queue in sorted(states.keys() | workers.keys()):
+        state = states.get(queue)
+        waiting.add_metric([queue], state.jobs if state else 0)
+        age.add_metric([queue], state.oldest_s if state else 0)
+        alive.add_metric([queue], workers[queue])
+    yield from (waiting, age, alive)
+
+
+def worker_metrics(session: ReadSession) -> Iterator[Metric]:
+    """Each worker counts for itself: a sum over them goes on when one ends."""
+    workers = live_workers(session)
+    yield GaugeMetricFamily("squeeze_workers", "Live workers.", value=len(workers))
+    busy = sum(worker.job_id is not None for worker in workers)
+    yield GaugeMetricFamily("squeeze_busy_workers", "Live workers that run a job.", value=busy)
+    for name, text in (
+        ("attempts", "Attempts at jobs that a worker began."),
+        ("lease_losses", "Jobs of lost workers that a worker put back into the queue."),
+    ):
+        family = CounterMetricFamily(f"squeeze_worker_{name}", text, labels=["worker"])
+        for worker in workers:
+            family.add_metric([worker.name], worker.counts.get(name, 0))
+        yield family

@@ -1,0 +1,27 @@
+"""What a worker computes on, found without torch, whose import takes seconds and whose CUDA a memory."""
+
+import os
+from pathlib import Path
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+
+def find_devices() -> list[str]:
+    """Names of the GPUs that this process may use; the processor where there is none."""
+    return _visible(_gpus()) or [f"CPU, {len(os.sched_getaffinity(0))} cores"]
+
+
+def _gpus() -> list[str]:
+    models = []
+    for information in sorted(_NVIDIA.glob("*/information")):
+        for line in information.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "Model":
+                models.append(value.strip())
+    return models
+
+
+def _visible(gpus: list[str]) -> list[str]:
+    """Those that ``CUDA_VISIBLE_DEVICES`` leaves; the driver's order may be another than CUDA's."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return gpus if allowed is None else gpus[: len([entry for entry in allowed.split(",") if entry.strip()])]
