@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from app.core.logging import configure_logging
-from app.core.settings import Settings, get_settings
+from app.core.settings import get_settings, load_settings
 
 _DRAIN_S = 5
 
@@ -63,7 +63,7 @@ def _up(options: argparse.Namespace) -> int:
     from app.embedded import ServiceStopped, run_service
 
     given = {name: getattr(options, name) for name in ("data_dir", "host", "port")}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(logging.WARNING)  # the parts of the service speak for themselves
     _require_training()
     try:

@@ -1,22 +1,53 @@
 """What configures a process, from the environment (``SQUEEZE_…``). What a client asks for is a spec."""
 
+import os
+import re
+import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, computed_field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    computed_field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.units import read_duration, read_size
+
 DEFAULT_QUEUE = "squeeze"
+
+
+_POSTGRES = re.compile(r"^postgres(ql)?://")
+_PASSWORD = re.compile(r"//([^:/@]*):[^@]*@")
 
 
 def _listed(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+_SCHEMES = {
+    "database_url": ("postgresql+psycopg", "sqlite"),
+    "broker_url": ("redis", "rediss", "redis+socket"),
+    "storage_url": ("s3", "file"),
+    "s3_endpoint": ("http", "https"),
+    "hub_endpoint": ("http", "https"),
+}
+
+
 class Settings(BaseSettings):
-    """Defaults are those of one machine with nothing installed: SQLite, a folder, a local Valkey."""
+    """Defaults are those of one machine with nothing installed: SQLite, a folder, a local Valkey.
+
+    Durations may be written as seconds, ``45s``, ``1h30m`` or ISO 8601, sizes as bytes, ``512MB``, ``4GiB``.
+    """
 
     model_config = SettingsConfigDict(env_prefix="SQUEEZE_", extra="ignore")
 
@@ -70,10 +101,14 @@ class Settings(BaseSettings):
     )
 
     lease: timedelta = Field(
-        default=timedelta(seconds=30), description="A running job whose lease expires is requeued."
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="A running job whose lease expires is requeued.",
     )
     heartbeat: timedelta = Field(
-        default=timedelta(seconds=2), description="How often a running job renews its lease."
+        default=timedelta(seconds=2),
+        gt=timedelta(0),
+        description="How often a running job renews its lease; at most half of it.",
     )
     sweep_interval: timedelta = Field(
         default=timedelta(seconds=5), description="Interval between sweeps for lost jobs."
@@ -104,7 +139,9 @@ class Settings(BaseSettings):
         description="Age after which a lost announcement is repeated, unless the broker has none at all.",
     )
     poll_interval: timedelta = Field(
-        default=timedelta(seconds=1), description="How often a worker polls the jobs table."
+        default=timedelta(seconds=1),
+        gt=timedelta(0),
+        description="How often a worker polls the jobs table.",
     )
     cancel_grace: timedelta = Field(
         default=timedelta(seconds=5),
@@ -163,6 +200,30 @@ class Settings(BaseSettings):
         default=1024, ge=1, description="Maximum texts queued per model; further requests get a 429."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_text(cls, value: object, info: ValidationInfo) -> object:
+        """What the environment says, where it is more than pydantic reads."""
+        assert info.field_name is not None
+        if not isinstance(value, str):
+            return value
+        if cls.model_fields[info.field_name].annotation in (timedelta, timedelta | None):
+            return read_duration(value)
+        if info.field_name.endswith("_bytes"):
+            return read_size(value)
+        if schemes := _SCHEMES.get(info.field_name):
+            return _read_url(value, schemes)
+        return value
+
+    @model_validator(mode="after")
+    def _check_heartbeat(self) -> Self:
+        if 2 * self.heartbeat > self.lease:
+            raise ValueError(
+                f"SQUEEZE_HEARTBEAT={self.heartbeat.total_seconds():g}s must be at most half of "
+                f"SQUEEZE_LEASE={self.lease.total_seconds():g}s"
+            )
+        return self
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def resolved_database_url(self) -> str:
@@ -186,4 +247,40 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    return Settings()
+    """Of this process, which ends with status 2 where one is wrong."""
+    return load_settings()
+
+
+def load_settings(**given: Any) -> Settings:
+    """What is given, and the environment for the rest.
+
+    Raises:
+        SystemExit: a setting is wrong; a line on standard error names each such setting.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            sys.stderr.write(f"squeeze: {_explain(fault)}\n")
+    raise SystemExit(2)
+
+
+def _explain(fault: ErrorDetails) -> str:
+    """The variable, what it was set to, and what is expected."""
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"{message}."
+    name = str(fault["loc"][0])
+    variable = f"SQUEEZE_{name.upper()}"
+    value = _PASSWORD.sub(r"//\1:***@", os.environ.get(variable, str(fault["input"])))
+    text = f"{variable}={value}: {message[0].lower()}{message[1:]}."
+    description = Settings.model_fields[name].description
+    return f"{text} {description}" if description else text
+
+
+def _read_url(text: str, schemes: Sequence[str]) -> str:
+    """The URL, with the driver that this service uses for PostgreSQL."""
+    url = _POSTGRES.sub("postgresql+psycopg://", text)
+    if url.partition("://")[0] not in schemes or "://" not in url:
+        raise ValueError(f"expected a URL that starts with {' or '.join(f'{name}://' for name in schemes)}")
+    return url
