@@ -12,8 +12,6 @@ from pathlib import Path
 from app.core.logging import configure_logging
 from app.core.settings import get_settings, load_settings
 
-_DRAIN_S = 5
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -79,23 +77,16 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _api(options: argparse.Namespace) -> int:  # noqa: ARG001
-    import uvicorn
-
-    from app.main import create_app
-
     settings = get_settings()
+    from app.main import create_app
+    from app.server import DrainingServer
+
     configure_logging()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_DRAIN_S,
+    server = DrainingServer(
+        create_app(settings), host=settings.host, port=settings.port, drain=settings.drain
     )
-    return 0
+    server.run()
+    return 0 if server.started else 1
 
 
 def _worker(options: argparse.Namespace) -> int:  # noqa: ARG001

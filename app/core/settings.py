@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         default=32, ge=1, description="Requests handled concurrently; each may hold a database connection."
     )
 
+    drain: timedelta = Field(
+        default=timedelta(seconds=20),
+        ge=timedelta(seconds=1),
+        description="Time that requests under way have to finish when the API is told to stop.",
+    )
+
     max_body_bytes: int = Field(
         default=8 * 2**20, gt=0, description="Largest request body, file uploads excepted."
     )

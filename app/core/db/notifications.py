@@ -24,6 +24,7 @@ _CHANNEL = "squeeze_job_events"
 _LOOK_AGAIN_S = 10.0
 _SQLITE_POLL_S = 0.25
 _RECONNECT_S = 1.0
+_JOIN_S = 2.0
 
 Wake: TypeAlias = Callable[[Collection[str] | None], None]
 """Called from a thread of its own with the ids of jobs that have new events; with None when any may."""
@@ -60,17 +61,22 @@ class EventListener:
         self._interrupted = os.eventfd(0, os.EFD_NONBLOCK)
         is_postgres = database.engine.dialect.name == "postgresql"
         self._thread = threading.Thread(
-            target=self._repeat, args=(self._listen if is_postgres else self._look,), name="event-listener"
+            target=self._repeat,
+            args=(self._listen if is_postgres else self._look,),
+            name="event-listener",
+            daemon=True,
         )
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
+        """End the thread, or leave it behind where it waits for a server that does not answer."""
         self._is_closing = True
         self._interrupt()
-        self._thread.join()
-        os.close(self._interrupted)
+        self._thread.join(_JOIN_S)
+        if not self._thread.is_alive():
+            os.close(self._interrupted)
 
     def _interrupt(self) -> None:
         os.eventfd_write(self._interrupted, 1)

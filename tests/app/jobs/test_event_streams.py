@@ -77,6 +77,7 @@ class Follower:
 
     async def _read(self, stream: AsyncIterator[bytes]) -> None:
         async for chunk in stream:
+            self.last = chunk
             for line in chunk.decode().splitlines():
                 if line.startswith("data: "):
                     data = json.loads(line.removeprefix("data: "))
@@ -201,5 +202,8 @@ def test_streams_end_when_the_server_stops(database, job_id):
             streams.stop()
             async with asyncio.timeout(30):
                 await asyncio.gather(*(follower.reading for follower in followers))
+            assert {follower.last for follower in followers} == {
+                b": the server is stopping: connect again\n\n"
+            }
 
     asyncio.run(follow())
