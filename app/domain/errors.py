@@ -55,6 +55,13 @@ class Unreadable(SqueezeError):
         super().__init__("unreadable_row", message, id=id_)
 
 
+class NewerVersion(Unreadable):
+    """A stored row that a later version of the service wrote; that version can read it."""
+
+    def __init__(self, id_: str, message: str) -> None:
+        super().__init__(id_, f"{message} A later version of the service wrote it.")
+
+
 class JobError(SqueezeError):
     """Ends a running job as failed."""
 

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(32), nullable=False),
         sa.Column("queues", _json, nullable=False),
         sa.Column("methods", _json, nullable=False),
+        sa.Column("documents", _json, nullable=False),
         sa.Column("devices", _json, nullable=False),
         sa.Column("heartbeat_at", _time, nullable=False),
         sa.Column("expires_at", _time, nullable=False),

@@ -16,6 +16,7 @@ ODD = {
     "no object": "[]",
     "null": "null",
     "empty": "{}",
+    "a later method": '{"version": 2, "method": {"name": "quantum_squeezing"}}',
     "another form": '{"version": 2, "target": 3}',
 }
 
@@ -67,7 +68,9 @@ def shows(api: Api, path: str, odd: str, fine: str) -> dict[str, Any]:
 def test_the_later_version_is_named(shelf):
     odd, fine = (add_model(shelf, ENCODER, None) for _ in range(2))
     overwrite(shelf, "models", odd, "manifest_json", LATER)
-    assert "of version 99" in shows(shelf, "/v1/models", odd, fine)["error"]["message"]
+    message = shows(shelf, "/v1/models", odd, fine)["error"]["message"]
+    assert "of version 99" in message
+    assert "A later version of the service wrote it." in message
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)

@@ -14,7 +14,7 @@ from app.core.db.jobs import Job, claim_job, next_queued_job
 from app.core.db.models import get_model
 from app.core.ids import new_id
 from app.domain.documents.manifest import FileEntry
-from app.domain.errors import SqueezeError
+from app.domain.errors import NewerVersion, SqueezeError
 from app.domain.job_states import JobStatus
 from worker.runner.conclusion import clear_output, conclude, output_prefix
 from worker.runner.machine_failures import machine_failure
@@ -34,7 +34,13 @@ def run_job(worker: Worker, job_id: str) -> None:
             return
         claimed_at = time.monotonic()
         with worker.database.transaction() as session:
-            job = claim_job(session, job_id, owner=worker.name, lease=worker.settings.lease)
+            job = claim_job(
+                session,
+                job_id,
+                owner=worker.name,
+                lease=worker.settings.lease,
+                accepts=lambda job: _understands(worker, session, job),
+            )
         if job is None:
             return
         logger.info("job %s: attempt %d", job.id, job.attempt)
@@ -52,10 +58,28 @@ def run_next_job(worker: Worker) -> bool:
     if worker.slot.locked() or find_problem(worker) is not None:
         return False
     with worker.database.transaction() as session:
-        job_id = next_queued_job(session, worker.settings.queues)
+        job_id = next_queued_job(session, worker.settings.queues, except_for=worker.activity.left)
     if job_id is None:
         return False
     run_job(worker, job_id)
+    return True
+
+
+def _understands(worker: Worker, session: WriteSession, job: Job) -> bool:
+    """Whether this version can run the job; it leaves others in the queue, for workers of a later one.
+
+    What is wrong with a job in another way comes out when it is begun.
+    """
+    try:
+        job.read_attempt_record()
+        _build_request(worker, session, job)
+    except NewerVersion as error:
+        if job.id not in worker.activity.left:
+            worker.activity.left.append(job.id)
+            logger.info("job %s is left to workers of a later version: %s", job.id, error.message)
+        return False
+    except (SqueezeError, ValidationError):
+        return True
     return True
 
 

@@ -5,6 +5,8 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from app.core.db.workers import forget_lost_workers, forget_worker, record_heartbeat
+from app.domain.documents import JobSpec
+from app.domain.documents.plan import Plan
 from app.domain.methods import METHOD_SPECS
 from worker.runner.devices import find_devices
 from worker.runner.worker import Worker
@@ -21,6 +23,7 @@ def say_alive(worker: Worker) -> None:
         "version": _version(),
         "queues": worker.settings.queues,
         "methods": sorted(METHOD_SPECS),
+        "documents": {kind.document_name: kind.newest_version() for kind in (JobSpec, Plan)},
         "devices": find_devices(),
         "job_id": worker.activity.job_id,
         "problem": find_problem(worker),

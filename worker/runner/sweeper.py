@@ -7,6 +7,7 @@ from functools import partial
 
 from app.core.db import WriteSession, after_commit
 from app.core.db.jobs import expired_jobs, lock_expired_job
+from app.domain.errors import NewerVersion
 from worker.runner.conclusion import clear_output
 from worker.runner.leftovers import remove
 from worker.runner.local_leftovers import work_folders
@@ -46,6 +47,8 @@ def _going_on(message: str, *arguments: object) -> Iterator[None]:
     """What fails for one job is logged, and the others have their turn."""
     try:
         yield
+    except NewerVersion as error:
+        logger.info("left to workers of a later version: %s", error.message)
     except Exception:
         logger.exception(message, *arguments)
 

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from app.core.db import Database, Limits
@@ -16,6 +16,7 @@ from worker.runner.shutdown import Shutdown
 
 ATTEMPTS = "attempts"
 LEASE_LOSSES = "lease_losses"
+_MOST_LEFT = 1000
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Activity:
     """What a worker is doing and has done."""
 
     job_id: str | None = None
+    left: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LEFT))
+    """Jobs that it left to workers of a later version."""
     counts: Counter[str] = field(default_factory=Counter)
 
 

@@ -1,6 +1,6 @@
 """Jobs: the table, its events, and every query on them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -269,13 +269,21 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
 
 
-def claim_job(session: WriteSession, job_id: str, *, owner: str, lease: timedelta) -> Job | None:
-    """Take a queued job for ``owner``.
+def claim_job(
+    session: WriteSession,
+    job_id: str,
+    *,
+    owner: str,
+    lease: timedelta,
+    accepts: Callable[[Job], bool] = lambda _: True,
+) -> Job | None:
+    """Take a queued job for ``owner``, who may look at it first.
 
-    None when somebody else has it, or its row, or it has ended, or it is too early to try it again.
+    None when somebody else has it, or its row, or it has ended, or it is too early to try it again, or the
+    owner does not accept it.
     """
     job = _lock_if_free(session, Job.id == job_id, *_may_be_tried())
-    if job is None:
+    if job is None or not accepts(job):
         return None
     job.attempt += 1
     job.error_code = job.error_message = None
@@ -365,9 +373,12 @@ def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: time
     return _lock_if_free(session, Job.id == job_id, *_is_unannounced(session, older_than))
 
 
-def next_queued_job(session: WriteSession, queues: Sequence[str] = (DEFAULT_QUEUE,)) -> str | None:
+def next_queued_job(
+    session: WriteSession, queues: Sequence[str] = (DEFAULT_QUEUE,), *, except_for: Collection[str] = ()
+) -> str | None:
     """The oldest job that can be claimed: its row is free, and it is not too early to try it again."""
-    query = select(Job.id).where(Job.queue.in_(queues), *_may_be_tried()).order_by(Job.id).limit(1)
+    conditions = (Job.queue.in_(queues), Job.id.not_in(except_for), *_may_be_tried())
+    query = select(Job.id).where(*conditions).order_by(Job.id).limit(1)
     return session.scalar(query.with_for_update(skip_locked=True))
 
 

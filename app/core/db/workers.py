@@ -22,6 +22,8 @@ class WorkerRow(Base):
     version: Mapped[str] = mapped_column(String(32))
     queues: Mapped[list[str]]
     methods: Mapped[list[str]]
+    documents: Mapped[dict[str, Any]]
+    """Newest versions that it reads, by the name of the document."""
     devices: Mapped[list[str]]
     heartbeat_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)

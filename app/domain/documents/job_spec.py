@@ -1,5 +1,6 @@
 """A job as its row stores it and the worker reads it."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import ConfigDict, Field
@@ -7,7 +8,7 @@ from pydantic import ConfigDict, Field
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
 from app.domain.documents.versions import Json, StoredDocument
-from app.domain.methods import TEACHER, MethodSpec, ModelInput
+from app.domain.methods import METHOD_SPECS, TEACHER, MethodSpec, ModelInput
 
 
 def _name_sizes(spec: Json) -> Json:
@@ -51,6 +52,16 @@ class JobSpec(StoredDocument):
     exports: list[Precision] = Field(
         default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )
+
+    @classmethod
+    def _newer_part(cls, stored: object) -> str | None:
+        if (newer := super()._newer_part(stored)) is not None:
+            return newer
+        method = stored.get("method") if isinstance(stored, Mapping) else None
+        name = method.get("name") if isinstance(method, Mapping) else None
+        if isinstance(name, str) and name not in METHOD_SPECS:
+            return f"its method {name!r} is one that this server does not have"
+        return None
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:

@@ -10,12 +10,18 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from app.domain.errors import Unreadable
+from app.domain.errors import NewerVersion, Unreadable
 
 Json: TypeAlias = dict[str, Any]
 Upgrader: TypeAlias = Callable[[Json], Json]
 
 _VERSION = "version"
+
+
+def version_of(stored: object) -> int:
+    """Of a stored document; 1 also where it is damaged."""
+    version = stored.get(_VERSION, 1) if isinstance(stored, Mapping) else 1
+    return version if type(version) is int else 1
 
 
 class StoredDocument(BaseModel):
@@ -43,8 +49,11 @@ class StoredDocument(BaseModel):
             owner: the id of what it belongs to, for the message.
 
         Raises:
-            Unreadable: a later version of the service wrote it, or it is damaged.
+            NewerVersion: a later version of the service wrote it.
+            Unreadable: it is damaged.
         """
+        if (newer := cls._newer_part(stored)) is not None:
+            raise NewerVersion(owner, f"The {cls.document_name} of {owner} cannot be read: {newer}.")
         try:
             return cls.model_validate(cls._upgraded(stored))
         except ValidationError as error:
@@ -56,6 +65,14 @@ class StoredDocument(BaseModel):
         raise Unreadable(owner, f"The {cls.document_name} of {owner} cannot be read: {reason}.")
 
     @classmethod
+    def _newer_part(cls, stored: object) -> str | None:
+        """What shows that a later version of the service wrote the document, if anything does."""
+        version, newest = version_of(stored), cls.newest_version()
+        return (
+            f"it is of version {version}, this server supports up to {newest}" if version > newest else None
+        )
+
+    @classmethod
     def _upgraded(cls, stored: object) -> Json:
         if not isinstance(stored, Mapping):
             raise TypeError("it is not a JSON object")
@@ -63,8 +80,6 @@ class StoredDocument(BaseModel):
         version = document.pop(_VERSION, 1)
         if type(version) is not int or version < 1:
             raise ValueError(f"{version!r} is not a version")
-        if version > cls.newest_version():
-            raise ValueError(f"it is of version {version}, this server supports up to {cls.newest_version()}")
         for upgrade in cls.upgraders[version - 1 :]:
             document = upgrade(document)
         return document

@@ -9,10 +9,17 @@ from app.core.db import Database
 from app.core.db.jobs import Job
 from app.core.db.workers import record_heartbeat
 from app.core.ids import new_id
+from app.domain.documents import JobSpec
+from app.domain.documents.plan import Plan
 from tests.app.conftest import Api
 
 DATASET = "dst_00000000000000000000000000"
-SPEC = {"dataset": DATASET, "method": {"name": "scratch"}, "target": {"compression_ratio": 2}}
+SPEC = {
+    "version": JobSpec.newest_version(),
+    "dataset": DATASET,
+    "method": {"name": "scratch"},
+    "target": {"compression_ratio": 2},
+}
 LEASE = timedelta(seconds=30)
 
 
@@ -24,6 +31,7 @@ def add_worker(database: Database, *, lease: timedelta = LEASE, **facts: Any) ->
         "version": "0.1.0",
         "queues": ["squeeze"],
         "methods": ["scratch"],
+        "documents": {"job spec": JobSpec.newest_version(), "plan": Plan.newest_version()},
         "devices": ["CPU, 2 cores"],
         "job_id": None,
         "problem": None,
@@ -77,10 +85,13 @@ class TestJobsThatWait:
         add_worker(api.database)
         assert status_message(api, job_id) is None
 
-    def test_for_one_that_knows_the_method(self, api):
+    @pytest.mark.parametrize("lacks", [{"methods": ["fine_tuning"]}, {"documents": {"job spec": 1}}])
+    def test_for_one_of_a_later_version(self, api, lacks):
         job_id = add_job(api.database)
-        add_worker(api.database, methods=["fine_tuning"])
-        assert "supports the method 'scratch'" in status_message(api, job_id)
+        add_worker(api.database, **lacks)
+        assert "Update the workers" in status_message(api, job_id)
+        add_worker(api.database)
+        assert status_message(api, job_id) is None
 
     def test_for_one_with_room_on_its_disk(self, api):
         job_id = add_job(api.database)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from app.core.db import Database
 from app.core.db.workers import WorkerRow, list_workers, live_workers
+from app.domain.documents import JobSpec
+from app.domain.documents.plan import Plan
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_SPECS
 from tests.processes import wait_until
@@ -28,6 +30,7 @@ def test_its_entry(make_worker: MakeWorker, database: Database):
     [first] = rows(database)
     assert (first.id, first.name, first.host) == (worker.id, worker.name, worker.host)
     assert (first.queues, first.methods) == (["gpu", "squeeze"], sorted(METHOD_SPECS))
+    assert first.documents == {"job spec": JobSpec.newest_version(), "plan": Plan.newest_version()}
     assert first.devices == find_devices() != []
     assert (first.job_id, first.problem) == (None, None)
     assert first.expires_at - first.heartbeat_at == worker.settings.lease
