@@ -111,7 +111,7 @@ def running(worker: Worker, job_id: str, data_dir: Path) -> Iterator[int]:
     pid_file = workdir(data_dir, job_id, read_job(worker.database, job_id).attempt + 1) / "pid"
     thread.start()
     try:
-        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", timeout_s=60)
         yield int(pid_file.read_text())
         thread.join(timeout=30)
         assert not thread.is_alive()
