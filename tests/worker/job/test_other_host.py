@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.conftest import empty_tables
 from tests.processes import is_alive, wait_until
 from tests.tiny import tiny_model_folder
 from tests.worker.requests import Shelf, run_here
+from worker.runner.launch import ForkServer
 from worker.runner.protocol import JobRequest, Succeeded
 from worker.runner.queue_tasks import run_job
 from worker.runner.shutdown import Shutdown
@@ -28,15 +30,13 @@ from worker.runner.sweeper import sweep
 from worker.runner.worker import create_worker
 
 SUPERVISOR = """
-import signal, sys
+import sys
 from app.core.settings import Settings
 from worker.runner.worker import create_worker
 from worker.runner.queue_tasks import run_job
 from worker.runner.shutdown import Shutdown
 settings, job_id = sys.argv[1:]
-shutdown = Shutdown()
-signal.signal(signal.SIGTERM, lambda *_: shutdown.request())
-run_job(create_worker(Settings.model_validate_json(settings), shutdown), job_id)
+run_job(create_worker(Settings.model_validate_json(settings), Shutdown()), job_id)
 """
 STEPS = 160
 """Of the training: 20 epochs of 256 rows, 32 at a time."""
@@ -72,24 +72,13 @@ def queue_job(database: Database, request: JobRequest) -> str:
         return job.id
 
 
-@contextmanager
-def running_host(settings: Settings, job_id: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker on a job, in a process of its own."""
-    given = settings.model_dump_json(exclude_computed_fields=True)
-    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, given, job_id]) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def test_hosts_that_are_stopped_or_lost_leave_a_job_that_ends_in_the_same_bytes(
-    postgres_url: str, tmp_path: Path
+    postgres_url: str, fork_server: ForkServer, tmp_path: Path
 ) -> None:
     """The first is told to stop, the second is killed with its child, the third finishes."""
     database = Database(postgres_url)
@@ -109,16 +98,21 @@ def test_hosts_that_are_stopped_or_lost_leave_a_job_that_ends_in_the_same_bytes(
         with database.reading() as session:
             return max((row.step for row in list_checkpoints(session, job_id)), default=0)
 
-    with running_host(host(tmp_path / "first", database, shelf, interval_s=3600), job_id) as first:
+    settings = host(tmp_path / "first", database, shelf, interval_s=3600)
+    first = replace(create_worker(settings, Shutdown()), launch=fork_server)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run_job, first, job_id)
         wait_until(lambda: job().progress.get("step", 0) > 1, timeout_s=60)
-        first.terminate()
-        assert first.wait(timeout=30) == 0
+        first.shutdown.request()
+    first.database.dispose()
     assert (job().status, job().retry_at) == (JobStatus.QUEUED, None)
     assert job().read_attempt_record().failures == 0
     handed_back = latest()
     assert 1 < handed_back < STEPS, "its only checkpoint is the one that it saved when it was told to stop"
 
-    with running_host(host(tmp_path / "second", database, shelf, interval_s=0.05), job_id) as second:
+    settings = host(tmp_path / "second", database, shelf, interval_s=0.05)
+    given = settings.model_dump_json(exclude_computed_fields=True)
+    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, given, job_id]) as second:
         wait_until(lambda: latest() > handed_back or second.poll() is not None, timeout_s=60)
         orphans = children(second.pid)
         for pid in (second.pid, *orphans):
@@ -128,7 +122,8 @@ def test_hosts_that_are_stopped_or_lost_leave_a_job_that_ends_in_the_same_bytes(
     stored = latest()
     assert handed_back < stored < STEPS, "the training was over before it could be killed"
 
-    third = create_worker(host(tmp_path / "third", database, shelf, interval_s=3600), Shutdown())
+    settings = host(tmp_path / "third", database, shelf, interval_s=3600)
+    third = replace(create_worker(settings, Shutdown()), launch=fork_server)
     wait_until(lambda: sweep(third) or job().status is JobStatus.QUEUED)
     run_job(third, job_id)
     third.database.dispose()
