@@ -1,6 +1,6 @@
 """Tables, one file an entity with its queries beside it."""
 
-from app.core.db import checkpoints, datasets, jobs, models, workers
+from app.core.db import checkpoints, datasets, jobs, models, orphans, workers
 from app.core.db.base import Base
 from app.core.db.postgres import Limits
 from app.core.db.session import Database, ReadSession, WriteSession, after_commit, after_rollback
@@ -17,5 +17,6 @@ __all__ = [
     "datasets",
     "jobs",
     "models",
+    "orphans",
     "workers",
 ]
