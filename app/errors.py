@@ -21,6 +21,7 @@ from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
     InvalidRequest,
+    NewerVersion,
     NotFound,
     Overloaded,
     SqueezeError,
@@ -41,6 +42,7 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Unreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    NewerVersion: HTTPStatus.INTERNAL_SERVER_ERROR,
     SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

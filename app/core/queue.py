@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 RUN_JOB = "jobs.run"
 
 _BROKER_AWAY = (OperationalError, RedisError, OSError)
-_TIMEOUT_S = 2
-_PAUSE_S = 10.0
+TIMEOUT_S = 2
+PAUSE_S = 10.0
 """How long a broker that did not respond is left alone."""
 _MOST_PENDING = 10_000
 
@@ -42,8 +42,8 @@ class Queue:
                 task_default_queue=name,
                 # One more try, at once: a connection kept since the last announcement may have gone stale.
                 broker_transport_options={
-                    "socket_connect_timeout": _TIMEOUT_S,
-                    "socket_timeout": _TIMEOUT_S,
+                    "socket_connect_timeout": TIMEOUT_S,
+                    "socket_timeout": TIMEOUT_S,
                     "max_retries": 1,
                     "interval_start": 0,
                     "interval_step": 0,
@@ -86,9 +86,9 @@ class Queue:
         """Raise when there is a broker and it does not answer."""
         if self._celery is not None:
             with self._celery.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=_TIMEOUT_S)
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=TIMEOUT_S)
 
-    def flush(self, timeout_s: float = _TIMEOUT_S) -> bool:
+    def flush(self, timeout_s: float = TIMEOUT_S) -> bool:
         """Wait until what was announced is sent or given up; whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout_s)
@@ -127,7 +127,7 @@ class Queue:
 
     @property
     def _is_left_alone(self) -> bool:
-        return self._away_since is not None and monotonic() < self._asked_at + _PAUSE_S
+        return self._away_since is not None and monotonic() < self._asked_at + PAUSE_S
 
     def _is_away(self, error: Exception) -> None:
         self._asked_at = monotonic()

@@ -20,8 +20,8 @@ NO_ROOM = "Generic LocalFileSystem error: Unable to copy data to file: No space 
 
 @pytest.fixture
 def impatient(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr("app.core.db.postgres._CONNECT_TIMEOUT_S", 1)
-    monkeypatch.setattr("app.core.db.postgres._PAUSE_S", 60)
+    monkeypatch.setattr("app.core.db.postgres.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("app.core.db.postgres.PAUSE_S", 60)
     timeout = {"database_timeout": timedelta(seconds=0.4)}
     yield from run_api(make_settings(tmp_path, database_url=postgres_url, **timeout))
 
@@ -54,7 +54,7 @@ def test_a_frozen_database(impatient, caplog, monkeypatch):
         assert ready.json()["database"] == "not responding"
         assert [ready.json()[name] for name in ("broker", "store", "disk")] == ["none", "ok", "ok"]
         assert http.get("/readyz", params={"exclude": "database"}).json()["status"] == "ready"
-    monkeypatch.setattr("app.core.db.postgres._PAUSE_S", 0)
+    monkeypatch.setattr("app.core.db.postgres.PAUSE_S", 0)
     wait_until(lambda: http.get("/v1/jobs").status_code == 200)
     assert logged(caplog, "the database is unavailable") == 1
 

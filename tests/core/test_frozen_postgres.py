@@ -18,8 +18,8 @@ ANSWER_S = 0.3
 
 @pytest.fixture
 def database(postgres_url, monkeypatch) -> Iterator[Database]:
-    monkeypatch.setattr("app.core.db.postgres._PING_S", ANSWER_S)
-    monkeypatch.setattr("app.core.db.postgres._CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("app.core.db.postgres.PING_S", ANSWER_S)
+    monkeypatch.setattr("app.core.db.postgres.CONNECT_TIMEOUT_S", 1)
     database = Database(postgres_url, limits=Limits(answer_s=ANSWER_S))
     yield database
     database.dispose()

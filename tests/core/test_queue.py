@@ -60,7 +60,7 @@ def test_an_absent_broker_is_logged_once_and_not_raised(caplog):
 
 def test_a_frozen_broker_delays_nobody(redis_url, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("app.core.queue._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("app.core.queue.TIMEOUT_S", 0.2)
     queue = Queue(redis_url)
     queue.announce("job_1", NAME)
     assert queue.flush(30)
@@ -73,7 +73,7 @@ def test_a_frozen_broker_delays_nobody(redis_url, caplog, monkeypatch):
         assert announced_s < (time.perf_counter() - started) / 10, "they do not wait for the broker"
         assert queue.length(NAME) is None
         assert len(caplog.records) == 1
-    monkeypatch.setattr("app.core.queue._PAUSE_S", 0)
+    monkeypatch.setattr("app.core.queue.PAUSE_S", 0)
     queue.announce("job_2", NAME)
     assert queue.flush(30)
     wait_until(lambda: len(messages(redis_url)) >= 2)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
+NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
 def find_devices() -> list[str]:
@@ -13,7 +13,7 @@ def find_devices() -> list[str]:
 
 def _gpus() -> list[str]:
     models = []
-    for information in sorted(_NVIDIA.glob("*/information")):
+    for information in sorted(NVIDIA.glob("*/information")):
         for line in information.read_text().splitlines():
             name, _, value = line.partition(":")
             if name == "Model":

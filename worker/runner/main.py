@@ -35,9 +35,10 @@ def main() -> None:
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.request())
+    worker = create_worker(get_settings(), shutdown)
     launch = ForkServer()
     launch.start()
-    worker = replace(create_worker(get_settings(), shutdown), launch=launch)
+    worker = replace(worker, launch=launch)
     settings = worker.settings
     housekeeping = [
         _start_repeating(

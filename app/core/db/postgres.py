@@ -14,11 +14,11 @@ from psycopg.abc import PQGen
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
-_CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
 _SERVER_GONE_S = 15
 """How long a query waits for a server whose machine does not answer any more."""
-_PING_S = 3.0
-_PAUSE_S = 1.0
+PING_S = 3.0
+PAUSE_S = 1.0
 """Between two attempts to connect to a server that does not answer."""
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ DEFAULT_LIMITS = Limits()
 def postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> Engine:
     """An engine whose connections keep the limits; migrations have none."""
     connect_args: dict[str, str | int] = {
-        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "connect_timeout": CONNECT_TIMEOUT_S,
         "tcp_user_timeout": _SERVER_GONE_S * 1000,
         "keepalives_idle": _SERVER_GONE_S // 3,
         "keepalives_interval": _SERVER_GONE_S // 3,
@@ -105,7 +105,7 @@ class _Connection(psycopg.Connection[Any]):
 
     def ping(self) -> None:
         """Raise where the server does not answer soon. The connection is in no transaction."""
-        with self._autocommitting(), self._answered_within(_PING_S), self.cursor() as cursor:
+        with self._autocommitting(), self._answered_within(PING_S), self.cursor() as cursor:
             cursor.execute("SELECT 1")
 
     @contextmanager
@@ -139,7 +139,7 @@ class _ConnectGate:
     def connect(self, connect: Callable[[], T]) -> T:
         with self._lock:
             if self._error is not None:
-                if self._is_trying or monotonic() < self._failed_at + _PAUSE_S:
+                if self._is_trying or monotonic() < self._failed_at + PAUSE_S:
                     raise psycopg.OperationalError(self._error)
                 self._is_trying = True
         try:

@@ -92,7 +92,7 @@ def test_jobs_of_another_queue_are_left_to_its_workers(make_worker, redis_url, j
 
 
 def test_a_frozen_broker_is_left_alone(make_worker, jobs, redis_url, monkeypatch):
-    monkeypatch.setattr("app.core.queue._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("app.core.queue.TIMEOUT_S", 0.2)
     worker = make_worker([], broker_url=redis_url, sweep_interval=timedelta(0))
     before = [job.announced_at for job in read_jobs(worker.database)]
     with frozen(redis_pid(redis_url)):

@@ -95,7 +95,7 @@ def test_a_full_disk(make_worker: MakeWorker, database: Database):
 
 class TestDevices:
     def test_the_processor(self, monkeypatch, tmp_path):
-        monkeypatch.setattr("worker.runner.devices._NVIDIA", tmp_path)
+        monkeypatch.setattr("worker.runner.devices.NVIDIA", tmp_path)
         [device] = find_devices()
         assert device.startswith("CPU, ")
 
@@ -104,7 +104,7 @@ class TestDevices:
             folder = tmp_path / f"0000:0{number}:00.0"
             folder.mkdir()
             (folder / "information").write_text(f"Model: \t\t NVIDIA H{number}00\nIRQ:   \t\t 1\n")
-        monkeypatch.setattr("worker.runner.devices._NVIDIA", tmp_path)
+        monkeypatch.setattr("worker.runner.devices.NVIDIA", tmp_path)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         assert find_devices() == ["NVIDIA H000", "NVIDIA H100"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
