@@ -16,9 +16,6 @@ logger = logging.getLogger(__name__)
 RUN_JOB = "jobs.run"
 
 _BROKER_AWAY = (OperationalError, RedisError, OSError)
-TIMEOUT_S = 2
-PAUSE_S = 10.0
-"""How long a broker that did not respond is left alone."""
 _MOST_PENDING = 10_000
 
 
@@ -31,10 +28,21 @@ class Queue:
     Args:
         broker_url: of Redis or what speaks its protocol.
         name: of the queue for new jobs.
+        timeout_s: how long the broker is waited for.
+        pause_s: how long one that did not respond is left alone.
     """
 
-    def __init__(self, broker_url: str | None, name: str = DEFAULT_QUEUE) -> None:
+    def __init__(
+        self,
+        broker_url: str | None,
+        name: str = DEFAULT_QUEUE,
+        *,
+        timeout_s: float = 2,
+        pause_s: float = 10,
+    ) -> None:
         self.name = name
+        self.pause_s = pause_s
+        self._timeout_s = timeout_s
         self._celery = Celery(broker=broker_url, set_as_current=False) if broker_url else None
         if self._celery is not None:
             self._celery.conf.update(
@@ -42,8 +50,8 @@ class Queue:
                 task_default_queue=name,
                 # One more try, at once: a connection kept since the last announcement may have gone stale.
                 broker_transport_options={
-                    "socket_connect_timeout": TIMEOUT_S,
-                    "socket_timeout": TIMEOUT_S,
+                    "socket_connect_timeout": timeout_s,
+                    "socket_timeout": timeout_s,
                     "max_retries": 1,
                     "interval_start": 0,
                     "interval_step": 0,
@@ -86,16 +94,16 @@ class Queue:
         """Raise when there is a broker and it does not answer."""
         if self._celery is not None:
             with self._celery.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=TIMEOUT_S)
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=self._timeout_s)
 
-    def flush(self, timeout_s: float = TIMEOUT_S) -> bool:
+    def flush(self, timeout_s: float) -> bool:
         """Wait until what was announced is sent or given up; whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout_s)
 
     def close(self) -> None:
         """Send what was announced, as long as the broker takes it; end the thread."""
-        self.flush()
+        self.flush(self._timeout_s)
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -127,7 +135,7 @@ class Queue:
 
     @property
     def _is_left_alone(self) -> bool:
-        return self._away_since is not None and monotonic() < self._asked_at + PAUSE_S
+        return self._away_since is not None and monotonic() < self._asked_at + self.pause_s
 
     def _is_away(self, error: Exception) -> None:
         self._asked_at = monotonic()

@@ -13,14 +13,12 @@ from sqlalchemy.exc import OperationalError
 from app.core.db import Database, Limits
 from tests.processes import frozen, postgres_pid, wait_until
 
-ANSWER_S = 0.3
+ANSWER_S = 0.5
 
 
 @pytest.fixture
-def database(postgres_url, monkeypatch) -> Iterator[Database]:
-    monkeypatch.setattr("app.core.db.postgres.PING_S", ANSWER_S)
-    monkeypatch.setattr("app.core.db.postgres.CONNECT_TIMEOUT_S", 1)
-    database = Database(postgres_url, limits=Limits(answer_s=ANSWER_S))
+def database(postgres_url) -> Iterator[Database]:
+    database = Database(postgres_url, limits=Limits(answer_s=ANSWER_S, ping_s=ANSWER_S, connect_s=1))
     yield database
     database.dispose()
 
@@ -39,7 +37,7 @@ def test_a_query_that_was_under_way(database):
             with frozen(pid):
                 session.execute(text("select 1"))
 
-    with pytest.raises(OperationalError, match=r"no answer from the server in 0\.3 s"):
+    with pytest.raises(OperationalError, match=r"no answer from the server in 0\.5 s"):
         work()
     assert ask(database) == 1
 
@@ -89,4 +87,4 @@ def test_connections_of_many_threads_are_opened_side_by_side(database):
 
 def test_limits_within_a_timeout():
     assert Limits.within(timedelta(seconds=20)) == Limits()
-    assert Limits.within(timedelta(seconds=4)) == Limits(1, 3, 2, 4)
+    assert Limits.within(timedelta(seconds=4)) == Limits(1, 3, 2, 4, pytest.approx(0.6), 1)

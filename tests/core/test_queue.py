@@ -31,7 +31,7 @@ def test_an_announcement_carries_the_id_alone(queue, redis_url):
     queue.check()
     queue.announce("job_1", NAME)
     queue.announce("job_2", "gpu")
-    assert queue.flush()
+    assert queue.flush(30)
     [message] = messages(redis_url)
     assert b"jobs.run" in message
     assert len(messages(redis_url, "gpu")) == 1
@@ -58,10 +58,9 @@ def test_an_absent_broker_is_logged_once_and_not_raised(caplog):
         queue.check()
 
 
-def test_a_frozen_broker_delays_nobody(redis_url, caplog, monkeypatch):
+def test_a_frozen_broker_delays_nobody(redis_url, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("app.core.queue.TIMEOUT_S", 0.2)
-    queue = Queue(redis_url)
+    queue = Queue(redis_url, timeout_s=0.2)
     queue.announce("job_1", NAME)
     assert queue.flush(30)
     with frozen(redis_pid(redis_url)):
@@ -73,7 +72,7 @@ def test_a_frozen_broker_delays_nobody(redis_url, caplog, monkeypatch):
         assert announced_s < (time.perf_counter() - started) / 10, "they do not wait for the broker"
         assert queue.length(NAME) is None
         assert len(caplog.records) == 1
-    monkeypatch.setattr("app.core.queue.PAUSE_S", 0)
+    queue.pause_s = 0
     queue.announce("job_2", NAME)
     assert queue.flush(30)
     wait_until(lambda: len(messages(redis_url)) >= 2)

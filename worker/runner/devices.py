@@ -4,16 +4,17 @@ import os
 from pathlib import Path
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")
+"""Where the driver describes each."""
 
 
-def find_devices() -> list[str]:
+def find_devices(gpus: Path = NVIDIA) -> list[str]:
     """Names of the GPUs that this process may use; the processor where there is none."""
-    return _visible(_gpus()) or [f"CPU, {len(os.sched_getaffinity(0))} cores"]
+    return _visible(_models(gpus)) or [f"CPU, {len(os.sched_getaffinity(0))} cores"]
 
 
-def _gpus() -> list[str]:
+def _models(gpus: Path) -> list[str]:
     models = []
-    for information in sorted(NVIDIA.glob("*/information")):
+    for information in sorted(gpus.glob("*/information")):
         for line in information.read_text().splitlines():
             name, _, value = line.partition(":")
             if name == "Model":

@@ -31,6 +31,7 @@ _HOUSEKEEPING_S = 5
 
 def main() -> None:
     """Work until SIGTERM or SIGINT; a running job then goes back to the queue, its checkpoint kept."""
+    settings = get_settings()
     configure_logging()
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,8 +39,7 @@ def main() -> None:
     worker = create_worker(get_settings(), shutdown)
     launch = ForkServer()
     launch.start()
-    worker = replace(worker, launch=launch)
-    settings = worker.settings
+    worker = replace(create_worker(settings, shutdown), launch=launch)
     housekeeping = [
         _start_repeating(
             lambda: say_alive(worker), settings.lease / HEARTBEATS_PER_LEASE, shutdown, name="heartbeat"

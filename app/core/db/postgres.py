@@ -14,13 +14,8 @@ from psycopg.abc import PQGen
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
-CONNECT_TIMEOUT_S = 5
 _SERVER_GONE_S = 15
 """How long a query waits for a server whose machine does not answer any more."""
-PING_S = 3.0
-PAUSE_S = 1.0
-"""Between two attempts to connect to a server that does not answer."""
-
 T = TypeVar("T")
 
 
@@ -39,16 +34,23 @@ class Limits:
     answer_s: float = 20
     """For an answer of any kind, by this process: a frozen server keeps no limits, and its kernel keeps its
     connections alive. Longer than the server's own."""
+    ping_s: float = 3
+    """For the answer that shows whether a connection that lay idle can be used."""
+    connect_s: int = 5
+    pause_s: float = 1
+    """Between two attempts to connect to a server that does not answer."""
 
     @classmethod
     def within(cls, timeout: timedelta) -> "Limits":
-        """Of which none is longer."""
+        """Of which none is longer, but that of connecting, of whole seconds."""
         share = timeout.total_seconds() / cls.answer_s
         return cls(
             lock_s=share * cls.lock_s,
             statement_s=share * cls.statement_s,
             idle_in_transaction_s=share * cls.idle_in_transaction_s,
             answer_s=share * cls.answer_s,
+            ping_s=share * cls.ping_s,
+            connect_s=max(1, round(share * cls.connect_s)),
         )
 
 
@@ -58,7 +60,7 @@ DEFAULT_LIMITS = Limits()
 def postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> Engine:
     """An engine whose connections keep the limits; migrations have none."""
     connect_args: dict[str, str | int] = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
+        "connect_timeout": (limits or DEFAULT_LIMITS).connect_s,
         "tcp_user_timeout": _SERVER_GONE_S * 1000,
         "keepalives_idle": _SERVER_GONE_S // 3,
         "keepalives_interval": _SERVER_GONE_S // 3,
@@ -68,12 +70,13 @@ def postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> En
         given = make_url(url).query.get("options", "")  # comes last, so that the operator's word counts
         connect_args["options"] = f"{_options(limits)} {given}"
     engine = create_engine(url, connect_args=connect_args, **pool)
-    gate = _ConnectGate()
+    gate = _ConnectGate(pause_s=(limits or DEFAULT_LIMITS).pause_s)
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, cargs: Any, cparams: Any) -> psycopg.Connection[Any]:
         connection = gate.connect(lambda: _Connection.connect(*cargs, **cparams))
-        connection.answer_s = limits.answer_s if limits is not None else inf
+        if limits is not None:
+            connection.answer_s, connection.ping_s = limits.answer_s, limits.ping_s
         return connection
 
     @event.listens_for(engine, "checkout")
@@ -89,7 +92,7 @@ def postgres_engine(url: str, pool: dict[str, Any], limits: Limits | None) -> En
 class _Connection(psycopg.Connection[Any]):
     """Gives up on a server that does not answer, and is closed then."""
 
-    answer_s = inf
+    answer_s = ping_s = inf
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         if timeout is not None or self.answer_s == inf:
@@ -105,7 +108,7 @@ class _Connection(psycopg.Connection[Any]):
 
     def ping(self) -> None:
         """Raise where the server does not answer soon. The connection is in no transaction."""
-        with self._autocommitting(), self._answered_within(PING_S), self.cursor() as cursor:
+        with self._autocommitting(), self._answered_within(self.ping_s), self.cursor() as cursor:
             cursor.execute("SELECT 1")
 
     @contextmanager
@@ -130,7 +133,8 @@ class _ConnectGate:
     All others fail at once: each would wait as long, and more would come meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pause_s: float) -> None:
+        self._pause_s = pause_s
         self._lock = Lock()
         self._error: str | None = None
         self._failed_at = -inf
@@ -139,7 +143,7 @@ class _ConnectGate:
     def connect(self, connect: Callable[[], T]) -> T:
         with self._lock:
             if self._error is not None:
-                if self._is_trying or monotonic() < self._failed_at + PAUSE_S:
+                if self._is_trying or monotonic() < self._failed_at + self._pause_s:
                     raise psycopg.OperationalError(self._error)
                 self._is_trying = True
         try:

@@ -1,5 +1,6 @@
 """A queued job has one message in the broker, however long it waits and however often workers look."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import redis
 from app.core.db import Database
 from app.core.db.base import database_time
 from app.core.db.jobs import Job, lock_job
+from app.core.queue import Queue
 from app.core.settings import DEFAULT_QUEUE
 from tests.processes import frozen, redis_pid
 from tests.worker.conftest import MakeWorker
@@ -91,9 +93,9 @@ def test_jobs_of_another_queue_are_left_to_its_workers(make_worker, redis_url, j
     assert messages(worker) == 0
 
 
-def test_a_frozen_broker_is_left_alone(make_worker, jobs, redis_url, monkeypatch):
-    monkeypatch.setattr("app.core.queue.TIMEOUT_S", 0.2)
+def test_a_frozen_broker_is_left_alone(make_worker, jobs, redis_url):
     worker = make_worker([], broker_url=redis_url, sweep_interval=timedelta(0))
+    worker = replace(worker, queue=Queue(redis_url, timeout_s=0.2))
     before = [job.announced_at for job in read_jobs(worker.database)]
     with frozen(redis_pid(redis_url)):
         announce_lost(worker)

@@ -94,9 +94,8 @@ def test_a_full_disk(make_worker: MakeWorker, database: Database):
 
 
 class TestDevices:
-    def test_the_processor(self, monkeypatch, tmp_path):
-        monkeypatch.setattr("worker.runner.devices.NVIDIA", tmp_path)
-        [device] = find_devices()
+    def test_the_processor(self, tmp_path):
+        [device] = find_devices(tmp_path)
         assert device.startswith("CPU, ")
 
     def test_gpus_that_it_may_use(self, monkeypatch, tmp_path):
@@ -104,10 +103,9 @@ class TestDevices:
             folder = tmp_path / f"0000:0{number}:00.0"
             folder.mkdir()
             (folder / "information").write_text(f"Model: \t\t NVIDIA H{number}00\nIRQ:   \t\t 1\n")
-        monkeypatch.setattr("worker.runner.devices.NVIDIA", tmp_path)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        assert find_devices() == ["NVIDIA H000", "NVIDIA H100"]
+        assert find_devices(tmp_path) == ["NVIDIA H000", "NVIDIA H100"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        assert find_devices() == ["NVIDIA H000"]
+        assert find_devices(tmp_path) == ["NVIDIA H000"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        assert find_devices()[0].startswith("CPU, ")
+        assert find_devices(tmp_path)[0].startswith("CPU, ")
