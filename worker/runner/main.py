@@ -36,7 +36,6 @@ def main() -> None:
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.request())
-    worker = create_worker(get_settings(), shutdown)
     launch = ForkServer()
     launch.start()
     worker = replace(create_worker(settings, shutdown), launch=launch)

@@ -75,7 +75,7 @@ def test_an_announcement_is_given_time(make_worker, redis_url, jobs):
             lock_job(session, job_id).announced_at = now
     for other in (first, second):
         announce_lost(other)
-    assert messages(worker) == 1
+        assert messages(other) == 1
 
 
 def test_a_restarted_broker_that_is_empty(make_worker, redis_url, jobs):
