@@ -3,14 +3,24 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 from app.core.logging import configure_logging
 from app.core.settings import get_settings, load_settings
+from app.domain.scopes import SCOPES
+
+_DURATION = re.compile(r"(\d{1,5})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,11 +60,79 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--dry-run", action="store_true", help="only list what would go, and when")
     sweep.set_defaults(run=_sweep)
 
+    _add_projects(commands)
+    _add_keys(commands)
+
     demo = commands.add_parser("demo", help="compress a real transformer, end to end, over HTTP")
     demo.add_argument("--data", type=Path, help="a folder with train.jsonl.gz, dev.jsonl.gz and meta.json")
     demo.add_argument("--epochs", type=float, help="training epochs, for teacher and student")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_projects(commands: Subcommands) -> None:
+    projects = _group(commands, "projects", "create and list projects, which models, data and jobs belong to")
+    create = _command(projects, "create", "create_project", "create a project")
+    create.add_argument("name")
+    _command(projects, "list", "list_projects", "list projects")
+
+
+def _add_keys(commands: Subcommands) -> None:
+    keys = _group(commands, "keys", "create, list, rotate and revoke API keys")
+    create = _command(keys, "create", "create_key", "create an API key and print it, this once")
+    create.add_argument("name", help="what the key is for")
+    create.add_argument(
+        "--scopes",
+        type=_scopes,
+        default=["read", "predict", "write"],
+        help=f"some of {','.join(SCOPES)} (default: read,predict,write)",
+    )
+    create.add_argument("--expires-in", type=_duration, help="such as 90d (default: never)")
+    listing = _command(keys, "list", "list_keys", "list the API keys of a project")
+    for command in (create, listing):
+        command.add_argument("--project", default="default", help="name or id (default: default)")
+    rotate = _command(keys, "rotate", "rotate_key", "give an API key a new secret and print it, this once")
+    rotate.add_argument(
+        "--overlap",
+        type=_duration,
+        default=timedelta(days=1),
+        help="how long the previous secret goes on working, such as 1h or 0s (default: 1d)",
+    )
+    revoke = _command(keys, "revoke", "revoke_key", "end an API key within seconds, for good")
+    for command in (rotate, revoke):
+        command.add_argument("key", help="id of the key")
+
+
+def _group(commands: Subcommands, name: str, text: str) -> Subcommands:
+    return commands.add_parser(name, help=text).add_subparsers(required=True, metavar="command")
+
+
+def _command(group: Subcommands, name: str, function: str, text: str) -> argparse.ArgumentParser:
+    """A command that ``app.projects.commands`` runs, which takes a while to import."""
+
+    def run(options: argparse.Namespace) -> int:
+        commands = import_module("app.projects.commands")
+        status: int = getattr(commands, function)(options)
+        return status
+
+    parser: argparse.ArgumentParser = group.add_parser(name, help=text)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _scopes(text: str) -> list[str]:
+    scopes = text.split(",")
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise argparse.ArgumentTypeError(f"unknown scope {unknown[0]!r}; known are {', '.join(SCOPES)}")
+    return scopes
+
+
+def _duration(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30m, 12h or 90d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -68,6 +146,7 @@ def _up(options: argparse.Namespace) -> int:
         with run_service(settings) as service:
             service.wait_until_ready()
             print(f"Squeeze listens on {service.url} (documentation: {service.url}/docs). Ctrl-C stops it.")
+            print(f"API key, with all scopes: {service.key}", flush=True)
             service.wait()
     except KeyboardInterrupt:
         return 0

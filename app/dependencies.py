@@ -6,7 +6,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from app.core.db import Database
+from app.auth.principal import Principal
+from app.core.db import Database, ProjectDatabase
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -26,9 +27,30 @@ Name = Annotated[
 
 
 # Coroutines, for FastAPI gives any other function a thread.
-async def get_database(request: Request) -> Database:
+async def get_principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def get_whole_database(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
+
+
+PrincipalDep = Annotated[Principal, Depends(get_principal)]
+WholeDatabaseDep = Annotated[Database, Depends(get_whole_database)]
+"""For what concerns the installation; what serves a project takes ``DatabaseDep``."""
+
+
+async def get_database(principal: PrincipalDep, database: WholeDatabaseDep) -> ProjectDatabase:
+    return database.of(principal.project_id)
+
+
+async def get_visible_projects(
+    principal: PrincipalDep, database: WholeDatabaseDep
+) -> Database | ProjectDatabase:
+    """All projects to a key of the default one, and to any other its own."""
+    return database if principal.is_operator else database.of(principal.project_id)
 
 
 async def get_storage(request: Request) -> Storage:
@@ -48,7 +70,8 @@ async def get_app_settings(request: Request) -> Settings:
 
 # Endpoints open and close a session themselves, in the thread they run in: one that stayed open until the
 # answer is validated would wait for a second thread while others wait for its connection.
-DatabaseDep = Annotated[Database, Depends(get_database)]
+DatabaseDep = Annotated[ProjectDatabase, Depends(get_database)]
+VisibleProjectsDep = Annotated[Database | ProjectDatabase, Depends(get_visible_projects)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 QueueDep = Annotated[Queue, Depends(get_queue)]
 SettingsDep = Annotated[Settings, Depends(get_app_settings)]

@@ -22,6 +22,7 @@ import httpx
 
 from app.core.db.migrate import upgrade
 from app.core.settings import Settings
+from app.projects.local_key import local_key
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,12 @@ class ServiceStopped(Exception):  # noqa: N818 - what has happened, not whose fa
 class Service:
     """The running service."""
 
-    def __init__(self, url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    def __init__(
+        self, url: str, processes: Mapping[str, subprocess.Popen[bytes]], *, key: str | None = None
+    ) -> None:
         self.url = url
+        self.key = key
+        """An API key with all scopes, of the service's data folder."""
         self._processes = processes
 
     def check(self) -> None:
@@ -78,7 +83,8 @@ def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[
     """The service for the length of the block. Nothing of it outlives the block, nor this process.
 
     Args:
-        settings: a port of 0 takes a free one; without a broker, one is started in the data folder.
+        settings: a port of 0 takes a free one; without a broker, one is started in the data folder; requests
+            from this machine need no API key if the service listens to it alone, unless this says otherwise.
         log_dir: where the processes write what they have to say; default: where this one does.
 
     Raises:
@@ -91,9 +97,10 @@ def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[
         upgrade(settings.resolved_database_url)
         broker_url = settings.broker_url or stack.enter_context(_broker(data_dir))
         port = settings.port or free_port()
-        environment = settings_environment(
-            settings.model_copy(update={"data_dir": data_dir, "broker_url": broker_url, "port": port})
-        )
+        chosen = {"data_dir": data_dir, "broker_url": broker_url, "port": port}
+        if "loopback_without_key" not in settings.model_fields_set:
+            chosen["loopback_without_key"] = settings.is_local
+        environment = settings_environment(settings.model_copy(update=chosen))
         commands = {"API": ["app.cli", "api"], "worker": ["worker.runner.main"]}
         processes = {
             name: stack.enter_context(
@@ -105,7 +112,8 @@ def run_service(settings: Settings, *, log_dir: Path | None = None) -> Iterator[
             )
             for name, command in commands.items()
         }
-        yield Service(f"http://{settings.host}:{port}", processes)
+        key = local_key(settings.resolved_database_url, data_dir)
+        yield Service(f"http://{settings.host}:{port}", processes, key=key)
 
 
 @contextmanager

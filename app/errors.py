@@ -20,12 +20,14 @@ from starlette.routing import compile_path
 from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
+    Forbidden,
     InvalidRequest,
     NewerVersion,
     NotFound,
     Overloaded,
     SqueezeError,
     TooLarge,
+    Unauthenticated,
     Unavailable,
     Unreadable,
 )
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 STATUS: dict[type[SqueezeError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -59,6 +63,8 @@ _FULL_STORE_MESSAGES = ("507 insufficient storage", "storagefull", "quotaexceede
 
 _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read at all.",
+    HTTPStatus.UNAUTHORIZED: "The request has no valid API key.",
+    HTTPStatus.FORBIDDEN: "The API key may not do this: `detail` names what is missing.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
@@ -137,9 +143,24 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.code, error.message, exc_info=error)
     faults = [Fault(detail=error.message, pointer=error.pointer)] if error.pointer else []
-    return problem_response(
+    response = problem_response(
         request, status, code=error.code, detail=error.message, faults=faults, details=error.details
     )
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        response.headers["www-authenticate"] = _challenge(error)
+    return response
+
+
+def _challenge(error: SqueezeError) -> str:
+    """Which key would do (RFC 6750)."""
+    parts = ['Bearer realm="squeeze"']
+    if isinstance(error, Forbidden):
+        parts.append('error="insufficient_scope"')
+        if scope := error.details.get("scope"):
+            parts.append(f'scope="{scope}"')
+    elif error.code != "api_key_required":
+        parts.append('error="invalid_token"')
+    return ", ".join(parts)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -8,13 +8,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from app.dependencies import DatabaseDep
+from app.auth.routes import ProtectedRoute, PublicRoute
+from app.dependencies import PrincipalDep, WholeDatabaseDep
 from app.domain.errors import Unavailable
 from app.errors import problems
 from app.metrics import job_metrics, queue_metrics, worker_metrics
 from app.readiness import Dependency, Readiness, ReadinessRead
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=PublicRoute)
+operator_router = APIRouter(tags=["health"], route_class=ProtectedRoute)
 
 
 @router.get("/healthz")
@@ -46,13 +48,17 @@ async def get_readiness(
     return ReadinessRead(status="ready", **states)
 
 
-@router.get(
+@operator_router.get(
     "/metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **problems(500, 503)},
 )
-def get_metrics(database: DatabaseDep) -> Response:
-    """Metrics of this process, and of jobs, queues and workers, in Prometheus's text format."""
+def get_metrics(principal: PrincipalDep, database: WholeDatabaseDep) -> Response:
+    """Metrics of this process, and of jobs, queues and workers, in Prometheus's text format.
+
+    Needs a key of the default project.
+    """
+    principal.require_operator()
     with database.reading() as session:
         families = [*job_metrics(session), *queue_metrics(session), *worker_metrics(session)]
 

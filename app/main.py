@@ -8,6 +8,8 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from app import health
+from app.auth.guard import Guard
+from app.auth.routes import checked_routes
 from app.core.db import Database, Limits
 from app.core.outages import Outages
 from app.core.queue import Queue
@@ -21,6 +23,8 @@ from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
 from app.middleware import BodyLimit, RequestLog
 from app.openapi import describe, operation_id
+from app.projects import endpoints as projects
+from app.projects import key_endpoints as keys
 from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
@@ -29,7 +33,16 @@ from app.workers import endpoints as workers
 _OTHER_THREADS = 8
 """That may ask the database beside those of requests: for polls and streams, and to look models up."""
 
-ROUTERS = (registry.router, datasets.router, jobs.router, workers.router, health.router)
+ROUTERS = (
+    registry.router,
+    datasets.router,
+    jobs.router,
+    workers.router,
+    projects.router,
+    keys.router,
+    health.router,
+    health.operator_router,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -44,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             connections=settings.request_threads + _OTHER_THREADS,
             limits=Limits.within(settings.database_timeout),
         )
+        app.state.guard = Guard(settings, app.state.database)
         app.state.polling = JobPolling(app.state.database)
         app.state.event_streams = EventStreams(app.state.database)
         app.state.queue = Queue(settings.broker_url, settings.queues[0])
@@ -56,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         await app.state.event_streams.close()
         await app.state.inference.close()
+        await app.state.guard.close()
         await asyncio.to_thread(app.state.queue.close)
         app.state.database.dispose()
 
@@ -71,8 +86,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.outages = Outages()
     add_error_handlers(app)
     describe(app, [openapi_document(), registry.openapi_document()])
-    app.router.routes[:0] = inference_routes()
+    app.router.routes[:0] = checked_routes(inference_routes())
     for router in ROUTERS:
+        checked_routes(router.routes)
         app.include_router(router)
     app.add_middleware(
         BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes

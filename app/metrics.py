@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from app.core.db import ReadSession
+from app.core.db import DEFAULT_PROJECT, ReadSession
 from app.core.db.jobs import count_by_status, queue_states
 from app.core.db.workers import live_workers
 from app.domain.job_states import JobStatus
@@ -13,10 +13,12 @@ from app.domain.job_states import JobStatus
 
 def job_metrics(session: ReadSession) -> Iterator[Metric]:
     counts = count_by_status(session)
-    jobs = GaugeMetricFamily("squeeze_jobs", "Jobs by status.", labels=["status"])
-    for status in JobStatus:
-        jobs.add_metric([status.value], counts.pop(status.value, 0))
-    jobs.add_metric(["unknown"], sum(counts.values()))  # of a later version of the service
+    jobs = GaugeMetricFamily("squeeze_jobs", "Jobs by status.", labels=["project", "status"])
+    for project in sorted({DEFAULT_PROJECT, *(project for project, _ in counts)}):
+        of_project = {status: count for (owner, status), count in counts.items() if owner == project}
+        for status in JobStatus:
+            jobs.add_metric([project, status.value], of_project.pop(status.value, 0))
+        jobs.add_metric([project, "unknown"], sum(of_project.values()))  # of a later version of the service
     yield jobs
 
 

@@ -17,7 +17,7 @@ from app.routing import log_level
 
 logger = logging.getLogger(__name__)
 
-_REQUESTS = Counter("squeeze_http_requests_total", "HTTP requests.", ["method", "route", "status"])
+_REQUESTS = Counter("squeeze_http_requests_total", "HTTP requests.", ["method", "route", "status", "project"])
 _SECONDS = Histogram(
     "squeeze_http_request_duration_seconds",
     "Time from the request to the end of the response.",
@@ -62,7 +62,9 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     # The template, not the path: a label for every id would grow without end.
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"]
-    _REQUESTS.labels(method, route, status).inc()
+    principal = scope["state"].get("principal")
+    project = "none" if principal is None else principal.project_id
+    _REQUESTS.labels(method, route, status, project).inc()
     _SECONDS.labels(method, route).observe(seconds)
     level = log_level(scope) if status < HTTPStatus.BAD_REQUEST else logging.INFO
     logger.log(level, "%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 
+from app.auth.routes import SECURITY_SCHEMES
 from app.problems import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -32,6 +33,7 @@ def describe(app: FastAPI, fragments: Sequence[dict[str, Any]]) -> None:
             for fragment in (*fragments, _problem()):
                 schema["paths"] |= fragment.get("paths", {})
                 schema["components"]["schemas"] |= fragment["components"]["schemas"]
+            schema["components"]["securitySchemes"] = SECURITY_SCHEMES
             _remove_default_errors(schema)
         assert app.openapi_schema is not None
         return app.openapi_schema

@@ -29,11 +29,11 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from app.core.db import Database
+from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.migrate import upgrade
 from app.core.db.models import Model
 from app.core.settings import Settings
-from app.core.storage import Storage
+from app.core.storage import Storage, project_prefix
 from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents import Precision
 from app.domain.documents.manifest import ModelManifest, OnnxExport
@@ -186,6 +186,7 @@ def _server() -> Iterator[tuple[int, dict[str, str]]]:
         **os.environ,
         "SQUEEZE_DATA_DIR": str(settings.data_dir.resolve()),
         "SQUEEZE_PORT": str(settings.port),
+        "SQUEEZE_LOOPBACK_WITHOUT_KEY": "1",
     }
     with (WORK / "api.log").open("w") as log:
         process = subprocess.Popen(
@@ -208,11 +209,11 @@ def _register(settings: Settings) -> dict[str, str]:
         architecture = EncoderArchitecture(
             family="bert", shape=shape, vocabulary=30_522, positions=MAX_LENGTH, token_types=2
         )
-        with database.transaction() as session:
+        with database.of(DEFAULT_PROJECT).transaction() as session:
             model = Model(name=name, origin="job", manifest_json={})
             session.add(model)
             session.flush()  # gives the id
-            files = storage.put_folder(f"models/{model.id}", WORK / name)
+            files = storage.put_folder(project_prefix(DEFAULT_PROJECT, "models", model.id), WORK / name)
             exports = {
                 precision: OnnxExport(
                     file=f"model.{precision}.onnx",

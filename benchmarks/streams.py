@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from app.core.db import Database
+from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.jobs import Job, append_event, lock_job
 from app.core.db.migrate import upgrade
 from app.core.settings import Settings
@@ -64,7 +64,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def write_event(self, job_id: str) -> None:
-        with self.database.transaction() as session:
+        with self.database.of(DEFAULT_PROJECT).transaction() as session:
             lock_job(session, job_id)
             append_event(session, job_id, Message(text="hello"))
 
@@ -156,10 +156,12 @@ async def _write(server: Server) -> None:
 @contextmanager
 def _server(url: str | None) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="squeeze-streams-") as folder:
-        settings = Settings(data_dir=Path(folder), database_url=url, port=free_port())
+        settings = Settings(
+            data_dir=Path(folder), database_url=url, port=free_port(), loopback_without_key=True
+        )
         upgrade(settings.resolved_database_url)
         database = Database(settings.resolved_database_url)
-        with database.transaction() as session:
+        with database.of(DEFAULT_PROJECT).transaction() as session:
             jobs = [Job(spec={}, dataset_id="dst_any", method="scratch") for _ in range(JOBS)]
             session.add_all(jobs)
             session.flush()

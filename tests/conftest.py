@@ -9,14 +9,29 @@ from uuid import uuid4
 
 import pytest
 import redis
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy.orm import Session
 
-from app.core.db import Base, Database
+from app.core.db import DEFAULT_PROJECT, Base, Database, WriteSession
 from app.core.db.migrate import upgrade
+from app.core.db.ownership import ProjectRow
+from app.core.db.projects import Project
 from tests.servers import postgres_server, redis_server
 
 # Tests run side by side, one process a core: more threads would only keep each other waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As a user of this machine, who needs no key; tests of keys say otherwise.
+os.environ.setdefault("SQUEEZE_LOOPBACK_WITHOUT_KEY", "1")
+
+
+def own_by_default(session: Session, *_: object) -> None:
+    """Rows that a test adds to all projects' database without naming one belong to the default project."""
+    for row in session.new:
+        if isinstance(row, ProjectRow) and not row.project_id and "project" not in session.info:
+            row.project_id = DEFAULT_PROJECT
+
+
+event.listen(WriteSession, "before_flush", own_by_default, insert=True)
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +104,7 @@ def empty_tables(database: Database) -> None:
     with database.transaction() as session:
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(table.delete())
+        session.add(Project(id=DEFAULT_PROJECT, name="default"))
 
 
 @contextmanager

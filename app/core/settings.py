@@ -84,6 +84,11 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    loopback_without_key: bool = Field(
+        default=False,
+        description="Requests from this machine need no API key, except for keys, projects and the audit "
+        "log. `squeeze up` sets it when it listens on a loopback address.",
+    )
     request_threads: int = Field(
         default=32, ge=1, description="Requests handled concurrently; each may hold a database connection."
     )
@@ -239,6 +244,11 @@ class Settings(BaseSettings):
     @property
     def resolved_storage_url(self) -> str:
         return self.storage_url or f"file://{(self.data_dir / 'files').resolve()}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the API listens to this machine alone."""
+        return self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
 
     @property
     def cache_dir(self) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import obstore
@@ -17,6 +18,11 @@ _TIMEOUT = timedelta(seconds=30)
 _CONNECT_TIMEOUT = timedelta(seconds=3)
 _RETRY_TIMEOUT = timedelta(seconds=10)
 _CHUNK_BYTES = 4 * 2**20
+
+
+def project_prefix(project_id: str, kind: Literal["models", "datasets", "checkpoints"], name: str) -> str:
+    """Where files of a project are written; rows name where they are, which for older ones is elsewhere."""
+    return f"projects/{project_id}/{kind}/{name}"
 
 
 class Storage:

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
+from app.auth.routes import ProtectedRoute
 from app.core.db import datasets
 from app.datasets import service
 from app.datasets.schemas import DatasetRead, LabelNames
@@ -27,7 +28,7 @@ from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
 from app.rows import UnreadableRow, read_row
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=ProtectedRoute)
 
 T = TypeVar("T")
 

@@ -4,12 +4,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.core.db import WriteSession, after_rollback
+from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
 from app.core.ids import new_id
 from app.core.settings import Settings
-from app.core.storage import Storage
+from app.core.storage import Storage, project_prefix
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import Conflict
 from app.domain.tasks import Task
@@ -19,7 +19,7 @@ from app.rows import delete_with_files
 
 
 def register(
-    session: WriteSession,
+    session: ProjectWriteSession,
     storage: Storage,
     tables: Mapping[Split, Table],
     *,
@@ -36,7 +36,7 @@ def register(
         TooLarge: more rows or bytes than this server takes.
     """
     dataset_id = new_id("dst")
-    prefix = f"datasets/{dataset_id}"
+    prefix = project_prefix(session.project_id, "datasets", dataset_id)
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
         prepared = prepare(
             tables,
@@ -58,7 +58,7 @@ def register(
     return dataset
 
 
-def delete_dataset(session: WriteSession, storage: Storage, dataset_id: str) -> None:
+def delete_dataset(session: ProjectWriteSession, storage: Storage, dataset_id: str) -> None:
     """Remove a data set, then its files.
 
     Raises:

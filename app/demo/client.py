@@ -21,8 +21,9 @@ class DemoFailed(Exception):  # noqa: N818 - what has happened
 class Client:
     """The calls that the demo makes."""
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=_UPLOAD_TIMEOUT_S)
+    def __init__(self, url: str, *, key: str | None) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=_UPLOAD_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self

@@ -61,7 +61,7 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
         with screen.step("Starting the service: database, broker, API and one worker"):
             service = stack.enter_context(run_service(settings, log_dir=folder))
             service.wait_until_ready()
-        client = stack.enter_context(Client(service.url))
+        client = stack.enter_context(Client(service.url, key=service.key))
 
         with screen.step(f"Uploading the encoder {_ENCODER}"):
             encoder = client.upload_model(_ENCODER, _pack_encoder(folder))

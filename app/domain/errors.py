@@ -32,6 +32,14 @@ class InvalidRequest(SqueezeError):
     """The request, or a file in it, is invalid."""
 
 
+class Unauthenticated(SqueezeError):
+    """The request has no API key, or one that is not valid."""
+
+
+class Forbidden(SqueezeError):
+    """The request is valid, but whoever sent it may not do that."""
+
+
 class Conflict(SqueezeError):
     """The request is valid, but conflicts with the current state of the resource."""
 

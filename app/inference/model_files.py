@@ -11,7 +11,7 @@ from app.domain.errors import Unavailable
 
 
 class ModelFiles:
-    """A folder of copies, by the digest of the model; it may be emptied at any time.
+    """A folder of copies, by project and the digest of the model; it may be emptied at any time.
 
     Args:
         storage: where models are.
@@ -24,15 +24,15 @@ class ModelFiles:
         self._folder = folder
         self._keep = keep
 
-    def fetch(self, files: Files, name: str) -> Path:
-        """One file of a model, copied on first use.
+    def fetch(self, project_id: str, files: Files, name: str) -> Path:
+        """One file of a project's model, copied on first use.
 
         Raises:
             NotFound: the store has no such file.
             Unavailable: the stored file is not the one that was registered.
         """
         expected = files.entries[name]
-        path = self._folder / files.digest / name
+        path = self._place(project_id, files) / name
         if path.exists() and FileEntry.of(path) == expected:
             path.parent.touch()
             return path
@@ -54,8 +54,11 @@ class ModelFiles:
         self._trim()
         return path
 
-    def drop(self, files: Files) -> None:
-        shutil.rmtree(self._folder / files.digest, ignore_errors=True)
+    def drop(self, project_id: str, files: Files) -> None:
+        shutil.rmtree(self._place(project_id, files), ignore_errors=True)
+
+    def _place(self, project_id: str, files: Files) -> Path:
+        return self._folder / f"{project_id}-{files.digest}"
 
     def _trim(self) -> None:
         with suppress(FileNotFoundError):  # another process was quicker

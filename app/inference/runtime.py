@@ -44,10 +44,17 @@ class _Known(NamedTuple):
     trusted_until: float
 
 
+class _ModelKey(NamedTuple):
+    """A model as a client of a project names it."""
+
+    project_id: str
+    model_id: str
+
+
 class ServableModel(NamedTuple):
     """A model that has an export, and its row as it was found."""
 
-    id: str
+    key: _ModelKey
     task: Task
     manifest: ModelManifest
 
@@ -71,25 +78,26 @@ class InferenceRuntime:
             keep=_KEPT_PER_SESSION * settings.inference_sessions,
         )
         self._outages = Outages()
-        self._known: dict[str, _Known] = {}
-        self._loaded: OrderedDict[tuple[str, str], BatchQueue] = OrderedDict()
+        self._known: dict[_ModelKey, _Known] = {}
+        self._loaded: OrderedDict[tuple[_ModelKey, str], BatchQueue] = OrderedDict()
         self._retired: list[BatchQueue] = []
         self._under_way: dict[Hashable, asyncio.Task[None]] = {}
 
-    async def find(self, model_id: str) -> ServableModel:
+    async def find(self, project_id: str, model_id: str) -> ServableModel:
         """The model of an id.
 
         Raises:
-            NotFound: no such model.
+            NotFound: the project has no such model.
             Conflict: the model has no ONNX export.
         """
-        while (known := self._trusted(model_id)) is None:
-            look_up = self._once(model_id, lambda: self._look_up(model_id))
-            if (earlier := self._known.get(model_id)) is None:
+        key = _ModelKey(project_id, model_id)
+        while (known := self._trusted(key)) is None:
+            look_up = self._once(key, lambda: self._look_up(key))
+            if (earlier := self._known.get(key)) is None:
                 await look_up
             elif not await self._is_answered(look_up):
-                self._known[model_id] = earlier._replace(trusted_until=monotonic() + self.trusted_s)
-        return _servable(model_id, known.manifest)
+                self._known[key] = earlier._replace(trusted_until=monotonic() + self.trusted_s)
+        return _servable(key, known.manifest)
 
     async def predict(
         self,
@@ -115,11 +123,11 @@ class InferenceRuntime:
             InvalidArgument: precision, options or texts do not fit the model or its task.
             Overloaded: too many texts wait for the model.
         """
-        precision = _choose_precision(model.id, model.manifest, precision)
-        key = (model.id, precision)
+        precision = _choose_precision(model.key.model_id, model.manifest, precision)
+        key = (model.key, precision)
         # Between finding the queue and queueing there is no await: it cannot be retired meanwhile.
         while (queue := self._loaded.get(key)) is None:
-            await self._once(key, partial(self._load, model.id, model.manifest, precision))
+            await self._once(key, partial(self._load, model.key, model.manifest, precision))
         self._loaded.move_to_end(key)
         return await _answer(queue, texts, options, model.task)
 
@@ -143,8 +151,8 @@ class InferenceRuntime:
             return False
         return True
 
-    def _trusted(self, model_id: str) -> _Known | None:
-        known = self._known.get(model_id)
+    def _trusted(self, key: _ModelKey) -> _Known | None:
+        known = self._known.get(key)
         return known if known is not None and monotonic() < known.trusted_until else None
 
     async def _once(self, key: Hashable, work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -160,31 +168,33 @@ class InferenceRuntime:
         if not task.cancelled():
             task.exception()  # all who asked may have left or gone on without it
 
-    async def _look_up(self, model_id: str) -> None:
+    async def _look_up(self, key: _ModelKey) -> None:
         try:
-            manifest = await asyncio.to_thread(self._read, model_id)
+            manifest = await asyncio.to_thread(self._read, key)
         except NotFound:
-            self._forget(model_id)
+            self._forget(key)
             raise
         now = monotonic()
-        loaded = {id_ for id_, _ in self._loaded}
+        loaded = {other for other, _ in self._loaded}
         self._known = {
-            id_: known for id_, known in self._known.items() if id_ in loaded or now < known.trusted_until
+            other: known
+            for other, known in self._known.items()
+            if other in loaded or now < known.trusted_until
         }
-        self._known[model_id] = _Known(manifest, now + self.trusted_s)
+        self._known[key] = _Known(manifest, now + self.trusted_s)
 
-    def _read(self, model_id: str) -> ModelManifest:
-        with self._database.reading() as session:
-            return get_model(session, model_id).manifest
+    def _read(self, key: _ModelKey) -> ModelManifest:
+        with self._database.of(key.project_id).reading() as session:
+            return get_model(session, key.model_id).manifest
 
-    def _forget(self, model_id: str) -> None:
+    def _forget(self, key: _ModelKey) -> None:
         """Stop serving a model that is gone."""
-        if known := self._known.pop(model_id, None):
-            self._files.drop(known.manifest.files)
-        for key in [key for key in self._loaded if key[0] == model_id]:
-            self._retire(key)
+        if known := self._known.pop(key, None):
+            self._files.drop(key.project_id, known.manifest.files)
+        for loaded in [loaded for loaded in self._loaded if loaded[0] == key]:
+            self._retire(loaded)
 
-    async def _load(self, model_id: str, manifest: ModelManifest, precision: str) -> None:
+    async def _load(self, key: _ModelKey, manifest: ModelManifest, precision: str) -> None:
         self._make_room(self._settings.inference_sessions - 1)
         assert manifest.head is not None
         threads, runners = share_threads(
@@ -192,20 +202,22 @@ class InferenceRuntime:
         )
         started = monotonic()
         try:
-            predictor = await asyncio.to_thread(self._open, manifest, precision, threads=threads)
+            predictor = await asyncio.to_thread(
+                self._open, key.project_id, manifest, precision, threads=threads
+            )
         except NotFound:
-            raise NotFound("model", model_id) from None  # deleted since its row was read
+            raise NotFound("model", key.model_id) from None  # deleted since its row was read
         logger.info(
             "loaded %s %s in %.1f s: %d at once, %d threads each",
-            model_id,
+            key.model_id,
             precision,
             monotonic() - started,
             runners,
             threads,
         )
-        self._loaded[model_id, precision] = BatchQueue(
+        self._loaded[key, precision] = BatchQueue(
             predictor,
-            name=f"predict-{model_id}-{precision}",
+            name=f"predict-{key.model_id}-{precision}",
             runners=runners,
             batch=self._settings.inference_batch,
             limit=self._settings.inference_queue,
@@ -213,15 +225,15 @@ class InferenceRuntime:
         _LOADED.inc()
         self._make_room(self._settings.inference_sessions)
 
-    def _open(self, manifest: ModelManifest, precision: str, *, threads: int) -> Predictor:
-        fetch = partial(self._files.fetch, manifest.files)
+    def _open(self, project_id: str, manifest: ModelManifest, precision: str, *, threads: int) -> Predictor:
+        fetch = partial(self._files.fetch, project_id, manifest.files)
         return open_predictor(manifest, precision, fetch=fetch, threads=threads)
 
     def _make_room(self, sessions: int) -> None:
         while len(self._loaded) > sessions:
             self._retire(next(iter(self._loaded)))
 
-    def _retire(self, key: tuple[str, str]) -> None:
+    def _retire(self, key: tuple[_ModelKey, str]) -> None:
         queue = self._loaded.pop(key)
         queue.close()
         self._retired = [other for other in self._retired if other.is_running] + [queue]
@@ -236,15 +248,15 @@ async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any, t
     return [predictor.result(row, options) for row in rows]
 
 
-def _servable(model_id: str, manifest: ModelManifest) -> ServableModel:
+def _servable(key: _ModelKey, manifest: ModelManifest) -> ServableModel:
     if manifest.task is None or not manifest.exports:
         raise Conflict(
             "model_not_servable",
-            f"Model {model_id} has no ONNX export, because it was uploaded or has no task head. Run a job "
-            "with it as teacher (fine_tuning keeps its size); the student of a job can be served.",
-            id=model_id,
+            f"Model {key.model_id} has no ONNX export, because it was uploaded or has no task head. Run a "
+            "job with it as teacher (fine_tuning keeps its size); the student of a job can be served.",
+            id=key.model_id,
         )
-    return ServableModel(model_id, manifest.task, manifest)
+    return ServableModel(key, manifest.task, manifest)
 
 
 def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None) -> str:

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
+from app.auth.routes import ProtectedRoute, requires
 from app.core.db import jobs
 from app.core.db.workers import live_workers
-from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
+from app.dependencies import DatabaseDep, Limit, Page, PageDep, PrincipalDep, QueueDep, page_of
 from app.domain.documents import JobSpec
 from app.domain.errors import InvalidRequest
 from app.domain.job_states import JobStatus
@@ -26,7 +27,7 @@ from app.jobs.polling import JobPolling
 from app.jobs.schemas import EventRead, JobRead, MethodRead, PlanRead
 from app.rows import UnreadableRow, read_row
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=ProtectedRoute)
 
 _MAX_KEY = 255
 _MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
@@ -45,7 +46,7 @@ def list_methods() -> Page[MethodRead]:
     return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
 
 
-@router.post("/plans", responses=problems(400, 404, 409, 413, 422, 500, 503))
+@router.post("/plans", openapi_extra=requires("read"), responses=problems(400, 404, 409, 413, 422, 500, 503))
 def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
     """Plan a job: the student's shape and size, and the estimated steps, time and memory."""
     with database.reading() as session:
@@ -112,10 +113,10 @@ def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobRead, responses=problems(404, 500, 503))
-async def get_job(job_id: str, request: Request) -> Response:
+async def get_job(job_id: str, request: Request, principal: PrincipalDep) -> Response:
     """Get a job: its status, progress and metrics, and its student or error."""
     polling: JobPolling = request.app.state.polling
-    return Response(await polling.read(job_id), media_type="application/json")
+    return Response(await polling.read(principal.project_id, job_id), media_type="application/json")
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503, 507))

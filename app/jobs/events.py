@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.db import Database
 from app.core.db.jobs import JobEvent, last_events, list_events
 from app.core.db.notifications import EventListener
+from app.core.shared_reads import SharedReads
 from app.domain.job_states import JobStatus
 from app.jobs.schemas import EventRead
-from app.jobs.shared_reads import SharedReads
 
 _BATCH = 500
 _PING_S = 15.0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.core.db import ReadSession
+from app.core.db import ProjectReadSession
 from app.core.db.datasets import get_dataset
 from app.core.db.models import get_model
 from app.domain.documents import JobSpec, Target
@@ -39,7 +39,7 @@ class JobPlan:
     """As the client sees it; the worker keeps to it."""
 
 
-def plan_job(session: ReadSession, spec: JobSpec) -> JobPlan:
+def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
     """Check a job against what is registered.
 
     Raises:
@@ -100,7 +100,7 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
 
 
 def _target(
-    session: ReadSession, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
+    session: ProjectReadSession, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
 ) -> Target | None:
     method = spec.method
     if method.shape_role is not None and teacher is not None:
@@ -116,7 +116,11 @@ def _target(
 
 
 def _target_of(
-    session: ReadSession, spec: JobSpec, given: ModelInput, teacher: ModelManifest, data: DatasetManifest
+    session: ProjectReadSession,
+    spec: JobSpec,
+    given: ModelInput,
+    teacher: ModelManifest,
+    data: DatasetManifest,
 ) -> Target:
     """The shape of the model that the student is mixed with."""
     small = get_model(session, given.model_id).manifest

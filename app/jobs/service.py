@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
-from app.core.db import WriteSession, after_commit
+from app.core.db import ProjectWriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import lock_dataset
 from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
@@ -26,7 +26,7 @@ class IdempotencyKey(NamedTuple):
 
 
 def create_job(
-    session: WriteSession, queue: Queue, spec: JobSpec, key: IdempotencyKey | None
+    session: ProjectWriteSession, queue: Queue, spec: JobSpec, key: IdempotencyKey | None
 ) -> tuple[Job, bool]:
     """Queue a job, or find the one that the same key created; whether it was found.
 
@@ -63,7 +63,7 @@ def create_job(
     return job, False
 
 
-def cancel_job(session: WriteSession, job_id: str) -> Job:
+def cancel_job(session: ProjectWriteSession, job_id: str) -> Job:
     """End a queued job, or ask the worker of a running one to stop.
 
     Raises:
@@ -84,7 +84,7 @@ def cancel_job(session: WriteSession, job_id: str) -> Job:
     return job
 
 
-def _keep_inputs(session: WriteSession, spec: JobSpec) -> None:
+def _keep_inputs(session: ProjectWriteSession, spec: JobSpec) -> None:
     """Keep what the job needs from being deleted until its row is there to protect it."""
     for given in spec.inputs:
         lock_model(session, given.model_id, "share")

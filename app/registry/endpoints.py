@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
+from app.auth.routes import ProtectedRoute
 from app.core.db import models
 from app.dependencies import (
     DatabaseDep,
@@ -27,7 +28,7 @@ from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
 from app.rows import UnreadableRow, read_row
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=ProtectedRoute)
 
 T = TypeVar("T")
 

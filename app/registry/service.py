@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from app.core.db import WriteSession, after_rollback
+from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, lock_model
 from app.core.ids import new_id
 from app.core.settings import Settings
-from app.core.storage import Storage
+from app.core.storage import Storage, project_prefix
 from app.domain.documents.manifest import FileEntry, HubSource
 from app.domain.errors import Conflict, NotFound
 from app.intake.models.archives import Unpacked, unpack
@@ -20,7 +20,7 @@ from app.rows import delete_with_files
 
 
 def register_upload(
-    session: WriteSession, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
+    session: ProjectWriteSession, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
 ) -> Model:
     """Register the model in an archive.
 
@@ -34,7 +34,7 @@ def register_upload(
 
 
 def register_from_hub(
-    session: WriteSession, storage: Storage, reference: HubReference, *, name: str, settings: Settings
+    session: ProjectWriteSession, storage: Storage, reference: HubReference, *, name: str, settings: Settings
 ) -> Model:
     """Register a model of the hub, at the commit that its revision names now.
 
@@ -50,7 +50,7 @@ def register_from_hub(
         return _register(session, storage, Unpacked(Path(folder)), name=name, origin="hub", source=source)
 
 
-def delete_model(session: WriteSession, storage: Storage, model_id: str) -> None:
+def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) -> None:
     """Remove a model, then its files.
 
     Raises:
@@ -83,7 +83,7 @@ def open_artifact(
 
 
 def _register(
-    session: WriteSession,
+    session: ProjectWriteSession,
     storage: Storage,
     unpacked: Unpacked,
     *,
@@ -92,7 +92,7 @@ def _register(
     source: HubSource | None = None,
 ) -> Model:
     model_id = new_id("mdl")
-    prefix = f"models/{model_id}"
+    prefix = project_prefix(session.project_id, "models", model_id)
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
         manifest = prepare(unpacked.folder, Path(folder), pickles=unpacked.pickles)
         after_rollback(session, lambda: storage.delete_prefix(prefix))

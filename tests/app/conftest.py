@@ -77,11 +77,18 @@ def api_on_both(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[A
 
 def run_api(settings: Settings) -> Iterator[Api]:
     app = create_app(settings)
-    with TestClient(app, raise_server_exceptions=False) as http:
+    with local_client(app) as http:
         http.event_hooks = {"response": [check_described_status]}
         api = Api(http, app)
         empty_tables(api.database)
         yield api
+
+
+def local_client(app: FastAPI) -> TestClient:
+    """A client on this machine."""
+    return TestClient(
+        app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000), raise_server_exceptions=False
+    )
 
 
 def check_described_status(response: httpx.Response) -> None:

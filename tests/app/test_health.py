@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics."""
 
-from app.core.db import Database
+from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.jobs import Job
 from tests.app.conftest import make_settings, run_api
 
@@ -47,8 +47,10 @@ def test_metrics(api):
         session.add(Job(spec={}, dataset_id="dst_any", method="scratch"))
     api.http.get("/v1/models/mdl_x")
     text = api.http.get("/metrics").text
-    assert 'squeeze_jobs{status="queued"} 1.0' in text
-    assert 'squeeze_http_requests_total{method="GET",route="/v1/models/{model_id}",status="404"}' in text
+    assert f'squeeze_jobs{{project="{DEFAULT_PROJECT}",status="queued"}} 1.0' in text
+    labels = 'method="GET",project="prj_0",route="/v1/models/{model_id}",status="404"'
+    labels = labels.replace("prj_0", DEFAULT_PROJECT)
+    assert f"squeeze_http_requests_total{{{labels}}}" in text
     assert "mdl_x" not in text
 
 

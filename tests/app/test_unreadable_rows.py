@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from app.core.db import DEFAULT_PROJECT
 from app.core.db.jobs import JobEvent, append_event
 from app.domain.documents.events import Message
 from tests.app.conftest import Api
@@ -110,8 +111,8 @@ def test_a_job(shelf, column, value):
     metrics = shelf.http.get("/metrics")
     assert metrics.status_code == 200
     is_unknown = column == "status"
-    assert f'squeeze_jobs{{status="queued"}} {2.0 - is_unknown}' in metrics.text
-    assert f'squeeze_jobs{{status="unknown"}} {0.0 + is_unknown}' in metrics.text
+    assert f'squeeze_jobs{{project="{DEFAULT_PROJECT}",status="queued"}} {2.0 - is_unknown}' in metrics.text
+    assert f'squeeze_jobs{{project="{DEFAULT_PROJECT}",status="unknown"}} {0.0 + is_unknown}' in metrics.text
 
 
 def test_text_that_is_no_json(sqlite_url, redis_url, tmp_path):

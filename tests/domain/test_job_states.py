@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from sqlalchemy import func, select
 
-from app.core.db import Database, base
+from app.core.db import DEFAULT_PROJECT, Database, base
 from app.core.db.base import database_time
 from app.core.db.jobs import (
     Job,
@@ -110,7 +110,7 @@ class TestClaim:
         with database.transaction() as session:
             events = list_events(session, job_id, after=0, limit=10)
             assert [(event.seq, event.data["status"]) for event in events] == [(1, "running"), (2, "failed")]
-            assert count_by_status(session) == {"failed": 1}
+            assert count_by_status(session) == {(DEFAULT_PROJECT, "failed"): 1}
 
 
 class TestClocks:

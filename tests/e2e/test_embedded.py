@@ -19,9 +19,15 @@ pytestmark = pytest.mark.e2e
 
 @contextmanager
 def squeeze_up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEEZE_")}
     command = [sys.executable, "-m", "app.cli", "up", "--data-dir", str(data_dir), "--port", str(port)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             yield process
@@ -29,9 +35,11 @@ def squeeze_up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def wait_until_listening(process: subprocess.Popen[str]) -> None:
+def wait_until_listening(process: subprocess.Popen[str]) -> str:
+    """The API key that is printed."""
     assert process.stdout is not None
     assert "Squeeze listens on" in process.stdout.readline()
+    return process.stdout.readline().split()[-1]
 
 
 def parts_of(process: subprocess.Popen[str]) -> list[int]:
@@ -43,10 +51,13 @@ def parts_of(process: subprocess.Popen[str]) -> list[int]:
 def test_it_serves_and_takes_everything_with_it(tmp_path: Path, number: signal.Signals):
     port = free_port()
     with squeeze_up(tmp_path / "data", port) as process:
-        wait_until_listening(process)
+        key = wait_until_listening(process)
         parts = parts_of(process)
         assert len(parts) == 3, "a broker, the API and a worker"
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["status"] == "ready"
+        api = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{api}/readyz").json()["status"] == "ready"
+        assert httpx.get(f"{api}/v1/models").status_code == 200, "this machine needs no key"
+        assert httpx.get(f"{api}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 200
         process.send_signal(number)
         assert process.wait(timeout=20) == (-number if number is signal.SIGKILL else 0)
         wait_until(lambda: not any(is_alive(pid) for pid in parts))

@@ -122,6 +122,7 @@ class Shelf:
             "onnx_tolerance": 1e-4,
             "int8_min_agreement": 0.5,
             "output_prefix": f"models/{job_id}-1",
+            "checkpoint_prefix": f"checkpoints/{job_id}-1",
         }
         return JobRequest(**(values | changes))
 

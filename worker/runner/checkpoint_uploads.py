@@ -24,11 +24,6 @@ _REST = 3
 _LEAST_PRIORITY = 19
 
 
-def checkpoint_prefix(job_id: str, attempt: int) -> str:
-    """Where an attempt stores its checkpoints."""
-    return f"checkpoints/{job_id}-{attempt}"
-
-
 class CheckpointUploads:
     """Uploads one checkpoint at a time, in a thread; what is written meanwhile is left out.
 
@@ -37,7 +32,7 @@ class CheckpointUploads:
 
     def __init__(self, storage: Storage, request: JobRequest, workdir: Path) -> None:
         self._storage = storage
-        self._prefix = checkpoint_prefix(request.job_id, request.attempt)
+        self._prefix = request.checkpoint_prefix
         self._workdir = workdir
         self._thread: threading.Thread | None = None
         self._latest = 0

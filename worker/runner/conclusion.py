@@ -4,7 +4,7 @@ import logging
 
 from obstore.exceptions import BaseError as StoreError
 
-from app.core.db import WriteSession, after_commit
+from app.core.db import ProjectWriteSession, WriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import get_dataset
 from app.core.db.jobs import Job, hold_lease, move
@@ -21,7 +21,7 @@ SHUTDOWN = "worker_shutdown"
 
 
 def conclude(
-    worker: Worker, session: WriteSession, claimed: Job, ending: Ending, student_id: str | None
+    worker: Worker, session: ProjectWriteSession, claimed: Job, ending: Ending, student_id: str | None
 ) -> JobStatus | None:
     """Write how an attempt ended; None where the job is no longer its own."""
     job = hold_lease(session, claimed.id, attempt=claimed.attempt, lease=worker.settings.lease)
@@ -58,14 +58,8 @@ def announce(worker: Worker, session: WriteSession, job: Job) -> None:
     after_commit(session, lambda: worker.queue.announce(job.id, job.queue))
 
 
-def output_prefix(job_id: str, attempt: int) -> str:
-    """Where an attempt stores its student. Derived, so that it can be deleted when the attempt has ended."""
-    return f"models/{job_id}-{attempt}"
-
-
-def clear_output(worker: Worker, job_id: str, attempt: int) -> bool:
+def clear_output(worker: Worker, prefix: str) -> bool:
     """Delete what an attempt without a student stored; whether the store did so."""
-    prefix = output_prefix(job_id, attempt)
     try:
         worker.storage.delete_prefix(prefix)
     except (StoreError, OSError):
@@ -74,7 +68,7 @@ def clear_output(worker: Worker, job_id: str, attempt: int) -> bool:
     return True
 
 
-def _register(session: WriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:
+def _register(session: ProjectWriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:
     teacher = None if job.teacher_id is None else lock_model(session, job.teacher_id, "update")
     origin = teacher or get_dataset(session, job.dataset_id)
     session.add(

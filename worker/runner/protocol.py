@@ -74,6 +74,7 @@ class JobRequest(BaseModel):
     output_prefix: str = Field(
         description="Where the student's files go; no other attempt's. No slash ends it."
     )
+    checkpoint_prefix: str = Field(description="Where the attempt's checkpoints go, likewise.")
 
     @property
     def teacher(self) -> ModelRef | None:

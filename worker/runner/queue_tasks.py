@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from app.core.db import WriteSession
+from app.core.db import ProjectDatabase, ProjectReadSession, ProjectWriteSession
 from app.core.db.checkpoints import JobCheckpoint, list_checkpoints
 from app.core.db.datasets import get_dataset
 from app.core.db.jobs import Job, claim_job, next_queued_job
@@ -16,8 +16,9 @@ from app.core.ids import new_id
 from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NewerVersion, SqueezeError
 from app.domain.job_states import JobStatus
-from worker.runner.conclusion import clear_output, conclude, output_prefix
+from worker.runner.conclusion import clear_output, conclude
 from worker.runner.machine_failures import machine_failure
+from worker.runner.prefixes import checkpoint_prefix, output_prefix
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint
 from worker.runner.registration import find_problem
 from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
@@ -39,7 +40,7 @@ def run_job(worker: Worker, job_id: str) -> None:
                 job_id,
                 owner=worker.name,
                 lease=worker.settings.lease,
-                accepts=lambda job: _understands(worker, session, job),
+                accepts=lambda job: _understands(worker, job),
             )
         if job is None:
             return
@@ -65,14 +66,15 @@ def run_next_job(worker: Worker) -> bool:
     return True
 
 
-def _understands(worker: Worker, session: WriteSession, job: Job) -> bool:
+def _understands(worker: Worker, job: Job) -> bool:
     """Whether this version can run the job; it leaves others in the queue, for workers of a later one.
 
     What is wrong with a job in another way comes out when it is begun.
     """
     try:
         job.read_attempt_record()
-        _build_request(worker, session, job)
+        with worker.database.of(job.project_id).reading() as session:
+            _build_request(worker, session, job)
     except NewerVersion as error:
         if job.id not in worker.activity.left:
             worker.activity.left.append(job.id)
@@ -84,8 +86,9 @@ def _understands(worker: Worker, session: WriteSession, job: Job) -> bool:
 
 
 def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
+    database = worker.database.of(job.project_id)  # what another project has does not exist for this job
     try:
-        with worker.database.transaction() as session:
+        with database.transaction() as session:
             request = _build_request(worker, session, job)
     except (SqueezeError, ValidationError) as error:
         logger.exception("job %s cannot be started", job.id)
@@ -96,16 +99,18 @@ def _attempt(worker: Worker, job: Job, claimed_at: float) -> Ending:
         student_id = request.student_id
         ending = _supervise(worker, request, claimed_at)
     if isinstance(ending, Lost):
-        clear_output(worker, job.id, job.attempt)
+        clear_output(worker, output_prefix(job))
         return ending
     try:
-        status = _retrying(worker, lambda session: conclude(worker, session, job, ending, student_id))
+        status = _retrying(
+            worker, database, lambda session: conclude(worker, session, job, ending, student_id)
+        )
     except DATABASE_AWAY:
         # Whether it was written is unknown. If not, the sweeper clears the files once the lease expires.
         logger.exception("job %s: could not store its outcome", job.id)
         return Lost()
     if status is not JobStatus.SUCCEEDED:  # only now: a store that is away takes its time
-        clear_output(worker, job.id, job.attempt)
+        clear_output(worker, output_prefix(job))
     if status is None:
         return Lost()
     if status.is_terminal:  # this attempt ended the job: there is none that could still use the folder
@@ -130,7 +135,7 @@ def _supervise(worker: Worker, request: JobRequest, claimed_at: float) -> Ending
         return machine_failure(error)
 
 
-def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobRequest:
+def _build_request(worker: Worker, session: ProjectReadSession, job: Job) -> JobRequest:
     spec = job.read_spec()
     dataset = get_dataset(session, spec.dataset)
     settings = worker.settings
@@ -144,12 +149,13 @@ def _build_request(worker: Worker, session: WriteSession, job: Job) -> JobReques
         dataset=DatasetRef(id=dataset.id, manifest=dataset.manifest),
         storage_url=settings.resolved_storage_url,
         s3_endpoint=settings.s3_endpoint,
-        cache_dir=settings.cache_dir.resolve(),
+        cache_dir=settings.cache_dir.resolve() / job.project_id,
         checkpoint_interval_s=settings.checkpoint_interval.total_seconds(),
         checkpoints=[_checkpoint_ref(row) for row in list_checkpoints(session, job.id)],
         onnx_tolerance=settings.onnx_tolerance,
         int8_min_agreement=settings.int8_min_agreement,
-        output_prefix=output_prefix(job.id, job.attempt),
+        output_prefix=output_prefix(job),
+        checkpoint_prefix=checkpoint_prefix(job),
     )
 
 
@@ -158,16 +164,18 @@ def _checkpoint_ref(row: JobCheckpoint) -> StoredCheckpoint:
     return StoredCheckpoint(key=row.key, step=row.step, file=file)
 
 
-def _model_ref(session: WriteSession, model_id: str) -> ModelRef:
+def _model_ref(session: ProjectReadSession, model_id: str) -> ModelRef:
     return ModelRef(id=model_id, manifest=get_model(session, model_id).manifest)
 
 
-def _retrying(worker: Worker, write: Callable[[WriteSession], JobStatus | None]) -> JobStatus | None:
+def _retrying(
+    worker: Worker, database: ProjectDatabase, write: Callable[[ProjectWriteSession], JobStatus | None]
+) -> JobStatus | None:
     """Write an attempt's end, waiting for a database that is away for up to a lease: hours may hang on it."""
     deadline = time.monotonic() + worker.settings.lease.total_seconds()
     while True:
         try:
-            with worker.database.transaction() as session:
+            with database.transaction() as session:
                 return write(session)
         except DATABASE_AWAY:
             if time.monotonic() >= deadline:

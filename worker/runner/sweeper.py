@@ -11,6 +11,7 @@ from app.domain.errors import NewerVersion
 from worker.runner.conclusion import clear_output
 from worker.runner.leftovers import remove
 from worker.runner.local_leftovers import work_folders
+from worker.runner.prefixes import output_prefix
 from worker.runner.protocol import Failed
 from worker.runner.retries import retry_or_fail
 from worker.runner.worker import LEASE_LOSSES, Worker
@@ -30,15 +31,15 @@ def sweep(worker: Worker) -> None:
     """Put back jobs whose worker is lost, remove what ended jobs left."""
     with worker.database.transaction() as session:
         expired = expired_jobs(session)
-    lost: list[tuple[str, int]] = []
+    lost: list[str] = []
     for job_id in expired:
         with _going_on("job %s could not be put back", job_id), worker.database.transaction() as session:
-            attempt = release_expired(worker, session, job_id)
-            if attempt is not None:
-                after_commit(session, partial(lost.append, (job_id, attempt)))
+            output = release_expired(worker, session, job_id)
+            if output is not None:
+                after_commit(session, partial(lost.append, output))
     remove(work_folders(worker))
-    for job_id, attempt in lost:  # last, because a store that is away takes its time
-        if not clear_output(worker, job_id, attempt):
+    for output in lost:  # last, because a store that is away takes its time
+        if not clear_output(worker, output):
             break
 
 
@@ -53,12 +54,12 @@ def _going_on(message: str, *arguments: object) -> Iterator[None]:
         logger.exception(message, *arguments)
 
 
-def release_expired(worker: Worker, session: WriteSession, job_id: str) -> int | None:
-    """Queue or end a job whose lease has run out; the number of the lost attempt, if there is one."""
+def release_expired(worker: Worker, session: WriteSession, job_id: str) -> str | None:
+    """Queue or end a job whose lease has run out; the output prefix of the lost attempt, if there is one."""
     job = lock_expired_job(session, job_id)
     if job is None:
         return None
     worker.activity.counts[LEASE_LOSSES] += 1
     logger.warning("job %s: attempt %d was lost with %s", job.id, job.attempt, job.lease_owner)
     retry_or_fail(session, worker.settings, job, _WORKER_LOST)
-    return job.attempt
+    return output_prefix(job)

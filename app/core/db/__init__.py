@@ -1,22 +1,38 @@
 """Tables, one file an entity with its queries beside it."""
 
-from app.core.db import checkpoints, datasets, jobs, models, orphans, workers
+from app.core.db import api_keys, checkpoints, datasets, jobs, models, orphans, projects, workers
 from app.core.db.base import Base
+from app.core.db.ownership import DEFAULT_PROJECT
 from app.core.db.postgres import Limits
-from app.core.db.session import Database, ReadSession, WriteSession, after_commit, after_rollback
+from app.core.db.session import (
+    Database,
+    ProjectDatabase,
+    ProjectReadSession,
+    ProjectWriteSession,
+    ReadSession,
+    WriteSession,
+    after_commit,
+    after_rollback,
+)
 
 __all__ = [
+    "DEFAULT_PROJECT",
     "Base",
     "Database",
     "Limits",
+    "ProjectDatabase",
+    "ProjectReadSession",
+    "ProjectWriteSession",
     "ReadSession",
     "WriteSession",
     "after_commit",
     "after_rollback",
+    "api_keys",
     "checkpoints",
     "datasets",
     "jobs",
     "models",
     "orphans",
+    "projects",
     "workers",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ForeignKey, String, delete, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime
-from app.core.db.jobs import Job
+from app.core.db.jobs import Job, JobPart
 from app.core.db.session import ReadSession, WriteSession
 from app.domain.documents.manifest import FileEntry
 from app.domain.job_states import JobStatus
@@ -19,7 +19,7 @@ KEPT = 2
 """Of each job: the latest may be damaged."""
 
 
-class JobCheckpoint(Base):
+class JobCheckpoint(JobPart, Base):
     __tablename__ = "job_checkpoints"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

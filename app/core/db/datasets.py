@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, select
+from sqlalchemy import Index, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime, Lock, row_lock
-from app.core.db.session import ReadSession, WriteSession
+from app.core.db.ownership import ProjectRow
+from app.core.db.session import ProjectReadSession, ProjectWriteSession
 from app.core.ids import is_id, new_id
 from app.domain.documents.manifest import DatasetManifest
 from app.domain.errors import NotFound
 
 
-class Dataset(Base):
+class Dataset(ProjectRow, Base):
     __tablename__ = "datasets"
+    __table_args__ = (Index("ix_datasets_project_id", "project_id", "id"),)
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("dst"))
     created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
@@ -28,7 +30,7 @@ class Dataset(Base):
         return DatasetManifest.from_stored(self.manifest_json, owner=self.id)
 
 
-def get_dataset(session: ReadSession, dataset_id: str) -> Dataset:
+def get_dataset(session: ProjectReadSession, dataset_id: str) -> Dataset:
     """The data set's row.
 
     Raises:
@@ -37,7 +39,7 @@ def get_dataset(session: ReadSession, dataset_id: str) -> Dataset:
     return _found(session.get(Dataset, dataset_id) if is_id("dst", dataset_id) else None, dataset_id)
 
 
-def lock_dataset(session: WriteSession, dataset_id: str, lock: Lock) -> Dataset:
+def lock_dataset(session: ProjectWriteSession, dataset_id: str, lock: Lock) -> Dataset:
     """The data set's row, held until the transaction ends.
 
     The lock "share" keeps the row from being deleted; "update" is for those who change or delete it.
@@ -51,7 +53,7 @@ def lock_dataset(session: WriteSession, dataset_id: str, lock: Lock) -> Dataset:
     return _found(row, dataset_id)
 
 
-def list_datasets(session: ReadSession, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
+def list_datasets(session: ProjectReadSession, *, limit: int, after: str | None = None) -> Sequence[Dataset]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit)
     if after is not None:

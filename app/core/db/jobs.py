@@ -22,7 +22,8 @@ from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relation
 
 from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.notifications import notify_of_events
-from app.core.db.session import ReadSession, WriteSession
+from app.core.db.ownership import Owned, ProjectRow
+from app.core.db.session import ProjectReadSession, ProjectWriteSession, ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.core.settings import DEFAULT_QUEUE
 from app.domain.documents import JobSpec
@@ -45,10 +46,11 @@ def _partial_index(name: str, *columns: str, where: TextClause) -> Index:
     return Index(name, *columns, postgresql_where=where, sqlite_where=where)
 
 
-class Job(Base):
+class Job(ProjectRow, Base):
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("idempotency_key"),
+        UniqueConstraint("project_id", "idempotency_key"),
+        Index("ix_jobs_project_id", "project_id", "id"),
         Index("ix_jobs_status_lease", "status", "lease_expires_at"),
         _partial_index("ix_jobs_queue_id", "queue", "id", where=_QUEUED),
         _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=_QUEUED),
@@ -138,7 +140,18 @@ class Job(Base):
         return JobReport.from_stored(self.report, owner=self.id) if self.report != {} else None
 
 
-class JobInput(Base):
+class JobPart(Owned):
+    """A table whose rows belong to jobs."""
+
+    job_id: Mapped[str]
+
+    @classmethod
+    def is_of(cls, project_id: str) -> ColumnElement[bool]:
+        jobs = Job.__table__.c
+        return cls.job_id.in_(select(jobs.id).where(jobs.project_id == project_id))
+
+
+class JobInput(JobPart, Base):
     """A model that a job needs. The spec names it too; this is where jobs are found by their models."""
 
     __tablename__ = "job_inputs"
@@ -148,7 +161,7 @@ class JobInput(Base):
     model_id: Mapped[str] = mapped_column(String(30), index=True)
 
 
-class JobEvent(Base):
+class JobEvent(JobPart, Base):
     """One thing that happened to a job: durable, so that a stream resumes where it broke off."""
 
     __tablename__ = "job_events"
@@ -164,7 +177,7 @@ class JobEvent(Base):
         return read_event(self.kind, self.data, owner=f"event {self.seq} of {self.job_id}")
 
 
-def get_job(session: ReadSession, job_id: str) -> Job:
+def get_job(session: ProjectReadSession, job_id: str) -> Job:
     job = session.get(Job, job_id) if is_id("job", job_id) else None
     if job is None:
         raise NotFound("job", job_id)
@@ -172,27 +185,22 @@ def get_job(session: ReadSession, job_id: str) -> Job:
 
 
 def find_jobs(session: ReadSession, job_ids: Collection[str]) -> Sequence[Job]:
-    """Those of the ids that are jobs, in any order."""
+    """Those of the ids that are jobs, of whatever project, in any order."""
     known = [job_id for job_id in job_ids if is_id("job", job_id)]
     return session.scalars(select(Job).where(Job.id.in_(known))).all() if known else []
 
 
-def lock_job(session: WriteSession, job_id: str) -> Job:
+def lock_job(session: ProjectWriteSession, job_id: str) -> Job:
     """The row, fresh, held until the transaction ends: every change of status starts here."""
-    job = session.scalar(
-        select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
-    )
-    if job is None:
-        raise NotFound("job", job_id)
-    return job
+    return _lock(session, job_id)
 
 
-def find_by_idempotency_key(session: ReadSession, key: str) -> Job | None:
+def find_by_idempotency_key(session: ProjectReadSession, key: str) -> Job | None:
     return session.scalar(select(Job).where(Job.idempotency_key == key))
 
 
 def list_jobs(
-    session: ReadSession, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    session: ProjectReadSession, *, limit: int, after: str | None = None, status: JobStatus | None = None
 ) -> Sequence[Job]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Job).order_by(Job.id.desc()).limit(limit)
@@ -203,20 +211,21 @@ def list_jobs(
     return session.scalars(query).all()
 
 
-def count_by_status(session: ReadSession) -> dict[str, int]:
-    """Jobs by status, also by one that this version does not know."""
-    rows = session.execute(select(Job.status_text, func.count()).group_by(Job.status_text))
-    return dict(rows.all())
+def count_by_status(session: ReadSession) -> dict[tuple[str, str], int]:
+    """Jobs by project and status, also by a status that this version does not know."""
+    of = (Job.project_id, Job.status_text)
+    rows = session.execute(select(*of, func.count()).group_by(*of))
+    return {(project_id, status): count for project_id, status, count in rows}
 
 
-def uses_model(session: ReadSession, model_id: str) -> Job | None:
+def uses_model(session: ProjectReadSession, model_id: str) -> Job | None:
     """An unfinished job that needs the model, if there is one."""
     return session.scalar(
         select(Job).join(JobInput).where(JobInput.model_id == model_id, _UNFINISHED).limit(1)
     )
 
 
-def uses_dataset(session: ReadSession, dataset_id: str) -> Job | None:
+def uses_dataset(session: ProjectReadSession, dataset_id: str) -> Job | None:
     """An unfinished job that needs the data set, if there is one."""
     return session.scalar(select(Job).where(_UNFINISHED, Job.dataset_id == dataset_id).limit(1))
 
@@ -239,7 +248,7 @@ class LastEvent(NamedTuple):
 
 
 def last_events(session: ReadSession, job_ids: Collection[str]) -> Mapping[str, LastEvent]:
-    """Of those of the ids that are jobs."""
+    """Of those of the ids that are jobs, of whatever project."""
     newest = select(func.max(JobEvent.seq)).where(JobEvent.job_id == Job.id).scalar_subquery()
     query = select(Job.id, Job.status_text, func.coalesce(newest, 0)).where(Job.id.in_(job_ids))
     return {job_id: LastEvent(status, seq) for job_id, status, seq in session.execute(query)}
@@ -303,7 +312,7 @@ def queue_again(session: WriteSession, job: Job, *, code: str, message: str, del
 
 def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
     """Renew the lease of an attempt and return its locked row; None once the attempt has lost the job."""
-    job = lock_job(session, job_id)
+    job = _lock(session, job_id)
     if job.status_text != JobStatus.RUNNING or job.attempt != attempt:
         return None
     expires_at = database_time(session) + lease
@@ -389,6 +398,14 @@ def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[_Condi
 
 def _may_be_tried() -> tuple[_Condition, ...]:
     return _QUEUED, or_(Job.retry_at.is_(None), Job.retry_at <= DatabaseTime())
+
+
+def _lock(session: WriteSession, job_id: str) -> Job:
+    query = select(Job).where(Job.id == job_id).with_for_update()
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
 
 
 def _lock_if_free(session: WriteSession, *conditions: _Condition) -> Job | None:

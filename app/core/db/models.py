@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import String, select
+from sqlalchemy import Index, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime, Lock, row_lock
-from app.core.db.session import ReadSession, WriteSession
+from app.core.db.ownership import ProjectRow
+from app.core.db.session import ProjectReadSession, ProjectWriteSession
 from app.core.ids import is_id, new_id
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import NotFound
@@ -16,8 +17,9 @@ from app.domain.errors import NotFound
 Origin = Literal["upload", "hub", "job"]
 
 
-class Model(Base):
+class Model(ProjectRow, Base):
     __tablename__ = "models"
+    __table_args__ = (Index("ix_models_project_id", "project_id", "id"),)
 
     id: Mapped[str] = mapped_column(String(30), primary_key=True, default=lambda: new_id("mdl"))
     created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
@@ -36,7 +38,7 @@ class Model(Base):
         return ModelManifest.from_stored(self.manifest_json, owner=self.id)
 
 
-def get_model(session: ReadSession, model_id: str) -> Model:
+def get_model(session: ProjectReadSession, model_id: str) -> Model:
     """The model's row.
 
     Raises:
@@ -45,7 +47,7 @@ def get_model(session: ReadSession, model_id: str) -> Model:
     return _found(session.get(Model, model_id) if is_id("mdl", model_id) else None, model_id)
 
 
-def lock_model(session: WriteSession, model_id: str, lock: Lock) -> Model:
+def lock_model(session: ProjectWriteSession, model_id: str, lock: Lock) -> Model:
     """The model's row, held until the transaction ends.
 
     The lock "share" keeps the row from being deleted; "update" is for those who change or delete it.
@@ -57,7 +59,7 @@ def lock_model(session: WriteSession, model_id: str, lock: Lock) -> Model:
     return _found(row, model_id)
 
 
-def list_models(session: ReadSession, *, limit: int, after: str | None = None) -> Sequence[Model]:
+def list_models(session: ProjectReadSession, *, limit: int, after: str | None = None) -> Sequence[Model]:
     """Newest first; ``after`` is the last id of the page before."""
     query = select(Model).order_by(Model.id.desc()).limit(limit)
     if after is not None:

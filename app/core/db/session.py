@@ -1,7 +1,8 @@
 """Where a transaction begins and ends. Nothing else calls ``commit()``.
 
 Reading and writing are two kinds of session, also in the type: a function that takes a ``ReadSession``
-changes nothing and may be given either.
+changes nothing and may be given either. Sessions of one project and of all projects are two kinds as well:
+what serves a client takes the former and cannot be given the latter.
 """
 
 import json
@@ -9,11 +10,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
+from app.core.db.ownership import bound_to, narrow_to_project, project_of, require_owner
 from app.core.db.postgres import DEFAULT_LIMITS, Limits, postgres_engine
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,24 @@ class ReadSession(Session):
 
 class WriteSession(ReadSession):
     """A session in a transaction."""
+
+
+class ProjectReadSession(ReadSession):
+    """A session for queries in which the rows of one project are all there is."""
+
+    @property
+    def project_id(self) -> str:
+        return project_of(self)
+
+
+class ProjectWriteSession(ProjectReadSession, WriteSession):
+    """Such a session in a transaction; new rows become the project's."""
+
+
+event.listen(ProjectReadSession, "do_orm_execute", narrow_to_project)
+event.listen(WriteSession, "before_flush", require_owner)
+
+S = TypeVar("S", bound=WriteSession)
 
 
 class Database:
@@ -51,17 +71,22 @@ class Database:
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
         self.engine = _sqlite_engine(url, pool) if is_sqlite else postgres_engine(url, pool, limits)
         reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
         self._on_commit: tuple[Callable[[], object], ...] = ()
         self._reading_engine = self.engine.execution_options(**reading_options)
-        self._reads = sessionmaker(
-            self._reading_engine,
-            class_=ReadSession,
-            expire_on_commit=False,
-            autoflush=False,
+        self._transactions = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
+        self.project_transactions = sessionmaker(
+            self.engine, class_=ProjectWriteSession, expire_on_commit=False
         )
-        event.listen(self._reads, "before_flush", _refuse_to_flush)
-        event.listen(self._reads, "do_orm_execute", _refuse_to_change)
+        reads: dict[str, Any] = {"expire_on_commit": False, "autoflush": False}
+        self._reads = sessionmaker(self._reading_engine, class_=ReadSession, **reads)
+        self.project_reads = sessionmaker(self._reading_engine, class_=ProjectReadSession, **reads)
+        for sessions in (self._reads, self.project_reads):
+            event.listen(sessions, "before_flush", _refuse_to_flush)
+            event.listen(sessions, "do_orm_execute", _refuse_to_change)
+
+    def of(self, project_id: str) -> "ProjectDatabase":
+        """What a project sees of the database."""
+        return ProjectDatabase(self, project_id)
 
     @contextmanager
     def reading(self) -> Iterator[ReadSession]:
@@ -76,7 +101,13 @@ class Database:
         An exception rolls back and runs the callbacks for a rollback. The transaction begins in the
         database with its first query: code before it holds no lock.
         """
-        with self._transactions() as session:
+        with self.committed(self._transactions()) as session:
+            yield session
+
+    @contextmanager
+    def committed(self, session: S) -> Iterator[S]:
+        """A transaction in a new session, which is closed after it."""
+        with session:
             try:
                 with session.begin():
                     yield session
@@ -108,6 +139,27 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+class ProjectDatabase:
+    """The two ways to a session in which the rows of one project are all there is."""
+
+    def __init__(self, database: Database, project_id: str) -> None:
+        self._database = database
+        self.project_id = project_id
+
+    @contextmanager
+    def reading(self) -> Iterator[ProjectReadSession]:
+        """As ``Database.reading``."""
+        with self._database.project_reads(info=bound_to(self.project_id)) as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[ProjectWriteSession]:
+        """As ``Database.transaction``."""
+        session = self._database.project_transactions(info=bound_to(self.project_id))
+        with self._database.committed(session):
+            yield session
 
 
 def after_commit(session: WriteSession, callback: Callable[[], object]) -> None:

@@ -15,7 +15,7 @@ from app.domain.tasks import Head, Task
 
 Split = Literal["train", "dev", "test", "unlabeled"]
 
-_PREFIX = re.compile(r"(models|datasets)/[\w-]+")
+_PREFIX = re.compile(r"(projects/\w+/)?(models|datasets)/[\w-]+")
 
 
 class FileEntry(BaseModel):

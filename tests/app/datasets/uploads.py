@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.core.db import DEFAULT_PROJECT
+from app.core.storage import project_prefix
 from tests.app.conftest import Api
 
 
@@ -41,5 +43,6 @@ def refused(api: Api, response: Any, code: str, *, status: int = 422) -> str:
 
 
 def stored_table(api: Api, dataset: dict[str, Any], split: str, tmp_path: Path) -> dict[str, list[Any]]:
-    api.app.state.storage.fetch(f"datasets/{dataset['id']}/{split}.parquet", tmp_path / "split.parquet")
+    key = f"{project_prefix(DEFAULT_PROJECT, 'datasets', dataset['id'])}/{split}.parquet"
+    api.app.state.storage.fetch(key, tmp_path / "split.parquet")
     return pq.read_table(tmp_path / "split.parquet").to_pydict()

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
-from app.core.db import Database
+from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -269,6 +269,7 @@ class TestServerUnderStrain:
         body = json.dumps({"inputs": [" ".join(TEXTS)] * 1000}).encode()
         path = f"/v1/models/{model_id}/predict"
         labels = {"method": "POST", "route": "/v1/models/{model_id}/predict", "status": "499"}
+        labels["project"] = DEFAULT_PROJECT
 
         def gone() -> float:
             return REGISTRY.get_sample_value("squeeze_http_requests_total", labels) or 0

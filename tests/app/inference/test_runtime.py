@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.exc import OperationalError
 
-from app.core.db import Database, ReadSession
+from app.core.db import DEFAULT_PROJECT, Database, ReadSession
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -69,7 +69,7 @@ def loads(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]
 async def ask(
     runtime: InferenceRuntime, model_id: str, texts: list[str], precision: str | None = None
 ) -> list[list[LabelScore]]:
-    model = await runtime.find(model_id)
+    model = await runtime.find(DEFAULT_PROJECT, model_id)
     results = await runtime.predict(model, texts, ClassificationOptions(), precision=precision)
     return [list(result.labels) for result in results]
 
@@ -364,7 +364,7 @@ def test_copies_do_not_pile_up(tmp_path: Path, storage: Storage) -> None:
         (source / "tokenizer.json").write_text(str(number))
         manifests.append(storage.put_folder(f"models/{number}", source))
     for number in (0, 1, 0, 2, 3):
-        assert files.fetch(manifests[number], "tokenizer.json").read_text() == str(number)
+        assert files.fetch(DEFAULT_PROJECT, manifests[number], "tokenizer.json").read_text() == str(number)
     assert len(list((tmp_path / "copies").iterdir())) == 2
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import event
 
-from app.core.db import Database
+from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.jobs import Job
 from app.domain.errors import NotFound
 from app.jobs.polling import JobPolling
@@ -41,7 +41,7 @@ def queries(database: Database) -> Iterator[list[str]]:
 def test_each_gets_its_own_job_from_few_queries(database, job_ids, queries):
     async def poll() -> list[bytes]:
         polling = JobPolling(database)
-        return await asyncio.gather(*(polling.read(job_id) for job_id in job_ids * 30))
+        return await asyncio.gather(*(polling.read(DEFAULT_PROJECT, job_id) for job_id in job_ids * 30))
 
     answers = asyncio.run(poll())
     assert [json.loads(answer)["id"] for answer in answers] == job_ids * 30
@@ -52,7 +52,9 @@ def test_a_job_that_does_not_exist_is_missing_for_its_reader_alone(database, job
     async def poll() -> list[bytes | BaseException]:
         polling = JobPolling(database)
         ids = [job_ids[0], "job_00000000000000000000000000", "no id at all", job_ids[1]]
-        return await asyncio.gather(*map(polling.read, ids), return_exceptions=True)
+        return await asyncio.gather(
+            *(polling.read(DEFAULT_PROJECT, id_) for id_ in ids), return_exceptions=True
+        )
 
     first, unknown, malformed, second = asyncio.run(poll())
     assert isinstance(unknown, NotFound)
@@ -63,8 +65,8 @@ def test_a_job_that_does_not_exist_is_missing_for_its_reader_alone(database, job
 def test_a_client_that_leaves_takes_nobody_along(database, job_ids):
     async def poll() -> bytes:
         polling = JobPolling(database)
-        leaving = asyncio.create_task(polling.read(job_ids[0]))
-        staying = asyncio.create_task(polling.read(job_ids[1]))
+        leaving = asyncio.create_task(polling.read(DEFAULT_PROJECT, job_ids[0]))
+        staying = asyncio.create_task(polling.read(DEFAULT_PROJECT, job_ids[1]))
         await asyncio.sleep(0)
         leaving.cancel()
         return await staying
@@ -75,10 +77,10 @@ def test_a_client_that_leaves_takes_nobody_along(database, job_ids):
 def test_an_answer_is_never_older_than_its_request(database, job_ids):
     async def poll() -> str:
         polling = JobPolling(database)
-        earlier = asyncio.create_task(polling.read(job_ids[0]))
+        earlier = asyncio.create_task(polling.read(DEFAULT_PROJECT, job_ids[0]))
         await asyncio.sleep(0)
         await asyncio.to_thread(change)
-        status = json.loads(await polling.read(job_ids[0]))["attempt"]
+        status = json.loads(await polling.read(DEFAULT_PROJECT, job_ids[0]))["attempt"]
         await earlier
         return status
 

@@ -127,7 +127,8 @@ def workdir(data_dir: Path, job_id: str, attempt: int = 1) -> Path:
 
 def stored_files(data_dir: Path) -> list[Path]:
     """What attempts have stored of models."""
-    return [path for path in (data_dir / "files" / "models").rglob("*") if path.is_file()]
+    paths = (data_dir / "files" / "projects").glob("*/models/**/*")
+    return [path for path in paths if path.is_file()]
 
 
 def model_manifest() -> ModelManifest:

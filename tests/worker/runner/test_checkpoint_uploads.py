@@ -21,6 +21,7 @@ from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job, running, workdir
 from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.cleaning import remove_checkpoints
+from worker.runner.prefixes import checkpoint_prefix
 from worker.runner.protocol import CHECKPOINTS, JobRequest, checkpoint_path
 from worker.runner.queue_tasks import run_job
 
@@ -40,8 +41,8 @@ def steps(database: Database, job_id: str) -> list[int]:
 
 def stored(data_dir: Path) -> list[str]:
     """The content of each stored checkpoint."""
-    folder = data_dir / "files" / "checkpoints"
-    return sorted(path.read_text() for path in folder.rglob("*.safetensors"))
+    files = (data_dir / "files").rglob("*.safetensors")
+    return sorted(path.read_text() for path in files if "checkpoints" in path.parts)
 
 
 class TestAttempt:
@@ -55,7 +56,8 @@ class TestAttempt:
                 [row] = list_checkpoints(session, job_id)
             file = tmp_path / "files" / row.key
             assert FileEntry.of(file) == FileEntry(sha256=row.sha256, size_bytes=row.size_bytes)
-            assert row.key == f"checkpoints/{job_id}-1/{row.sha256}.safetensors"
+            prefix = checkpoint_prefix(read_job(database, job_id))
+            assert row.key == f"{prefix}/{row.sha256}.safetensors"
             (workdir(tmp_path, job_id) / "go").touch()
         assert read_job(database, job_id).read_attempt_record() == AttemptRecord(step=7, last_progress=1)
 
@@ -109,7 +111,8 @@ class TestUploads:
 
     @pytest.fixture
     def uploads(self, storage: SlowStorage, tmp_path: Path) -> CheckpointUploads:
-        return CheckpointUploads(storage, JobRequest.model_construct(job_id="job_1", attempt=3), tmp_path)
+        request = JobRequest.model_construct(checkpoint_prefix="checkpoints/job_1-3")
+        return CheckpointUploads(storage, request, tmp_path)
 
     def write(self, folder: Path, step: int) -> int:
         path = checkpoint_path(folder / CHECKPOINTS, step)

@@ -21,7 +21,7 @@ from app.embedded import settings_environment
 from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, model_manifest, queue_job
 from worker.runner.cleaning import clean_up
-from worker.runner.conclusion import output_prefix
+from worker.runner.prefixes import checkpoint_prefix, output_prefix
 from worker.runner.worker import Worker
 
 HOUR = timedelta(hours=1)
@@ -59,9 +59,9 @@ class TestOrphans:
         """A store with what a model's row and a running job name, and with orphans."""
         running = queue_job(database)
         with database.transaction() as session:
-            claim_job(session, running, owner="a", lease=HOUR)
+            job = claim_job(session, running, owner="a", lease=HOUR)
         files = tmp_path / "files"
-        named = ["models/teacher", "datasets/data", output_prefix(running, 1), f"checkpoints/{running}-1"]
+        named = ["models/teacher", "datasets/data", output_prefix(job), checkpoint_prefix(job)]
         for prefix in (*named, "models/lost-1", "datasets/cut", "checkpoints/lost-1", "other/files/x"):
             write(files / prefix / "a")
         return files

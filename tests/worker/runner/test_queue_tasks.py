@@ -29,7 +29,8 @@ from tests.worker.runner.children import (
 )
 from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up
-from worker.runner.conclusion import conclude, output_prefix
+from worker.runner.conclusion import conclude
+from worker.runner.prefixes import output_prefix
 from worker.runner.protocol import Cancelled
 from worker.runner.queue_tasks import run_job, run_next_job
 from worker.runner.sweeper import WORKER_LOST, release_expired, sweep
@@ -80,7 +81,7 @@ class TestRunJob:
         )
         assert student.name == "teacher / fine_tuning"
         assert student.metrics == {"accuracy": 0.8}
-        assert student.manifest.files.prefix == output_prefix(job_id, 1)
+        assert student.manifest.files.prefix == output_prefix(job)
         assert len(stored_files(tmp_path)) == 1
         assert [event["status"] for event in history(database, job_id, "status")] == ["running", "succeeded"]
 
@@ -131,14 +132,14 @@ class TestRunJob:
         self, make_worker: MakeWorker, database: Database, monkeypatch: pytest.MonkeyPatch
     ):
         """A store that is away takes longer than a client waits for a cancelled job, or a lease lasts."""
-        found = []
+        found, job_id = [], queue_job(database)
 
-        def find_status(worker: Worker, job_id: str, attempt: int) -> bool:
+        def find_status(worker: Worker, prefix: str) -> bool:
             found.append(read_job(database, job_id).status)
             return False
 
         monkeypatch.setattr("worker.runner.queue_tasks.clear_output", find_status)
-        run_job(make_worker(FAILS), queue_job(database))
+        run_job(make_worker(FAILS), job_id)
         assert found == [JobStatus.FAILED]
 
     def test_a_job_whose_teacher_is_gone_fails(self, make_worker: MakeWorker, database: Database):
@@ -219,7 +220,7 @@ class TestSweep:
     ):
         job_id = queue_job(database)
         lose(database, job_id)
-        orphan = tmp_path / "files" / output_prefix(job_id, 1) / "model.onnx"
+        orphan = tmp_path / "files" / output_prefix(read_job(database, job_id)) / "model.onnx"
         orphan.parent.mkdir(parents=True)
         orphan.write_bytes(b"half")
 

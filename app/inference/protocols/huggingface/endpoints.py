@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.auth.principal import Principal
+from app.auth.routes import REFUSALS, PlainProtectedRoute, requires
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS
 from app.errors import problems
@@ -21,7 +23,6 @@ from app.inference.protocols.huggingface.parameters import read_parameters
 from app.inference.protocols.huggingface.rendering import pointer_to, render_problem, render_results
 from app.inference.protocols.huggingface.schemas import Answers, PredictRequest
 from app.inference.runtime import InferenceRuntime
-from app.routing import PlainRoute
 
 _PATH = "/v1/models/{model_id}/predict"
 
@@ -46,10 +47,11 @@ async def predict(request: Request) -> Response:
 
 
 def huggingface_routes() -> list[Route]:
-    route = PlainRoute(
+    route = PlainProtectedRoute(
         _PATH,
         predict,
         methods=["POST"],
+        scope="predict",
         render_problem=render_problem,
         log_level=logging.DEBUG,  # predictions come by the thousand a second; the metrics have them
     )
@@ -58,7 +60,8 @@ def huggingface_routes() -> list[Route]:
 
 async def _ask(request: Request, asked: PredictRequest) -> list[Result]:
     runtime: InferenceRuntime = request.app.state.inference
-    model = await runtime.find(request.path_params["model_id"])
+    principal: Principal = request.state.principal
+    model = await runtime.find(principal.project_id, request.path_params["model_id"])
     parameters = read_parameters(model.task, asked.parameters)
     try:
         return await runtime.predict(
@@ -90,7 +93,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         ref_template="#/components/schemas/{model}",
     )
-    errors = problems(404, 409, 413, 422, 429, 500, 503, 507)
+    errors = problems(*REFUSALS, 404, 409, 413, 422, 429, 500, 503, 507)
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
@@ -108,5 +111,6 @@ def openapi_document() -> dict[str, Any]:
             },
             **{str(status): problem for status, problem in errors.items()},
         },
+        **requires("predict"),
     }
     return {"paths": {_PATH: {"post": operation}}, "components": {"schemas": definitions["$defs"]}}

@@ -1,0 +1,104 @@
+"""Routes that need an API key. Each checks it before it reads the body of a request."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
+
+from app.auth.guard import Guard
+from app.domain.scopes import Scope
+from app.errors import problems
+from app.problems import RenderProblem
+from app.routing import PlainRoute
+
+SECURITY_SCHEMES = {
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, as `Authorization: Bearer sqz_...`. Each operation names the scope that "
+        "it needs: `read`, `predict`, `write` (which includes `read`) or `admin` (which includes all).",
+    }
+}
+REFUSALS = (401, 403)
+
+
+def requires(scope: Scope) -> dict[str, Any]:
+    """The ``openapi_extra`` of a route that needs this scope, in place of the one that its method needs."""
+    return {"security": [{"apiKey": [scope]}]}
+
+
+class ProtectedRoute(APIRoute):
+    """A route of FastAPI that needs ``read`` to get and ``write`` to change, if it does not say otherwise."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        methods = options.get("methods") or ["GET"]
+        by_method = requires("read" if set(methods) <= {"GET", "HEAD"} else "write")
+        options["openapi_extra"] = by_method | (options.get("openapi_extra") or {})
+        options["responses"] = problems(*REFUSALS) | (options.get("responses") or {})
+        [self.scope] = options["openapi_extra"]["security"][0]["apiKey"]
+        super().__init__(path, endpoint, **options)
+
+    async def handle(self, scope: Connection, receive: Receive, send: Send) -> None:
+        await _admit(self, scope)
+        await super().handle(scope, receive, send)
+
+
+class AdminRoute(ProtectedRoute):
+    """A route that needs the scope ``admin``."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["openapi_extra"] = requires("admin") | (options.get("openapi_extra") or {})
+        super().__init__(path, endpoint, **options)
+
+
+class PublicRoute(APIRoute):
+    """A route that anyone may ask, and that shows nothing of any project."""
+
+
+class PlainProtectedRoute(PlainRoute):
+    """A plain route that needs a scope."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response]],
+        *,
+        methods: Sequence[str],
+        scope: Scope,
+        render_problem: RenderProblem,
+        log_level: int = logging.INFO,
+    ) -> None:
+        super().__init__(path, endpoint, methods=methods, render_problem=render_problem, log_level=log_level)
+        self.scope = scope
+
+    async def handle(self, scope: Connection, receive: Receive, send: Send) -> None:
+        await _admit(self, scope)
+        await super().handle(scope, receive, send)
+
+
+R = TypeVar("R", bound=BaseRoute)
+
+
+def checked_routes(routes: Sequence[R]) -> Sequence[R]:
+    """The routes, if each says who may use it: one that was forgotten would be open to all.
+
+    Raises:
+        TypeError: one does not.
+    """
+    for route in routes:
+        if not isinstance(route, ProtectedRoute | PlainProtectedRoute | PublicRoute):
+            raise TypeError(f"the route {route!r} is neither protected nor public")
+    return routes
+
+
+async def _admit(route: ProtectedRoute | PlainProtectedRoute, connection: Connection) -> None:
+    assert route.methods is not None
+    if connection["method"] in route.methods:  # others are refused by the route itself
+        guard: Guard = connection["app"].state.guard
+        await guard.admit(connection, route.scope)

@@ -1,0 +1,1 @@
+"""Projects, whom everything belongs to, and their API keys."""

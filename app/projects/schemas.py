@@ -1,0 +1,105 @@
+"""What the endpoints of projects and keys take and give."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.core.db.api_keys import ApiKey
+from app.core.db.projects import Project
+from app.dependencies import Name
+from app.domain.scopes import Scope
+
+MAX_OVERLAP_S = 30 * 24 * 3600
+
+
+class ProjectCreate(BaseModel):
+    """A project to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+
+
+class ProjectRead(BaseModel):
+    """A project: models, data sets, jobs and keys belong to one."""
+
+    id: str
+    object: Literal["project"] = "project"
+    created_at: datetime
+    name: str
+
+    @classmethod
+    def of(cls, project: Project) -> "ProjectRead":
+        return cls(id=project.id, created_at=project.created_at, name=project.name)
+
+
+class KeyCreate(BaseModel):
+    """An API key to create."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)] = Field(
+        description="What the key may do. `write` includes `read`; `admin` includes all."
+    )
+    expires_at: AwareDatetime | None = Field(default=None, description="Null for a key that does not expire.")
+    project: str | None = Field(
+        default=None,
+        description="Project of the key; default: that of the request. Only keys of the default project can "
+        "name another.",
+    )
+
+
+class KeyRotate(BaseModel):
+    """How a key gets its new secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_s: int = Field(
+        default=24 * 3600,
+        ge=0,
+        le=MAX_OVERLAP_S,
+        description="Seconds for which the previous secret goes on working.",
+    )
+
+
+class KeyRead(BaseModel):
+    """An API key, without its secret."""
+
+    id: str
+    object: Literal["key"] = "key"
+    created_at: datetime
+    name: str
+    project: str
+    scopes: list[str]
+    expires_at: datetime | None
+    previous_expires_at: datetime | None = Field(
+        description="When the secret before the last rotation stops working."
+    )
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "KeyRead":
+        return cls(
+            id=key.id,
+            created_at=key.created_at,
+            name=key.name,
+            project=key.project_id,
+            scopes=key.scopes,
+            expires_at=key.expires_at,
+            previous_expires_at=key.previous_expires_at,
+            revoked_at=key.revoked_at,
+            last_used_at=key.last_used_at,
+        )
+
+
+class KeyWithSecret(KeyRead):
+    """An API key with its secret, which is shown this once."""
+
+    secret: str = Field(description="To be sent as `Authorization: Bearer <secret>`.")
+
+    @classmethod
+    def with_token(cls, key: ApiKey, token: str) -> "KeyWithSecret":
+        return cls(**KeyRead.of(key).model_dump(), secret=token)
