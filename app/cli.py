@@ -71,10 +71,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_projects(commands: Subcommands) -> None:
-    projects = _group(commands, "projects", "create and list projects, which models, data and jobs belong to")
+    projects = _group(
+        commands, "projects", "create, list and limit projects, which models, data and jobs belong to"
+    )
     create = _command(projects, "create", "create_project", "create a project")
     create.add_argument("name")
     _command(projects, "list", "list_projects", "list projects")
+    update = _command(projects, "update", "update_project", "change limits of a project")
+    update.add_argument("project", help="name or id")
+    for command in (create, update):
+        for limit in ("stored-bytes", "queued-jobs", "running-jobs", "predictions-per-day"):
+            command.add_argument(f"--max-{limit}", type=int, metavar="N", help="-1: no limit")
+        command.add_argument(
+            "--max-requests-per-minute", type=int, metavar="N", help="of each API key; -1: no limit"
+        )
 
 
 def _add_keys(commands: Subcommands) -> None:

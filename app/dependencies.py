@@ -5,9 +5,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 from app.auth.principal import Principal
-from app.core.db import Database, ProjectDatabase
+from app.core.db import Actor, Database, ProjectDatabase
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -42,8 +43,18 @@ WholeDatabaseDep = Annotated[Database, Depends(get_whole_database)]
 """For what concerns the installation; what serves a project takes ``DatabaseDep``."""
 
 
-async def get_database(principal: PrincipalDep, database: WholeDatabaseDep) -> ProjectDatabase:
-    return database.of(principal.project_id)
+async def get_actor(request: Request, principal: PrincipalDep) -> Actor:
+    return Actor(principal.name, to_camel(request.scope["route"].name), request.state.request_id)
+
+
+ActorDep = Annotated[Actor, Depends(get_actor)]
+"""In whose name a request changes something, for the audit log."""
+
+
+async def get_database(
+    principal: PrincipalDep, actor: ActorDep, database: WholeDatabaseDep
+) -> ProjectDatabase:
+    return database.of(principal.project_id, actor)
 
 
 async def get_visible_projects(

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +26,7 @@ from app.domain.errors import (
     NewerVersion,
     NotFound,
     Overloaded,
+    RateLimited,
     SqueezeError,
     TooLarge,
     Unauthenticated,
@@ -44,6 +46,7 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Unreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
     NewerVersion: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -69,7 +72,8 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
-    HTTPStatus.TOO_MANY_REQUESTS: "The server is at capacity: see `Retry-After`.",
+    HTTPStatus.TOO_MANY_REQUESTS: "A limit of the key or the project is reached, or the server is at "
+    "capacity: see `Retry-After`.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
     HTTPStatus.INSUFFICIENT_STORAGE: "A disk is full, or the object store: see `Retry-After`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "A service that this one depends on is unavailable: see `Retry-After`.",
@@ -148,6 +152,8 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     )
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         response.headers["www-authenticate"] = _challenge(error)
+    if isinstance(error, RateLimited):
+        response.headers["retry-after"] = str(math.ceil(error.retry_after_s))
     return response
 
 

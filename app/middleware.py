@@ -48,7 +48,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = identifier
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = identifier
+                headers.update(scope["state"].get("response_headers", {}))
             await send(message)
 
         try:

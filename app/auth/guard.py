@@ -1,14 +1,19 @@
 """The one place where requests are admitted."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import Scope as Connection
 
 from app.auth.key_cache import KeyCache
+from app.auth.limits import RequestLimits, show_allowance
+from app.auth.prediction_quota import PredictionQuota
 from app.auth.principal import Principal
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.settings import Settings
-from app.domain.errors import Unauthenticated
+from app.domain.errors import RateLimited, Unauthenticated
 from app.domain.scopes import Scope
 
 LOOPBACK: Final = Principal(DEFAULT_PROJECT, frozenset({"read", "predict", "write"}), key_id=None)
@@ -25,6 +30,8 @@ class Guard:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.keys = KeyCache(database)
+        self.predictions = PredictionQuota(database)
+        self.limits = RequestLimits()
         self._loopback_without_key = settings.loopback_without_key
 
     async def admit(self, connection: Connection, needed: Scope) -> None:
@@ -32,16 +39,33 @@ class Guard:
 
         Raises:
             Unauthenticated: it has no valid key and needs one.
+            RateLimited: its key has sent too many.
             Forbidden: its key lacks the scope.
         """
         headers = dict(connection["headers"])
         principal = await self._principal(connection, headers)
         connection["state"]["principal"] = principal
+        if principal.max_requests_per_minute is not None:
+            self._count(connection, principal, principal.max_requests_per_minute)
         principal.require(needed)
 
     async def close(self) -> None:
         """End what goes on beside requests."""
+        await self.predictions.close()
         await self.keys.close()
+
+    def _count(self, connection: Connection, principal: Principal, per_minute: int) -> None:
+        allowance = self.limits.take(principal.name, per_minute)
+        show_allowance(connection, allowance)
+        if allowance.wait_s:
+            raise RateLimited(
+                "rate_limit_exceeded",
+                f"This API key may send {per_minute:,} requests a minute. Send fewer, or ask the operator "
+                "for more.",
+                retry_after_s=allowance.wait_s,
+                policy=allowance.policy,
+                max_requests_per_minute=per_minute,
+            )
 
     async def _principal(self, connection: Connection, headers: dict[bytes, bytes]) -> Principal:
         given = headers.get(b"authorization", b"").decode("latin-1")
@@ -56,6 +80,22 @@ class Guard:
                 "'squeeze keys create' makes one.",
             )
         return await self.keys.find(token)
+
+
+@asynccontextmanager
+async def counted_predictions(request: Request, texts: int) -> AsyncIterator[None]:
+    """Count the predictions of the block against the quota of the request's project.
+
+    Raises:
+        RateLimited: the project may have no more of them today.
+    """
+    guard: Guard = request.app.state.guard
+    principal: Principal = request.state.principal
+    await guard.predictions.prepare(principal.project_id, texts)
+    with guard.predictions.taking(principal.project_id, texts) as allowance:
+        if allowance is not None:
+            show_allowance(request.scope, allowance)
+        yield
 
 
 def _is_local(connection: Connection, headers: dict[bytes, bytes]) -> bool:

@@ -1,7 +1,6 @@
 """From a token to whose it is. Keys that were looked up a moment ago cost microseconds."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
@@ -21,10 +20,9 @@ from app.auth.principal import Principal
 from app.auth.tokens import digest_of, key_id_of
 from app.core.db import Database
 from app.core.db.api_keys import ApiKey, find_keys, note_use
+from app.core.outages import Outages
 from app.core.shared_reads import SharedReads
 from app.domain.errors import Unauthenticated
-
-logger = logging.getLogger(__name__)
 
 _USE_WRITTEN_EVERY = timedelta(minutes=1)
 
@@ -73,6 +71,7 @@ class KeyCache:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.trusted_s = trusted_s
+        self._outages = Outages()
         self._database = database
         self._unchecked_s = unchecked_s
         self._patience_s = patience_s
@@ -105,10 +104,10 @@ class KeyCache:
         try:
             async with asyncio.timeout(self._patience_s):
                 return await self._look_up(token, digest)
-        except _DATABASE_AWAY:
+        except _DATABASE_AWAY as error:
             if now > known.checked_at + self._unchecked_s:
                 raise
-            logger.warning("the database is away: key %s was not looked up again", known.principal.key_id)
+            self._outages.report("database", str(error) or "no answer yet; known keys go on")
             known.trusted_until = now + self.trusted_s
             return known.principal
 
@@ -138,7 +137,9 @@ class KeyCache:
         key = row.key
         if row.is_unused:
             self._start(key.id, partial(self._write_use, key.id))
-        principal = Principal(key.project_id, frozenset(key.scopes), key.id)
+        principal = Principal(
+            key.project_id, frozenset(key.scopes), key.id, key.project.max_requests_per_minute
+        )
         self._known[digest] = _Known(principal, asked_at, asked_at + self.trusted_s)
         self._known.move_to_end(digest)
         if len(self._known) > self._size:
@@ -170,8 +171,8 @@ class KeyCache:
 
         try:
             await run_sync(write, limiter=self._writer)
-        except _DATABASE_AWAY:
-            logger.warning("could not write when key %s was used", key_id, exc_info=True)
+        except _DATABASE_AWAY as error:
+            self._outages.report("database", error)
 
     def _start(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Begin what no request waits for, unless the same is under way."""

@@ -15,6 +15,12 @@ class Principal:
     scopes: frozenset[str]
     key_id: str | None
     """None: a request from this machine."""
+    max_requests_per_minute: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For the audit log."""
+        return self.key_id or "loopback"
 
     def require(self, scope: Scope) -> None:
         """Raise ``Forbidden`` where a scope is missing."""

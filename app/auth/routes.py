@@ -25,7 +25,7 @@ SECURITY_SCHEMES = {
         "it needs: `read`, `predict`, `write` (which includes `read`) or `admin` (which includes all).",
     }
 }
-REFUSALS = (401, 403)
+REFUSALS = (401, 403, 429)
 
 
 def requires(scope: Scope) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.auth.routes import ProtectedRoute
 from app.core.db import datasets
+from app.core.db.usage import require_room
 from app.datasets import service
 from app.datasets.schemas import DatasetRead, LabelNames
 from app.dependencies import (
@@ -108,6 +109,8 @@ def create_dataset(
     tables = {
         split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None
     }
+    with database.reading() as session:
+        require_room(session)  # before anything is read
     with database.transaction() as session:
         dataset = service.register(
             session,

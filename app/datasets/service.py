@@ -7,6 +7,7 @@ from pathlib import Path
 from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
+from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage, project_prefix
@@ -34,6 +35,7 @@ def register(
     Raises:
         InvalidRequest: a table cannot be taken as it is.
         TooLarge: more rows or bytes than this server takes.
+        Forbidden: it is more than the project may store.
     """
     dataset_id = new_id("dst")
     prefix = project_prefix(session.project_id, "datasets", dataset_id)
@@ -49,6 +51,7 @@ def register(
         )
         after_rollback(session, lambda: storage.delete_prefix(prefix))
         files = storage.put_folder(prefix, Path(folder))
+    require_room(session, files.size_bytes)
     manifest = DatasetManifest(
         files=files, task=task, labels=prepared.labels, is_pair=prepared.is_pair, splits=prepared.splits
     )

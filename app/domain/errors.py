@@ -52,6 +52,23 @@ class Overloaded(SqueezeError):
     """The server is at capacity; the same request may succeed in a moment."""
 
 
+class RateLimited(Overloaded):
+    """Whoever sent the request has used up what they may, for a while.
+
+    Args:
+        code: as for all errors.
+        message: as for all errors.
+        retry_after_s: when the same request may succeed.
+        policy: name of the limit.
+        details: every variable of the message, as data.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float, policy: str, **details: Any) -> None:
+        super().__init__(code, message, **details)
+        self.details["violated-policies"] = [policy]  # as RFC 9457's registry of problem types spells it
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(SqueezeError):
     """A service that this one depends on does not respond; the same request may succeed later."""
 

@@ -9,6 +9,7 @@ from app.core.db.base import database_time
 from app.core.db.datasets import lock_dataset
 from app.core.db.jobs import Job, append_event, find_by_idempotency_key, lock_job, move
 from app.core.db.models import lock_model
+from app.core.db.usage import require_place_in_queue, require_room
 from app.core.queue import Queue
 from app.domain.documents import JobSpec
 from app.domain.documents.events import StatusChange
@@ -34,11 +35,15 @@ def create_job(
         NotFound: the teacher, the data set or the small model does not exist.
         InvalidRequest: they do not fit one another, or the key came with another body before.
         Conflict: the teacher has no head for the task.
+        Forbidden: the project may store no more.
+        RateLimited: it may have no more jobs queued.
     """
     if key and (earlier := find_by_idempotency_key(session, key.key)):
         return _replay(earlier, key), True
     _keep_inputs(session, spec)
     planned = plan_job(session, spec)
+    require_room(session)  # for the student
+    require_place_in_queue(session)
     job = Job(
         spec=planned.spec.to_stored(),
         plan=planned.plan.to_stored(),

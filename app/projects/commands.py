@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.core.db import Database, ProjectDatabase, api_keys, projects
+from app.core.db import Actor, Database, ProjectDatabase, api_keys, projects
+from app.core.ids import new_id
 from app.core.settings import get_settings
 from app.dependencies import Name
 from app.domain.errors import NotFound, SqueezeError
 from app.projects import service
+from app.projects.limits import ProjectLimits
 from app.projects.schemas import KeyRead, KeyWithSecret, ProjectRead
 
 _MOST_ROWS = 10_000
@@ -44,22 +46,30 @@ def _on_database(command: Callable[[Namespace, Database], None]) -> Command:
 
 @_on_database
 def create_project(options: Namespace, database: Database) -> None:
-    with database.transaction() as session:
-        project = service.create_project(session, name=_NAME.validate_python(options.name))
+    limits, name = _limits(options), _NAME.validate_python(options.name)
+    with database.of(new_id("prj"), _actor("createProject")).transaction() as session:
+        project = service.create_project(session, name=name, limits=limits)
     _print(options, [ProjectRead.of(project)], columns=("id", "name"))
+
+
+@_on_database
+def update_project(options: Namespace, database: Database) -> None:
+    with _project(database, options.project, "updateProject").transaction() as session:
+        project = service.change_limits(session, _limits(options))
+    _print(options, [ProjectRead.of(project)], columns=("id", "name", "limits"))
 
 
 @_on_database
 def list_projects(options: Namespace, database: Database) -> None:
     with database.reading() as session:
         rows = projects.list_projects(session, limit=_MOST_ROWS)
-    _print(options, [ProjectRead.of(row) for row in rows], columns=("id", "name", "created_at"))
+    _print(options, [ProjectRead.of(row) for row in rows], columns=("id", "name", "created_at", "limits"))
 
 
 @_on_database
 def create_key(options: Namespace, database: Database) -> None:
     expires_at = datetime.now(UTC) + options.expires_in if options.expires_in else None
-    with _project(database, options.project).transaction() as session:
+    with _project(database, options.project, "createKey").transaction() as session:
         key, token = service.create_key(
             session, name=_NAME.validate_python(options.name), scopes=options.scopes, expires_at=expires_at
         )
@@ -68,38 +78,50 @@ def create_key(options: Namespace, database: Database) -> None:
 
 @_on_database
 def list_keys(options: Namespace, database: Database) -> None:
-    with _project(database, options.project).reading() as session:
+    with _project(database, options.project, "listKeys").reading() as session:
         rows = api_keys.list_keys(session, limit=_MOST_ROWS)
     _print(options, [KeyRead.of(row) for row in rows], columns=_KEY_COLUMNS)
 
 
 @_on_database
 def rotate_key(options: Namespace, database: Database) -> None:
-    with _project_of_key(database, options.key).transaction() as session:
+    with _project_of_key(database, options.key, "rotateKey").transaction() as session:
         key, token = service.rotate_key(session, options.key, overlap=options.overlap)
     _print_secret(options, KeyWithSecret.with_token(key, token))
 
 
 @_on_database
 def revoke_key(options: Namespace, database: Database) -> None:
-    with _project_of_key(database, options.key).transaction() as session:
+    with _project_of_key(database, options.key, "revokeKey").transaction() as session:
         key = service.revoke_key(session, options.key)
     _print(options, [KeyRead.of(key)], columns=_KEY_COLUMNS)
 
 
-def _project(database: Database, name: str) -> ProjectDatabase:
+def _actor(action: str) -> Actor:
+    return Actor("command line", action)
+
+
+def _limits(options: Namespace) -> ProjectLimits:
+    """Those that are given; -1 stands for none."""
+    given = {name: getattr(options, name) for name in ProjectLimits.model_fields}
+    return ProjectLimits(
+        **{name: None if limit < 0 else limit for name, limit in given.items() if limit is not None}
+    )
+
+
+def _project(database: Database, name: str, action: str) -> ProjectDatabase:
     """What a project has, by its name or its id."""
     with database.reading() as session:
         project = projects.find_project_by_name(session, name) or projects.get_project(session, name)
-    return database.of(project.id)
+    return database.of(project.id, _actor(action))
 
 
-def _project_of_key(database: Database, key_id: str) -> ProjectDatabase:
+def _project_of_key(database: Database, key_id: str, action: str) -> ProjectDatabase:
     with database.reading() as session:
         keys, _ = api_keys.find_keys(session, [key_id])
     if not keys:
         raise NotFound("key", key_id)
-    return database.of(keys[0].project_id)
+    return database.of(keys[0].project_id, _actor(action))
 
 
 def _print_secret(options: Namespace, key: KeyWithSecret) -> None:
@@ -125,4 +147,6 @@ def _print(options: Namespace, rows: Sequence[BaseModel], *, columns: Sequence[s
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={item}" for name, item in value.items() if item is not None) or "-"
     return "-" if value is None else str(value)

@@ -9,6 +9,7 @@ from app.auth.key_cache import KeyCache
 from app.auth.routes import AdminRoute
 from app.core.db import after_commit, api_keys, projects
 from app.dependencies import (
+    ActorDep,
     DatabaseDep,
     Page,
     PageDep,
@@ -33,10 +34,11 @@ async def get_key_cache(request: Request) -> KeyCache:
 KeyCacheDep = Annotated[KeyCache, Depends(get_key_cache)]
 
 
-@router.post("", status_code=201, responses=problems(400, 404, 413, 422, 500, 503))
+@router.post("", status_code=201, responses=problems(400, 404, 413, 422, 500, 503, 507))
 def create_key(
     body: KeyCreate,
     principal: PrincipalDep,
+    actor: ActorDep,
     visible: VisibleProjectsDep,
     database: WholeDatabaseDep,
     response: Response,
@@ -44,7 +46,7 @@ def create_key(
     """Create an API key. The answer has its secret, which cannot be shown again."""
     with visible.reading() as session:
         project = projects.get_project(session, body.project or principal.project_id)
-    with database.of(project.id).transaction() as session:
+    with database.of(project.id, actor).transaction() as session:
         key, token = service.create_key(
             session, name=body.name, scopes=body.scopes, expires_at=body.expires_at
         )
@@ -67,7 +69,7 @@ def get_key(key_id: str, database: DatabaseDep) -> KeyRead:
         return read_row(KeyRead.of, api_keys.get_key(session, key_id))
 
 
-@router.post("/{key_id}/rotate", responses=problems(400, 404, 409, 413, 422, 500, 503))
+@router.post("/{key_id}/rotate", responses=problems(400, 404, 409, 413, 422, 500, 503, 507))
 def rotate_key(
     key_id: str, database: DatabaseDep, keys: KeyCacheDep, body: KeyRotate | None = None
 ) -> KeyWithSecret:
@@ -79,7 +81,7 @@ def rotate_key(
     return KeyWithSecret.with_token(key, token)
 
 
-@router.post("/{key_id}/revoke", responses=problems(404, 500, 503))
+@router.post("/{key_id}/revoke", responses=problems(404, 500, 503, 507))
 def revoke_key(key_id: str, database: DatabaseDep, keys: KeyCacheDep) -> KeyRead:
     """Revoke an API key: it stops working within seconds, for good."""
     with database.transaction() as session:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.auth.tokens import digest_of, key_id_of
-from app.core.db import DEFAULT_PROJECT, Database
+from app.core.db import DEFAULT_PROJECT, Actor, Database
 from app.core.db.api_keys import find_keys
 from app.domain.scopes import SCOPES
 from app.projects.service import create_key
@@ -25,7 +25,7 @@ def local_key(database_url: str, data_dir: Path) -> str:
             token = path.read_text().strip()
             if _is_valid(database, token):
                 return token
-        with database.of(DEFAULT_PROJECT).transaction() as session:
+        with database.of(DEFAULT_PROJECT, Actor("command line", "createKey")).transaction() as session:
             _, token = create_key(session, name=f"local key of {data_dir}"[:200], scopes=SCOPES)
     finally:
         database.dispose()

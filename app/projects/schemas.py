@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.core.db.api_keys import ApiKey
+from app.core.db.audit import AuditEntry
 from app.core.db.projects import Project
+from app.core.db.usage import Usage
 from app.dependencies import Name
 from app.domain.scopes import Scope
+from app.projects.limits import ProjectLimits
 
 MAX_OVERLAP_S = 30 * 24 * 3600
 
@@ -19,6 +22,15 @@ class ProjectCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
+    limits: ProjectLimits = ProjectLimits()
+
+
+class ProjectUpdate(BaseModel):
+    """What to change of a project. Limits that are not named stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limits: ProjectLimits
 
 
 class ProjectRead(BaseModel):
@@ -28,10 +40,60 @@ class ProjectRead(BaseModel):
     object: Literal["project"] = "project"
     created_at: datetime
     name: str
+    limits: ProjectLimits
 
     @classmethod
     def of(cls, project: Project) -> "ProjectRead":
-        return cls(id=project.id, created_at=project.created_at, name=project.name)
+        limits = {name: getattr(project, name) for name in ProjectLimits.model_fields}
+        return cls(
+            id=project.id, created_at=project.created_at, name=project.name, limits=ProjectLimits(**limits)
+        )
+
+
+class ProjectUsage(BaseModel):
+    """What a project has now, and has used today."""
+
+    stored_bytes: int
+    queued_jobs: int
+    running_jobs: int
+    predictions_today: int = Field(description="Texts, since 00:00 UTC; some seconds behind.")
+
+
+class ProjectWithUsage(ProjectRead):
+    """A project and what it has used of its limits."""
+
+    usage: ProjectUsage
+
+    @classmethod
+    def using(cls, project: Project, usage: Usage) -> "ProjectWithUsage":
+        return cls(**dict(ProjectRead.of(project)), usage=ProjectUsage(**usage._asdict()))
+
+
+class AuditRead(BaseModel):
+    """One change: who made it, what it was, and to what."""
+
+    id: str
+    object: Literal["audit_entry"] = "audit_entry"
+    created_at: datetime
+    project: str
+    actor: str = Field(description="Id of an API key, `loopback` (without a key) or `command line`.")
+    action: str = Field(description="Operation that was asked for, such as `createJob`.")
+    target: str = Field(description="Id of what was changed.")
+    change: str = Field(description="`created`, `updated` or `deleted`.")
+    request_id: str | None
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditRead":
+        return cls(
+            id=entry.id,
+            created_at=entry.created_at,
+            project=entry.project_id,
+            actor=entry.actor,
+            action=entry.action,
+            target=entry.target,
+            change=entry.change,
+            request_id=entry.request_id,
+        )
 
 
 class KeyCreate(BaseModel):

@@ -3,27 +3,41 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import IntegrityError
+
 from app.auth.tokens import digest_of, new_token
-from app.core.db import ProjectWriteSession, WriteSession
+from app.core.db import ProjectWriteSession
 from app.core.db.api_keys import ApiKey, lock_key
 from app.core.db.base import database_time
-from app.core.db.projects import Project, find_project_by_name
+from app.core.db.projects import Project, lock_project
 from app.core.ids import new_id
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.scopes import SCOPES, Scope
+from app.projects.limits import ProjectLimits
 
 
-def create_project(session: WriteSession, *, name: str) -> Project:
-    """Add a project.
+def create_project(session: ProjectWriteSession, *, name: str, limits: ProjectLimits) -> Project:
+    """Add the project that a session is bound to.
 
     Raises:
         Conflict: there is one of that name.
     """
-    if find_project_by_name(session, name) is not None:
-        raise Conflict("project_exists", f"There is already a project {name!r}. Use another name.", name=name)
-    project = Project(name=name)
-    session.add(project)
-    session.flush()
+    project = Project(id=session.project_id, name=name, **limits.model_dump())
+    try:
+        with session.begin_nested():
+            session.add(project)
+    except IntegrityError:
+        raise Conflict(
+            "project_exists", f"There is already a project {name!r}. Use another name.", name=name
+        ) from None
+    return project
+
+
+def change_limits(session: ProjectWriteSession, limits: ProjectLimits) -> Project:
+    """Change those limits of the session's project that are given."""
+    project = lock_project(session)
+    for name, limit in limits.model_dump(exclude_unset=True).items():
+        setattr(project, name, limit)
     return project
 
 

@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from app.auth.routes import ProtectedRoute
 from app.core.db import models
+from app.core.db.usage import require_room
 from app.dependencies import (
     DatabaseDep,
     Name,
@@ -104,6 +105,8 @@ def create_model(
     be `source.spm`, `target.spm` and `vocab.json`. Downloaded students of this service can be registered
     again.
     """
+    with database.reading() as session:
+        require_room(session)  # before anything is read or downloaded
     with database.transaction() as session:
         if isinstance(source, ModelUpload):
             model = service.register_upload(

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, lock_model
+from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage, project_prefix
@@ -27,6 +28,7 @@ def register_upload(
     Raises:
         InvalidRequest: the archive or the model in it cannot be taken.
         TooLarge: it unpacks to more than this server takes.
+        Forbidden: it is more than the project may store.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
         unpacked = unpack(archive, Path(folder), names=MODEL_FILES, max_bytes=settings.max_unpacked_bytes)
@@ -41,6 +43,7 @@ def register_from_hub(
     Raises:
         InvalidRequest: there is no such model, or it cannot be taken.
         TooLarge: it is larger than this server takes.
+        Forbidden: it is more than the project may store.
         Unavailable: the hub does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
@@ -97,6 +100,7 @@ def _register(
         manifest = prepare(unpacked.folder, Path(folder), pickles=unpacked.pickles)
         after_rollback(session, lambda: storage.delete_prefix(prefix))
         files = storage.put_folder(prefix, Path(folder))
+    require_room(session, files.size_bytes)
     manifest = manifest.model_copy(update={"files": files, "source": source})
     model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.to_stored())
     session.add(model)

@@ -89,7 +89,7 @@ def explained(session: ReadSession, ask: Callable[[Any], object]) -> str:
 def test_on_many_jobs(filled, name):
     with filled.transaction() as session:
         plan = explained(session, QUERIES[name])
-    assert "Seq Scan" not in plan, plan
+    assert "Seq Scan on job" not in plan, plan  # projects are few
     [read] = re.findall(r"^ *Buffers: shared hit=(\d+)", plan, re.MULTILINE)[:1]
     assert int(read) < 5 * UNFINISHED, plan
     assert "ix_jobs" in plan or "pk_jobs" in plan, plan

@@ -44,7 +44,8 @@ def config(database: Database) -> Iterator[Config]:
 
 
 def test_rows_from_before(database: Database, config: Config):
-    manifest = {"files": {"prefix": "models/mdl_a", "entries": {}}}
+    entry = {"sha256": "0" * 64, "size_bytes": 7}
+    manifest = {"files": {"prefix": "models/mdl_a", "entries": {"a": entry, "b": entry}}}
     row = {"id": "mdl_a", "created_at": datetime(2026, 11, 21, tzinfo=UTC), "name": "a"}
     with database.engine.begin() as connection:
         connection.execute(
@@ -67,6 +68,7 @@ def test_rows_from_before(database: Database, config: Config):
         assert get_project(session, DEFAULT_PROJECT).name == "default"
         [model] = list_models(session, limit=9)
         assert model.manifest_json["files"]["prefix"] == "models/mdl_a"
+        assert model.size_bytes == 14
         [job] = list_jobs(session, limit=9)
         assert find_by_idempotency_key(session, "again") is job
         assert len(list_events(session, job.id, after=0, limit=9)) == 1

@@ -1,8 +1,19 @@
 """Tables, one file an entity with its queries beside it."""
 
-from app.core.db import api_keys, checkpoints, datasets, jobs, models, orphans, projects, workers
+from app.core.db import (
+    api_keys,
+    audit,
+    checkpoints,
+    datasets,
+    jobs,
+    models,
+    orphans,
+    projects,
+    usage,
+    workers,
+)
 from app.core.db.base import Base
-from app.core.db.ownership import DEFAULT_PROJECT
+from app.core.db.ownership import DEFAULT_PROJECT, Actor
 from app.core.db.postgres import Limits
 from app.core.db.session import (
     Database,
@@ -17,6 +28,7 @@ from app.core.db.session import (
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "Actor",
     "Base",
     "Database",
     "Limits",
@@ -28,11 +40,13 @@ __all__ = [
     "after_commit",
     "after_rollback",
     "api_keys",
+    "audit",
     "checkpoints",
     "datasets",
     "jobs",
     "models",
     "orphans",
     "projects",
+    "usage",
     "workers",
 ]

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 
 from sqlalchemy import Index, String, or_, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, joinedload, mapped_column, relationship
 
 from app.core.db.base import Base, DatabaseTime, database_time
 from app.core.db.ownership import ProjectRow
+from app.core.db.projects import Project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.domain.errors import NotFound
@@ -30,6 +31,8 @@ class ApiKey(ProjectRow, Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+    project: Mapped[Project] = relationship(lazy="raise")
 
     def has_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -70,9 +73,9 @@ def list_keys(session: ProjectReadSession, *, limit: int, after: str | None = No
 
 
 def find_keys(session: ReadSession, key_ids: Collection[str]) -> tuple[Sequence[ApiKey], datetime]:
-    """Those of the ids that are keys, of whatever project, and the present time."""
-    keys = session.scalars(select(ApiKey).where(ApiKey.id.in_(key_ids))).all()
-    return keys, database_time(session)
+    """Those of the ids that are keys, with their projects, and the present time."""
+    query = select(ApiKey).where(ApiKey.id.in_(key_ids)).options(joinedload(ApiKey.project))
+    return session.scalars(query).all(), database_time(session)
 
 
 def note_use(session: WriteSession, key_id: str, *, every: timedelta) -> None:

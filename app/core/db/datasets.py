@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, Index, String, select
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from app.core.db.base import Base, DatabaseTime, Lock, row_lock
 from app.core.db.ownership import ProjectRow
 from app.core.db.session import ProjectReadSession, ProjectWriteSession
 from app.core.ids import is_id, new_id
-from app.domain.documents.manifest import DatasetManifest
+from app.domain.documents.manifest import DatasetManifest, stored_size
 from app.domain.errors import NotFound
 
 
@@ -23,6 +23,13 @@ class Dataset(ProjectRow, Base):
     created_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
     name: Mapped[str] = mapped_column(String(200))
     manifest_json: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Of its files, as the manifest has them: what the project stores is the sum."""
+
+    @validates("manifest_json")
+    def _measure(self, _: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        self.size_bytes = stored_size(manifest)
+        return manifest
 
     @property
     def manifest(self) -> DatasetManifest:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    Select,
     String,
     TextClause,
     UniqueConstraint,
@@ -18,11 +19,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
+from sqlalchemy.orm import Mapped, aliased, attribute_keyed_dict, mapped_column, relationship
 
 from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.notifications import notify_of_events
 from app.core.db.ownership import Owned, ProjectRow
+from app.core.db.projects import Project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, ReadSession, WriteSession
 from app.core.ids import is_id, new_id
 from app.core.settings import DEFAULT_QUEUE
@@ -51,6 +53,7 @@ class Job(ProjectRow, Base):
     __table_args__ = (
         UniqueConstraint("project_id", "idempotency_key"),
         Index("ix_jobs_project_id", "project_id", "id"),
+        Index("ix_jobs_project_id_status", "project_id", "status"),
         Index("ix_jobs_status_lease", "status", "lease_expires_at"),
         _partial_index("ix_jobs_queue_id", "queue", "id", where=_QUEUED),
         _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=_QUEUED),
@@ -288,11 +291,11 @@ def claim_job(
 ) -> Job | None:
     """Take a queued job for ``owner``, who may look at it first.
 
-    None when somebody else has it, or its row, or it has ended, or it is too early to try it again, or the
-    owner does not accept it.
+    None when somebody else has it, or its row, or it has ended, or it is too early to try it again, or its
+    project runs as many as it may, or the owner does not accept it.
     """
     job = _lock_if_free(session, Job.id == job_id, *_may_be_tried())
-    if job is None or not accepts(job):
+    if job is None or not _may_run_another(session, job.project_id) or not accepts(job):
         return None
     job.attempt += 1
     job.error_code = job.error_message = None
@@ -385,10 +388,35 @@ def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: time
 def next_queued_job(
     session: WriteSession, queues: Sequence[str] = (DEFAULT_QUEUE,), *, except_for: Collection[str] = ()
 ) -> str | None:
-    """The oldest job that can be claimed: its row is free, and it is not too early to try it again."""
+    """The oldest job that can be claimed.
+
+    Its row is free, it is not too early to try it again, and its project may run one more.
+    """
     conditions = (Job.queue.in_(queues), Job.id.not_in(except_for), *_may_be_tried())
-    query = select(Job.id).where(*conditions).order_by(Job.id).limit(1)
-    return session.scalar(query.with_for_update(skip_locked=True))
+    query = select(Job.id).where(*conditions, Job.project_id.not_in(_full_projects()))
+    return session.scalar(query.order_by(Job.id).limit(1).with_for_update(skip_locked=True, of=Job))
+
+
+def _full_projects() -> Select[str]:
+    """Ids of projects that run as many jobs as they may."""
+    other = aliased(Job)
+    running = select(func.count()).where(other.project_id == Project.id, other.status == JobStatus.RUNNING)
+    limit = Project.max_running_jobs
+    return select(Project.id).where(limit.is_not(None), limit <= running.scalar_subquery())
+
+
+def _may_run_another(session: WriteSession, project_id: str) -> bool:
+    """Whether a project may run one more job; nobody else is told so until the transaction ends.
+
+    No, too, where another worker is just taking one of the project's: that is over in a moment.
+    """
+    limited = Project.id == project_id, Project.max_running_jobs.is_not(None)
+    if session.scalar(select(Project.id).where(*limited)) is None:
+        return True
+    lock = select(Project.id).where(*limited).with_for_update(key_share=True, skip_locked=True)
+    if session.scalar(lock) is None:
+        return False
+    return session.scalar(select(Project.id).where(*limited, Project.id.not_in(_full_projects()))) is not None
 
 
 def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[_Condition, ...]:

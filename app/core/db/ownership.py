@@ -5,7 +5,7 @@ project's rows, those of joins and subqueries too.
 """
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, ForeignKey, Select, String
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column, with_loader_criteria
@@ -17,7 +17,7 @@ from app.core.db.base import Base
 DEFAULT_PROJECT: Final = f"prj_{'0' * 26}"
 """The project of whoever runs the installation: of rows from before there were projects, too."""
 
-_PROJECT = "project"
+_PROJECT, _ACTOR = "project", "actor"
 _PROJECTS_AT_ONCE = 1024
 
 
@@ -43,15 +43,31 @@ class ProjectRow(Owned):
         return cls.project_id == project_id
 
 
-def bound_to(project_id: str) -> dict[str, Any]:
+class Actor(NamedTuple):
+    """In whose name a session changes something."""
+
+    name: str
+    """The id of an API key, ``loopback`` or ``command line``."""
+    action: str
+    """The operation that was asked for, such as ``createJob``."""
+    request_id: str | None = None
+
+
+def bound_to(project_id: str, actor: Actor | None) -> dict[str, Any]:
     """The ``info`` of a session that is bound to a project."""
-    return {_PROJECT: project_id}
+    return {_PROJECT: project_id, _ACTOR: actor}
 
 
 def project_of(session: Session) -> str:
     """The id of the project that a session is bound to."""
     project_id: str = session.info[_PROJECT]
     return project_id
+
+
+def actor_of(session: Session) -> Actor | None:
+    """In whose name a session changes something; None for the service itself."""
+    actor: Actor | None = session.info.get(_ACTOR)
+    return actor
 
 
 def narrow_to_project(state: ORMExecuteState) -> None:

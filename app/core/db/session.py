@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
-from app.core.db.ownership import bound_to, narrow_to_project, project_of, require_owner
+from app.core.db.ownership import Actor, bound_to, narrow_to_project, project_of, require_owner
 from app.core.db.postgres import DEFAULT_LIMITS, Limits, postgres_engine
 
 logger = logging.getLogger(__name__)
@@ -84,9 +84,9 @@ class Database:
             event.listen(sessions, "before_flush", _refuse_to_flush)
             event.listen(sessions, "do_orm_execute", _refuse_to_change)
 
-    def of(self, project_id: str) -> "ProjectDatabase":
-        """What a project sees of the database."""
-        return ProjectDatabase(self, project_id)
+    def of(self, project_id: str, actor: Actor | None = None) -> "ProjectDatabase":
+        """What a project sees of the database; an actor's changes are recorded (``app.core.db.audit``)."""
+        return ProjectDatabase(self, project_id, actor)
 
     @contextmanager
     def reading(self) -> Iterator[ReadSession]:
@@ -144,20 +144,21 @@ class Database:
 class ProjectDatabase:
     """The two ways to a session in which the rows of one project are all there is."""
 
-    def __init__(self, database: Database, project_id: str) -> None:
+    def __init__(self, database: Database, project_id: str, actor: Actor | None) -> None:
         self._database = database
+        self._info = bound_to(project_id, actor)
         self.project_id = project_id
 
     @contextmanager
     def reading(self) -> Iterator[ProjectReadSession]:
         """As ``Database.reading``."""
-        with self._database.project_reads(info=bound_to(self.project_id)) as session:
+        with self._database.project_reads(info=self._info) as session:
             yield session
 
     @contextmanager
     def transaction(self) -> Iterator[ProjectWriteSession]:
         """As ``Database.transaction``."""
-        session = self._database.project_transactions(info=bound_to(self.project_id))
+        session = self._database.project_transactions(info=self._info)
         with self._database.committed(session):
             yield session
 

@@ -50,6 +50,12 @@ class Files(BaseModel):
         return sum(entry.size_bytes for entry in self.entries.values())
 
 
+def stored_size(manifest: Json) -> int:
+    """Total size of the files of a stored manifest of any version; 0 where it names none."""
+    files = manifest.get("files")
+    return 0 if files is None else Files.model_validate(files).size_bytes
+
+
 class OnnxExport(BaseModel):
     """One ONNX file of a model, and how it compares with the torch network."""
 

@@ -43,7 +43,7 @@ def test_scopes():
     }
     admin = {path for (_, path), scope in scopes.items() if scope == "admin"}
     assert admin == {r.path for r in routes() if isinstance(r, AdminRoute)}
-    assert {path.split("/")[2] for path in admin} == {"keys", "projects"}
+    assert {path.split("/")[2] for path in admin} == {"keys", "projects", "audit"}
     for (method, path), scope in scopes.items():
         if scope in ("read", "write"):
             assert (scope == "read") == (method == "GET" or path == "/v1/plans"), path

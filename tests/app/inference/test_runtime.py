@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.exc import OperationalError
 
-from app.core.db import DEFAULT_PROJECT, Database, ReadSession
+from app.core.db import DEFAULT_PROJECT, Database, ProjectDatabase, ProjectReadSession
 from app.core.db.models import Model
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -220,22 +220,22 @@ def test_loaded_models_answer_without_the_database(
 ) -> None:
     model_id, other = register(), register()
     asked, is_back = threading.Event(), threading.Event()
-    read = inference_database.reading
+    read = ProjectDatabase.reading
 
     @contextmanager
-    def away() -> Iterator[ReadSession]:
+    def away(database: ProjectDatabase) -> Iterator[ProjectReadSession]:
         asked.set()
         if how == "hangs":
             assert is_back.wait(30)
         if not is_back.is_set():
             raise OperationalError("select", {}, Exception("gone"))
-        with read() as session:
+        with read(database) as session:
             yield session
 
     async def scenario(runtime: InferenceRuntime) -> None:
         runtime.trusted_s = runtime.patience_s = 0.05
         before = await ask(runtime, model_id, [TEXTS[0]])
-        monkeypatch.setattr(inference_database, "reading", away)
+        monkeypatch.setattr(ProjectDatabase, "reading", away)
         for _ in range(3):
             assert await ask(runtime, model_id, [TEXTS[0]]) == before
             await asyncio.sleep(0.06)

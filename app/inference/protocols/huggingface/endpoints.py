@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.auth.guard import counted_predictions
 from app.auth.principal import Principal
 from app.auth.routes import REFUSALS, PlainProtectedRoute, requires
 from app.domain.errors import InvalidRequest
@@ -63,10 +64,10 @@ async def _ask(request: Request, asked: PredictRequest) -> list[Result]:
     principal: Principal = request.state.principal
     model = await runtime.find(principal.project_id, request.path_params["model_id"])
     parameters = read_parameters(model.task, asked.parameters)
+    texts = asked.inputs.texts
     try:
-        return await runtime.predict(
-            model, asked.inputs.texts, parameters.options(), precision=parameters.precision
-        )
+        async with counted_predictions(request, len(texts)):
+            return await runtime.predict(model, texts, parameters.options(), precision=parameters.precision)
     except InvalidArgument as error:
         error.pointer = pointer_to(error.argument)
         raise
@@ -93,7 +94,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         ref_template="#/components/schemas/{model}",
     )
-    errors = problems(*REFUSALS, 404, 409, 413, 422, 429, 500, 503, 507)
+    errors = problems(*REFUSALS, 404, 409, 413, 422, 500, 503, 507)
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),

@@ -1,0 +1,152 @@
+"""Every change is recorded: who, what, which object, when, in which request."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.db import DEFAULT_PROJECT
+from app.core.settings import Settings
+from app.main import create_app
+from tests.app.auth.conftest import OTHER_PROJECT, Headers
+from tests.app.auth.test_keys import id_of
+from tests.app.conftest import Api
+from tests.app.jobs.shelf import ENCODER, add_dataset, add_model
+
+CHANGES_NOTHING = {"createPlan", "predict"}
+Ask = Callable[[Api, Headers, Any], httpx.Response]
+
+
+def upload_model(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    with shelf.archive.open("rb") as file:
+        return api.http.post("/v1/models", files={"file": ("m.zip", file)}, data={"name": "m"}, headers=key)
+
+
+def upload_dataset(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    files = {split: ("t.jsonl", path.read_bytes()) for split, path in shelf.files.items()}
+    return api.http.post("/v1/datasets", files=files, headers=key)
+
+
+def create_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    teacher, dataset = (
+        add_model(shelf, ENCODER, "text_classification"),
+        add_dataset(shelf, "text_classification"),
+    )
+    target = {"compression_ratio": 2}
+    body = {"teacher": teacher, "dataset": dataset, "method": {"name": "weight_copy"}, "target": target}
+    return api.http.post("/v1/jobs", json=body, headers=key)
+
+
+def cancel_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.post(f"{create_job(api, key, shelf).headers['location']}/cancel", headers=key)
+
+
+def delete_model(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.delete(f"/v1/models/{add_model(shelf, ENCODER, None)}", headers=key)
+
+
+def delete_dataset(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.delete(f"/v1/datasets/{add_dataset(shelf, 'text_classification')}", headers=key)
+
+
+def create_key(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.post("/v1/keys", json={"name": "k", "scopes": ["read"]}, headers=key)
+
+
+def change_key(what: str) -> Ask:
+    def change(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+        return api.http.post(f"{create_key(api, key, shelf).headers['location']}/{what}", headers=key)
+
+    return change
+
+
+def create_project(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.post("/v1/projects", json={"name": datetime.now(UTC).isoformat()}, headers=key)
+
+
+def update_project(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    path = create_project(api, key, shelf).headers["location"]
+    return api.http.patch(path, json={"limits": {"max_queued_jobs": 5}}, headers=key)
+
+
+CHANGES: dict[str, tuple[str, Ask]] = {
+    "createModel": ("created", upload_model),
+    "deleteModel": ("deleted", delete_model),
+    "createDataset": ("created", upload_dataset),
+    "deleteDataset": ("deleted", delete_dataset),
+    "createJob": ("created", create_job),
+    "cancelJob": ("updated", cancel_job),
+    "createKey": ("created", create_key),
+    "rotateKey": ("updated", change_key("rotate")),
+    "revokeKey": ("updated", change_key("revoke")),
+    "createProject": ("created", create_project),
+    "updateProject": ("updated", update_project),
+}
+
+
+@pytest.fixture
+def shelf(closed_api: Api, encoder_archive, dataset_files) -> Any:
+    return SimpleNamespace(
+        database=closed_api.database.of(DEFAULT_PROJECT), archive=encoder_archive, files=dataset_files
+    )
+
+
+def entries(api: Api, key: Headers) -> list[dict[str, Any]]:
+    return api.http.get("/v1/audit", params={"limit": 100}, headers=key).json()["data"]
+
+
+def test_these_are_all_operations_that_change_something():
+    paths = create_app(Settings()).openapi()["paths"].values()
+    changing = {op["operationId"] for ops in paths for method, op in ops.items() if method != "get"}
+    assert changing == CHANGES.keys() | CHANGES_NOTHING
+
+
+@pytest.mark.parametrize("action", CHANGES)
+def test_a_change(closed_api, new_key, shelf, action):
+    change, ask = CHANGES[action]
+    operator = new_key("admin")
+    response = ask(closed_api, operator, shelf)
+    assert response.is_success, response.text
+    [entry] = [
+        entry
+        for entry in entries(closed_api, operator)
+        if entry["request_id"] == response.headers["x-request-id"]
+    ]
+    assert (entry["action"], entry["change"], entry["actor"]) == (action, change, id_of(operator))
+    target = response.json()["id"] if response.content else response.request.url.path.rpartition("/")[2]
+    assert entry["target"] == target
+    assert entry["project"] == (target if action.endswith("Project") else DEFAULT_PROJECT)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(entry["created_at"])) < timedelta(minutes=1)
+
+
+def test_what_fails_or_changes_nothing_leaves_none(closed_api, new_key, shelf):
+    operator = new_key("admin")
+    before = entries(closed_api, operator)
+    closed_api.http.post("/v1/jobs", json={}, headers=operator)
+    closed_api.http.delete(f"/v1/models/mdl_{'0' * 26}", headers=operator)
+    closed_api.http.get("/v1/models", headers=operator)
+    closed_api.http.post("/v1/projects", json={"name": "default"}, headers=operator)
+    assert entries(closed_api, operator) == before
+
+
+def test_pages_and_projects(closed_api, new_key):
+    operator, tenant = new_key("admin"), new_key("admin", project=OTHER_PROJECT)
+    for key in (tenant, operator, tenant):
+        create_key(closed_api, key, None)
+    assert {entry["project"] for entry in entries(closed_api, tenant)} == {OTHER_PROJECT}
+    assert {entry["project"] for entry in entries(closed_api, operator)} >= {OTHER_PROJECT, DEFAULT_PROJECT}
+    first = closed_api.http.get("/v1/audit", params={"limit": 2}, headers=operator).json()
+    second = closed_api.http.get(
+        "/v1/audit", params={"limit": 1, "after": first["next"]}, headers=operator
+    ).json()
+    assert [entry["actor"] for entry in first["data"]] == [id_of(tenant), id_of(operator)]
+    assert [entry["actor"] for entry in second["data"]] == [id_of(tenant)]
+    ids = [entry["id"] for entry in first["data"] + second["data"]]
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_it_needs_the_scope(closed_api, new_key):
+    assert closed_api.http.get("/v1/audit", headers=new_key("write")).status_code == 403
