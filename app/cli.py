@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,10 +14,8 @@ from typing import TypeAlias
 
 from app.core.logging import configure_logging
 from app.core.settings import get_settings, load_settings
+from app.core.units import read_duration, read_size
 from app.domain.scopes import SCOPES
-
-_DURATION = re.compile(r"(\d{1,5})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
@@ -81,10 +78,10 @@ def _add_projects(commands: Subcommands) -> None:
     update.add_argument("project", help="name or id")
     for command in (create, update):
         for limit in ("stored-bytes", "queued-jobs", "running-jobs", "predictions-per-day"):
-            command.add_argument(f"--max-{limit}", type=int, metavar="N", help="-1: no limit")
-        command.add_argument(
-            "--max-requests-per-minute", type=int, metavar="N", help="of each API key; -1: no limit"
-        )
+            command.add_argument(
+                f"--max-{limit}", type=_limit, metavar="N", help="such as 1000, 50GB or none"
+            )
+        command.add_argument("--max-requests-per-minute", type=_limit, metavar="N", help="of each API key")
 
 
 def _add_keys(commands: Subcommands) -> None:
@@ -139,10 +136,18 @@ def _scopes(text: str) -> list[str]:
 
 
 def _duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30m, 12h or 90d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _limit(text: str) -> int:
+    """A count, or bytes as people write them; -1 for none."""
+    try:
+        return -1 if text == "none" else read_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -71,6 +71,7 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a media type that the route does not take.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
     HTTPStatus.TOO_MANY_REQUESTS: "A limit of the key or the project is reached, or the server is at "
     "capacity: see `Retry-After`.",
@@ -150,7 +151,7 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     response = problem_response(
         request, status, code=error.code, detail=error.message, faults=faults, details=error.details
     )
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if status == HTTPStatus.UNAUTHORIZED or "scope" in error.details:
         response.headers["www-authenticate"] = _challenge(error)
     if isinstance(error, RateLimited):
         response.headers["retry-after"] = str(math.ceil(error.retry_after_s))
@@ -161,9 +162,7 @@ def _challenge(error: SqueezeError) -> str:
     """Which key would do (RFC 6750)."""
     parts = ['Bearer realm="squeeze"']
     if isinstance(error, Forbidden):
-        parts.append('error="insufficient_scope"')
-        if scope := error.details.get("scope"):
-            parts.append(f'scope="{scope}"')
+        parts += ['error="insufficient_scope"', f'scope="{error.details["scope"]}"']
     elif error.code != "api_key_required":
         parts.append('error="invalid_token"')
     return ", ".join(parts)

@@ -1,12 +1,14 @@
 """The one place where requests are admitted."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope as Connection
 
+from app.auth.browsers import Sites
 from app.auth.key_cache import KeyCache
 from app.auth.limits import RequestLimits, show_allowance
 from app.auth.prediction_quota import PredictionQuota
@@ -32,22 +34,45 @@ class Guard:
         self.keys = KeyCache(database)
         self.predictions = PredictionQuota(database)
         self.limits = RequestLimits()
+        self._sites = Sites(settings)
         self._loopback_without_key = settings.loopback_without_key
 
-    async def admit(self, connection: Connection, needed: Scope) -> None:
+    async def admit(self, connection: Connection, needed: Scope, *, media_types: Collection[str]) -> None:
         """Let a request through, which then has a ``principal`` in its state.
+
+        Args:
+            connection: the request.
+            needed: what its key must allow.
+            media_types: of the body, if the route takes one.
 
         Raises:
             Unauthenticated: it has no valid key and needs one.
             RateLimited: its key has sent too many.
-            Forbidden: its key lacks the scope.
+            Forbidden: its key lacks the scope, or a browser sends it for another site.
+            HTTPException: its body is of another media type.
         """
         headers = dict(connection["headers"])
+        self._sites.check(connection["method"], headers)
         principal = await self._principal(connection, headers)
         connection["state"]["principal"] = principal
         if principal.max_requests_per_minute is not None:
             self._count(connection, principal, principal.max_requests_per_minute)
         principal.require(needed)
+        if media_types:
+            _check_media_type(headers, media_types)
+
+    async def while_admitted(
+        self, connection: Connection, chunks: AsyncGenerator[bytes]
+    ) -> AsyncGenerator[bytes]:
+        """The chunks of an answer that takes long, for as long as the key of its request is valid."""
+        headers = dict(connection["headers"])
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                try:
+                    await self._principal(connection, headers)
+                except Unauthenticated:
+                    return
+                yield chunk
 
     async def close(self) -> None:
         """End what goes on beside requests."""
@@ -67,11 +92,22 @@ class Guard:
                 max_requests_per_minute=per_minute,
             )
 
+    def _is_local(self, connection: Connection, headers: dict[bytes, bytes]) -> bool:
+        """Whether a request comes from this machine, not through a proxy on it, and that is enough."""
+        client = connection.get("client")
+        return (
+            self._loopback_without_key
+            and client is not None
+            and client[0].startswith(_LOOPBACK_ADDRESSES)
+            and not any(name in headers for name in _PROXY_HEADERS)
+            and self._sites.is_local(headers)
+        )
+
     async def _principal(self, connection: Connection, headers: dict[bytes, bytes]) -> Principal:
         given = headers.get(b"authorization", b"").decode("latin-1")
         token = given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else ""
         # Clients of other services send their own tokens, or made-up ones, also where none is needed.
-        if not token.startswith(_PREFIX) and self._loopback_without_key and _is_local(connection, headers):
+        if not token.startswith(_PREFIX) and self._is_local(connection, headers):
             return LOOPBACK
         if not token:
             raise Unauthenticated(
@@ -98,11 +134,10 @@ async def counted_predictions(request: Request, texts: int) -> AsyncIterator[Non
         yield
 
 
-def _is_local(connection: Connection, headers: dict[bytes, bytes]) -> bool:
-    """Whether a request comes from this machine and not through a proxy on it."""
-    client = connection.get("client")
-    return (
-        client is not None
-        and client[0].startswith(_LOOPBACK_ADDRESSES)
-        and not any(name in headers for name in _PROXY_HEADERS)
-    )
+def _check_media_type(headers: dict[bytes, bytes], media_types: Collection[str]) -> None:
+    given = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    if given not in media_types and (given or has_body):
+        raise HTTPException(
+            415, f"The body must be {' or '.join(media_types)}: send it with that Content-Type."
+        )

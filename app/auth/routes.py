@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from fastapi import params
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +27,8 @@ SECURITY_SCHEMES = {
     }
 }
 REFUSALS = (401, 403, 429)
+JSON = "application/json"
+_FORMS = ["multipart/form-data", "application/x-www-form-urlencoded"]
 
 
 def requires(scope: Scope) -> dict[str, Any]:
@@ -43,10 +46,22 @@ class ProtectedRoute(APIRoute):
         options["responses"] = problems(*REFUSALS) | (options.get("responses") or {})
         [self.scope] = options["openapi_extra"]["security"][0]["apiKey"]
         super().__init__(path, endpoint, **options)
+        self.media_types = self._media_types()
+        if self.media_types:
+            self.responses = problems(415) | self.responses
 
     async def handle(self, scope: Connection, receive: Receive, send: Send) -> None:
         await _admit(self, scope)
         await super().handle(scope, receive, send)
+
+    def _media_types(self) -> Sequence[str]:
+        """Those that the description names, and of forms the other one, in which fields are missed alike."""
+        if self.openapi_extra and (body := self.openapi_extra.get("requestBody")):
+            return list(body["content"])
+        if self.body_field is None:
+            return []
+        field = self.body_field.field_info
+        return _FORMS if isinstance(field, params.Form) else [JSON]
 
 
 class AdminRoute(ProtectedRoute):
@@ -72,10 +87,12 @@ class PlainProtectedRoute(PlainRoute):
         methods: Sequence[str],
         scope: Scope,
         render_problem: RenderProblem,
+        media_types: Sequence[str] = (JSON,),
         log_level: int = logging.INFO,
     ) -> None:
         super().__init__(path, endpoint, methods=methods, render_problem=render_problem, log_level=log_level)
         self.scope = scope
+        self.media_types = media_types
 
     async def handle(self, scope: Connection, receive: Receive, send: Send) -> None:
         await _admit(self, scope)
@@ -101,4 +118,4 @@ async def _admit(route: ProtectedRoute | PlainProtectedRoute, connection: Connec
     assert route.methods is not None
     if connection["method"] in route.methods:  # others are refused by the route itself
         guard: Guard = connection["app"].state.guard
-        await guard.admit(connection, route.scope)
+        await guard.admit(connection, route.scope, media_types=route.media_types)

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         description="Requests from this machine need no API key, except for keys, projects and the audit "
         "log. `squeeze up` sets it when it listens on a loopback address.",
     )
+    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default=[],
+        description="Comma-separated names under which clients and browsers reach the API; default: those of "
+        "this machine where the API listens to it alone, else any. `*`: any.",
+    )
     request_threads: int = Field(
         default=32, ge=1, description="Requests handled concurrently; each may hold a database connection."
     )

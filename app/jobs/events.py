@@ -5,7 +5,7 @@ Streams wait to be told of new events, and then read together: while nothing hap
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class EventStreams:
         self.stop()
         await asyncio.to_thread(self._listener.close)
 
-    async def stream(self, job_id: str, *, after: int) -> AsyncIterator[bytes]:
+    async def stream(self, job_id: str, *, after: int) -> AsyncGenerator[bytes]:
         """Events after ``after`` as they come, then ``done`` once the job has ended and all were sent.
 
         A server that stops ends the stream without ``done``: clients then connect again, after the event

@@ -71,6 +71,15 @@ def test_what_is_wrong(squeeze, arguments, message):
     assert message in squeeze(*arguments, status=1)
 
 
+def test_limits_of_a_project(squeeze):
+    squeeze("projects", "create", "limited", "--max-stored-bytes", "50GB", "--max-queued-jobs", "7")
+    squeeze("projects", "update", "limited", "--max-queued-jobs", "none", "--max-requests-per-minute", "60")
+    [row] = [row for row in json.loads(squeeze("projects", "list", "--json")) if row["name"] == "limited"]
+    given = {name: limit for name, limit in row["limits"].items() if limit is not None}
+    assert given == {"max_stored_bytes": 50 * 10**9, "max_requests_per_minute": 60}
+    assert "max_stored_bytes=50000000000" in squeeze("projects", "list")
+
+
 @pytest.mark.parametrize("option", [["--scopes", "read,root"], ["--expires-in", "soon"]])
 def test_wrong_options(squeeze, option):
     with pytest.raises(SystemExit) as exit_:

@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from app.auth.guard import Guard
 from app.auth.key_cache import KeyCache
 from app.auth.tokens import key_id_of
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.api_keys import ApiKey
+from app.core.settings import Settings
 from app.domain.errors import Unauthenticated
 from app.projects.service import create_key
 from tests.conftest import empty_tables
@@ -175,3 +177,25 @@ class TestAwayDatabase:
             await cache.close()
 
         asyncio.run(ask())
+
+
+def test_an_answer_that_takes_long_ends_with_its_key(database, tokens):
+    async def events():
+        for number in range(4):
+            yield b"event %d" % number
+
+    async def listen() -> list[bytes]:
+        guard = Guard(Settings(loopback_without_key=False), database)
+        connection = {"headers": [(b"authorization", b"Bearer " + tokens[0].encode())]}
+        heard = []
+        async for chunk in guard.while_admitted(connection, events()):
+            heard.append(chunk)
+            if len(heard) == 2:
+                with database.transaction() as session:
+                    session.get(ApiKey, key_id_of(tokens[0])).revoked_at = datetime.now(UTC)
+                guard.keys.forget(key_id_of(tokens[0]))
+                await asyncio.sleep(0)
+        await guard.close()
+        return heard
+
+    assert asyncio.run(listen()) == [b"event 0", b"event 1"]

@@ -185,7 +185,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize("body", [b"", b"{", b'{"inputs": "\xff"}', b'{"inputs": "\\ud800"}'])
     def test_of_a_body_that_is_not_json(self, client: httpx.Client, register: Register, body: bytes) -> None:
-        response = client.post(f"/v1/models/{register()}/predict", content=body)
+        headers = {"content-type": "application/json"}
+        response = client.post(f"/v1/models/{register()}/predict", content=body, headers=headers)
         assert response.status_code == 422
         assert "not valid JSON" in response.json()["detail"]
 
@@ -277,8 +278,10 @@ class TestServerUnderStrain:
         before = gone()
         address = urlsplit(server_url)
         with socket.create_connection((address.hostname, address.port)) as connection:
-            head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-            connection.sendall(head + body)
+            headers = (
+                f"host: {address.netloc}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+            )
+            connection.sendall(f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body)
         wait_until(lambda: gone() == before + 1)
         assert REGISTRY.get_sample_value("squeeze_predict_waiting_texts") == 0
         assert predict(client, model_id, TEXTS[0]).status_code == 200

@@ -431,7 +431,8 @@ class TestRequest:
 
     def test_neither_json_nor_form(self, api):
         response = api.http.post("/v1/models", content=b"hello")
-        assert response.status_code == 422
+        assert response.status_code == 415
+        assert "multipart/form-data or application/json" in response.json()["detail"]
 
 
 def test_a_failing_commit_leaves_no_files(api, folder):
