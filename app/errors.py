@@ -22,6 +22,7 @@ from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
     Forbidden,
+    InProgress,
     InvalidRequest,
     NewerVersion,
     NotFound,
@@ -116,7 +117,7 @@ def problem_response(
     body = problem_renderer(request.scope)(problem)
     headers = {"x-request-id": request_id}
     if status == HTTPStatus.CONFLICT:
-        headers["x-should-retry"] = "false"  # some clients repeat every 409, and ours are all permanent
+        headers["x-should-retry"] = "false"  # some clients repeat every 409; ours are permanent
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = str(_RETRY_AFTER_S[status])
     # As ASCII: what a message quotes from a client may hold what UTF-8 cannot, a lone surrogate.
@@ -155,6 +156,8 @@ async def _domain_error(request: Request, error: Exception) -> Response:
         response.headers["www-authenticate"] = _challenge(error)
     if isinstance(error, RateLimited):
         response.headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, InProgress):
+        response.headers.update({"retry-after": "1", "x-should-retry": "true"})
     return response
 
 

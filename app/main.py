@@ -17,6 +17,8 @@ from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
 from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
+from app.idempotency.creation import Replayed, replay
+from app.idempotency.fingerprint import TakeFingerprints
 from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
@@ -85,11 +87,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.outages = Outages()
     add_error_handlers(app)
+    app.add_exception_handler(Replayed, replay)
     describe(app, [openapi_document(), registry.openapi_document()])
     app.router.routes[:0] = checked_routes(inference_routes())
     for router in ROUTERS:
         checked_routes(router.routes)
         app.include_router(router)
+    app.add_middleware(TakeFingerprints)
     app.add_middleware(
         BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes
     )

@@ -104,6 +104,12 @@ class Settings(BaseSettings):
         description="Time that requests under way have to finish when the API is told to stop.",
     )
 
+    keep_idempotency_keys: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="How long a request that is sent again with its Idempotency-Key gets the first answer.",
+    )
+
     max_body_bytes: int = Field(
         default=8 * 2**20, gt=0, description="Largest request body, file uploads excepted."
     )

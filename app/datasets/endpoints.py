@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +25,7 @@ from app.dependencies import (
 from app.domain.documents.manifest import Split
 from app.domain.tasks import TASKS, Task
 from app.errors import problems
+from app.idempotency.creation import CreationDep
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
 from app.rows import UnreadableRow, read_row
@@ -69,13 +70,13 @@ async def read_fields(request: Request) -> None:
     status_code=201,
     description=_CREATE,
     dependencies=[Depends(read_fields)],
-    responses=problems(400, 413, 422, 500, 503, 507),
+    responses=problems(400, 409, 413, 422, 500, 503, 507),
 )
 def create_dataset(
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
-    response: Response,
+    creation: CreationDep,
     train: Annotated[UploadFile, File(description=_TABLE)],
     dev: Annotated[UploadFile, File(description="Selects the best checkpoint and measures it.")],
     name: Annotated[Name, Form()] = "data set",
@@ -109,9 +110,9 @@ def create_dataset(
     tables = {
         split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None
     }
-    with database.reading() as session:
-        require_room(session)  # before anything is read
-    with database.transaction() as session:
+    with creation.transaction(database) as session:
+        with database.reading() as reading:
+            require_room(reading)  # before anything is read
         dataset = service.register(
             session,
             storage,
@@ -122,8 +123,8 @@ def create_dataset(
             labels=_parse("labels", LabelNames, labels) if labels else None,
             settings=settings,
         )
-    response.headers["location"] = f"/v1/datasets/{dataset.id}"
-    return read_row(DatasetRead.of, dataset)
+        read = read_row(DatasetRead.of, dataset)
+        return creation.answer(session, read, location=f"/v1/datasets/{dataset.id}")
 
 
 @router.get("", responses=problems(422, 500, 503))

@@ -44,6 +44,10 @@ class Conflict(SqueezeError):
     """The request is valid, but conflicts with the current state of the resource."""
 
 
+class InProgress(Conflict):
+    """The same request is being handled at this moment; sent again a little later, it gets its answer."""
+
+
 class TooLarge(SqueezeError):
     """The request exceeds a size limit."""
 

@@ -1,13 +1,10 @@
 """``/v1/methods``, ``/v1/plans`` and ``/v1/jobs``."""
 
-import hashlib
-import json
 import re
-from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
@@ -18,10 +15,10 @@ from app.core.db import jobs
 from app.core.db.workers import live_workers
 from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
 from app.domain.documents import JobSpec
-from app.domain.errors import InvalidRequest
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS
 from app.errors import problems
+from app.idempotency.creation import CreationDep
 from app.jobs import service
 from app.jobs.events import EventStreams
 from app.jobs.planning import plan_job
@@ -31,7 +28,6 @@ from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=ProtectedRoute)
 
-_MAX_KEY = 255
 _MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
 _EVENT_ID = re.compile(r"\d{1,9}", re.ASCII)
 _STREAM_SCHEMA = {
@@ -55,14 +51,6 @@ def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
         return PlanRead(**vars(plan_job(session, spec).plan))
 
 
-async def fingerprint_body(request: Request) -> str:
-    """A digest of what the client sent: defaults, which may change between versions, are no part of it."""
-    body = await request.body()
-    with suppress(ValueError):  # what is no JSON will be refused
-        body = json.dumps(json.loads(body), sort_keys=True).encode()
-    return hashlib.sha256(body).hexdigest()
-
-
 @router.post(
     "/jobs",
     status_code=202,
@@ -73,16 +61,10 @@ async def fingerprint_body(request: Request) -> str:
 )
 def create_job(
     spec: JobSpec,
-    fingerprint: Annotated[str, Depends(fingerprint_body)],
     database: DatabaseDep,
     queue: QueueDep,
     response: Response,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Makes retries safe: a request with the same key and body returns the existing job."
-        ),
-    ] = None,
+    creation: CreationDep,
     validate_only: Annotated[
         bool, Query(description="Validate the request and return the plan without creating a job.")
     ] = False,
@@ -91,16 +73,10 @@ def create_job(
     if validate_only:
         response.status_code = 200
         return create_plan(spec, database)
-    key = None
-    if idempotency_key is not None:
-        key = service.IdempotencyKey(_unquoted(idempotency_key), fingerprint)
-    with database.transaction() as session:
-        job, is_replay = service.create_job(session, queue, spec, key)
-        workers = live_workers(session)
-    response.headers["location"] = f"/v1/jobs/{job.id}"
-    if is_replay:
-        response.headers["idempotency-replayed"] = "true"
-    return read_row(partial(JobRead.of, workers=workers), job)
+    with creation.transaction(database) as session:
+        job = service.create_job(session, queue, spec)
+        read = partial(JobRead.of, workers=live_workers(session))
+        return creation.answer(session, read_row(read, job), location=f"/v1/jobs/{job.id}")
 
 
 @router.get("/jobs", responses=problems(422, 500, 503))
@@ -183,13 +159,3 @@ def stream_job_events(
     stream = guard.while_admitted(request.scope, streams.stream(job.id, after=after))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return EventSourceResponse(stream, headers=headers)
-
-
-def _unquoted(key: str) -> str:
-    """The key without the quotes that the standard writes and most clients do not."""
-    unquoted = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not 0 < len(unquoted) <= _MAX_KEY or not unquoted.isprintable():
-        raise InvalidRequest(
-            "invalid_idempotency_key", f"An Idempotency-Key must have 1 to {_MAX_KEY} printable characters."
-        )
-    return unquoted

@@ -1,6 +1,6 @@
 """``/v1/projects`` and ``/v1/audit``."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from app.auth.routes import AdminRoute
 from app.core.db import audit, projects
@@ -16,6 +16,7 @@ from app.dependencies import (
     page_of,
 )
 from app.errors import problems
+from app.idempotency.creation import CreationDep
 from app.projects import service
 from app.projects.schemas import AuditRead, ProjectCreate, ProjectRead, ProjectUpdate, ProjectWithUsage
 from app.rows import UnreadableRow, read_row
@@ -31,14 +32,14 @@ def create_project(
     principal: PrincipalDep,
     actor: ActorDep,
     database: WholeDatabaseDep,
-    response: Response,
+    creation: CreationDep,
 ) -> ProjectRead:
     """Create a project. Needs a key of the default project."""
     principal.require_operator()
-    with database.of(new_id("prj"), actor).transaction() as session:
+    with creation.transaction(database.of(new_id("prj"), actor)) as session:
         project = service.create_project(session, name=body.name, limits=body.limits)
-    response.headers["location"] = f"/v1/projects/{project.id}"
-    return read_row(ProjectRead.of, project)
+        read = read_row(ProjectRead.of, project)
+        return creation.answer(session, read, location=f"/v1/projects/{project.id}")
 
 
 @router.get("/projects", tags=["projects"], responses=problems(422, 500, 503))

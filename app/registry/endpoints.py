@@ -25,6 +25,7 @@ from app.dependencies import (
     require_known_fields,
 )
 from app.errors import problems
+from app.idempotency.creation import CreationDep
 from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
 from app.rows import UnreadableRow, read_row
@@ -88,14 +89,14 @@ def _validated(read: Callable[[], T]) -> T:
     "",
     status_code=201,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problems(400, 413, 422, 500, 503, 507),
+    responses=problems(400, 409, 413, 422, 500, 503, 507),
 )
 def create_model(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
-    response: Response,
+    creation: CreationDep,
 ) -> ModelRead:
     """Register a model: upload an archive of its folder, or give its hub id.
 
@@ -105,9 +106,9 @@ def create_model(
     be `source.spm`, `target.spm` and `vocab.json`. Downloaded students of this service can be registered
     again.
     """
-    with database.reading() as session:
-        require_room(session)  # before anything is read or downloaded
-    with database.transaction() as session:
+    with creation.transaction(database) as session:
+        with database.reading() as reading:
+            require_room(reading)  # before anything is read or downloaded
         if isinstance(source, ModelUpload):
             model = service.register_upload(
                 session, storage, source.file.file, name=source.name, settings=settings
@@ -116,8 +117,8 @@ def create_model(
             model = service.register_from_hub(
                 session, storage, source.source, name=source.name, settings=settings
             )
-    response.headers["location"] = f"/v1/models/{model.id}"
-    return read_row(ModelRead.of, model)
+        read = read_row(ModelRead.of, model)
+        return creation.answer(session, read, location=f"/v1/models/{model.id}")
 
 
 @router.get("", responses=problems(422, 500, 503))

@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy.dialects import postgresql
 
 from app.core.db import DEFAULT_PROJECT, Database
-from app.core.db.jobs import find_by_idempotency_key, list_events, list_jobs
+from app.core.db.jobs import list_events, list_jobs
 from app.core.db.migrate import alembic_config
 from app.core.db.models import Model, list_models
 from app.core.db.projects import Project, get_project
@@ -70,7 +70,7 @@ def test_rows_from_before(database: Database, config: Config):
         assert model.manifest_json["files"]["prefix"] == "models/mdl_a"
         assert model.size_bytes == 14
         [job] = list_jobs(session, limit=9)
-        assert find_by_idempotency_key(session, "again") is job
+        assert job.idempotency_key == "again"
         assert len(list_events(session, job.id, after=0, limit=9)) == 1
     with database.of(OTHER).reading() as session:
         assert (list_models(session, limit=9), list_jobs(session, limit=9)) == ([], [])

@@ -9,6 +9,7 @@ from app.core.db import WriteSession, after_commit
 from app.core.db.jobs import expired_jobs, lock_expired_job
 from app.domain.errors import NewerVersion
 from worker.runner.conclusion import clear_output
+from worker.runner.expired_rows import remove_expired_rows
 from worker.runner.leftovers import remove
 from worker.runner.local_leftovers import work_folders
 from worker.runner.prefixes import output_prefix
@@ -38,6 +39,8 @@ def sweep(worker: Worker) -> None:
             if output is not None:
                 after_commit(session, partial(lost.append, output))
     remove(work_folders(worker))
+    with _going_on("expired rows could not be removed"):
+        remove_expired_rows(worker)
     for output in lost:  # last, because a store that is away takes its time
         if not clear_output(worker, output):
             break

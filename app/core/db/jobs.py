@@ -73,6 +73,8 @@ class Job(ProjectRow, Base):
     method: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     request_fingerprint: Mapped[str | None] = mapped_column(String(64))
+    """These two belong to earlier versions of the service, which may run on the same database meanwhile: keys
+    now have a table of their own."""
 
     attempt: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
@@ -196,10 +198,6 @@ def find_jobs(session: ReadSession, job_ids: Collection[str]) -> Sequence[Job]:
 def lock_job(session: ProjectWriteSession, job_id: str) -> Job:
     """The row, fresh, held until the transaction ends: every change of status starts here."""
     return _lock(session, job_id)
-
-
-def find_by_idempotency_key(session: ProjectReadSession, key: str) -> Job | None:
-    return session.scalar(select(Job).where(Job.idempotency_key == key))
 
 
 def list_jobs(

@@ -211,7 +211,7 @@ def test_idempotency_keys_are_each_project_s_own(owner: Tenant, intruder: Tenant
         body = squeezing(tenant.ids["model_id"], tenant.ids["dataset_id"])
         headers = tenant.key | {"idempotency-key": f"same for {owner.ids['project_id']}"}
         first, second = (tenant.api.http.post("/v1/jobs", json=body, headers=headers) for _ in range(2))
-        assert (first.status_code, second.headers.get("idempotency-replayed")) == (202, "true")
+        assert (first.status_code, second.headers.get("idempotent-replayed")) == (202, "true")
         assert first.json()["id"] == second.json()["id"]
         jobs.append(first.json()["id"])
     assert jobs[0] != jobs[1]

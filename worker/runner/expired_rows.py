@@ -1,0 +1,10 @@
+"""Removing rows that have had their time."""
+
+from app.core.db.idempotency_keys import forget_expired_keys
+from worker.runner.worker import Worker
+
+
+def remove_expired_rows(worker: Worker) -> None:
+    """Remove keys of requests that are too old to be sent again."""
+    with worker.database.transaction() as session:
+        forget_expired_keys(session)
