@@ -30,6 +30,9 @@ from app.projects import key_endpoints as keys
 from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
+from app.webhooks import endpoints as webhooks
+from app.webhooks import sender
+from app.webhooks.sender import WebhookSender
 from app.workers import endpoints as workers
 
 _OTHER_THREADS = 8
@@ -42,6 +45,7 @@ ROUTERS = (
     workers.router,
     projects.router,
     keys.router,
+    webhooks.router,
     health.router,
     health.operator_router,
 )
@@ -56,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         current_default_thread_limiter().total_tokens = settings.request_threads
         app.state.database = Database(
             settings.resolved_database_url,
-            connections=settings.request_threads + _OTHER_THREADS,
+            connections=settings.request_threads + _OTHER_THREADS + sender.CONNECTIONS,
             limits=Limits.within(settings.database_timeout),
         )
         app.state.guard = Guard(settings, app.state.database)
@@ -67,10 +71,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout
         )
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
+        app.state.webhooks = WebhookSender(settings, app.state.database)
+        app.state.webhooks.start()
         app.state.readiness = Readiness(app.state, settings, app.state.outages)
         with on_termination(app.state.event_streams.stop):
             yield
         await app.state.event_streams.close()
+        await asyncio.to_thread(app.state.webhooks.close)
         await app.state.inference.close()
         await app.state.guard.close()
         await asyncio.to_thread(app.state.queue.close)

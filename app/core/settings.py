@@ -110,6 +110,19 @@ class Settings(BaseSettings):
         description="How long a request that is sent again with its Idempotency-Key gets the first answer.",
     )
 
+    webhook_timeout: timedelta = Field(
+        default=timedelta(seconds=15),
+        gt=timedelta(0),
+        description="Time that the receiver of a webhook has to answer.",
+    )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="Webhooks may lead to private addresses, this machine's too, and to http URLs.",
+    )
+    keep_webhook_deliveries: timedelta = Field(
+        default=timedelta(days=30), gt=timedelta(0), description="How long the log of deliveries is kept."
+    )
+
     max_body_bytes: int = Field(
         default=8 * 2**20, gt=0, description="Largest request body, file uploads excepted."
     )

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.jobs import uses_model
-from app.core.db.models import Model, Origin, lock_model
+from app.core.db.models import Model, Origin, add_model, lock_model, tell_deleted
 from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
@@ -69,6 +69,7 @@ def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) 
             job=job.id,
         )
     delete_with_files(session, storage, model)
+    tell_deleted(session, model)
 
 
 def open_artifact(
@@ -103,6 +104,5 @@ def _register(
     require_room(session, files.size_bytes)
     manifest = manifest.model_copy(update={"files": files, "source": source})
     model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.to_stored())
-    session.add(model)
-    session.flush()
+    add_model(session, model)
     return model

@@ -176,7 +176,7 @@ def test_the_sweep_removes_those_that_have_expired(api: Api, dataset_files: dict
     with api.database.transaction() as session:
         is_old = IdempotencyKey.key == "old"
         session.execute(update(IdempotencyKey).where(is_old).values(expires_at=datetime.now(UTC) + EARLIER))
-    remove_expired_rows(SimpleNamespace(database=api.database))
+    remove_expired_rows(SimpleNamespace(database=api.database, settings=api.app.state.settings))
     assert key_row(api.database).key == "new"
 
 

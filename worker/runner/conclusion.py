@@ -8,7 +8,7 @@ from app.core.db import ProjectWriteSession, WriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import get_dataset
 from app.core.db.jobs import Job, hold_lease, move
-from app.core.db.models import Model, lock_model
+from app.core.db.models import Model, add_model, lock_model
 from app.domain.job_states import JobStatus
 from worker.runner.protocol import Cancelled, Failed, Succeeded
 from worker.runner.retries import retry_or_fail
@@ -71,19 +71,18 @@ def clear_output(worker: Worker, prefix: str) -> bool:
 def _register(session: ProjectWriteSession, job: Job, outcome: Succeeded, student_id: str) -> None:
     teacher = None if job.teacher_id is None else lock_model(session, job.teacher_id, "update")
     origin = teacher or get_dataset(session, job.dataset_id)
-    session.add(
-        Model(
-            id=student_id,
-            name=f"{origin.name} / {job.method}"[:200],
-            origin="job",
-            manifest_json=outcome.manifest.to_stored(),
-            metrics=outcome.metrics,
-            job_id=job.id,
-            teacher_id=job.teacher_id,
-            dataset_id=job.dataset_id,
-            method=job.method,
-        )
+    student = Model(
+        id=student_id,
+        name=f"{origin.name} / {job.method}"[:200],
+        origin="job",
+        manifest_json=outcome.manifest.to_stored(),
+        metrics=outcome.metrics,
+        job_id=job.id,
+        teacher_id=job.teacher_id,
+        dataset_id=job.dataset_id,
+        method=job.method,
     )
+    add_model(session, student)
     if teacher is not None:
         _attach_exports(teacher, outcome)
     job.student_id = student_id

@@ -1,10 +1,12 @@
 """Removing rows that have had their time."""
 
 from app.core.db.idempotency_keys import forget_expired_keys
+from app.core.db.webhooks import forget_old_deliveries
 from worker.runner.worker import Worker
 
 
 def remove_expired_rows(worker: Worker) -> None:
-    """Remove keys of requests that are too old to be sent again."""
+    """Remove keys of requests that are too old to be sent again, and old deliveries of webhooks."""
     with worker.database.transaction() as session:
         forget_expired_keys(session)
+        forget_old_deliveries(session, older_than=worker.settings.keep_webhook_deliveries)

@@ -11,6 +11,7 @@ from app.core.db import (
     orphans,
     projects,
     usage,
+    webhooks,
     workers,
 )
 from app.core.db.base import Base
@@ -50,5 +51,6 @@ __all__ = [
     "orphans",
     "projects",
     "usage",
+    "webhooks",
     "workers",
 ]

@@ -26,6 +26,7 @@ from app.core.db.notifications import notify_of_events
 from app.core.db.ownership import Owned, ProjectRow
 from app.core.db.projects import Project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, ReadSession, WriteSession
+from app.core.db.webhooks import enqueue_event
 from app.core.ids import is_id, new_id
 from app.core.settings import DEFAULT_QUEUE
 from app.domain.documents import JobSpec
@@ -36,6 +37,14 @@ from app.domain.documents.report import JobReport
 from app.domain.errors import NotFound, Unreadable
 from app.domain.job_states import JobStatus, transition
 from app.domain.methods import TEACHER
+from app.domain.webhook_events import WebhookEvent
+
+WEBHOOK_EVENTS_OF_JOBS: dict[JobStatus, WebhookEvent] = {
+    JobStatus.RUNNING: "job.running",
+    JobStatus.SUCCEEDED: "job.succeeded",
+    JobStatus.FAILED: "job.failed",
+    JobStatus.CANCELLED: "job.cancelled",
+}
 
 _Condition: TypeAlias = ColumnElement[bool] | TextClause
 
@@ -277,6 +286,21 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     if to.is_terminal:
         job.finished_at = database_time(session)
     append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
+    if to in WEBHOOK_EVENTS_OF_JOBS:
+        enqueue_event(session, job.project_id, WEBHOOK_EVENTS_OF_JOBS[to], _told_of(job))
+
+
+def _told_of(job: Job) -> dict[str, Any]:
+    """What webhooks are told: what is new of a job; all of it can be asked for by its id."""
+    is_failed = job.status is JobStatus.FAILED
+    return {
+        "id": job.id,
+        "object": "job",
+        "status": job.status.value,
+        "attempt": job.attempt,
+        "student": job.student_id,
+        "error": {"code": job.error_code, "message": job.error_message} if is_failed else None,
+    }
 
 
 def claim_job(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 from app.core.db.base import Base, DatabaseTime, Lock, row_lock
 from app.core.db.ownership import ProjectRow
 from app.core.db.session import ProjectReadSession, ProjectWriteSession
+from app.core.db.webhooks import enqueue_event
 from app.core.ids import is_id, new_id
 from app.domain.documents.manifest import ModelManifest, stored_size
 from app.domain.errors import NotFound
@@ -72,6 +73,25 @@ def list_models(session: ProjectReadSession, *, limit: int, after: str | None = 
     if after is not None:
         query = query.where(Model.id < after)
     return session.scalars(query).all()
+
+
+def add_model(session: ProjectWriteSession, model: Model) -> None:
+    """Add a model to the session's project."""
+    session.add(model)
+    session.flush()
+    told = {
+        "id": model.id,
+        "object": "model",
+        "name": model.name,
+        "origin": model.origin,
+        "job": model.job_id,
+    }
+    enqueue_event(session, model.project_id, "model.created", told)
+
+
+def tell_deleted(session: ProjectWriteSession, model: Model) -> None:
+    """Have the project's webhooks told that a model is deleted."""
+    enqueue_event(session, model.project_id, "model.deleted", {"id": model.id, "object": "model"})
 
 
 def _found(row: Model | None, model_id: str) -> Model:

@@ -18,6 +18,7 @@ import pytest
 
 from app.core.db import DEFAULT_PROJECT
 from app.core.db.models import Model
+from app.core.db.webhooks import WebhookDelivery
 from app.core.settings import Settings
 from app.domain.documents.manifest import FileEntry, Files
 from app.main import create_app
@@ -32,6 +33,8 @@ ABSENT = {
     "job_id": f"job_{'0' * 26}",
     "key_id": f"key_{'0' * 26}",
     "project_id": f"prj_{'9' * 26}",
+    "webhook_id": f"whk_{'0' * 26}",
+    "delivery_id": f"msg_{'0' * 26}",
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
 
@@ -62,7 +65,7 @@ class Tenant:
         if method == "POST" and not content:
             content = {"json": {"inputs": "text"} if path.endswith("/predict") else {}}
         if method == "PATCH":
-            content = {"json": {"limits": {"max_queued_jobs": 0}}}
+            content = {"json": {"limits": {"max_queued_jobs": 0}} if "/projects/" in path else {}}
         return self.api.http.request(method, path, headers=self.key, follow_redirects=False, **content)
 
 
@@ -75,12 +78,18 @@ def settle(api: Api, project_id: str) -> Tenant:
     with database.transaction() as session:
         key, token = create_key(session, name="all", scopes=["admin"])
     headers = {"authorization": f"Bearer {token}"}
+    webhook = {"url": "https://receiver.invalid", "event_types": ["job.cancelled"], "enabled": False}
+    webhook_id = api.http.post("/v1/webhooks", json=webhook, headers=headers).json()["id"]
+    with database.transaction() as session:
+        delivery = WebhookDelivery(webhook_id=webhook_id, event_type="job.cancelled", payload="{}")
+        session.add(delivery)
     job = api.http.post("/v1/jobs", json=squeezing(model, dataset), headers=headers)
     assert job.status_code == 202, job.text
     # Its stream of events then has an end.
     assert api.http.post(f"/v1/jobs/{job.json()['id']}/cancel", headers=headers).status_code == 200
     ids = {"model_id": model, "dataset_id": dataset, "job_id": job.json()["id"], "key_id": key.id}
     ids["project_id"] = project_id
+    ids["webhook_id"], ids["delivery_id"] = webhook_id, delivery.id
     return Tenant(api, headers, ids, unused={"model_id": unused, "dataset_id": unused_dataset})
 
 
@@ -189,7 +198,7 @@ def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> 
             yield squeezing(own["model_id"], own["dataset_id"], owned["model_id"])
         case "createKey":
             yield {"name": "x", "scopes": ["read"], "project": owned["project_id"]}
-        case "createModel" | "createDataset" | "createProject":
+        case "createModel" | "createDataset" | "createProject" | "createWebhook":
             return  # these name nothing
         case _:
             raise AssertionError(f"what does {operation} name in its body?")

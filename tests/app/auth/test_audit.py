@@ -72,6 +72,31 @@ def update_project(api: Api, key: Headers, shelf: Any) -> httpx.Response:
     return api.http.patch(path, json={"limits": {"max_queued_jobs": 5}}, headers=key)
 
 
+def create_webhook(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    webhook = {"url": "https://receiver.invalid", "event_types": ["job.cancelled", "model.deleted"]}
+    return api.http.post("/v1/webhooks", json=webhook, headers=key)
+
+
+def change_webhook(method: str, what: str = "") -> Ask:
+    def change(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+        path = create_webhook(api, key, shelf).headers["location"]
+        return api.http.request(method, path + what, json={}, headers=key)
+
+    return change
+
+
+def update_webhook(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    path = create_webhook(api, key, shelf).headers["location"]
+    return api.http.patch(path, json={"description": "changed"}, headers=key)
+
+
+def replay_webhook_delivery(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    path = create_webhook(api, key, shelf).headers["location"]
+    delete_model(api, key, shelf)
+    [delivery] = api.http.get(f"{path}/deliveries", headers=key).json()["data"]
+    return api.http.post(f"{path}/deliveries/{delivery['id']}/replay", headers=key)
+
+
 CHANGES: dict[str, tuple[str, Ask]] = {
     "createModel": ("created", upload_model),
     "deleteModel": ("deleted", delete_model),
@@ -84,6 +109,11 @@ CHANGES: dict[str, tuple[str, Ask]] = {
     "revokeKey": ("updated", change_key("revoke")),
     "createProject": ("created", create_project),
     "updateProject": ("updated", update_project),
+    "createWebhook": ("created", create_webhook),
+    "updateWebhook": ("updated", update_webhook),
+    "deleteWebhook": ("deleted", change_webhook("DELETE")),
+    "rotateWebhookSecret": ("updated", change_webhook("POST", "/rotate")),
+    "replayWebhookDelivery": ("updated", replay_webhook_delivery),
 }
 
 

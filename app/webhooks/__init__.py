@@ -1,0 +1,1 @@
+"""Telling other services what happens here, as in Standard Webhooks."""
