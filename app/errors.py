@@ -45,6 +45,7 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     Conflict: HTTPStatus.CONFLICT,
+    InProgress: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,

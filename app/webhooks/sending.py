@@ -60,7 +60,7 @@ def send(url: str, headers: dict[str, str], body: bytes, *, timeout_s: float, al
     network = CheckedNetwork(timeout_s=timeout_s, allow_private=allow_private)
     try:
         with (
-            httpcore.ConnectionPool(ssl_context=_ssl_context(), network_backend=network) as connections,
+            httpcore.ConnectionPool(ssl_context=ssl_context(), network_backend=network) as connections,
             connections.stream("POST", _target(parsed), headers=sent, content=body) as response,
         ):
             return Outcome(
@@ -110,5 +110,5 @@ def _retry_after(response: httpcore.Response) -> float:
 
 
 @cache
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     return httpcore.default_ssl_context()

@@ -142,7 +142,7 @@ def secure_receiver(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.Monk
     serving.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     receiver.secure(serving)
     trusting = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
-    monkeypatch.setattr(sending, "_ssl_context", lambda: trusting)
+    monkeypatch.setattr(sending, "ssl_context", lambda: trusting)
 
     def resolve(_: str, port: int, **__: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
