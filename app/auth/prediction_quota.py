@@ -76,6 +76,9 @@ class PredictionQuota:
         self._reads: SharedReads[PredictionsOf, _Stored] = SharedReads(self._read)
         self._thread = CapacityLimiter(1)
         self._writing: asyncio.Task[None] | None = None
+        self._one_write = (
+            asyncio.Lock()
+        )  # a second one would write again what the first has not yet taken off
 
     async def prepare(self, project_id: str, texts: int) -> None:
         """Find out what ``taking`` must know of a project, if it does not."""
@@ -133,6 +136,10 @@ class PredictionQuota:
         await self._write()
 
     async def _write(self) -> None:
+        async with self._one_write:
+            await self._write_counts()
+
+    async def _write_counts(self) -> None:
         counts = {day: count.unwritten for day, count in self._counts.items() if count.unwritten}
         if counts:
             try:
