@@ -16,6 +16,7 @@ from app.intake.limited_process import LimitExceededError, Limits, run_limited
 from app.intake.models.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
 from app.intake.models.model_config import ModelConfig
 from app.intake.models.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
+from app.intake.models.sound_tokenizers import SoundTokenizers
 from app.intake.models.tokenizer_probe import LibraryError, Probe, library_errors
 
 TOKENIZER_FILES = frozenset(
@@ -32,6 +33,7 @@ _PROBE = "a \u03a9\u6f22\U0001f600 1!"
 _MAX_SPECIAL_TOKENS = 8
 _SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
 _MASKS = ("[MASK]", "<mask>")
+_SOUND = SoundTokenizers()
 _LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
 """XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.6 GiB and three seconds."""
 
@@ -112,19 +114,29 @@ def _write(folder: Path, contents: dict[str, str]) -> dict[str, Path]:
 
 def _load(sources: dict[str, Path], made: Path, architecture: Architecture) -> dict[str, Any]:
     """Each tokenizer, once a process of its own has found it bounded and copied it to ``made``."""
-    checked = {name: made / f"checked-{name}" for name in sources}
+    keys = {name: _SOUND.key(path, vocabulary=architecture.vocabulary) for name, path in sources.items()}
+    sound = {name: content for name, key in keys.items() if (content := _SOUND.get(key)) is not None}
+    checked = {name: made / f"checked-{name}" for name in sources if name not in sound}
     probes = [
-        Probe(source=str(path), target=str(checked[name]), vocabulary=architecture.vocabulary)
-        for name, path in sources.items()
+        Probe(source=str(sources[name]), target=str(path), vocabulary=architecture.vocabulary)
+        for name, path in checked.items()
     ]
+    if probes:
+        _require_sound(probes)
+    for name, path in checked.items():
+        sound[name] = path.read_bytes()
+        _SOUND.keep(keys[name], sound[name])
+    with _library_errors("read"):
+        return {name: Tokenizer.from_str(sound[name].decode()) for name in sources}
+
+
+def _require_sound(probes: list[Probe]) -> None:
     try:
         fault = run_limited("app.intake.models.tokenizer_probe:check_tokenizers", probes, _LIMITS)
     except LimitExceededError as error:
         raise _invalid(f"is too expensive to load or to run ({error.reason})") from None
     if fault is not None:
         raise _invalid(fault)
-    with _library_errors("read"):
-        return {name: Tokenizer.from_file(str(path)) for name, path in checked.items()}
 
 
 def _from_sentencepiece(folder: Path, rows: int) -> dict[str, str]:
