@@ -43,8 +43,12 @@ def say_goodbye(worker: Worker) -> None:
 def find_problem(worker: Worker) -> str | None:
     """Why the worker should take no job now, as a sentence."""
     work = worker.settings.work_dir
-    work.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(work).free < worker.settings.min_free_bytes:
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(work).free
+    except OSError as error:
+        return f"The work folder of {worker.host} cannot be used: {error.strerror}."
+    if free < worker.settings.min_free_bytes:
         return f"The disk of the work folder of {worker.host} is full."
     return None
 

@@ -22,6 +22,7 @@ from worker.runner.launch import child_environment
 from worker.runner.oom import count_memory_kills, died_of_memory, memory_limit
 from worker.runner.protocol import CHECKPOINTS, checkpoint_path
 from worker.runner.queue_tasks import run_job
+from worker.runner.registration import find_problem
 
 HANGS = """
 (workdir / "pid").write_text(str(os.getpid()))
@@ -148,14 +149,16 @@ class TestDeath:
         assert stored_files(tmp_path) == []
         assert not (tmp_path / "work" / job_id).exists()
 
-    def test_a_work_folder_that_cannot_be_made_is_a_failed_attempt(
+    def test_a_worker_without_a_work_folder_takes_no_job(
         self, make_worker: MakeWorker, database: Database, tmp_path: Path
     ):
         (tmp_path / "work").write_text("not a folder")
         job_id = queue_job(database)
-        run_job(make_worker(child("succeed()")), job_id)
+        worker = make_worker(child("succeed()"))
+        assert find_problem(worker) == f"The work folder of {worker.host} cannot be used: File exists."
+        run_job(worker, job_id)
         job = read_job(database, job_id)
-        assert (job.status, job.error_code) == (JobStatus.QUEUED, "worker_error")
+        assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
         (tmp_path / "work").unlink()
         run_job(make_worker(child("succeed()")), job_id)
         assert read_job(database, job_id).status is JobStatus.SUCCEEDED
