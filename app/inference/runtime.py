@@ -91,12 +91,13 @@ class InferenceRuntime:
             Conflict: the model has no ONNX export.
         """
         key = _ModelKey(project_id, model_id)
-        while (known := self._trusted(key)) is None:
-            look_up = self._once(key, lambda: self._look_up(key))
-            if (earlier := self._known.get(key)) is None:
-                await look_up
-            elif not await self._is_answered(look_up):
-                self._known[key] = earlier._replace(trusted_until=monotonic() + self.trusted_s)
+        asked_at = monotonic()
+        known = await self._find(key)
+        if not known.manifest.exports and known.trusted_until < asked_at + self.trusted_s:
+            self._known.pop(
+                key, None
+            )  # read before this request: a job may have exported the model meanwhile
+            known = await self._find(key)
         return _servable(key, known.manifest)
 
     async def predict(
@@ -140,6 +141,15 @@ class InferenceRuntime:
             self._retire(next(iter(self._loaded)))
         for queue in self._retired:
             await asyncio.to_thread(queue.join)
+
+    async def _find(self, key: _ModelKey) -> _Known:
+        while (known := self._trusted(key)) is None:
+            look_up = self._once(key, lambda: self._look_up(key))
+            if (earlier := self._known.get(key)) is None:
+                await look_up
+            elif not await self._is_answered(look_up):
+                self._known[key] = earlier._replace(trusted_until=monotonic() + self.trusted_s)
+        return known
 
     async def _is_answered(self, look_up: Awaitable[None]) -> bool:
         """Whether the database answers soon; a model that is loaded does not wait for one that is away."""

@@ -25,7 +25,7 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
 )
-from app.domain.errors import NotFound, Overloaded
+from app.domain.errors import Conflict, NotFound, Overloaded
 from app.domain.tasks import Head
 from app.engine.threads import share_threads
 from app.inference import InferenceRuntime
@@ -105,6 +105,25 @@ def test_load_goes_on_when_its_first_client_leaves(
 
     run(scenario)
     assert loads() == [model_id]
+
+
+def test_a_model_that_was_exported_since_is_served_at_once(
+    run: Session[None], register: Register, inference_database: Database
+) -> None:
+    """Though what the runtime read before is still trusted."""
+    exported, model_id = register(), register(exports=())
+
+    def export() -> None:
+        with inference_database.of(DEFAULT_PROJECT).transaction() as session:
+            session.get_one(Model, model_id).manifest_json = session.get_one(Model, exported).manifest_json
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        with pytest.raises(Conflict):
+            await ask(runtime, model_id, TEXTS)
+        await asyncio.to_thread(export)
+        assert len(await ask(runtime, model_id, TEXTS)) == len(TEXTS)
+
+    run(scenario)
 
 
 class TestFewSessions:

@@ -1,6 +1,7 @@
 """A worker takes jobs of all projects; each gets what its own project has, and leaves there what it makes."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_a_student_is_of_the_project_of_its_job(
     make_worker: MakeWorker, of_another: ProjectDatabase, database: Database, tmp_path: Path
 ):
     job_id = queue_job(of_another)
-    run_job(make_worker(SUCCEEDS), job_id)
+    run_job(make_worker(SUCCEEDS, lease=timedelta(minutes=1)), job_id)
     with of_another.reading() as session:
         job = get_job(session, job_id)
         student = get_model(session, job.student_id)
