@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.core.db import DEFAULT_PROJECT, ReadSession
-from app.core.db.jobs import count_by_status, queue_states
+from app.core.db.job_queue import queue_states
+from app.core.db.jobs import count_by_status
 from app.core.db.workers import live_workers
 from app.domain.job_states import JobStatus
 

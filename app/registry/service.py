@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from app.core.db import ProjectWriteSession, after_rollback
 from app.core.db.jobs import uses_model
-from app.core.db.models import Model, Origin, add_model, lock_model, tell_deleted
+from app.core.db.models import Model, Origin, add_model, enqueue_deletion, lock_model
 from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
@@ -69,7 +69,7 @@ def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) 
             job=job.id,
         )
     delete_with_files(session, storage, model)
-    tell_deleted(session, model)
+    enqueue_deletion(session, model)
 
 
 def open_artifact(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.db import Database
 from app.core.db.base import database_time
 from app.core.db.webhooks import claim_delivery, due_webhooks, lock_attempt
+from app.core.outages import Outages
 from app.core.settings import Settings
 from app.webhooks.delivery import conclude
 from app.webhooks.sending import send
@@ -99,15 +100,12 @@ class WebhookSender:
         return outcome.is_delivered
 
     def _run(self) -> None:
-        is_away = False
+        outages = Outages()
         while not self._stopping.wait(_POLL_S):
             try:
                 self.dispatch()
-                is_away = False
             except SQLAlchemyError as error:
-                if not is_away:
-                    logger.warning("webhooks wait for the database: %s", str(error).partition("\n")[0])
-                is_away = True
+                outages.report("database", error)
             except Exception:
                 logger.exception("webhooks that are due are not sent")
 

@@ -9,16 +9,8 @@ import pytest
 from sqlalchemy import event, text
 
 from app.core.db import Database, ReadSession
-from app.core.db.jobs import (
-    count_queued,
-    expired_jobs,
-    find_jobs,
-    last_events,
-    next_queued_job,
-    unannounced_jobs,
-    uses_dataset,
-    uses_model,
-)
+from app.core.db.job_queue import count_queued, expired_jobs, next_queued_job, unannounced_jobs
+from app.core.db.jobs import find_jobs, last_events, uses_dataset, uses_model
 from app.core.ids import new_id
 from app.core.settings import DEFAULT_QUEUE
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from app.core.db import DEFAULT_PROJECT, Database
-from app.core.db.jobs import Job, claim_job, move, next_queued_job
+from app.core.db.job_queue import claim_job, next_queued_job
+from app.core.db.jobs import Job, move
 from app.core.db.projects import Project
 from app.domain.job_states import JobStatus
 

@@ -11,20 +11,16 @@ from sqlalchemy import func, select
 
 from app.core.db import DEFAULT_PROJECT, Database, base
 from app.core.db.base import database_time
-from app.core.db.jobs import (
-    Job,
+from app.core.db.job_queue import (
     claim_job,
-    count_by_status,
     count_queued,
     expired_jobs,
     hold_lease,
-    list_events,
     lock_expired_job,
-    lock_job,
-    move,
     next_queued_job,
     unannounced_jobs,
 )
+from app.core.db.jobs import Job, count_by_status, list_events, lock_job, move
 from app.core.ids import is_id, new_id
 from app.core.settings import DEFAULT_QUEUE
 from app.domain.errors import Conflict

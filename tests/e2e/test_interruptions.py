@@ -11,9 +11,6 @@ from tests.processes import is_alive, wait_until
 pytestmark = pytest.mark.e2e
 
 LONG = {"epochs": 20}
-in_production = pytest.mark.parametrize("service", ["production"], indirect=True)
-"""What the tests of the runner show with both databases."""
-
 ENDLESS = {"epochs": 1000, "evaluations": 1}
 
 
@@ -52,7 +49,6 @@ def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
     assert statuses == ["queued", "running", "queued", "running", "succeeded"]
 
 
-@in_production
 def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Path):
     first = stack.start_worker()
     encoder, dataset = stack.upload(tmp_path)
@@ -74,7 +70,6 @@ def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Pat
     assert students_of(stack, job) == [job["student"]]
 
 
-@in_production
 def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
     """By itself: it is killed only once this test has given it up."""
     stack.environment["SQUEEZE_CANCEL_GRACE"] = "PT10M"
@@ -90,7 +85,6 @@ def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
     wait_until(lambda: pipelines(worker.pid) == [])
 
 
-@in_production
 def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset)
@@ -105,7 +99,7 @@ def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     assert students_of(stack, job) == [job["student"]]
 
 
-@in_production
+@pytest.mark.parametrize("service", ["production"], indirect=True)
 def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
     stack.environment["SQUEEZE_BROKER_URL"] = "redis://127.0.0.1:1/0"
     worker = stack.start_worker()

@@ -13,6 +13,8 @@ import os
 import socket
 import sys
 
+from worker.job.supervisor_watch import end_with_parent
+
 _LONGEST_MESSAGE = 2**16
 
 
@@ -35,8 +37,13 @@ def _fork(worker: socket.socket) -> str | None:
             message, fds, _, _ = socket.recv_fds(worker, _LONGEST_MESSAGE, 3)
             if not message:
                 return None
+            server = os.getpid()
             in_session, done = os.pipe()
             if (pid := os.fork()) == 0:
+                # A worker whose server is gone starts the job anew: nothing of this one may be left.
+                end_with_parent()
+                if os.getppid() != server:
+                    return None
                 os.setsid()
                 os.close(in_session)
                 os.close(done)
@@ -46,9 +53,8 @@ def _fork(worker: socket.socket) -> str | None:
                 return message.decode()
             for fd in (*fds, done):
                 os.close(fd)
-            os.read(
-                in_session, 1
-            )  # returns when the fork has closed its end: signals reach its group from then on
+            # Returns when the fork has closed its end: signals reach its group from then on.
+            os.read(in_session, 1)
             os.close(in_session)
             worker.send(str(pid).encode())
             if not worker.recv(_LONGEST_MESSAGE):

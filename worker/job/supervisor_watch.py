@@ -31,9 +31,7 @@ class SupervisorWatch:
         The kernel's signal follows the supervisor's thread that started this process. Standard input covers
         what it misses: a supervisor that was gone before the call.
         """
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        end_with_parent()
         threading.Thread(target=self._watch, name="supervisor-watch", daemon=True).start()
 
     def check(self) -> None:
@@ -62,6 +60,13 @@ class SupervisorWatch:
                 self.check()
         finally:
             _die()  # without its watch no process goes on
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
 def _has_input(timeout_s: float | None) -> bool:

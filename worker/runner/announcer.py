@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 
 from app.core.db import WriteSession
-from app.core.db.jobs import count_queued, lock_unannounced_job, unannounced_jobs
+from app.core.db.job_queue import count_queued, lock_unannounced_job, unannounced_jobs
 from worker.runner.conclusion import announce
 from worker.runner.worker import Worker
 

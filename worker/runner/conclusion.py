@@ -7,7 +7,8 @@ from obstore.exceptions import BaseError as StoreError
 from app.core.db import ProjectWriteSession, WriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import get_dataset
-from app.core.db.jobs import Job, hold_lease, move
+from app.core.db.job_queue import hold_lease
+from app.core.db.jobs import Job, move
 from app.core.db.models import Model, add_model, lock_model
 from app.domain.job_states import JobStatus
 from worker.runner.protocol import Cancelled, Failed, Succeeded

@@ -18,7 +18,7 @@ from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
-from worker.runner.registration import HEARTBEATS_PER_LEASE, say_alive, say_goodbye
+from worker.runner.registration import HEARTBEATS_PER_LEASE, deregister, send_heartbeat
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
 from worker.runner.worker import Worker, create_worker
@@ -41,7 +41,7 @@ def main() -> None:
     worker = replace(create_worker(settings, shutdown), launch=launch)
     housekeeping = [
         _start_repeating(
-            lambda: say_alive(worker), settings.lease / HEARTBEATS_PER_LEASE, shutdown, name="heartbeat"
+            lambda: send_heartbeat(worker), settings.lease / HEARTBEATS_PER_LEASE, shutdown, name="heartbeat"
         ),
         _start_repeating(lambda: sweep(worker), settings.sweep_interval, shutdown, name="sweeper"),
         _start_repeating(lambda: announce_lost(worker), settings.sweep_interval, shutdown, name="announcer"),
@@ -60,7 +60,7 @@ def main() -> None:
         thread.join(_HOUSEKEEPING_S)
     launch.close()
     with suppress(DBAPIError, PoolTimeout):  # it will count as lost instead
-        say_goodbye(worker)
+        deregister(worker)
     worker.queue.close()
     worker.database.dispose()
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from app.core.db import ProjectDatabase, ProjectReadSession, ProjectWriteSession
 from app.core.db.checkpoints import JobCheckpoint, list_checkpoints
 from app.core.db.datasets import get_dataset
-from app.core.db.jobs import Job, claim_job, next_queued_job
+from app.core.db.job_queue import claim_job, next_queued_job
+from app.core.db.jobs import Job
 from app.core.db.models import get_model
 from app.core.ids import new_id
 from app.domain.documents.manifest import FileEntry

@@ -15,7 +15,7 @@ HEARTBEATS_PER_LEASE = 3
 _LISTED_AFTER_LOSS = timedelta(days=1)
 
 
-def say_alive(worker: Worker) -> None:
+def send_heartbeat(worker: Worker) -> None:
     """Write or renew the worker's entry; remove those of workers that were lost long ago."""
     facts = {
         "name": worker.name,
@@ -35,7 +35,7 @@ def say_alive(worker: Worker) -> None:
         forget_lost_workers(session, lost_for=_LISTED_AFTER_LOSS)
 
 
-def say_goodbye(worker: Worker) -> None:
+def deregister(worker: Worker) -> None:
     with worker.database.transaction() as session:
         forget_worker(session, worker.id)
 

@@ -4,7 +4,8 @@ import random
 from datetime import timedelta
 
 from app.core.db import WriteSession
-from app.core.db.jobs import Job, move, queue_again
+from app.core.db.job_queue import queue_again
+from app.core.db.jobs import Job, move
 from app.core.settings import Settings
 from app.domain.documents.attempts import AttemptRecord
 from app.domain.job_states import JobStatus

@@ -12,7 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.db import Database, WriteSession
 from app.core.db.checkpoints import add_checkpoint
-from app.core.db.jobs import Job, append_event, hold_lease
+from app.core.db.job_queue import hold_lease
+from app.core.db.jobs import Job, append_event
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.events import Message, Metrics, Progress

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from app.core.db import WriteSession, after_commit
-from app.core.db.jobs import expired_jobs, lock_expired_job
+from app.core.db.job_queue import expired_jobs, lock_expired_job
 from app.domain.errors import NewerVersion
 from worker.runner.conclusion import clear_output
 from worker.runner.expired_rows import remove_expired_rows

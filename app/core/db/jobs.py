@@ -1,30 +1,27 @@
-"""Jobs: the table, its events, and every query on them."""
+"""Jobs: the table, its history, and what clients ask of them. What workers ask is in ``job_queue``."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias, cast
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
-    Select,
     String,
     TextClause,
     UniqueConstraint,
     func,
-    or_,
     select,
     text,
 )
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, aliased, attribute_keyed_dict, mapped_column, relationship
+from sqlalchemy.orm import Mapped, attribute_keyed_dict, mapped_column, relationship
 
 from app.core.db.base import Base, DatabaseTime, JsonColumn, database_time
 from app.core.db.notifications import notify_of_events
 from app.core.db.ownership import Owned, ProjectRow
-from app.core.db.projects import Project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, ReadSession, WriteSession
 from app.core.db.webhooks import enqueue_event
 from app.core.ids import is_id, new_id
@@ -46,10 +43,8 @@ WEBHOOK_EVENTS_OF_JOBS: dict[JobStatus, WebhookEvent] = {
     JobStatus.CANCELLED: "job.cancelled",
 }
 
-_Condition: TypeAlias = ColumnElement[bool] | TextClause
-
 # As text in indexes and queries alike: a planner that is given a parameter cannot tell that an index has it.
-_QUEUED = text("status = 'queued'")
+QUEUED = text("status = 'queued'")
 _UNFINISHED = text("status IN ('queued', 'running')")
 
 
@@ -64,8 +59,8 @@ class Job(ProjectRow, Base):
         Index("ix_jobs_project_id", "project_id", "id"),
         Index("ix_jobs_project_id_status", "project_id", "status"),
         Index("ix_jobs_status_lease", "status", "lease_expires_at"),
-        _partial_index("ix_jobs_queue_id", "queue", "id", where=_QUEUED),
-        _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=_QUEUED),
+        _partial_index("ix_jobs_queue_id", "queue", "id", where=QUEUED),
+        _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=QUEUED),
         _partial_index("ix_jobs_unfinished", "id", where=_UNFINISHED),
         _partial_index("ix_jobs_unfinished_dataset_id", "dataset_id", where=_UNFINISHED),
     )
@@ -206,7 +201,15 @@ def find_jobs(session: ReadSession, job_ids: Collection[str]) -> Sequence[Job]:
 
 def lock_job(session: ProjectWriteSession, job_id: str) -> Job:
     """The row, fresh, held until the transaction ends: every change of status starts here."""
-    return _lock(session, job_id)
+    return lock_job_of_any_project(session, job_id)
+
+
+def lock_job_of_any_project(session: WriteSession, job_id: str) -> Job:
+    query = select(Job).where(Job.id == job_id).with_for_update()
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
 
 
 def list_jobs(
@@ -287,10 +290,10 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
         job.finished_at = database_time(session)
     append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
     if to in WEBHOOK_EVENTS_OF_JOBS:
-        enqueue_event(session, job.project_id, WEBHOOK_EVENTS_OF_JOBS[to], _told_of(job))
+        enqueue_event(session, job.project_id, WEBHOOK_EVENTS_OF_JOBS[to], _webhook_data(job))
 
 
-def _told_of(job: Job) -> dict[str, Any]:
+def _webhook_data(job: Job) -> dict[str, Any]:
     """What webhooks are told: what is new of a job; all of it can be asked for by its id."""
     is_failed = job.status is JobStatus.FAILED
     return {
@@ -301,164 +304,3 @@ def _told_of(job: Job) -> dict[str, Any]:
         "student": job.student_id,
         "error": {"code": job.error_code, "message": job.error_message} if is_failed else None,
     }
-
-
-def claim_job(
-    session: WriteSession,
-    job_id: str,
-    *,
-    owner: str,
-    lease: timedelta,
-    accepts: Callable[[Job], bool] = lambda _: True,
-) -> Job | None:
-    """Take a queued job for ``owner``, who may look at it first.
-
-    None when somebody else has it, or its row, or it has ended, or it is too early to try it again, or its
-    project runs as many as it may, or the owner does not accept it.
-    """
-    job = _lock_if_free(session, Job.id == job_id, *_may_be_tried())
-    if job is None or not _may_run_another(session, job.project_id) or not accepts(job):
-        return None
-    job.attempt += 1
-    job.error_code = job.error_message = None
-    job.lease_owner = owner
-    job.lease_expires_at = database_time(session) + lease
-    move(session, job, JobStatus.RUNNING)
-    return job
-
-
-def queue_again(session: WriteSession, job: Job, *, code: str, message: str, delay: timedelta) -> None:
-    """Queue a locked job whose attempt failed, to be tried again after a while; a sweep then announces it."""
-    retry_at = database_time(session) + delay
-    move(session, job, JobStatus.QUEUED, reason=code, message=message, retry_at=retry_at)
-    job.retry_at, job.announced_at = retry_at, None
-    job.error_code, job.error_message = code, message
-
-
-def hold_lease(session: WriteSession, job_id: str, *, attempt: int, lease: timedelta) -> Job | None:
-    """Renew the lease of an attempt and return its locked row; None once the attempt has lost the job."""
-    job = _lock(session, job_id)
-    if job.status_text != JobStatus.RUNNING or job.attempt != attempt:
-        return None
-    expires_at = database_time(session) + lease
-    if job.lease_expires_at is not None:
-        job.running_s += max(0.0, (expires_at - job.lease_expires_at).total_seconds())
-    job.lease_expires_at = expires_at
-    return job
-
-
-def expired_jobs(session: ReadSession) -> Sequence[str]:
-    """Running jobs whose worker has not been heard of for a lease."""
-    return session.scalars(
-        select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < database_time(session))
-    ).all()
-
-
-def lock_expired_job(session: WriteSession, job_id: str) -> Job | None:
-    """The locked row of a job whose lease has run out.
-
-    None when it has not: another sweep was first, or the job's worker is back. None, too, when another
-    transaction holds the row: it may belong to a frozen process, which is not worth waiting for.
-    """
-    return _lock_if_free(
-        session,
-        Job.id == job_id,
-        Job.status == JobStatus.RUNNING,
-        Job.lease_expires_at < database_time(session),
-    )
-
-
-def count_queued(session: ReadSession, queue: str) -> int:
-    """Jobs of a queue that wait for nothing but a worker."""
-    query = select(func.count()).select_from(Job).where(Job.queue == queue, *_may_be_tried())
-    return session.scalar(query) or 0
-
-
-class QueueState(NamedTuple):
-    """Jobs of a queue that wait for nothing but a worker."""
-
-    jobs: int
-    oldest_s: float
-    """How long the first of them has waited."""
-
-
-def queue_states(session: ReadSession) -> Mapping[str, QueueState]:
-    """By queue, of those that have such jobs."""
-    since = func.min(func.coalesce(Job.retry_at, Job.queued_at, Job.created_at))
-    rows = session.execute(select(Job.queue, func.count(), since).where(*_may_be_tried()).group_by(Job.queue))
-    now = database_time(session)
-    return {queue: QueueState(count, (now - oldest).total_seconds()) for queue, count, oldest in rows}
-
-
-def unannounced_jobs(
-    session: ReadSession, queue: str, *, older_than: timedelta, limit: int = 100
-) -> Sequence[str]:
-    """Queued jobs that were not announced within the time given; those that never were come first."""
-    return session.scalars(
-        select(Job.id)
-        .where(Job.queue == queue, *_is_unannounced(session, older_than))
-        .order_by(Job.announced_at.nulls_first())
-        .limit(limit)
-    ).all()
-
-
-def lock_unannounced_job(session: WriteSession, job_id: str, *, older_than: timedelta) -> Job | None:
-    """The locked row of such a job; None when it is none any more, or another transaction holds the row."""
-    return _lock_if_free(session, Job.id == job_id, *_is_unannounced(session, older_than))
-
-
-def next_queued_job(
-    session: WriteSession, queues: Sequence[str] = (DEFAULT_QUEUE,), *, except_for: Collection[str] = ()
-) -> str | None:
-    """The oldest job that can be claimed.
-
-    Its row is free, it is not too early to try it again, and its project may run one more.
-    """
-    conditions = (Job.queue.in_(queues), Job.id.not_in(except_for), *_may_be_tried())
-    query = select(Job.id).where(*conditions, Job.project_id.not_in(_full_projects()))
-    return session.scalar(query.order_by(Job.id).limit(1).with_for_update(skip_locked=True, of=Job))
-
-
-def _full_projects() -> Select[str]:
-    """Ids of projects that run as many jobs as they may."""
-    other = aliased(Job)
-    running = select(func.count()).where(other.project_id == Project.id, other.status == JobStatus.RUNNING)
-    limit = Project.max_running_jobs
-    return select(Project.id).where(limit.is_not(None), limit <= running.scalar_subquery())
-
-
-def _may_run_another(session: WriteSession, project_id: str) -> bool:
-    """Whether a project may run one more job; nobody else is told so until the transaction ends.
-
-    No, too, where another worker is just taking one of the project's: that is over in a moment.
-    """
-    limited = Project.id == project_id, Project.max_running_jobs.is_not(None)
-    if session.scalar(select(Project.id).where(*limited)) is None:
-        return True
-    lock = select(Project.id).where(*limited).with_for_update(key_share=True, skip_locked=True)
-    if session.scalar(lock) is None:
-        return False
-    return session.scalar(select(Project.id).where(*limited, Project.id.not_in(_full_projects()))) is not None
-
-
-def _is_unannounced(session: ReadSession, older_than: timedelta) -> tuple[_Condition, ...]:
-    is_old = Job.announced_at < database_time(session) - older_than
-    return (*_may_be_tried(), or_(Job.announced_at.is_(None), is_old))
-
-
-def _may_be_tried() -> tuple[_Condition, ...]:
-    return _QUEUED, or_(Job.retry_at.is_(None), Job.retry_at <= DatabaseTime())
-
-
-def _lock(session: WriteSession, job_id: str) -> Job:
-    query = select(Job).where(Job.id == job_id).with_for_update()
-    job = session.scalar(query.execution_options(populate_existing=True))
-    if job is None:
-        raise NotFound("job", job_id)
-    return job
-
-
-def _lock_if_free(session: WriteSession, *conditions: _Condition) -> Job | None:
-    """The one row, fresh and locked, of a job that meets conditions, unless another transaction holds it."""
-    query = select(Job).where(*conditions).with_for_update(skip_locked=True)
-    return session.scalar(query.execution_options(populate_existing=True))

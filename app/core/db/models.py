@@ -89,7 +89,7 @@ def add_model(session: ProjectWriteSession, model: Model) -> None:
     enqueue_event(session, model.project_id, "model.created", told)
 
 
-def tell_deleted(session: ProjectWriteSession, model: Model) -> None:
+def enqueue_deletion(session: ProjectWriteSession, model: Model) -> None:
     """Have the project's webhooks told that a model is deleted."""
     enqueue_event(session, model.project_id, "model.deleted", {"id": model.id, "object": "model"})
 

@@ -14,6 +14,7 @@ class SoundTokenizers:
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._made: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     @staticmethod
@@ -29,6 +30,7 @@ class SoundTokenizers:
 
     def keep(self, key: str, made: bytes) -> None:
         with self._lock:
+            self._bytes += len(made) - len(self._made.get(key, b""))
             self._made[key] = made
-            while sum(map(len, self._made.values())) > self._max_bytes:
-                self._made.popitem(last=False)
+            while self._bytes > self._max_bytes:
+                self._bytes -= len(self._made.popitem(last=False)[1])

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from app.core.db import Database
-from app.core.db.jobs import Job, append_event, claim_job, lock_job, move
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import Job, append_event, lock_job, move
 from app.domain.documents.events import Message, Metrics
 from app.domain.job_states import JobStatus
 from tests.app.conftest import make_settings

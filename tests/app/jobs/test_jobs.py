@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.core.db.jobs import Job, claim_job, get_job, lock_job, move
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import Job, get_job, lock_job, move
 from app.core.settings import DEFAULT_QUEUE
 from app.domain.architectures import ParameterCount
 from app.domain.documents.report import JobReport, ModelReport

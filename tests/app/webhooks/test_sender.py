@@ -16,8 +16,9 @@ from standardwebhooks import WebhookVerificationError
 
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.base import database_time
-from app.core.db.jobs import Job, claim_job, lock_job, move
-from app.core.db.models import Model, add_model, tell_deleted
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import Job, lock_job, move
+from app.core.db.models import Model, add_model, enqueue_deletion
 from app.core.db.webhooks import (
     Webhook,
     WebhookDelivery,
@@ -181,7 +182,7 @@ def test_events_of_models(database: Database, new_webhook: NewWebhook):
     with database.of(DEFAULT_PROJECT).transaction() as session:
         add_model(session, model)
     with database.of(DEFAULT_PROJECT).transaction() as session:
-        tell_deleted(session, model)
+        enqueue_deletion(session, model)
     told = [json.loads(delivery.payload) for delivery in deliveries(database)]
     assert [(event["type"], event["data"]["id"]) for event in told] == [
         ("model.created", model.id),

@@ -10,7 +10,8 @@ from obstore.store import LocalStore
 
 from app.core.db import Database
 from app.core.db.checkpoints import KEPT, add_checkpoint, list_checkpoints, unneeded_checkpoints
-from app.core.db.jobs import claim_job, lock_job, move
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import lock_job, move
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.attempts import AttemptRecord

@@ -11,7 +11,8 @@ from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import select
 
 from app.core.db import Database
-from app.core.db.jobs import claim_job, lock_job
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import lock_job
 from app.core.db.models import Model
 from app.core.db.orphans import Orphan
 from app.core.settings import Settings

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import select
 
 from app.core.db import Database
-from app.core.db.jobs import Job, claim_job, lock_job
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import Job, lock_job
 from app.core.db.models import get_model
 from app.core.db.postgres import Limits
 from app.domain.job_states import JobStatus

@@ -10,7 +10,8 @@ import pytest
 
 from app.core.db import Database
 from app.core.db.base import database_time
-from app.core.db.jobs import JobEvent, claim_job, lock_job
+from app.core.db.job_queue import claim_job
+from app.core.db.jobs import JobEvent, lock_job
 from app.core.db.models import get_model, list_models
 from app.core.ids import new_id
 from app.core.settings import DEFAULT_QUEUE

@@ -15,7 +15,7 @@ from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job
 from worker.runner.devices import find_devices
 from worker.runner.queue_tasks import run_job, run_next_job
-from worker.runner.registration import say_alive, say_goodbye
+from worker.runner.registration import deregister, send_heartbeat
 from worker.runner.sweeper import sweep
 
 
@@ -26,7 +26,7 @@ def rows(database: Database) -> list[WorkerRow]:
 
 def test_its_entry(make_worker: MakeWorker, database: Database):
     worker = make_worker(child("succeed()"), queues=["gpu", "squeeze"])
-    say_alive(worker)
+    send_heartbeat(worker)
     [first] = rows(database)
     assert (first.id, first.name, first.host) == (worker.id, worker.name, worker.host)
     assert (first.queues, first.methods) == (["gpu", "squeeze"], sorted(METHOD_SPECS))
@@ -36,13 +36,13 @@ def test_its_entry(make_worker: MakeWorker, database: Database):
     assert first.expires_at - first.heartbeat_at == worker.settings.lease
 
     run_job(worker, queue_job(database))
-    say_alive(worker)
+    send_heartbeat(worker)
     [second] = rows(database)
     assert second.created_at == first.created_at
     assert second.heartbeat_at > first.heartbeat_at
     assert second.counts == {"attempts": 1}
 
-    say_goodbye(worker)
+    deregister(worker)
     assert rows(database) == []
 
 
@@ -53,7 +53,7 @@ def test_while_it_runs_a_job(make_worker: MakeWorker, database: Database, tmp_pa
     running.start()
     wait_until(lambda: read_job(database, job_id).status is JobStatus.RUNNING)
     wait_until(lambda: worker.activity.job_id == job_id)
-    say_alive(worker)
+    send_heartbeat(worker)
     assert [row.job_id for row in rows(database)] == [job_id]
     worker.shutdown.request()
     running.join()
@@ -65,8 +65,8 @@ def test_lost_workers_are_listed_for_a_day(make_worker: MakeWorker, database: Da
     for worker, lease in ((long_lost, timedelta(days=-2)), (lost, timedelta(hours=-1))):
         settings = worker.settings.model_copy(update={"lease": lease})
         object.__setattr__(worker, "settings", settings)
-        say_alive(worker)
-    say_alive(alive)
+        send_heartbeat(worker)
+    send_heartbeat(alive)
     assert {row.id for row in rows(database)} == {lost.id, alive.id}
     with database.reading() as session:
         assert [row.id for row in live_workers(session)] == [alive.id]
@@ -85,7 +85,7 @@ def test_lost_leases_are_counted(make_worker: MakeWorker, database: Database):
 def test_a_full_disk(make_worker: MakeWorker, database: Database):
     job_id = queue_job(database)
     worker = make_worker(child("succeed()"), min_free_bytes=2**60)
-    say_alive(worker)
+    send_heartbeat(worker)
     [row] = rows(database)
     assert "is full" in row.problem
     run_job(worker, job_id)

@@ -7,7 +7,7 @@ import pytest
 
 from app.core.db import Database
 from app.core.db.base import database_time
-from app.core.db.jobs import claim_job, next_queued_job, unannounced_jobs
+from app.core.db.job_queue import claim_job, next_queued_job, unannounced_jobs
 from app.core.settings import DEFAULT_QUEUE, Settings
 from app.domain.documents.attempts import AttemptRecord
 from app.domain.job_states import JobStatus
