@@ -60,6 +60,7 @@ def upload_of(settings: Settings) -> tuple[bytes, bytes]:
         files={split: (f"{split}.jsonl", ROWS) for split in ("train", "dev")},
     )
     head = [f"{request.method} {request.url.path} HTTP/1.1"]
+    head += ["expect: 100-continue"]
     head += [f"{name}: {value}" for name, value in request.headers.items()]
     content = "\r\n".join(head).encode() + b"\r\n\r\n" + request.read()
     return content[: len(content) // 2], content[len(content) // 2 :]
@@ -70,13 +71,14 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def received(client: socket.socket) -> bytes:
+def received(client: socket.socket, *, until: bytes = b"\0") -> bytes:
+    """What comes until these last bytes, or until the connection is closed."""
     client.settimeout(30)
-    chunks = []
+    content = b""
     with contextlib.suppress(ConnectionResetError):
-        while chunk := client.recv(2**16):
-            chunks.append(chunk)
-    return b"".join(chunks)
+        while not content.endswith(until) and (chunk := client.recv(2**16)):
+            content += chunk
+    return content
 
 
 def test_a_request_under_way_is_answered(start_api):
@@ -84,6 +86,7 @@ def test_a_request_under_way_is_answered(start_api):
     begin, rest = upload_of(settings)
     with closing(socket.create_connection(("127.0.0.1", settings.port))) as client:
         client.sendall(begin)
+        assert received(client, until=b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n", "admitted"
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: not listens(settings.port))
         client.sendall(rest)

@@ -138,6 +138,17 @@ class TestReading:
             session.execute(delete(Dataset))
 
 
+def test_one_in_use_is_closed_when_it_is_given_back(database_url):
+    """Not when Python happens to collect it: a thread may outlast the server's end."""
+    database = Database(database_url)
+    with database.reading() as session:
+        driver = session.connection().connection.dbapi_connection
+        database.dispose()
+        assert session.scalar(text("SELECT 1")) == 1
+    with pytest.raises(Exception, match=r"(?i)closed"):
+        driver.execute("SELECT 1")
+
+
 def test_a_wait_for_a_connection_ends(database_url):
     database = Database(database_url, connections=1, wait_s=0.1)
     with database.transaction() as session:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.db.ownership import Actor, bound_to, narrow_to_project, project_of, require_owner
 from app.core.db.postgres import DEFAULT_LIMITS, Limits, postgres_engine
@@ -70,6 +71,8 @@ class Database:
         is_sqlite = url.startswith("sqlite")
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
         self.engine = _sqlite_engine(url, pool) if is_sqlite else postgres_engine(url, pool, limits)
+        self._is_disposed = False
+        event.listen(self.engine, "checkin", self._close_after_disposal)
         reading_options = {_SQLITE_READS: True} if is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._on_commit: tuple[Callable[[], object], ...] = ()
         self._reading_engine = self.engine.execution_options(**reading_options)
@@ -138,7 +141,14 @@ class Database:
             yield connection
 
     def dispose(self) -> None:
+        """Close all connections: those in use when they are given back."""
+        self._is_disposed = True
         self.engine.dispose()
+
+    def _close_after_disposal(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        # It belongs to a pool that the engine has forgotten: nobody would take it out again, or close it.
+        if self._is_disposed:
+            record.invalidate()
 
 
 class ProjectDatabase:
