@@ -27,12 +27,13 @@ from benchmarks.sets import SETS, read_rows
 from worker import methods
 from worker.contracts import Student, TaskData, Teacher
 from worker.job.checkpoint import Checkpoints
-from worker.job.context import Cancellation, JobContext, Reporter
+from worker.job.context import Cancellation, JobContext
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.loading import build_network, load_tokenizer, save_network, with_labels
 from worker.networks.marian import fix_positions
 from worker.networks.new_translator import marian_config, train_tokenizer
 from worker.runner.launch import TRAINING_DEFAULTS
+from worker.runner.reporter import Reporter
 from worker.vocabulary.trimming import count_pieces, trim_vocabulary
 
 os.environ.update(TRAINING_DEFAULTS | os.environ)  # as in a worker's training process

@@ -61,8 +61,8 @@ class Storage:
         obstore.put(self._store, key, path)
 
     def put_folder(self, prefix: str, folder: Path) -> Files:
-        """Store the files of a folder under a prefix, all of them or none."""
-        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        """Store the files of a folder under a prefix, all of them or none; links are left out."""
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
         try:
             for path in paths:
                 self.put_file(f"{prefix}/{path.name}", path)

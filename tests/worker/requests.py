@@ -13,15 +13,19 @@ from app.core.storage import Storage
 from app.domain.documents import JobSpec
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, ModelManifest, Split
+from app.domain.errors import SqueezeError
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.tables import Table
 from app.intake.datasets.tables import prepare as prepare_dataset
 from app.intake.models.folder import prepare as prepare_model
 from tests.tiny import tiny_dataset_files
-from worker.job.context import Cancellation, Reporter
+from worker.job.context import Cancellation
 from worker.job.pipeline import run
+from worker.runner.inputs import fetch_inputs
 from worker.runner.launch import Launcher
+from worker.runner.machine_failures import failed_transfer
+from worker.runner.outputs import store_outputs
 from worker.runner.protocol import (
     CHILD_EVENT,
     Cancelled,
@@ -33,8 +37,30 @@ from worker.runner.protocol import (
     read_outcome,
     write_request,
 )
+from worker.runner.reporter import Reporter
 
 Event = Progress | Metrics | Message
+
+
+def storage_of(request: JobRequest) -> Storage:
+    """Of the shelf that a request is from."""
+    return Shelf(request.cache_dir.parent).storage
+
+
+def prepare(request: JobRequest, workdir: Path) -> None:
+    """Make the work folder as a supervisor does."""
+    workdir.mkdir(exist_ok=True)
+    write_request(workdir, request)
+    fetch_inputs(request, workdir, storage_of(request), check=lambda: None)
+
+
+def store(
+    outcome: Succeeded | Failed | Cancelled, request: JobRequest, workdir: Path
+) -> Succeeded | Failed | Cancelled:
+    """Store a student as a supervisor does."""
+    if not isinstance(outcome, Succeeded):
+        return outcome
+    return store_outputs(outcome, request, workdir, storage_of(request), check=lambda: None)
 
 
 class Shelf:
@@ -116,8 +142,6 @@ class Shelf:
             "student_id": new_id("mdl"),
             "inputs": {} if teacher is None else {"teacher": teacher},
             "dataset": dataset,
-            "storage_url": self.url,
-            "s3_endpoint": None,
             "cache_dir": self.root / "cache",
             "onnx_tolerance": 1e-4,
             "int8_min_agreement": 0.5,
@@ -131,10 +155,9 @@ class RunningPipeline:
     """The real process of an attempt, its events read as they come."""
 
     def __init__(self, launch: Launcher, request: JobRequest, workdir: Path) -> None:
-        workdir.mkdir(exist_ok=True)
+        prepare(request, workdir)
         self._workdir = workdir
         self._request = request
-        write_request(workdir, request)
         stdin, self._lease_fd = os.pipe()
         self._events_fd, stdout = os.pipe()
         with (workdir / "stderr").open("w") as log:
@@ -165,7 +188,8 @@ class RunningPipeline:
 
     def outcome(self) -> Succeeded | Failed | Cancelled | None:
         self.wait()
-        return read_outcome(self._workdir, self._request)
+        outcome = read_outcome(self._workdir, self._request)
+        return None if outcome is None else store(outcome, self._request, self._workdir)
 
     @property
     def stderr(self) -> str:
@@ -206,15 +230,18 @@ def run_here(
     request: JobRequest, workdir: Path, *, cancellation: Cancellation | None = None
 ) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
     """The same without a process of its own, which saves the time to start one."""
-    workdir.mkdir(exist_ok=True)
     events: list[Event] = []
+    try:
+        prepare(request, workdir)
+    except SqueezeError as error:
+        return failed_transfer(error), events
     outcome = run(
         request,
         workdir,
         reporter=Reporter(events.append),
         cancellation=cancellation or Cancellation(),
     )
-    return outcome, events
+    return store(outcome, request, workdir), events
 
 
 def fetch_model(shelf: Shelf, manifest: ModelManifest, folder: Path) -> Path:

@@ -1,10 +1,9 @@
 """What a client hears of a job that failed."""
 
 import torch
-from obstore.exceptions import BaseError as StoreError
 
 from app.domain.errors import RetryableJobError, SqueezeError
-from worker.runner.machine_failures import disk_full, is_disk_full, storage_unavailable
+from worker.runner.machine_failures import disk_full, is_disk_full
 from worker.runner.protocol import Failed
 
 _MEMORY_ADVICE = (
@@ -19,8 +18,6 @@ def failure_of(error: Exception, *, stage: str) -> Failed:
             return Failed(
                 code=error.code, message=error.message, retryable=isinstance(error, RetryableJobError)
             )
-        case StoreError():
-            return storage_unavailable()
         case torch.AcceleratorError():
             return Failed(
                 code="accelerator_failed",

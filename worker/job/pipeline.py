@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 import transformers
 
-from app.core.storage import Storage
-from app.domain.documents.manifest import ModelManifest
+from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from worker.data.batches import watching_batches
-from worker.job.context import Cancellation, Reporter, StageTimer
+from worker.job.context import Cancellation, StageTimer
 from worker.job.failures import failure_of
 from worker.job.stages import needed_stages
 from worker.job.state import JobState
@@ -28,6 +27,7 @@ from worker.runner.protocol import (
     read_request,
     write_outcome,
 )
+from worker.runner.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,6 @@ def run(
         state = JobState(
             request=request,
             workdir=workdir,
-            storage=Storage.from_url(request.storage_url, s3_endpoint=request.s3_endpoint),
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             reporter=reporter,
             cancellation=cancellation,
@@ -77,7 +76,7 @@ def run(
 
 
 def compress(state: JobState, timer: StageTimer) -> Succeeded:
-    """A teacher and its data in; a stored, measured and checked student out."""
+    """A teacher and its data in; a measured and checked student out."""
     for stage in needed_stages(state):
         with timer(stage.name):
             stage.run(state)
@@ -91,7 +90,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
     )
     return Succeeded(
         manifest=ModelManifest(
-            files=state.files,
+            files=Files(prefix=state.request.output_prefix, entries={}),
             architecture=student.architecture,
             task=state.dataset.task,
             labels=state.dataset.labels or None,
@@ -104,5 +103,4 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
         metrics=dict(student.quality),
         report=report,
         teacher_exports=state.teacher_exports,
-        teacher_files=state.teacher_files,
     )

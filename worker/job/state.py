@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from app.core.storage import Storage
 from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
-from app.domain.documents.manifest import DatasetManifest, FileEntry, Files, OnnxExport
+from app.domain.documents.manifest import DatasetManifest, OnnxExport
 from app.domain.methods import TEACHER
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
 from worker.job.checkpoint import Checkpoints
-from worker.job.context import Cancellation, Reporter
+from worker.job.context import Cancellation
 from worker.job.evaluator import EvaluatedModel, Evaluator
-from worker.runner.protocol import CHECKPOINTS, LATENCIES, JobRequest, input_folder
+from worker.runner.protocol import CHECKPOINTS, DATASET, LATENCIES, STUDENT, JobRequest, input_folder
+from worker.runner.reporter import Reporter
 
 
 @dataclass
@@ -23,7 +23,6 @@ class JobState:
 
     request: JobRequest
     workdir: Path
-    storage: Storage
     device: torch.device
     reporter: Reporter
     cancellation: Cancellation
@@ -52,12 +51,8 @@ class JobState:
     student: Student = field(init=False)
     evaluated_student: EvaluatedModel = field(init=False)
 
-    files: Files = field(init=False)
-    """The student's, as they are stored."""
-    teacher_exports: dict[str, OnnxExport] = field(init=False)
-    """By precision: ONNX files that the teacher's row lacked, stored beside its own."""
-    teacher_files: dict[str, FileEntry] = field(init=False)
-    """Those files, by name."""
+    teacher_exports: dict[str, OnnxExport] = field(default_factory=dict)
+    """By precision: ONNX files that the teacher's row lacks."""
 
     @property
     def spec(self) -> JobSpec:
@@ -77,8 +72,8 @@ class JobState:
 
     @property
     def student_folder(self) -> Path:
-        return self.workdir / "student"
+        return self.workdir / STUDENT
 
     @property
     def dataset_folder(self) -> Path:
-        return self.workdir / "dataset"
+        return self.workdir / DATASET

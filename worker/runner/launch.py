@@ -16,12 +16,11 @@ from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-# Everything else stays here: the child needs neither the database's password nor the broker's.
+# Everything else stays here: the child needs no password, of the database, the broker or the store.
 _SYSTEM = ("PATH", "HOME", "USER", "LANG", "LC_", "LD_", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHON", "XDG_")
-_STORAGE = ("AWS_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _COMPUTE = ("OMP_", "GOMP_", "KMP_", "MKL_", "TORCH", "PYTORCH_", "TRITON_", "CUDA_", "NVIDIA_", "NCCL_")
 _KERNELS = ("ONEDNN_", "DNNL_", "LRU_CACHE_CAPACITY")
-_PASSED_ON = _SYSTEM + _STORAGE + _COMPUTE + _KERNELS
+_PASSED_ON = _SYSTEM + _COMPUTE + _KERNELS
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 TRAINING_DEFAULTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}

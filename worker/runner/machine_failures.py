@@ -1,5 +1,8 @@
 """What a client hears when the worker's machine, or the store that it uses, fails."""
 
+from obstore.exceptions import BaseError as StoreError
+
+from app.domain.errors import SqueezeError
 from worker.runner.protocol import Failed
 
 STORAGE_UNAVAILABLE = "storage_unavailable"
@@ -47,3 +50,19 @@ def machine_failure(error: OSError) -> Failed:
         "has the details.",
         retryable=True,
     )
+
+
+def failed_transfer(error: Exception) -> Failed:
+    """For an attempt whose inputs could not be fetched, or whose student could not be stored."""
+    match error:
+        case SqueezeError():
+            return Failed(code=error.code, message=error.message)
+        case StoreError():
+            return storage_unavailable()
+        case OSError():
+            return machine_failure(error)
+        case _:
+            return Failed(
+                code="internal_error",
+                message="The job's files could not be stored. The worker log has the details, by job id.",
+            )

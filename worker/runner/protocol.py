@@ -1,9 +1,10 @@
 """What passes between the supervisor and its child: a request, a stream of events, an outcome.
 
-The supervisor writes ``request.json`` into the work folder and starts the child on it. The child writes
-events as JSON lines on the pipe that was its standard output, ends by writing ``outcome.json``, and exits
-with 0. Without an outcome it has died. SIGTERM asks it to stop, SIGUSR1 to save a checkpoint first; its
-standard input tells it how long it may work (``worker.job.supervisor_watch``).
+The supervisor writes ``request.json`` and all that the job reads into the work folder, starts the child on
+it, and stores what it leaves there. The child writes events as JSON lines on the pipe that was its standard
+output, ends by writing ``outcome.json``, and exits with 0. Without an outcome it has died. SIGTERM asks it to
+stop, SIGUSR1 to save a checkpoint first; its standard input tells it how long it may work
+(``worker.job.supervisor_watch``).
 """
 
 import os
@@ -26,7 +27,10 @@ OUTCOME = "outcome.json"
 CHECKPOINTS = "checkpoints"
 LATENCIES = "latency.json"
 INPUTS = "inputs"
-KEPT = (CHECKPOINTS, LATENCIES, "dataset", INPUTS)
+DATASET = "dataset"
+STUDENT = "student"
+TEACHER_EXPORTS = "teacher_exports"
+KEPT = (CHECKPOINTS, LATENCIES, DATASET, INPUTS)
 """What an attempt leaves to the next one. These files are renamed into place and never changed."""
 
 
@@ -53,7 +57,7 @@ class StoredCheckpoint(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """Everything that the child needs to know; it sees neither database nor settings."""
+    """Everything that the child needs to know; it sees neither database, nor store, nor settings."""
 
     job_id: str
     attempt: int
@@ -62,8 +66,6 @@ class JobRequest(BaseModel):
     student_id: str = Field(description="The id under which the student will be registered.")
     inputs: dict[str, ModelRef] = Field(description="By role: the teacher and what the method names.")
     dataset: DatasetRef
-    storage_url: str
-    s3_endpoint: str | None
     cache_dir: Path = Field(description="Shared by jobs.")
     onnx_tolerance: float
     int8_min_agreement: float
@@ -82,6 +84,14 @@ class JobRequest(BaseModel):
         return self.inputs.get(TEACHER)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
+        given, method, dataset = self.teacher, self.spec.method, self.dataset.manifest
+        if given is None or not method.is_compared:
+            return False
+        return method.card.needs_head or given.manifest.has_head_for(dataset.task, dataset.labels)
+
+    @property
     def planned_student(self) -> Architecture | None:
         """As the client was shown it; None where the worker plans: by measuring, or for an old job."""
         target = self.spec.target
@@ -94,7 +104,7 @@ class StageStarted(BaseModel):
     """The attempt has begun a stage of the job; not for clients, whom progress tells of it."""
 
     kind: Literal["stage"] = "stage"
-    number: int = Field(description="From 1, in the order of the job's stages.")
+    number: int = Field(description="From 1, in the order of the child's stages.")
 
 
 class CheckpointWritten(BaseModel):
@@ -115,7 +125,7 @@ CHILD_EVENT: TypeAdapter[ChildEvent] = TypeAdapter(Annotated[ChildEvent, Field(d
 
 
 class Succeeded(BaseModel):
-    """The student is stored under the request's prefix, measured and checked."""
+    """The student lies in the work folder, measured and checked; then in the store."""
 
     kind: Literal["succeeded"] = "succeeded"
     manifest: ModelManifest
@@ -123,10 +133,10 @@ class Succeeded(BaseModel):
     report: JobReport
     teacher_exports: dict[str, OnnxExport] = Field(
         default_factory=dict,
-        description="By precision: ONNX files that the teacher's manifest lacked, stored under its prefix.",
+        description="By precision: ONNX files that the teacher's manifest lacked.",
     )
     teacher_files: dict[str, FileEntry] = Field(
-        default_factory=dict, description="Those files by name, for the teacher's manifest."
+        default_factory=dict, description="Those files by name, once they are stored beside the teacher's."
     )
 
 

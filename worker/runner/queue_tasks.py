@@ -22,7 +22,8 @@ from worker.runner.machine_failures import machine_failure
 from worker.runner.prefixes import checkpoint_prefix, output_prefix
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint
 from worker.runner.registration import find_problem
-from worker.runner.supervisor import DATABASE_AWAY, Ending, Lost, supervise
+from worker.runner.supervisor import Ending, Lost, supervise
+from worker.runner.watch import DATABASE_AWAY
 from worker.runner.workdir import job_folder, open_workdir
 from worker.runner.worker import ATTEMPTS, Worker
 
@@ -148,8 +149,6 @@ def _build_request(worker: Worker, session: ProjectReadSession, job: Job) -> Job
         student_id=new_id("mdl"),
         inputs={given.role: _model_ref(session, given.model_id) for given in spec.inputs},
         dataset=DatasetRef(id=dataset.id, manifest=dataset.manifest),
-        storage_url=settings.resolved_storage_url,
-        s3_endpoint=settings.s3_endpoint,
         cache_dir=settings.cache_dir.resolve() / job.project_id,
         checkpoint_interval_s=settings.checkpoint_interval.total_seconds(),
         checkpoints=[_checkpoint_ref(row) for row in list_checkpoints(session, job.id)],

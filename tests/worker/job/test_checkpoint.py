@@ -8,8 +8,8 @@ import torch
 
 from app.core.storage import Storage
 from app.domain.documents.manifest import FileEntry
-from worker.job.artifacts import fetch_checkpoint
 from worker.job.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
+from worker.runner.inputs import fetch_checkpoint
 from worker.runner.protocol import StoredCheckpoint
 
 
@@ -110,7 +110,7 @@ class TestFetched:
     def test_the_latest_comes_with_its_note(
         self, storage: Storage, stored: list[StoredCheckpoint], local: Checkpoints, tmp_path: Path
     ) -> None:
-        fetch_checkpoint(stored, local, storage)
+        bring(stored, local, storage)
         assert (local.steps(), local.load()) == ([2], {"progress": 2})
         assert (tmp_path / "work" / "note.json").read_text() == '{"latency": 1}'
 
@@ -125,14 +125,22 @@ class TestFetched:
             damage(file)
         else:
             file.write_bytes(file.read_bytes()[:-10])
-        fetch_checkpoint(stored, local, storage)
+        bring(stored, local, storage)
         assert (local.steps(), local.load()) == ([1], {"progress": 1})
+
+    def test_one_on_this_machine_is_not_lost_for_one_that_is_not_whole(
+        self, storage: Storage, stored: list[StoredCheckpoint], local: Checkpoints, tmp_path: Path
+    ) -> None:
+        damage(tmp_path / "files" / "checkpoints" / "2")
+        local.save({"progress": 2.5}, step=2)
+        bring(stored, local, storage)
+        assert local.load() == {"progress": 2.5}
 
     def test_nothing_whole_means_a_fresh_start(
         self, storage: Storage, stored: list[StoredCheckpoint], local: Checkpoints
     ) -> None:
         storage.delete_prefix("checkpoints")
-        fetch_checkpoint(stored, local, storage)
+        bring(stored, local, storage)
         assert local.load() is None
 
     @pytest.mark.parametrize(("step", "latest"), [(1, 2), (2, 2), (3, 3)])
@@ -140,7 +148,7 @@ class TestFetched:
         self, storage: Storage, stored: list[StoredCheckpoint], local: Checkpoints, step: int, latest: int
     ) -> None:
         local.save({"progress": step}, step=step)
-        fetch_checkpoint(stored, local, storage)
+        bring(stored, local, storage)
         assert local.load() == {"progress": latest}
 
     def test_a_later_one_on_this_machine_that_is_damaged_is_not(
@@ -148,8 +156,15 @@ class TestFetched:
     ) -> None:
         local.save({"weights": torch.ones(10)}, step=3)
         damage(local.path(3))
-        fetch_checkpoint(stored, local, storage)
+        bring(stored, local, storage)
         assert local.load() == {"progress": 2}
+
+
+def bring(stored: list[StoredCheckpoint], local: Checkpoints, storage: Storage) -> None:
+    """As a supervisor and its child do, one after the other."""
+    fetch_checkpoint(stored, local.folder, storage)
+    local.remove_damaged()
+    local.restore_note()
 
 
 def damage(path: Path) -> None:

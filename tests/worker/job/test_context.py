@@ -10,8 +10,9 @@ from app.domain.documents.events import Metrics, Progress
 from app.domain.errors import JobCancelled
 from tests.worker.compression import encoder_card
 from worker.job.checkpoint import Checkpoints
-from worker.job.context import Cancellation, JobContext, Reporter, StageTimer
+from worker.job.context import Cancellation, JobContext, StageTimer
 from worker.runner.protocol import Alive, CheckpointWritten, ChildEvent, StageStarted
+from worker.runner.reporter import Reporter
 
 
 class Recorder:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from obstore.exceptions import BaseError as StoreError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -24,6 +23,7 @@ from tests.worker.requests import (
     Event,
     Shelf,
     fetch_model,
+    prepare,
     run_here,
     run_pipeline,
     running_pipeline,
@@ -32,7 +32,7 @@ from tests.worker.tiny_networks import shift_bias
 from worker.contracts import TokenizedSplit
 from worker.evaluation.exported import ExportedEncoder
 from worker.job import pipeline
-from worker.job.context import Cancellation, Reporter
+from worker.job.context import Cancellation
 from worker.job.failures import failure_of
 from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
@@ -48,6 +48,7 @@ from worker.runner.protocol import (
     Succeeded,
     checkpointed_steps,
 )
+from worker.runner.reporter import FETCHING, STORING, Reporter
 from worker.tasks import encoding
 
 QUICK = {"learning_rate": 2e-3}
@@ -125,8 +126,8 @@ class TestSuccess:
 
         progress = [event for event in events if isinstance(event, Progress)]
         stages = list(dict.fromkeys(event.stage for event in progress))
-        assert stages[:5] == ["fetching", "loading", "tokenizing", "planning", "evaluating_teacher"]
-        assert stages[-5:] == ["evaluating", "exporting", "checking", "measuring", "storing"]
+        assert stages[:4] == ["loading", "tokenizing", "planning", "evaluating_teacher"]
+        assert stages[-4:] == ["evaluating", "exporting", "checking", "measuring"]
         fractions = [event.fraction for event in progress]
         assert fractions == sorted(fractions)
         looks = [event.values for event in events if isinstance(event, Metrics) and "loss" in event.values]
@@ -337,10 +338,11 @@ class TestTeacherExports:
 def test_each_stage_moves_the_jobs_progress() -> None:
     sent: list[Event] = []
     reporter = Reporter(sent.append)
-    for stage in STAGES:
-        reporter.progress(stage.name, 0, 1)
+    stages = [FETCHING, *(stage.name for stage in STAGES), STORING]
+    for stage in stages:
+        reporter.progress(stage, 0, 1)
     fractions = [event.fraction for event in sent if isinstance(event, Progress)]
-    assert len(fractions) == len(STAGES)
+    assert len(fractions) == len(stages)
     assert fractions == sorted(set(fractions))
 
 
@@ -428,7 +430,7 @@ class TestFailure:
         shelf.storage.delete_prefix(model.manifest.files.prefix)
         outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
         assert isinstance(outcome, Failed)
-        assert outcome.code == "file_not_found"
+        assert outcome.code == "file_missing"
 
     @pytest.mark.parametrize(
         ("error", "code", "retryable"),
@@ -440,8 +442,6 @@ class TestFailure:
                 False,
             ),
             (RetryableJobError("lost", "Later."), "lost", True),
-            (StoreError("secret/path"), "storage_unavailable", True),
-            (StoreError("No space left on device (os error 28)"), "storage_unavailable", True),
             (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full", True),
             (SafetensorError("Error: No space left on device (os error 28)"), "disk_full", True),
             (OSError(errno.EACCES, "secret/path"), "internal_error", False),
@@ -493,6 +493,7 @@ class TestInterruption:
                 if event.stage == stage:
                     cancellation.request()
 
+        prepare(request, tmp_path)
         outcome = pipeline.run(request, tmp_path, reporter=Reporter(send), cancellation=cancellation)
         assert isinstance(outcome, Cancelled)
         assert stages[-1] == stage

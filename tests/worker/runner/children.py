@@ -33,12 +33,11 @@ def write_checkpoint(step):
     path.with_suffix(".partial").write_text(str(step))
     path.with_suffix(".partial").rename(path)
     events.send(CheckpointWritten(step=step))
-def store():
-    folder = pathlib.Path(request.storage_url.removeprefix("file://")) / request.output_prefix
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"weights")
+def make_student():
+    (workdir / STUDENT).mkdir(exist_ok=True)
+    (workdir / STUDENT / "model.safetensors").write_bytes(b"weights")
 def succeed(manifest=None):
-    store()
+    make_student()
     manifest = (manifest or request.teacher.manifest).model_copy(
         update={"files": {"prefix": request.output_prefix, "entries": {}}}
     )

@@ -26,8 +26,8 @@ from tests.worker.conftest import MakeWorker
 from tests.worker.runner.children import child, queue_job, read_job, stored_files, workdir
 from worker.runner.announcer import announce_lost
 from worker.runner.queue_tasks import run_job, run_next_job
-from worker.runner.supervisor import DATABASE_AWAY
 from worker.runner.sweeper import sweep
+from worker.runner.watch import DATABASE_AWAY
 from worker.runner.worker import Worker
 
 SUPERVISOR = """
@@ -48,7 +48,7 @@ settings = Settings(
 run_job(replace(create_worker(settings, Shutdown()), launch=Command(command)), job_id)
 """
 HANGS = """
-store()
+make_student()
 (workdir / "pid").write_text(str(os.getpid()))
 time.sleep(600)
 """
@@ -60,18 +60,19 @@ succeed()
 """
 
 
-# Within its second heartbeat's transaction.
+# Within a heartbeat's transaction, while its child works.
 STOPS_ITSELF = """
-import os, signal
-from worker.runner import supervisor
-hold, beats = supervisor.hold_lease, []
+import os, signal, sys
+from pathlib import Path
+from worker.runner import watch
+hold, stopped = watch.hold_lease, []
 def hold_and_stop(*arguments, **options):
     job = hold(*arguments, **options)
-    beats.append(job)
-    if len(beats) == 2:
+    if not stopped and any(path.read_text() for path in Path(sys.argv[1]).glob("work/*/1/pid")):
+        stopped.append(job)
         os.kill(os.getpid(), signal.SIGSTOP)
     return job
-supervisor.hold_lease = hold_and_stop
+watch.hold_lease = hold_and_stop
 """
 
 
@@ -140,7 +141,7 @@ def test_a_worker_that_freezes_and_wakes_leaves_the_next_attempt_alone(
         if wakes == "while the second works":
             first.send_signal(signal.SIGCONT)
             assert first.wait(timeout=30) == 0
-            assert {path.name for path in folder.iterdir()} == {"pid", "request.json"}
+            assert {path.name for path in folder.iterdir()} == {"pid", "request.json", "dataset", "inputs"}
         (folder / "go").touch()
         second.join()
         first.send_signal(signal.SIGCONT)

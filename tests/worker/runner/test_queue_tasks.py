@@ -39,7 +39,8 @@ from worker.runner.worker import Worker
 
 SUCCEEDS = child("succeed()")
 FAILS = child(
-    "store(); write_outcome(workdir, request, Failed(code='teacher_not_trained', message='Train it first.'))"
+    "make_student()\n"
+    "write_outcome(workdir, request, Failed(code='teacher_not_trained', message='Train it first.'))"
 )
 FAILS_FOR_NOW = child(
     "write_outcome(workdir, request, Failed(code='store_away', message='Later.', retryable=True))"

@@ -26,7 +26,7 @@ from worker.runner.registration import find_problem
 
 HANGS = """
 (workdir / "pid").write_text(str(os.getpid()))
-store()
+make_student()
 while True:
     time.sleep(0.05)
 """
@@ -76,8 +76,8 @@ succeed()
 
         job = read_job(database, job_id)
         assert (job.status, job.error_message) == (JobStatus.SUCCEEDED, None)
-        assert job.progress["step"] == 200
-        assert job.progress["fraction"] == 1.0
+        assert (job.progress["stage"], job.progress["fraction"]) == ("storing", 1.0)
+        assert set(job.read_report().seconds) == {"fetching", "storing"}
         assert history(database, job_id, "metrics") == [
             {"stage": "train", "step": 200, "values": {"loss": 0.5}}
         ]
@@ -91,7 +91,7 @@ succeed()
 for step in range(3000):
     events.send(Progress(stage="train", step=step, total_steps=3000, fraction=0.5))
     os.write(2, b"x" * 100 + b"\\n")
-succeed()
+write_outcome(workdir, request, Failed(code="teacher_not_trained", message="Train it first."))
 """)
         )
         job_id = queue_job(database)
@@ -125,12 +125,12 @@ class TestDeath:
     @pytest.mark.parametrize(
         ("body", "code", "reason"),
         [
-            ("store(); os.kill(os.getpid(), signal.SIGKILL)", "killed", "killed by SIGKILL"),
-            ("store(); os.kill(os.getpid(), signal.SIGSEGV)", "worker_died", "ended by SIGSEGV"),
-            ("store(); sys.exit(3)", "worker_died", "status 3"),
-            ("store(); raise RuntimeError('secret path')", "worker_died", "status 1"),
-            ("store(); sys.exit(0)", "worker_died", "status 0"),
-            ("store(); (workdir / 'outcome.json').write_text('{')", "worker_died", "status 0"),
+            ("make_student(); os.kill(os.getpid(), signal.SIGKILL)", "killed", "killed by SIGKILL"),
+            ("make_student(); os.kill(os.getpid(), signal.SIGSEGV)", "worker_died", "ended by SIGSEGV"),
+            ("make_student(); sys.exit(3)", "worker_died", "status 3"),
+            ("make_student(); raise RuntimeError('secret path')", "worker_died", "status 1"),
+            ("make_student(); sys.exit(0)", "worker_died", "status 0"),
+            ("make_student(); (workdir / 'outcome.json').write_text('{')", "worker_died", "status 0"),
             ("workdir.rename(workdir.parent / 'x'); succeed()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
         ],
     )
@@ -190,7 +190,7 @@ class TestStopping:
     ):
         worker = make_worker(
             child("""
-store()
+make_student()
 def stop(*_):
     write_outcome(workdir, request, Cancelled())
     sys.exit(0)
@@ -324,7 +324,6 @@ class TestEnvironment:
             "LRU_CACHE_CAPACITY": "16",
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
             "GOMP_SPINCOUNT": "10000",
-            "AWS_SECRET_ACCESS_KEY": "for the store",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",

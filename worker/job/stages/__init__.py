@@ -1,15 +1,15 @@
-"""The stages of a job, in their order."""
+"""The stages of a job, in their order, between its supervisor's: fetching and storing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.job.context import TRAINING
-from worker.job.stages.inputs import fetch, is_compared, load
-from worker.job.stages.outputs import check, evaluate, export, measure, store
+from worker.job.stages.inputs import load
+from worker.job.stages.outputs import check, evaluate, export, measure
 from worker.job.stages.preparation import is_trimmed, plan, tokenize, trim
 from worker.job.stages.teacher import evaluate_teacher
 from worker.job.stages.training import train
 from worker.job.state import JobState
+from worker.runner.reporter import TRAINING
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,16 @@ class Stage:
 
 
 STAGES = (
-    Stage("fetching", fetch),
     Stage("loading", load),
     Stage("tokenizing", tokenize),
     Stage("planning", plan),
-    Stage("evaluating_teacher", evaluate_teacher, is_needed=is_compared),
+    Stage("evaluating_teacher", evaluate_teacher, is_needed=lambda state: state.request.is_compared),
     Stage("trimming", trim, is_needed=is_trimmed),
     Stage(TRAINING, train),
     Stage("evaluating", evaluate),
     Stage("exporting", export),
     Stage("checking", check),
     Stage("measuring", measure),
-    Stage("storing", store),
 )
 
 

@@ -1,8 +1,8 @@
-"""From a trained student to a stored one: measured, exported and checked."""
+"""From a trained student to one that can be stored: measured, exported and checked."""
 
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import save_model
-from worker.job.stages.teacher import measure_teacher, store_teacher_exports
+from worker.job.stages.teacher import measure_teacher
 from worker.job.state import JobState
 
 
@@ -50,9 +50,3 @@ def measure(state: JobState) -> None:
     state.student_evaluator.look_at_test(state.evaluated_student)
     if state.evaluated_teacher is not None:
         measure_teacher(state, state.evaluated_teacher)
-
-
-def store(state: JobState) -> None:
-    """Put the student's folder into the store, and what the teacher's lacked beside it."""
-    store_teacher_exports(state)
-    state.files = state.storage.put_folder(state.request.output_prefix, state.student_folder)

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 
-from app.domain.documents.manifest import FileEntry, OnnxExport
 from app.domain.errors import JobError
 from worker.export.exports import check_exports
-from worker.job.artifacts import store_export, teacher_exports
+from worker.job.artifacts import set_aside, teacher_exports
 from worker.job.evaluator import EvaluatedModel
 from worker.job.state import JobState
 
@@ -42,9 +41,9 @@ def evaluate_teacher(state: JobState) -> None:
 
 
 def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
-    """Measure the teacher's ONNX files, and its quality on test.
+    """Measure the teacher's ONNX files, and its quality on test; keep those that its row lacks.
 
-    A file that is not sound is left out, and fails no job.
+    So that it can be served too. A file that is not sound is left out, and fails no job.
     """
     request, evaluator, given = state.request, state.teacher_evaluator, state.request.teacher
     assert given is not None
@@ -73,18 +72,6 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
             del teacher.paths[precision], teacher.exports[precision]
     evaluator.measure_latency(teacher)
     evaluator.look_at_test(teacher)
-
-
-def store_teacher_exports(state: JobState) -> None:
-    """Keep the ONNX files that the teacher's row lacks, so that it can be served too."""
-    exports: dict[str, OnnxExport] = {}
-    files: dict[str, FileEntry] = {}
-    teacher, given = state.evaluated_teacher, state.request.teacher
-    if teacher is not None and given is not None:
-        manifest = given.manifest
-        for precision in teacher.exports.keys() - manifest.exports.keys():
-            added = store_export(manifest.files, teacher.paths[precision], state.storage)
-            names = dict(zip(("file", "decoder_file"), added, strict=False))
-            exports[precision] = teacher.exports[precision].model_copy(update=names)
-            files |= added
-    state.teacher_exports, state.teacher_files = exports, files
+    new = teacher.exports.keys() - given.manifest.exports.keys()
+    set_aside({precision: teacher.paths[precision] for precision in new}, state.workdir)
+    state.teacher_exports = {precision: teacher.exports[precision] for precision in new}
