@@ -43,7 +43,7 @@ def postgres_maintenance_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_maintenance_url: str) -> Iterator[str]:
     """The name of a migrated database that the others are cloned from."""
-    with _new_postgres_database(postgres_maintenance_url) as url:
+    with new_postgres_database(postgres_maintenance_url) as url:
         upgrade(url)
         yield str(make_url(url).database)
 
@@ -51,7 +51,7 @@ def postgres_template(postgres_maintenance_url: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgres_url(postgres_maintenance_url: str, postgres_template: str) -> Iterator[str]:
     """A migrated PostgreSQL database of this module's own."""
-    with _new_postgres_database(postgres_maintenance_url, template=postgres_template) as url:
+    with new_postgres_database(postgres_maintenance_url, template=postgres_template) as url:
         yield url
 
 
@@ -108,7 +108,7 @@ def empty_tables(database: Database) -> None:
 
 
 @contextmanager
-def _new_postgres_database(maintenance_url: str, *, template: str = "template0") -> Iterator[str]:
+def new_postgres_database(maintenance_url: str, *, template: str = "template0") -> Iterator[str]:
     """A database for the length of the block, as its URL."""
     engine = create_engine(maintenance_url, isolation_level="AUTOCOMMIT")
     name = f"squeeze_{uuid4().hex[:12]}"

@@ -1,12 +1,13 @@
 """The whole service in processes of its own: alone on one machine, and as in production."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from app.core.db import Database
 from app.core.settings import Settings
 from app.embedded import Service, free_port, running, settings_environment
-from tests.conftest import empty_tables
+from tests.conftest import empty_tables, new_postgres_database
 from tests.processes import wait_until
 from tests.tiny import tiny_bert_folder, tiny_dataset_files, zipped
 
@@ -26,23 +27,50 @@ SHAPE = {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}
 Json = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class StartedWorker:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def is_ready(self) -> bool:
+        return "is ready for jobs" in self.log.read_text()
+
+
 @dataclass
 class Stack:
-    """An API that runs, and workers as a test starts them."""
+    """An API that runs, and workers as tests need them."""
 
     settings: Settings
     environment: dict[str, str]
     log_dir: Path
     http: httpx.Client
     processes: ExitStack
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[StartedWorker] = field(default_factory=list)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def have_workers(self, count: int) -> list[subprocess.Popen[bytes]]:
+        """So many that are ready, and no others. To start one takes seconds: those of earlier tests go on."""
+        alive = [worker for worker in self.workers if worker.process.poll() is None]
+        for worker in alive[count:]:
+            worker.process.terminate()
+            assert worker.process.wait(timeout=30) == 0, self.logs()
+        chosen = alive[:count]
+        chosen += [self.start_worker() for _ in range(count - len(chosen))]
+        for worker in chosen:
+            wait_until(worker.is_ready, timeout_s=60)
+        return [worker.process for worker in chosen]
+
+    def start_worker(self, **settings: str) -> "StartedWorker":
         log = self.log_dir / f"worker-{len(self.workers)}.log"
         command = [sys.executable, "-m", "worker.runner.main"]
-        process = self.processes.enter_context(running(command, environment=self.environment, log=log))
-        self.workers.append(process)
-        return process
+        running_worker = running(command, environment=self.environment | settings, log=log)
+        worker = StartedWorker(self.processes.enter_context(running_worker), log)
+        self.workers.append(worker)
+        return worker
+
+    def forget_everything(self) -> None:
+        database = Database(self.settings.resolved_database_url)
+        empty_tables(database)
+        database.dispose()
 
     def logs(self) -> str:
         return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in sorted(self.log_dir.glob("*.log")))
@@ -145,10 +173,9 @@ def running_stack(
     quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
     quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
     quick["retry_delay"] = timedelta(seconds=0.5)
+    # A job that is cancelled ends by itself: it is killed only once a test has given it up.
+    quick["cancel_grace"] = timedelta(minutes=10)
     settings = Settings(data_dir=folder / "data", port=free_port(), **stores, **quick)
-    database = Database(settings.resolved_database_url)
-    empty_tables(database)
-    database.dispose()
     # Tests run two workers at once on few cores, where threads that spin keep each other waiting.
     environment = settings_environment(settings) | {"OMP_WAIT_POLICY": "PASSIVE"} | dict(credentials or {})
     log_dir = folder / "logs"
@@ -158,7 +185,9 @@ def running_stack(
         api = processes.enter_context(running(command, environment=environment, log=log_dir / "api.log"))
         Service(f"http://127.0.0.1:{settings.port}", {"API": api}).wait_until_ready()
         http = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=60))
-        yield Stack(settings, environment, log_dir, http, processes)
+        stack = Stack(settings, environment, log_dir, http, processes)
+        stack.forget_everything()
+        yield stack
 
 
 @contextmanager
@@ -180,24 +209,27 @@ def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iter
             yield stack
 
 
-@pytest.fixture(scope="module", params=["alone", "production"])
+@pytest.fixture(scope="session", params=["alone", "production"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
     folder = tmp_path_factory.mktemp("service")
     if request.param == "alone":
-        starting = running_stack(folder, {"database_url": request.getfixturevalue("sqlite_url")})
-    else:
-        postgres_url, redis_url = map(request.getfixturevalue, ("postgres_url", "redis_server_url"))
-        starting = production_stack(folder, postgres_url=postgres_url, redis_url=redis_url)
-    with starting as stack:
+        path = shutil.copy(request.getfixturevalue("sqlite_template"), folder / "squeeze.db")
+        with running_stack(folder, {"database_url": f"sqlite:///{path}"}) as stack:
+            yield stack
+        return
+    server, template, redis_url = map(
+        request.getfixturevalue, ("postgres_maintenance_url", "postgres_template", "redis_server_url")
+    )
+    with (
+        new_postgres_database(server, template=template) as postgres_url,
+        production_stack(folder, postgres_url=postgres_url, redis_url=redis_url) as stack,
+    ):
         yield stack
 
 
 @pytest.fixture
 def stack(service: Stack) -> Iterator[Stack]:
-    """The service without jobs; workers that a test starts end with it."""
-    with ExitStack() as workers:
-        yield replace(service, environment=dict(service.environment), processes=workers, workers=[])
-    database = Database(service.settings.resolved_database_url)
-    empty_tables(database)
-    database.dispose()
+    """The service without jobs."""
+    yield service
+    service.forget_everything()

@@ -63,25 +63,34 @@ def test_it_serves_and_takes_everything_with_it(tmp_path: Path, number: signal.S
         wait_until(lambda: not any(is_alive(pid) for pid in parts))
 
 
-def test_a_long_path_does_not_stop_the_broker(tmp_path: Path):
-    with squeeze_up(tmp_path / ("deep " * 20).strip(), free_port()) as process:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a path too long for a socket's address."""
+    return tmp_path_factory.mktemp("up") / ("deep " * 20).strip()
+
+
+@pytest.fixture(scope="module")
+def process(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A service on the folder that listens, until the last test ends it."""
+    with squeeze_up(folder, free_port()) as process:
         wait_until_listening(process)
-        assert len(parts_of(process)) == 3
+        yield process
 
 
-def test_a_folder_belongs_to_one_service(tmp_path: Path):
-    with squeeze_up(tmp_path, free_port()) as first:
-        wait_until_listening(first)
-        with squeeze_up(tmp_path, free_port()) as second:
-            assert second.wait(timeout=20) == 1
-            assert "in use by another Squeeze process" in second.stderr.read()
+def test_a_long_path_does_not_stop_the_broker(process: subprocess.Popen[str]):
+    assert len(parts_of(process)) == 3
 
 
-def test_a_part_that_ends_ends_the_whole(tmp_path: Path):
-    with squeeze_up(tmp_path, free_port()) as process:
-        wait_until_listening(process)
-        parts = parts_of(process)
-        os.kill(parts[-1], signal.SIGKILL)
-        assert process.wait(timeout=20) == 1
-        assert "the worker exited with status -9" in process.stderr.read()
-        assert not any(is_alive(pid) for pid in parts)
+@pytest.mark.usefixtures("process")
+def test_a_folder_belongs_to_one_service(folder: Path):
+    with squeeze_up(folder, free_port()) as second:
+        assert second.wait(timeout=20) == 1
+        assert "in use by another Squeeze process" in second.stderr.read()
+
+
+def test_a_part_that_ends_ends_the_whole(process: subprocess.Popen[str]):
+    parts = parts_of(process)
+    os.kill(parts[-1], signal.SIGKILL)
+    assert process.wait(timeout=20) == 1
+    assert "the worker exited with status -9" in process.stderr.read()
+    assert not any(is_alive(pid) for pid in parts)

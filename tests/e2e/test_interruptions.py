@@ -30,8 +30,19 @@ def students_of(stack: Stack, job: Json) -> list[str]:
     return [model["id"] for model in models if model["lineage"]["job"] == job["id"]]
 
 
+@pytest.mark.parametrize("service", ["production"], indirect=True)
+def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
+    stack.have_workers(0)
+    worker = stack.start_worker(SQUEEZE_BROKER_URL="redis://127.0.0.1:1/0").process
+    encoder, dataset = stack.upload(tmp_path)
+    job = stack.wait_for_end(stack.start_job(encoder, dataset, exports=["fp32"]))
+    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
+    worker.terminate()
+    assert worker.wait(timeout=10) == 0
+
+
 def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
-    first = stack.start_worker()
+    [first] = stack.have_workers(1)
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset, training=LONG, exports=["fp32"])
     stack.wait_for(job, is_training)
@@ -40,7 +51,7 @@ def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
     first.kill()
     wait_until(lambda: not any(is_alive(pid) for pid in orphans), timeout_s=5)
 
-    stack.start_worker()
+    stack.have_workers(1)
     job = stack.wait_for_end(job)
     assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 2), stack.logs()
     assert students_of(stack, job) == [job["student"]]
@@ -50,10 +61,11 @@ def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
 
 
 def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Path):
-    first = stack.start_worker()
+    [first] = stack.have_workers(1)
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset, training=LONG, exports=["fp32"])
     stack.wait_for(job, is_training)
+    wait_until(lambda: stack.get("/v1/workers")["data"])
     [worker] = stack.get("/v1/workers")["data"]
     assert (worker["status"], worker["queues"]) == ("alive", ["squeeze"])
     first.terminate()
@@ -64,16 +76,14 @@ def test_a_worker_that_is_stopped_hands_its_job_over(stack: Stack, tmp_path: Pat
     assert stack.get("/v1/workers")["data"] == []
     assert "No worker is running" in job["status_message"]
 
-    stack.start_worker()
+    stack.have_workers(1)
     job = stack.wait_for_end(job)
     assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 2), stack.logs()
     assert students_of(stack, job) == [job["student"]]
 
 
 def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
-    """By itself: it is killed only once this test has given it up."""
-    stack.environment["SQUEEZE_CANCEL_GRACE"] = "PT10M"
-    worker = stack.start_worker()
+    [worker] = stack.have_workers(1)
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset, training=ENDLESS, exports=["fp32"])
     stack.wait_for(job, is_training)
@@ -86,25 +96,13 @@ def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
 
 
 def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
+    stack.have_workers(2)
     encoder, dataset = stack.upload(tmp_path)
     job = stack.start_job(encoder, dataset)
     queue = Queue(stack.settings.broker_url)
     for _ in range(3):
         queue.announce(job["id"], queue.name)
     queue.close()
-    for _ in range(2):
-        stack.start_worker()
     job = stack.wait_for_end(job)
     assert (job["status"], job["error"], job["attempt"]) == ("succeeded", None, 1), stack.logs()
     assert students_of(stack, job) == [job["student"]]
-
-
-@pytest.mark.parametrize("service", ["production"], indirect=True)
-def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
-    stack.environment["SQUEEZE_BROKER_URL"] = "redis://127.0.0.1:1/0"
-    worker = stack.start_worker()
-    encoder, dataset = stack.upload(tmp_path)
-    job = stack.wait_for_end(stack.start_job(encoder, dataset, exports=["fp32"]))
-    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
-    worker.terminate()
-    assert worker.wait(timeout=10) == 0

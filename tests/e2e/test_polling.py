@@ -14,14 +14,14 @@ CLIENTS = 200
 JOBS = 100
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def api(request, tmp_path):
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def api(request, tmp_path_factory):
     url = request.getfixturevalue(f"{request.param}_url")
-    with running_stack(tmp_path, {"database_url": url}) as stack:
+    with running_stack(tmp_path_factory.mktemp("api"), {"database_url": url}) as stack:
         yield stack
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def job_ids(api) -> list[str]:
     database = Database(api.settings.resolved_database_url)
     spec = {
@@ -52,7 +52,7 @@ def test_two_hundred_clients_poll_jobs(api, job_ids):
             return run.result()
 
         alone = load(1, 2)
-        together = load(CLIENTS, 10)
+        together = load(CLIENTS, 5)
     # Served one after the other, each would wait two hundred times as long as one client alone; at its worst,
     # because the tests beside this one take their share of the cores at any time.
     assert together.quantile_ms(0.99) < CLIENTS * alone.quantile_ms(0.99)

@@ -12,7 +12,7 @@ TEXTS = ["the film was wonderful and charming", "a dreadful boring story"]
 
 
 def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
-    stack.start_worker()
+    stack.have_workers(1)
     encoder, dataset = stack.upload(tmp_path)
 
     job = stack.wait_for_end(stack.start_job(encoder, dataset))

@@ -52,6 +52,7 @@ def main() -> None:
         _start_repeating(lambda: clean_up(worker), settings.cleanup_interval, shutdown, name="cleaner"),
     ]
     launch.wait_until_ready(unless=shutdown)
+    logger.info("%s is ready for jobs", worker.name)
     if settings.broker_url is None:
         _poll(worker, settings.poll_interval)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.app.registry.translation import marian_folder, train_sentencepiece
-from tests.e2e.conftest import SHAPE, Json, Stack, production_stack
+from tests.e2e.conftest import SHAPE, Json, Stack
 from tests.tiny import (
     GERMAN,
     PLEASANT,
@@ -20,7 +20,7 @@ from tests.tiny import (
     tiny_translations,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("service", ["production"], indirect=True)]
 
 TEACHER = {"layers": 2, "hidden": 32, "heads": 2, "ffn": 64}
 TRANSLATOR = {"encoder_layers": 2, "decoder_layers": 2, "hidden": 32, "heads": 2, "ffn": 64}
@@ -30,15 +30,11 @@ SENTENCE = "the film with superb apple, eht yrots fo a river"
 
 
 @pytest.fixture(scope="module")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redis_server_url: str
-) -> Iterator[Stack]:
-    """As in production, with two workers for the jobs that do not wait for one another."""
-    folder = tmp_path_factory.mktemp("stack")
-    with production_stack(folder, postgres_url=postgres_url, redis_url=redis_server_url) as stack:
-        for _ in range(2):
-            stack.start_worker()
-        yield stack
+def stack(service: Stack) -> Iterator[Stack]:
+    """With two workers, for the jobs that do not wait for one another."""
+    service.have_workers(2)
+    yield service
+    service.forget_everything()
 
 
 @pytest.fixture(scope="module")
