@@ -11,11 +11,12 @@ from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage, project_prefix
-from app.domain.documents.manifest import DatasetManifest, Split
+from app.domain.documents.manifest import Split
 from app.domain.errors import Conflict
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
-from app.intake.datasets.tables import Table, prepare
+from app.intake.datasets.tables import Table
+from app.intake.datasets.upload import read_upload
 from app.rows import delete_with_files
 
 
@@ -40,7 +41,7 @@ def register(
     dataset_id = new_id("dst")
     prefix = project_prefix(session.project_id, "datasets", dataset_id)
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        prepared = prepare(
+        manifest, made = read_upload(
             tables,
             Path(folder),
             task=task,
@@ -50,11 +51,9 @@ def register(
             max_bytes=settings.max_unpacked_bytes,
         )
         after_rollback(session, lambda: storage.delete_prefix(prefix))
-        files = storage.put_folder(prefix, Path(folder))
+        files = storage.put_folder(prefix, made)
     require_room(session, files.size_bytes)
-    manifest = DatasetManifest(
-        files=files, task=task, labels=prepared.labels, is_pair=prepared.is_pair, splits=prepared.splits
-    )
+    manifest = manifest.model_copy(update={"files": files})
     dataset = Dataset(id=dataset_id, name=name, manifest_json=manifest.to_stored())
     session.add(dataset)
     session.flush()

@@ -1,36 +1,42 @@
-"""Running a function on untrusted data in a process of its own, with limits on memory, CPU time and time.
+"""Calling a function on untrusted data in a process of its own, with limits and without network.
 
-The process is a fresh interpreter, never a fork of the server, whose threads may hold locks. It knows no
-settings and no credentials: of the environment it gets what is named here.
+The process is forked from one that has read nothing and knows no settings and no credentials
+(``app.intake.fork_server``): of the environment it gets what is named here.
 """
 
-import gc
-import importlib
+import atexit
 import json
+import logging
 import os
-import resource
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGABRT, SIGKILL, SIGXCPU
-from threading import BoundedSemaphore
-from typing import IO, Any, Literal
+from threading import Lock
+from typing import IO, Any, BinaryIO, Literal
 
-from app.domain.errors import Unavailable
+from app.domain.errors import InvalidRequest, SqueezeError, TooLarge, Unavailable
+from app.intake.fork_server import OUT_OF_MEMORY, TIMED_OUT
 
-_PROCESSES = BoundedSemaphore(4)
-"""Limits how much memory all such processes of this server take together."""
+logger = logging.getLogger(__name__)
 
-_MAX_RESULT_BYTES = 2**20
-_MAX_FILE_BYTES = 2**30
-_OUT_OF_MEMORY = 77  # exit status
+_MAX_RESULT_BYTES = 32 * 2**20
+_GRACE_S = 10.0
+"""For the other process to keep a deadline."""
+
 _ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
     "MALLOC_ARENA_MAX": "1",  # each arena reserves address space, which is what is limited
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # a fork would lack it
+    "OMP_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -39,56 +45,182 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a function may use, its interpreter included."""
+    """What a function may use."""
 
     memory_bytes: int
-    """Of address space."""
+    """Of address space, beyond that of the interpreter and its libraries."""
     cpu_s: int
     wall_s: float
     """A generous multiple of ``cpu_s``: exceeding it alone says that the machine is busy."""
+    file_bytes: int = 2**30
+    """Of each file that it writes."""
 
 
 class LimitExceededError(Exception):
-    """The function used more than it may, or took its process down."""
+    """The function used more than it may, or took its process down.
 
-    def __init__(self, reason: Literal["memory", "CPU time", "crash"]) -> None:
+    Args:
+        reason: what it used.
+        step: at what it was, as it said itself.
+    """
+
+    def __init__(self, reason: Literal["memory", "CPU time", "crash"], *, step: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.step = step
+
+    def explain(self, what: str, limits: Limits) -> InvalidRequest:
+        """The error for the client whose upload it was.
+
+        Args:
+            what: was read, such as "the model".
+            limits: that were set.
+        """
+        reasons = {
+            "memory": f"needs more than {limits.memory_bytes / 2**30:g} GiB of memory",
+            "CPU time": f"takes more than {limits.cpu_s} s of CPU time, the limit for its size",
+            "crash": "crashes the library that reads it",
+        }
+        return InvalidRequest(
+            "upload_too_expensive",
+            f"Reading {what} {reasons[self.reason]}. Check that the files are intact or upload smaller ones.",
+            reason=self.reason,
+        )
 
 
-def run_limited(function: str, argument: Any, limits: Limits) -> Any:
+def run_limited(
+    function: str,
+    argument: Any,
+    limits: Limits,
+    *,
+    files: Sequence[BinaryIO] = (),
+    folder: Path | None = None,
+) -> Any:
     """Call a function of this package in a process of its own.
 
     Args:
         function: as in ``app.package.module:name``.
-        argument: the only one; JSON, as is the result.
+        argument: the first one; JSON, as is the result.
         limits: of the process.
+        files: further arguments, open for reading.
+        folder: the only one that it may write to, and read beside the interpreter's own.
 
     Raises:
         LimitExceededError: the function used more memory or CPU time than it may, or crashed.
+        InvalidRequest: as the function raises it; so ``TooLarge``, and an ``OSError`` by its number.
         Unavailable: the machine is too busy to finish in time.
     """
-    request = json.dumps({"function": function, "argument": argument, "limits": asdict(limits)})
-    # Files rather than pipes: they cannot block, and their size is limited.
-    with _PROCESSES, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
-        try:
-            process = subprocess.run(
-                [sys.executable, "-P", "-m", __name__],
-                input=request.encode(),
-                stdout=output,
-                stderr=log,
+    request = {
+        "function": function,
+        "argument": argument,
+        "limits": asdict(limits),
+        "folder": None if folder is None else str(folder),
+    }
+    with ExitStack() as stack:
+        # Files rather than pipes: they cannot block, and their size is limited.
+        asked, result, log, step = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(4))
+        asked.write(json.dumps(request).encode())
+        asked.seek(0)
+        fds = [file.fileno() for file in (asked, result, log, step, *files)]
+        status = SERVER.run(fds, wall_s=limits.wall_s)
+        if status == 0:
+            return _result(json.loads(_content(result)))
+        raise _failure(status, log=_content(log), step=_content(step).decode())
+
+
+def require_plain_files(folder: Path) -> None:
+    """Whatever wrote them has read a stranger's files: a link could lead to files of this service.
+
+    Raises:
+        RuntimeError: the folder has something else.
+    """
+    for path in folder.iterdir():
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise RuntimeError(f"{path.name} is no plain file")
+
+
+class _Server:
+    """The process that forks, started when it is first needed and whenever it has ended."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self.lacking: list[str] = []
+        """What the kernel cannot take from it."""
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def run(self, fds: Sequence[int], *, wall_s: float) -> int | str:
+        """A run's exit status, or that it was not over in time."""
+        ours, theirs = socket.socketpair()
+        with closing(ours):
+            with closing(theirs):
+                self._send(json.dumps({"wall_s": wall_s}).encode(), [theirs.fileno(), *fds])
+            ours.settimeout(wall_s + _GRACE_S)
+            try:
+                answer = ours.recv(1024)
+            except (TimeoutError, ConnectionResetError):
+                answer = b""
+        if not answer:
+            raise _busy()
+        status: int | str = json.loads(answer)
+        return status
+
+    def close(self) -> None:
+        with self._lock:
+            self._stop()
+
+    def _send(self, message: bytes, fds: Sequence[int]) -> None:
+        with self._lock:
+            try:
+                socket.send_fds(self._running(), [message], fds)
+            except OSError:  # it ended since it was last seen
+                self._stop()
+                socket.send_fds(self._running(), [message], fds)
+
+    def _running(self) -> socket.socket:
+        if self._control is None or self._process is None or self._process.poll() is not None:
+            self._stop()
+            self._control, self._process = self._start()
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None and self._process is not None:
+            self._control.close()
+            self._process.wait()
+        self._control = self._process = None
+
+    def _start(self) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with closing(theirs):
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "app.intake.fork_server", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 cwd="/",
                 env=_ENVIRONMENT | {"PYTHONPATH": _ROOT},
-                timeout=limits.wall_s,
-                check=False,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C reaches the API alone, which first answers its requests
             )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(
-                "server_busy", "The server is too busy to check the upload. Retry later."
-            ) from None
-        if process.returncode == 0:
-            return json.loads(_content(output))
-        raise _failure(process.returncode, _content(log))
+        ready = control.recv(1024)
+        if not ready:
+            control.close()
+            raise RuntimeError(f"the process that reads uploads ended with status {process.wait()}")
+        self.lacking = json.loads(ready)
+        if self.lacking:
+            logger.warning(
+                "uploads are read in a process without %s: the kernel, or the container, does not offer it",
+                " and ".join(self.lacking),
+            )
+        return control, process
+
+
+SERVER = _Server()
+atexit.register(SERVER.close)
 
 
 def _content(file: IO[bytes]) -> bytes:
@@ -96,37 +228,29 @@ def _content(file: IO[bytes]) -> bytes:
     return file.read(_MAX_RESULT_BYTES)
 
 
-def _failure(status: int, log: bytes) -> Exception:
+def _result(outcome: dict[str, Any]) -> Any:
+    if "errno" in outcome:
+        raise OSError(outcome["errno"], os.strerror(outcome["errno"]))
+    if "error" not in outcome:
+        return outcome["result"]
+    families: dict[str, type[SqueezeError]] = {"InvalidRequest": InvalidRequest, "TooLarge": TooLarge}
+    raise families[outcome["error"]](
+        outcome["code"], outcome["message"], pointer=outcome["pointer"], **outcome["details"]
+    )
+
+
+def _failure(status: int | str, *, log: bytes, step: str) -> Exception:
+    if status == TIMED_OUT:
+        return _busy()
     if status == -SIGXCPU:
-        return LimitExceededError("CPU time")
+        return LimitExceededError("CPU time", step=step)
     # Native code aborts where an allocation fails. The kernel kills, too.
-    if status in {_OUT_OF_MEMORY, -SIGABRT, -SIGKILL}:
-        return LimitExceededError("memory")
-    if status < 0:
-        return LimitExceededError("crash")
+    if status in {OUT_OF_MEMORY, -SIGABRT, -SIGKILL}:
+        return LimitExceededError("memory", step=step)
+    if isinstance(status, int) and status < 0:
+        return LimitExceededError("crash", step=step)
     return RuntimeError(f"exit status {status}: {log[-2000:].decode(errors='replace')}")
 
 
-def _main() -> None:
-    """Of the new process: read the request, take on the limits, call the function, write its result."""
-    request = json.load(sys.stdin)
-    limits = Limits(**request["limits"])
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    # Only the result goes to the standard output, whatever libraries print.
-    result_file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    gc.disable()  # it searches millions of objects of large JSON again and again, and the process ends soon
-    module, _, name = request["function"].partition(":")
-    try:
-        result = getattr(importlib.import_module(module), name)(request["argument"])
-    except MemoryError:
-        os._exit(_OUT_OF_MEMORY)
-    with result_file:
-        json.dump(result, result_file)
-
-
-if __name__ == "__main__":
-    _main()
+def _busy() -> Unavailable:
+    return Unavailable("server_busy", "The server is too busy to check the upload. Retry later.")

@@ -12,11 +12,11 @@ from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage, project_prefix
-from app.domain.documents.manifest import FileEntry, HubSource
+from app.domain.documents.manifest import FileEntry, HubSource, ModelManifest
 from app.domain.errors import Conflict, NotFound
-from app.intake.models.archives import Unpacked, unpack
-from app.intake.models.folder import MODEL_FILES, prepare
 from app.intake.models.hub import HubReference, download
+from app.intake.models.reading import UNPACKED
+from app.intake.models.upload import read_download, read_upload
 from app.rows import delete_with_files
 
 
@@ -31,8 +31,8 @@ def register_upload(
         Forbidden: it is more than the project may store.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        unpacked = unpack(archive, Path(folder), names=MODEL_FILES, max_bytes=settings.max_unpacked_bytes)
-        return _register(session, storage, unpacked, name=name, origin="upload")
+        manifest, made = read_upload(archive, Path(folder), max_bytes=settings.max_unpacked_bytes)
+        return _register(session, storage, manifest, made, name=name, origin="upload")
 
 
 def register_from_hub(
@@ -47,10 +47,13 @@ def register_from_hub(
         Unavailable: the hub does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        downloaded = Path(folder, UNPACKED)
+        downloaded.mkdir()
         source = download(
-            reference, Path(folder), endpoint=settings.hub_endpoint, max_bytes=settings.max_unpacked_bytes
+            reference, downloaded, endpoint=settings.hub_endpoint, max_bytes=settings.max_unpacked_bytes
         )
-        return _register(session, storage, Unpacked(Path(folder)), name=name, origin="hub", source=source)
+        manifest, made = read_download(Path(folder))
+        return _register(session, storage, manifest, made, name=name, origin="hub", source=source)
 
 
 def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) -> None:
@@ -89,7 +92,8 @@ def open_artifact(
 def _register(
     session: ProjectWriteSession,
     storage: Storage,
-    unpacked: Unpacked,
+    manifest: ModelManifest,
+    folder: Path,
     *,
     name: str,
     origin: Origin,
@@ -97,10 +101,8 @@ def _register(
 ) -> Model:
     model_id = new_id("mdl")
     prefix = project_prefix(session.project_id, "models", model_id)
-    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        manifest = prepare(unpacked.folder, Path(folder), pickles=unpacked.pickles)
-        after_rollback(session, lambda: storage.delete_prefix(prefix))
-        files = storage.put_folder(prefix, Path(folder))
+    after_rollback(session, lambda: storage.delete_prefix(prefix))
+    files = storage.put_folder(prefix, folder)
     require_room(session, files.size_bytes)
     manifest = manifest.model_copy(update={"files": files, "source": source})
     model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.to_stored())

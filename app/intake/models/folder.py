@@ -1,6 +1,7 @@
 """From an uploaded folder to a stored one: validated and sanitised, with known content only."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
     (target / "config.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     for name, text in tokenizers.items():
         (target / name).write_text(text, "utf-8")
-    (source / "model.safetensors").rename(target / "model.safetensors")
+    shutil.move(source / "model.safetensors", target)  # Landlock's first version renames within a folder only
     return ModelManifest(
         files=Files(prefix="", entries={}),
         architecture=config.architecture,

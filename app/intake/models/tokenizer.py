@@ -12,12 +12,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS, Task
-from app.intake.limited_process import LimitExceededError, Limits, run_limited
+from app.intake import steps
 from app.intake.models.marian_tokenizer import END, PADDING, UNKNOWN, build_tokenizer
 from app.intake.models.model_config import ModelConfig
 from app.intake.models.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
-from app.intake.models.sound_tokenizers import SoundTokenizers
-from app.intake.models.tokenizer_probe import LibraryError, Probe, library_errors
+from app.intake.models.tokenizer_probe import LibraryError, Probe, check_tokenizers, library_errors
 
 TOKENIZER_FILES = frozenset(
     {"tokenizer.json", "target_tokenizer.json", "vocab.txt", "vocab.json", "source.spm", "target.spm"}
@@ -33,9 +32,8 @@ _PROBE = "a \u03a9\u6f22\U0001f600 1!"
 _MAX_SPECIAL_TOKENS = 8
 _SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
 _MASKS = ("[MASK]", "<mask>")
-_SOUND = SoundTokenizers()
-_LIMITS = Limits(memory_bytes=2 * 2**30, cpu_s=30, wall_s=180)
-"""XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.6 GiB and three seconds."""
+STEP = "tokenizer"
+"""What a process with limits is at when it reads one."""
 
 
 def read_tokenizers(
@@ -53,6 +51,7 @@ def read_tokenizers(
     Raises:
         InvalidRequest: there is none, it cannot be read or used, or its ids do not fit the embeddings.
     """
+    steps.begin(STEP)
     record = None if task is None else TASKS[task]
     for name in TOKENIZER_FILES:
         require_short(folder / name, _MAX_BYTES)
@@ -113,30 +112,17 @@ def _write(folder: Path, contents: dict[str, str]) -> dict[str, Path]:
 
 
 def _load(sources: dict[str, Path], made: Path, architecture: Architecture) -> dict[str, Any]:
-    """Each tokenizer, once a process of its own has found it bounded and copied it to ``made``."""
-    keys = {name: _SOUND.key(path, vocabulary=architecture.vocabulary) for name, path in sources.items()}
-    sound = {name: content for name, key in keys.items() if (content := _SOUND.get(key)) is not None}
-    checked = {name: made / f"checked-{name}" for name in sources if name not in sound}
+    """Each tokenizer, once it was found bounded."""
+    checked = {name: made / f"checked-{name}" for name in sources}
     probes = [
         Probe(source=str(sources[name]), target=str(path), vocabulary=architecture.vocabulary)
         for name, path in checked.items()
     ]
-    if probes:
-        _require_sound(probes)
-    for name, path in checked.items():
-        sound[name] = path.read_bytes()
-        _SOUND.keep(keys[name], sound[name])
-    with _library_errors("read"):
-        return {name: Tokenizer.from_str(sound[name].decode()) for name in sources}
-
-
-def _require_sound(probes: list[Probe]) -> None:
-    try:
-        fault = run_limited("app.intake.models.tokenizer_probe:check_tokenizers", probes, _LIMITS)
-    except LimitExceededError as error:
-        raise _invalid(f"is too expensive to load or to run ({error.reason})") from None
+    fault = check_tokenizers(probes)
     if fault is not None:
         raise _invalid(fault)
+    with _library_errors("read"):
+        return {name: Tokenizer.from_str(path.read_text("utf-8")) for name, path in checked.items()}
 
 
 def _from_sentencepiece(folder: Path, rows: int) -> dict[str, str]:
@@ -287,6 +273,11 @@ def _does_not_fit(what: str, largest: int, rows: int) -> InvalidRequest:
         largest=largest,
         rows=rows,
     )
+
+
+def too_expensive(reason: str) -> InvalidRequest:
+    """Of a tokenizer that used up what a process with limits has of memory or time."""
+    return _invalid(f"is too expensive to load or to run ({reason})")
 
 
 def _invalid(what: str) -> InvalidRequest:

@@ -1,6 +1,6 @@
 """Opens an untrusted ``tokenizer.json``: as JSON, then as a tokenizer, then on timed texts.
 
-Runs in a process of its own, with limits: each of the three can take any amount of time and memory.
+Runs in a process with limits: each of the three can take any amount of time and memory.
 """
 
 import json
