@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from app.auth.principal import Principal
 from app.core.db import Actor, Database, ProjectDatabase
+from app.core.places import Places
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -74,6 +75,16 @@ async def get_queue(request: Request) -> Queue:
     return queue
 
 
+async def get_upload_places(request: Request) -> Places:
+    places: Places = request.app.state.uploads
+    return places
+
+
+async def get_download_places(request: Request) -> Places:
+    places: Places = request.app.state.downloads
+    return places
+
+
 async def get_app_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -85,6 +96,8 @@ DatabaseDep = Annotated[ProjectDatabase, Depends(get_database)]
 VisibleProjectsDep = Annotated[Database | ProjectDatabase, Depends(get_visible_projects)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 QueueDep = Annotated[Queue, Depends(get_queue)]
+UploadPlacesDep = Annotated[Places, Depends(get_upload_places)]
+DownloadPlacesDep = Annotated[Places, Depends(get_download_places)]
 SettingsDep = Annotated[Settings, Depends(get_app_settings)]
 
 

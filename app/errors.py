@@ -71,6 +71,7 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "The request has no valid API key.",
     HTTPStatus.FORBIDDEN: "The API key may not do this: `detail` names what is missing.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request's body came too slowly.",
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a media type that the route does not take.",

@@ -12,6 +12,7 @@ from app.auth.guard import Guard
 from app.auth.routes import checked_routes
 from app.core.db import Database, Limits
 from app.core.outages import Outages
+from app.core.places import Places
 from app.core.queue import Queue
 from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
@@ -23,7 +24,7 @@ from app.inference import InferenceRuntime, inference_routes, openapi_document
 from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
-from app.middleware import BodyLimit, RequestLog
+from app.middleware import BodyDeadline, BodyLimit, RequestLog
 from app.openapi import describe, operation_id
 from app.projects import endpoints as projects
 from app.projects import key_endpoints as keys
@@ -60,9 +61,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         current_default_thread_limiter().total_tokens = settings.request_threads
         app.state.database = Database(
             settings.resolved_database_url,
-            connections=settings.request_threads + _OTHER_THREADS + sender.CONNECTIONS,
+            connections=settings.request_threads
+            + settings.intake_processes
+            + settings.hub_downloads
+            + _OTHER_THREADS
+            + sender.CONNECTIONS,
             limits=Limits.within(settings.database_timeout),
         )
+        app.state.uploads = Places(settings.intake_processes, what="uploads are being read")
+        app.state.downloads = Places(settings.hub_downloads, what="models are being taken from the hub")
         app.state.guard = Guard(settings, app.state.database)
         app.state.polling = JobPolling(app.state.database)
         app.state.event_streams = EventStreams(app.state.database)
@@ -103,6 +110,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(TakeFingerprints)
     app.add_middleware(
         BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes
+    )
+    app.add_middleware(
+        BodyDeadline,
+        whole_s=settings.upload_timeout.total_seconds(),
+        stall_s=settings.upload_stall.total_seconds(),
+        min_bytes_per_s=settings.min_upload_rate_bytes,
     )
     app.add_middleware(RequestLog)
     return app

@@ -1,5 +1,6 @@
-"""Around every request: its id, its length, its entry in log and metrics. Plain ASGI, cheap on hot paths."""
+"""Around every request: its id, length, pace, entry in log and metrics. Plain ASGI, cheap on hot paths."""
 
+import asyncio
 import logging
 import os
 import re
@@ -101,3 +102,54 @@ class BodyLimit:
             return message
 
         await self._app(scope, limited_receive, send)
+
+
+class BodyDeadline:
+    """Ends a request whose body comes too slowly. It waits on the event loop: no thread is held meanwhile.
+
+    Args:
+        app: what reads the body.
+        whole_s: in which all of it has to be there.
+        stall_s: for which nothing may come.
+        min_bytes_per_s: so many bytes that come make up for a second without any.
+    """
+
+    def __init__(self, app: ASGIApp, *, whole_s: float, stall_s: float, min_bytes_per_s: int) -> None:
+        self._app = app
+        self._whole_s = whole_s
+        self._stall_s = stall_s
+        self._min_bytes_per_s = min_bytes_per_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        deadline = time.monotonic() + self._whole_s
+        patience_s = self._stall_s
+        is_whole = False
+
+        async def timed_receive() -> Message:
+            nonlocal patience_s, is_whole
+            if is_whole:  # what is waited for now is that the client leaves
+                return await receive()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(min(patience_s, deadline - began)):
+                    message = await receive()
+            except TimeoutError:
+                raise self._too_slow() from None
+            waited_s = time.monotonic() - began
+            earned_s = len(message.get("body", b"")) / self._min_bytes_per_s
+            patience_s = min(self._stall_s, patience_s - waited_s + earned_s)
+            is_whole = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, timed_receive, send)
+
+    def _too_slow(self) -> HTTPException:
+        return HTTPException(
+            408,
+            f"The request body came too slowly: it may take {self._whole_s:g} s, and fall behind "
+            f"{self._min_bytes_per_s:,} bytes per second by {self._stall_s:g} s. Use a faster connection.",
+            headers={"connection": "close"},
+        )

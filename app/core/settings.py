@@ -128,6 +128,23 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0)
     max_unpacked_bytes: int = Field(default=8 * 2**30, gt=0)
+    upload_timeout: timedelta = Field(
+        default=timedelta(hours=2),
+        gt=timedelta(0),
+        description="Time that a request body may take to arrive.",
+    )
+    upload_stall: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="How far a request body may fall behind the minimum rate before it gets a 408.",
+    )
+    min_upload_rate_bytes: int = Field(
+        default=8 * 2**10, ge=1, description="Minimum rate of request bodies, in bytes per second."
+    )
+    intake_processes: int = Field(
+        default=4, ge=1, description="Uploads that are read at once, each in a process with limits."
+    )
+    hub_downloads: int = Field(default=2, ge=1, description="Models that are taken from the hub at once.")
     min_free_bytes: int = Field(
         default=64 * 2**20, ge=0, description="A disk with less room counts as full: see `/readyz`."
     )

@@ -1,6 +1,6 @@
 """``/v1/datasets``."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,7 @@ from app.dependencies import (
     PageDep,
     SettingsDep,
     StorageDep,
+    UploadPlacesDep,
     page_of,
     require_known_fields,
 )
@@ -33,6 +34,9 @@ from app.rows import UnreadableRow, read_row
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=ProtectedRoute)
 
 T = TypeVar("T")
+
+_MAX_FIELDS = 20
+"""Some are known; more are read so that a refusal can name those that are not."""
 
 _TABLE = "A table: .jsonl, .csv, .tsv or .parquet, each also .gz."
 
@@ -70,12 +74,14 @@ async def read_fields(request: Request) -> None:
     status_code=201,
     description=_CREATE,
     dependencies=[Depends(read_fields)],
-    responses=problems(400, 409, 413, 422, 500, 503, 507),
+    responses=problems(400, 408, 409, 413, 422, 500, 503, 507),
+    form_limits={"max_files": len(get_args(Split)), "max_fields": _MAX_FIELDS},
 )
-def create_dataset(
+async def create_dataset(
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
+    places: UploadPlacesDep,
     creation: CreationDep,
     train: Annotated[UploadFile, File(description=_TABLE)],
     dev: Annotated[UploadFile, File(description="Selects the best checkpoint and measures it.")],
@@ -110,21 +116,27 @@ def create_dataset(
     tables = {
         split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None
     }
-    with creation.transaction(database) as session:
-        with database.reading() as reading:
-            require_room(reading)  # before anything is read
-        dataset = service.register(
-            session,
-            storage,
-            tables,
-            name=name,
-            task=task,
-            columns=_parse("columns", TypeAdapter(ColumnNames), columns) if columns else ColumnNames(),
-            labels=_parse("labels", LabelNames, labels) if labels else None,
-            settings=settings,
-        )
-        read = read_row(DatasetRead.of, dataset)
-        return creation.answer(session, read, location=f"/v1/datasets/{dataset.id}")
+    names = _parse("columns", TypeAdapter(ColumnNames), columns) if columns else ColumnNames()
+    label_names = _parse("labels", LabelNames, labels) if labels else None
+
+    def register() -> DatasetRead:
+        with creation.transaction(database) as session:
+            with database.reading() as reading:
+                require_room(reading)  # before anything is read
+            dataset = service.register(
+                session,
+                storage,
+                tables,
+                name=name,
+                task=task,
+                columns=names,
+                labels=label_names,
+                settings=settings,
+            )
+            read = read_row(DatasetRead.of, dataset)
+            return creation.answer(session, read, location=f"/v1/datasets/{dataset.id}")
+
+    return await places.run(register)
 
 
 @router.get("", responses=problems(422, 500, 503))

@@ -27,6 +27,7 @@ from app.intake.fork_server import OUT_OF_MEMORY, TIMED_OUT
 logger = logging.getLogger(__name__)
 
 _MAX_RESULT_BYTES = 32 * 2**20
+_START_TIMEOUT_S = 60.0
 _GRACE_S = 10.0
 """For the other process to keep a deadline."""
 
@@ -191,6 +192,7 @@ class _Server:
     def _stop(self) -> None:
         if self._control is not None and self._process is not None:
             self._control.close()
+            self._process.kill()  # and, by that, what is under way
             self._process.wait()
         self._control = self._process = None
 
@@ -206,6 +208,7 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C reaches the API alone, which first answers its requests
             )
+        control.settimeout(_START_TIMEOUT_S)
         ready = control.recv(1024)
         if not ready:
             control.close()

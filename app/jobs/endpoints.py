@@ -44,7 +44,9 @@ def list_methods() -> Page[MethodRead]:
     return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
 
 
-@router.post("/plans", openapi_extra=requires("read"), responses=problems(400, 404, 409, 413, 422, 500, 503))
+@router.post(
+    "/plans", openapi_extra=requires("read"), responses=problems(400, 404, 408, 409, 413, 422, 500, 503)
+)
 def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
     """Plan a job: the student's shape and size, and the estimated steps, time and memory."""
     with database.reading() as session:
@@ -56,7 +58,7 @@ def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
     status_code=202,
     responses={
         200: {"model": PlanRead, "description": "Validated; nothing was created."},
-        **problems(400, 404, 409, 413, 422, 500, 503, 507),
+        **problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
     },
 )
 def create_job(

@@ -25,7 +25,10 @@ router = APIRouter(prefix="/v1", route_class=AdminRoute)
 
 
 @router.post(
-    "/projects", status_code=201, tags=["projects"], responses=problems(400, 409, 413, 422, 500, 503, 507)
+    "/projects",
+    status_code=201,
+    tags=["projects"],
+    responses=problems(400, 408, 409, 413, 422, 500, 503, 507),
 )
 def create_project(
     body: ProjectCreate,
@@ -60,7 +63,7 @@ def get_project(project_id: str, visible: VisibleProjectsDep, database: WholeDat
 
 
 @router.patch(
-    "/projects/{project_id}", tags=["projects"], responses=problems(400, 404, 413, 422, 500, 503, 507)
+    "/projects/{project_id}", tags=["projects"], responses=problems(400, 404, 408, 413, 422, 500, 503, 507)
 )
 def update_project(
     project_id: str,

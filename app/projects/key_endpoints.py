@@ -34,7 +34,7 @@ async def get_key_cache(request: Request) -> KeyCache:
 KeyCacheDep = Annotated[KeyCache, Depends(get_key_cache)]
 
 
-@router.post("", status_code=201, responses=problems(400, 404, 413, 422, 500, 503, 507))
+@router.post("", status_code=201, responses=problems(400, 404, 408, 413, 422, 500, 503, 507))
 def create_key(
     body: KeyCreate,
     principal: PrincipalDep,
@@ -69,7 +69,7 @@ def get_key(key_id: str, database: DatabaseDep) -> KeyRead:
         return read_row(KeyRead.of, api_keys.get_key(session, key_id))
 
 
-@router.post("/{key_id}/rotate", responses=problems(400, 404, 409, 413, 422, 500, 503, 507))
+@router.post("/{key_id}/rotate", responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507))
 def rotate_key(
     key_id: str, database: DatabaseDep, keys: KeyCacheDep, body: KeyRotate | None = None
 ) -> KeyWithSecret:

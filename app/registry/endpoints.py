@@ -16,11 +16,13 @@ from app.core.db import models
 from app.core.db.usage import require_room
 from app.dependencies import (
     DatabaseDep,
+    DownloadPlacesDep,
     Name,
     Page,
     PageDep,
     SettingsDep,
     StorageDep,
+    UploadPlacesDep,
     page_of,
     require_known_fields,
 )
@@ -89,13 +91,15 @@ def _validated(read: Callable[[], T]) -> T:
     "",
     status_code=201,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problems(400, 409, 413, 422, 500, 503, 507),
+    responses=problems(400, 408, 409, 413, 422, 500, 503, 507),
 )
-def create_model(
+async def create_model(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
+    uploads: UploadPlacesDep,
+    downloads: DownloadPlacesDep,
     creation: CreationDep,
 ) -> ModelRead:
     """Register a model: upload an archive of its folder, or give its hub id.
@@ -106,19 +110,24 @@ def create_model(
     be `source.spm`, `target.spm` and `vocab.json`. Downloaded students of this service can be registered
     again.
     """
-    with creation.transaction(database) as session:
-        with database.reading() as reading:
-            require_room(reading)  # before anything is read or downloaded
-        if isinstance(source, ModelUpload):
-            model = service.register_upload(
-                session, storage, source.file.file, name=source.name, settings=settings
-            )
-        else:
-            model = service.register_from_hub(
-                session, storage, source.source, name=source.name, settings=settings
-            )
-        read = read_row(ModelRead.of, model)
-        return creation.answer(session, read, location=f"/v1/models/{model.id}")
+
+    def register() -> ModelRead:
+        with creation.transaction(database) as session:
+            with database.reading() as reading:
+                require_room(reading)  # before anything is read or downloaded
+            if isinstance(source, ModelUpload):
+                model = service.register_upload(
+                    session, storage, source.file.file, name=source.name, settings=settings
+                )
+            else:
+                model = service.register_from_hub(
+                    session, storage, source.source, name=source.name, settings=settings
+                )
+            read = read_row(ModelRead.of, model)
+            return creation.answer(session, read, location=f"/v1/models/{model.id}")
+
+    places = uploads if isinstance(source, ModelUpload) else downloads
+    return await places.run(register)
 
 
 @router.get("", responses=problems(422, 500, 503))

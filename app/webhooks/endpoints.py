@@ -23,7 +23,7 @@ from app.webhooks.schemas import (
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ProtectedRoute)
 
 
-@router.post("", status_code=201, responses=problems(400, 409, 413, 422, 500, 503))
+@router.post("", status_code=201, responses=problems(400, 408, 409, 413, 422, 500, 503))
 def create_webhook(
     body: WebhookCreate, database: DatabaseDep, settings: SettingsDep, creation: CreationDep
 ) -> WebhookWithSecret:
@@ -56,7 +56,7 @@ def get_webhook(webhook_id: str, database: DatabaseDep) -> WebhookRead:
         return read_row(WebhookRead.of, webhooks.get_webhook(session, webhook_id))
 
 
-@router.patch("/{webhook_id}", responses=problems(400, 404, 413, 422, 500, 503))
+@router.patch("/{webhook_id}", responses=problems(400, 404, 408, 413, 422, 500, 503))
 def update_webhook(
     webhook_id: str, body: WebhookUpdate, database: DatabaseDep, settings: SettingsDep
 ) -> WebhookRead:
@@ -75,7 +75,7 @@ def delete_webhook(webhook_id: str, database: DatabaseDep) -> None:
         webhooks.delete_webhook(session, webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", responses=problems(400, 404, 413, 422, 500, 503))
+@router.post("/{webhook_id}/rotate", responses=problems(400, 404, 408, 413, 422, 500, 503))
 def rotate_webhook_secret(
     webhook_id: str, database: DatabaseDep, body: SecretRotate | None = None
 ) -> WebhookWithSecret:

@@ -1,13 +1,11 @@
 """Registered models with real exports, and a live server that serves them."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from app.core.db import Database
@@ -18,7 +16,7 @@ from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import Task
 from app.main import create_app
 from tests.app.inference.models import MAX_LENGTH, NAMES, Folders, architecture_of, export_of, make_folder
-from tests.processes import wait_until
+from tests.app.serving import serving
 
 Register = Callable[..., str]
 
@@ -94,17 +92,8 @@ def app(settings: Settings) -> FastAPI:
 @pytest.fixture
 def server_url(app: FastAPI) -> Iterator[str]:
     """The app behind a real server on a free port."""
-    config = uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
+    with serving(app) as port:
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def openapi_document() -> dict[str, Any]:
         ],
         ref_template="#/components/schemas/{model}",
     )
-    errors = problems(*REFUSALS, 404, 409, 413, 415, 422, 500, 503, 507)
+    errors = problems(*REFUSALS, 404, 408, 409, 413, 415, 422, 500, 503, 507)
     operation = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
