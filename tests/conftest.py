@@ -16,7 +16,7 @@ from app.core.db import DEFAULT_PROJECT, Base, Database, WriteSession
 from app.core.db.migrate import upgrade
 from app.core.db.ownership import ProjectRow
 from app.core.db.projects import Project
-from tests.servers import postgres_server, redis_server
+from benchmarks.servers import postgres_server, redis_server
 
 # Tests run side by side, one process a core: more threads would only keep each other waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,6 +1,5 @@
 """The whole service in processes of its own: alone on one machine, and as in production."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,11 +17,11 @@ import pytest
 from app.core.db import Database
 from app.core.settings import Settings
 from app.embedded import Service, free_port, running, settings_environment
+from benchmarks.servers import BUCKET, s3_server
 from tests.conftest import empty_tables, new_postgres_database
 from tests.processes import wait_until
 from tests.tiny import tiny_bert_folder, tiny_dataset_files, zipped
 
-BUCKET = "squeeze"
 SHAPE = {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}
 Json = dict[str, Any]
 
@@ -137,26 +136,6 @@ class Stack:
         return self.wait_for(job, has_ended)
 
 
-@contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
-    """The endpoint of an S3-compatible store with an empty bucket."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "--port", str(port)]
-    with running(command, environment=os.environ, log=folder / "s3.log"):
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(url))
-        httpx.put(f"{url}/{BUCKET}").raise_for_status()
-        yield url
-
-
-def _answers(url: str) -> bool:
-    try:
-        httpx.get(url)
-    except httpx.TransportError:
-        return False
-    return True
-
-
 def has_ended(job: Json) -> bool:
     return job["status"] not in ("queued", "running")
 
@@ -193,12 +172,13 @@ def running_stack(
 @contextmanager
 def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iterator[Stack]:
     """PostgreSQL, S3 and workers that a broker calls."""
-    with s3_server(folder) as endpoint:
+    port = free_port()
+    with s3_server(folder, port=port):
         stores = {
             "database_url": postgres_url,
             "broker_url": redis_url,
             "storage_url": f"s3://{BUCKET}/files",
-            "s3_endpoint": endpoint,
+            "s3_endpoint": f"http://127.0.0.1:{port}",
         }
         credentials = {
             "AWS_ACCESS_KEY_ID": "test",

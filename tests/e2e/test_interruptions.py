@@ -6,7 +6,7 @@ import pytest
 
 from app.core.queue import Queue
 from tests.e2e.conftest import Json, Stack, has_ended, is_training
-from tests.processes import is_alive, wait_until
+from tests.processes import children, is_alive, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -17,12 +17,6 @@ ENDLESS = {"epochs": 1000, "evaluations": 1}
 def pipelines(worker: int) -> list[int]:
     """The processes of a worker's jobs: forks of its only child."""
     return [job for server in children(worker) for job in children(server)]
-
-
-def children(process: int) -> list[int]:
-    """Whichever of its threads started them."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def students_of(stack: Stack, job: Json) -> list[str]:

@@ -19,7 +19,7 @@ from app.core.settings import Settings
 from app.domain.documents.events import Metrics
 from app.domain.job_states import JobStatus
 from tests.conftest import empty_tables
-from tests.processes import is_alive, wait_until
+from tests.processes import children, is_alive, wait_until
 from tests.tiny import tiny_model_folder
 from tests.worker.requests import Shelf, run_here
 from worker.runner.launch import ForkServer
@@ -70,11 +70,6 @@ def queue_job(database: Database, request: JobRequest) -> str:
         session.add(job)
         session.flush()
         return job.id
-
-
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def test_hosts_that_are_stopped_or_lost_leave_a_job_that_ends_in_the_same_bytes(
