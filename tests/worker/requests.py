@@ -47,20 +47,23 @@ def storage_of(request: JobRequest) -> Storage:
     return Shelf(request.cache_dir.parent).storage
 
 
-def prepare(request: JobRequest, workdir: Path) -> None:
+def prepare(request: JobRequest, workdir: Path, storage: Storage | None = None) -> None:
     """Make the work folder as a supervisor does."""
     workdir.mkdir(exist_ok=True)
     write_request(workdir, request)
-    fetch_inputs(request, workdir, storage_of(request), check=lambda: None)
+    fetch_inputs(request, workdir, storage or storage_of(request), check=lambda: None)
 
 
 def store(
-    outcome: Succeeded | Failed | Cancelled, request: JobRequest, workdir: Path
+    outcome: Succeeded | Failed | Cancelled,
+    request: JobRequest,
+    workdir: Path,
+    storage: Storage | None = None,
 ) -> Succeeded | Failed | Cancelled:
     """Store a student as a supervisor does."""
     if not isinstance(outcome, Succeeded):
         return outcome
-    return store_outputs(outcome, request, workdir, storage_of(request), check=lambda: None)
+    return store_outputs(outcome, request, workdir, storage or storage_of(request), check=lambda: None)
 
 
 class Shelf:
@@ -227,12 +230,16 @@ def run_pipeline(
 
 
 def run_here(
-    request: JobRequest, workdir: Path, *, cancellation: Cancellation | None = None
+    request: JobRequest,
+    workdir: Path,
+    *,
+    storage: Storage | None = None,
+    cancellation: Cancellation | None = None,
 ) -> tuple[Succeeded | Failed | Cancelled, list[Event]]:
     """The same without a process of its own, which saves the time to start one."""
     events: list[Event] = []
     try:
-        prepare(request, workdir)
+        prepare(request, workdir, storage)
     except SqueezeError as error:
         return failed_transfer(error), events
     outcome = run(
@@ -241,7 +248,7 @@ def run_here(
         reporter=Reporter(events.append),
         cancellation=cancellation or Cancellation(),
     )
-    return store(outcome, request, workdir), events
+    return store(outcome, request, workdir, storage), events
 
 
 def fetch_model(shelf: Shelf, manifest: ModelManifest, folder: Path) -> Path:

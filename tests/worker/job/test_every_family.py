@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.core.settings import Settings
+from app.core.storage import Storage
 from app.domain.architectures import ENCODERS, EncoderShape
 from tests.app.conftest import Api, run_api
 from tests.families import EACH_LAYOUT, narrow_as
@@ -33,8 +34,8 @@ def api(tmp_path_factory: pytest.TempPathFactory, sqlite_url: str) -> Iterator[A
 def worker(api: Api) -> Iterator[Worker]:
     """A worker that runs its jobs in this process, which saves the time to start others."""
 
-    def run(request: JobRequest, *, workdir: Path, **_: Any) -> Ending:
-        return run_here(request, workdir)[0]
+    def run(request: JobRequest, *, workdir: Path, storage: Storage, **_: Any) -> Ending:
+        return run_here(request, workdir, storage=storage)[0]
 
     state = api.app.state
     with pytest.MonkeyPatch.context() as patch:
