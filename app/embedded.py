@@ -1,6 +1,5 @@
 """The whole service on one machine: a broker, the API and one worker as child processes of this one."""
 
-import ctypes
 import fcntl
 import logging
 import os
@@ -14,12 +13,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
+from app.core.confinement import end_with_parent
 from app.core.db.migrate import upgrade
 from app.core.settings import Settings
 from app.projects.local_key import local_key
@@ -30,11 +31,8 @@ _START_TIMEOUT_S = 60.0
 _BROKER_START_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.2
-_PR_SET_PDEATHSIG = 1
 # A unix socket's address holds 108 bytes, and a URL takes these characters as they are.
 _PLAIN_SOCKET_PATH = re.compile(r"[A-Za-z0-9/._-]{1,100}")
-
-_libc = ctypes.CDLL(None)
 
 
 class ServiceStopped(Exception):  # noqa: N818 - what has happened, not whose fault it is
@@ -130,7 +128,7 @@ def running(
             stdout=output,
             stderr=output and subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, before there are threads
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one system call, before there are threads
         )
         try:
             yield process
@@ -234,7 +232,3 @@ def _accepts(path: Path, process: subprocess.Popen[bytes]) -> bool:
                 return True
         time.sleep(0.02)
     return False
-
-
-def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

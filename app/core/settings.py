@@ -199,6 +199,11 @@ class Settings(BaseSettings):
         default=timedelta(seconds=5),
         description="Time that the process of a cancelled job has to stop by itself before it is killed.",
     )
+    confine_jobs: bool = Field(
+        default=True,
+        description="Whether a job's process may write to its own folders only and has no network (Landlock "
+        "and seccomp).",
+    )
     shutdown_grace: timedelta = Field(
         default=timedelta(seconds=15),
         description="The same for a worker that is told to stop: its job's process saves a checkpoint first.",

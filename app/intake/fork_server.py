@@ -26,9 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.core.confinement import (
+    LIBRARIES,
+    end_with_parent,
+    landlock_version,
+    leave_network,
+    refuse_sockets,
+    restrict_files,
+)
 from app.domain.errors import InvalidRequest, TooLarge
 from app.intake import steps
-from app.intake.confinement import end_with_parent, landlock_version, leave_network, restrict_files
 
 OUT_OF_MEMORY = 77  # exit status
 TIMED_OUT = "timed out"
@@ -38,13 +45,8 @@ MAX_FDS = 16
 _READERS = ("app.intake.models.reading", "app.intake.datasets.reading")
 _MAX_MESSAGE = 1024
 _MAX_OPEN_FILES = 64
-# Where the interpreter and native libraries load from. Of the checkout only this package: data may lie there.
-_LIBRARIES = (
-    *(Path(prefix) for prefix in (sys.prefix, sys.base_prefix)),
-    *(Path(folder) for folder in ("/lib", "/lib64", "/usr/lib", "/usr/share/zoneinfo")),
-    *(Path(file) for file in ("/etc/ld.so.cache", "/etc/localtime")),
-    Path(__file__).parents[1],
-)
+# Of the checkout only this package: data may lie there.
+_READABLE = (*LIBRARIES, Path(__file__).parents[1])
 
 
 @dataclass
@@ -175,7 +177,8 @@ def _call(fds: list[int], server: int) -> None:
     _take_on_limits(request["limits"])
     folder = request["folder"]
     tempfile.tempdir = folder
-    restrict_files(readable=_LIBRARIES, writable=[] if folder is None else [Path(folder)])
+    refuse_sockets()
+    restrict_files(readable=_READABLE, writable=[] if folder is None else [Path(folder)])
     gc.disable()  # it searches millions of objects of large JSON again and again, and the process ends soon
     outcome: dict[str, Any]
     try:

@@ -161,10 +161,12 @@ class RunningPipeline:
         prepare(request, workdir)
         self._workdir = workdir
         self._request = request
+        request.cache_dir.mkdir(exist_ok=True)
+        arguments = [str(workdir), str(workdir), str(request.cache_dir)]
         stdin, self._lease_fd = os.pipe()
         self._events_fd, stdout = os.pipe()
         with (workdir / "stderr").open("w") as log:
-            self._process = launch(workdir, stdin=stdin, stdout=stdout, stderr=log.fileno())
+            self._process = launch(arguments, stdin=stdin, stdout=stdout, stderr=log.fileno())
         os.close(stdin)
         os.close(stdout)
         self._status: int | None = None

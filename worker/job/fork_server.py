@@ -1,9 +1,9 @@
 """A process that has imported what a job needs and forks into the process of each: no job waits for imports.
 
 ``python -m worker.job.fork_server <fd>``, where the file descriptor is a socket of whole messages, the other
-end of which a worker holds (``worker.runner.launch.ForkServer``). A message with a work folder and three file
-descriptors, standard input, output and error, is answered with the id of the process that was forked for it;
-any other message, once that process has ended, with its exit status and the most memory it had in KiB. So
+end of which a worker holds (``worker.runner.launch.ForkServer``). A message with a job's arguments and three
+file descriptors, standard input, output and error, is answered with the id of the process that was forked for
+it; any other message, once that process has ended, with its exit status and the most memory it had in KiB. So
 long as nobody asks, its id is not reused. When the worker is gone, this process ends.
 """
 
@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 
-from worker.job.supervisor_watch import end_with_parent
+from app.core.confinement import end_with_parent
 
 _LONGEST_MESSAGE = 2**16
 
@@ -27,12 +27,12 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # so that no collection in a fork copies the memory they share
     gc.enable()
-    if (workdir := _fork(socket.socket(fileno=int(sys.argv[1])))) is not None:
-        job.main([workdir])
+    if (arguments := _fork(socket.socket(fileno=int(sys.argv[1])))) is not None:
+        job.main(arguments)
 
 
-def _fork(worker: socket.socket) -> str | None:
-    """Fork for each message; returns the work folder in each forked process, and None at the end."""
+def _fork(worker: socket.socket) -> list[str] | None:
+    """Fork for each message; returns the job's arguments in each forked process, and None at the end."""
     with worker:
         worker.send(b"ready")
         while True:
@@ -52,7 +52,8 @@ def _fork(worker: socket.socket) -> str | None:
                 for standard, fd in enumerate(fds):
                     os.dup2(fd, standard)
                     os.close(fd)
-                return message.decode()
+                arguments: list[str] = json.loads(message)
+                return arguments
             for fd in (*fds, done):
                 os.close(fd)
             # Returns when the fork has closed its end: signals reach its group from then on.

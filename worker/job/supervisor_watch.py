@@ -5,7 +5,6 @@ with seconds of the monotonic clock, which all processes of a machine share. The
 the supervisor is gone. Nothing slow is imported here: a child sets up its watch before anything else.
 """
 
-import ctypes
 import math
 import os
 import select
@@ -13,7 +12,8 @@ import signal
 import threading
 import time
 
-_PR_SET_PDEATHSIG = 1
+from app.core.confinement import end_with_parent
+
 _STDIN = 0
 
 
@@ -60,13 +60,6 @@ class SupervisorWatch:
                 self.check()
         finally:
             _die()  # without its watch no process goes on
-
-
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
 def _has_input(timeout_s: float | None) -> bool:

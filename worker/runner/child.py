@@ -6,8 +6,8 @@ import selectors
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +28,9 @@ _KEPT_LINES = 40
 class Child:
     """A process in a group of its own for the length of a ``with`` block: none of the group outlives it."""
 
-    def __init__(self, launch: Launcher, workdir: Path, *, shutdown: Shutdown, lease_until: float) -> None:
+    def __init__(
+        self, launch: Launcher, arguments: Sequence[str], *, shutdown: Shutdown, lease_until: float
+    ) -> None:
         self._memory_kills = count_memory_kills()
         input_fd, self._lease_fd = os.pipe()  # held open: its end tells the child that this process is gone
         self._events_fd, output_fd = os.pipe()
@@ -36,7 +38,7 @@ class Child:
         os.set_blocking(self._lease_fd, False)
         self.tell_lease(lease_until)  # before it starts: this process may be frozen at any line
         try:
-            self._process = launch(workdir, stdin=input_fd, stdout=output_fd, stderr=error_fd)
+            self._process = launch(arguments, stdin=input_fd, stdout=output_fd, stderr=error_fd)
         except BaseException:
             self._close_pipes()
             raise

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -57,21 +56,21 @@ class Process(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts the process of an attempt."""
+    """Starts the process of an attempt: ``worker.job.main`` says what its arguments are."""
 
-    def __call__(self, workdir: Path, *, stdin: int, stdout: int, stderr: int) -> Process: ...
+    def __call__(self, arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> Process: ...
 
 
 @dataclass(frozen=True)
 class Command:
-    """Starts a process by a command, to which the work folder is added."""
+    """Starts a process by a command, to which the arguments are added."""
 
-    arguments: Sequence[str] = PIPELINE
+    command: Sequence[str] = PIPELINE
 
-    def __call__(self, workdir: Path, *, stdin: int, stdout: int, stderr: int) -> Process:
+    def __call__(self, arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> Process:
         return _Spawned(
             subprocess.Popen(
-                [*self.arguments, str(workdir)],
+                [*self.command, *arguments],
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -110,17 +109,17 @@ class ForkServer:
         assert self._server is not None
         self._server.wait_until_ready(_ANSWER_S, unless=[unless])
 
-    def __call__(self, workdir: Path, *, stdin: int, stdout: int, stderr: int) -> Process:
+    def __call__(self, arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> Process:
         self.start()
         assert self._server is not None
         try:
             if self._server.wait_until_ready(0):
-                return self._server.fork(workdir, (stdin, stdout, stderr))
+                return self._server.fork(arguments, (stdin, stdout, stderr))
         except (OSError, ValueError):
             logger.exception("the process that starts jobs is gone")
             self.close()
             self.start()
-        return self._fallback(workdir, stdin=stdin, stdout=stdout, stderr=stderr)
+        return self._fallback(arguments, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def close(self) -> None:
         with self._lock:
@@ -155,13 +154,13 @@ class _Server:
             self._is_ready = self._socket in select.select([self._socket, *unless], [], [], timeout_s)[0]
         return self._is_ready
 
-    def fork(self, workdir: Path, standard_fds: Sequence[int]) -> Process:
+    def fork(self, arguments: Sequence[str], standard_fds: Sequence[int]) -> Process:
         """Raises OSError or ValueError where the server does not answer as it should."""
         if not self._has_forked:
             if self._answer() != b"ready":
                 raise ValueError("it ended before it was ready")
             self._has_forked = True
-        socket.send_fds(self._socket, [str(workdir).encode()], standard_fds)
+        socket.send_fds(self._socket, [json.dumps(list(arguments)).encode()], standard_fds)
         return _Forked(int(self._answer()), self)
 
     def wait(self) -> tuple[int, int]:

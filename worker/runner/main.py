@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.core.confinement import hide_memory
 from app.core.logging import configure_logging
 from app.core.outages import Outages
 from app.core.settings import get_settings
@@ -31,6 +32,7 @@ _HOUSEKEEPING_S = 5
 
 def main() -> None:
     """Work until SIGTERM or SIGINT; a running job then goes back to the queue, its checkpoint kept."""
+    hide_memory()  # jobs run as the same user, and this process knows all passwords
     settings = get_settings()
     configure_logging()
     shutdown = Shutdown()

@@ -117,7 +117,11 @@ class Watch:
         """
         self._uploads = uploads
         lease_until = self._deadline.child_may_work_until
-        with Child(launch, workdir, shutdown=self._shutdown, lease_until=lease_until) as child:
+        arguments = [str(workdir)]
+        if self._settings.confine_jobs:
+            self._request.cache_dir.mkdir(parents=True, exist_ok=True)
+            arguments += [str(workdir), str(self._request.cache_dir)]
+        with Child(launch, arguments, shutdown=self._shutdown, lease_until=lease_until) as child:
             self._until_exit(child)
             if self._may_go_on_later(workdir):
                 self._store_last_checkpoint(uploads)

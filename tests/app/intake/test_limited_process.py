@@ -145,7 +145,7 @@ def test_no_datagrams():
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
         receiver.bind(("127.0.0.1", 0))
         [sent] = run("attempt", [("send_udp", receiver.getsockname()[1])])
-    assert sent == "ENETUNREACH" or "a network namespace" in SERVER.lacking
+    assert sent in {"EACCES", "ENETUNREACH"}
 
 
 def test_nothing_of_it_is_left():

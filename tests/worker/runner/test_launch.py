@@ -30,7 +30,7 @@ class Started:
         stdin, self.lease = os.pipe()
         self.output, stdout = os.pipe()
         self.error, stderr = os.pipe()
-        self.process: Process = launch(workdir, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.process: Process = launch([str(workdir)], stdin=stdin, stdout=stdout, stderr=stderr)
         for fd in (stdin, stdout, stderr):
             os.close(fd)
 
