@@ -155,7 +155,7 @@ def _up(options: argparse.Namespace) -> int:
 
     given = {name: getattr(options, name) for name in ("data_dir", "host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    configure_logging(logging.WARNING)  # the parts of the service speak for themselves
+    configure_logging(settings.log_format, logging.WARNING)  # the parts of the service speak for themselves
     _require_training()
     try:
         with run_service(settings) as service:
@@ -175,7 +175,7 @@ def _api(options: argparse.Namespace) -> int:  # noqa: ARG001
     from app.main import create_app
     from app.server import DrainingServer
 
-    configure_logging()
+    configure_logging(settings.log_format)
     server = DrainingServer(
         create_app(settings), host=settings.host, port=settings.port, drain=settings.drain
     )

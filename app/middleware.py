@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.logging import request_id
+from app.core.logging import log_context
 from app.routing import log_level
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ class RequestLog:
         given = Headers(scope=scope).get("x-request-id", "")
         identifier = given if _ACCEPTABLE_ID.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):08x}"
         scope.setdefault("state", {})["request_id"] = identifier
-        token = request_id.set(identifier)
         started = time.perf_counter()
         status = 500
 
@@ -54,11 +53,11 @@ class RequestLog:
                 headers.update(scope["state"].get("response_headers", {}))
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            _account(scope, status, time.perf_counter() - started)
-            request_id.reset(token)
+        with log_context(request_id=identifier):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                _account(scope, status, time.perf_counter() - started)
 
 
 def _account(scope: Scope, status: int, seconds: float) -> None:

@@ -14,6 +14,7 @@ from app.auth.limits import RequestLimits, show_allowance
 from app.auth.prediction_quota import PredictionQuota
 from app.auth.principal import Principal
 from app.core.db import DEFAULT_PROJECT, Database
+from app.core.logging import add_to_log_context
 from app.core.settings import Settings
 from app.domain.errors import RateLimited, Unauthenticated
 from app.domain.scopes import Scope
@@ -55,6 +56,7 @@ class Guard:
         self._sites.check(connection["method"], headers)
         principal = await self._principal(connection, headers)
         connection["state"]["principal"] = principal
+        add_to_log_context(project_id=principal.project_id)
         if principal.max_requests_per_minute is not None:
             self._count(connection, principal, principal.max_requests_per_minute)
         principal.require(needed)

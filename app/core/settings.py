@@ -21,13 +21,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.logging import LogFormat, without_secrets
 from app.core.units import read_duration, read_size
 
 DEFAULT_QUEUE = "squeeze"
 
 
 _POSTGRES = re.compile(r"^postgres(ql)?://")
-_PASSWORD = re.compile(r"//([^:/@]*):[^@]*@")
 
 
 def _listed(value: object) -> object:
@@ -54,12 +54,17 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path(".squeeze"), description="Database, files, sockets and caches live here."
     )
-    database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in data_dir.")
+    log_format: LogFormat = Field(
+        default="text", description="Of the log on standard error: text, or json, a line for each record."
+    )
+    database_url: str | None = Field(
+        default=None, repr=False, description="SQLAlchemy URL; default: SQLite in data_dir."
+    )
     database_timeout: timedelta = Field(
         default=timedelta(seconds=20), gt=timedelta(0), description="Longest wait for PostgreSQL's answer."
     )
     broker_url: str | None = Field(
-        default=None, description="Redis URL; default: none, workers poll the table."
+        default=None, repr=False, description="Redis URL; default: none, workers poll the table."
     )
     storage_url: str | None = Field(
         default=None, description="s3://bucket/prefix or file:///path; default: a folder in data_dir."
@@ -281,7 +286,7 @@ class Settings(BaseSettings):
             )
         return self
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field(repr=False)  # type: ignore[prop-decorator]
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.data_dir / 'squeeze.db').resolve()}"
@@ -334,7 +339,7 @@ def _explain(fault: ErrorDetails) -> str:
         return f"{message}."
     name = str(fault["loc"][0])
     variable = f"SQUEEZE_{name.upper()}"
-    value = _PASSWORD.sub(r"//\1:***@", os.environ.get(variable, str(fault["input"])))
+    value = without_secrets(os.environ.get(variable, str(fault["input"])))
     text = f"{variable}={value}: {message[0].lower()}{message[1:]}."
     description = Settings.model_fields[name].description
     return f"{text} {description}" if description else text

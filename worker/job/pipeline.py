@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from app.core.logging import configure_logging
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from worker.data.batches import watching_batches
@@ -37,7 +38,7 @@ def main(watch: SupervisorWatch, workdir: Path) -> None:
     cancellation = Cancellation(check_lease=watch.check)
     cancellation.listen()
     reporter = Reporter(EventPipe().send)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    configure_logging("json", logging.WARNING)  # for its supervisor, which logs as it is told to
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     request = read_request(workdir)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,7 +80,10 @@ class CheckpointUploads:
         self._begun = self._latest
         # A daemon: a store that hangs must not keep the worker from ending.
         self._thread = threading.Thread(
-            target=self._upload, args=(self._latest,), name="checkpoint-upload", daemon=True
+            target=copy_context().run,
+            args=(self._upload, self._latest),
+            name="checkpoint-upload",
+            daemon=True,
         )
         self._thread.start()
 

@@ -4,7 +4,6 @@ import logging
 import os
 import selectors
 import signal
-import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from app.core.logging import record_of
 from worker.runner.launch import Launcher
 from worker.runner.oom import count_memory_kills, died_of_memory
 from worker.runner.protocol import CHILD_EVENT, ChildEvent, Failed
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 2**16
 _LONGEST_LINE = 2**20
 _KEPT_LINES = 40
+_JOB_LOGGER = "worker.job"
 
 
 class Child:
@@ -54,7 +55,8 @@ class Child:
             self._selector.register(source, selectors.EVENT_READ)
         self._shutdown = shutdown
         self._partial_line = b""
-        self._last_stderr: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._partial_stderr = b""
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._peak_bytes = 0
         self.has_exited = False
 
@@ -85,7 +87,7 @@ class Child:
                 self._relay_stderr()
         if self.has_exited:  # what it wrote last is still in the pipes
             events += self._read_events()
-            self._relay_stderr()
+            self._relay_stderr(is_last=True)
         return events
 
     def tell_lease(self, until: float) -> None:
@@ -113,7 +115,7 @@ class Child:
         logger.error(
             "child died with %s; its last lines:\n%s",
             code,
-            b"\n".join(self._last_stderr).decode(errors="replace"),
+            "\n".join(self._last_lines),
         )
         if code == -signal.SIGKILL and died_of_memory(
             kills_before=self._memory_kills, peak_bytes=self._peak_bytes
@@ -151,10 +153,17 @@ class Child:
                 logger.warning("child sent an invalid event: %r", line[:200])
         return events
 
-    def _relay_stderr(self) -> None:
-        text = self._read(self._stderr_fd)
-        sys.stderr.write(text.decode(errors="replace"))
-        self._last_stderr.extend(line for line in text.splitlines() if line.strip())
+    def _relay_stderr(self, *, is_last: bool = False) -> None:
+        """Log each line; what comes later of an unfinished one is waited for."""
+        *lines, self._partial_stderr = (self._partial_stderr + self._read(self._stderr_fd)).split(b"\n")
+        if is_last or len(self._partial_stderr) > _LONGEST_LINE:
+            lines.append(self._partial_stderr)
+            self._partial_stderr = b""
+        for line in lines:
+            if text := line.decode(errors="replace").strip():
+                record = record_of(text, logger=_JOB_LOGGER)
+                logging.getLogger(record.name).handle(record)
+                self._last_lines.append(record.getMessage())
 
     def _read(self, fd: int) -> bytes:
         try:

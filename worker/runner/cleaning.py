@@ -51,8 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="squeeze sweep")
     parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args()
-    configure_logging()
-    worker = create_worker(get_settings(), Shutdown())
+    settings = get_settings()
+    configure_logging(settings.log_format)
+    worker = create_worker(settings, Shutdown())
     if options.dry_run:
         for leftover in find_leftovers(worker):
             print(describe(leftover))  # noqa: T201 - what was asked for

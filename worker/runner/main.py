@@ -34,7 +34,7 @@ def main() -> None:
     """Work until SIGTERM or SIGINT; a running job then goes back to the queue, its checkpoint kept."""
     hide_memory()  # jobs run as the same user, and this process knows all passwords
     settings = get_settings()
-    configure_logging()
+    configure_logging(settings.log_format)
     shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shutdown.request())

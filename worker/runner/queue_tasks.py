@@ -14,6 +14,7 @@ from app.core.db.job_queue import claim_job, next_queued_job
 from app.core.db.jobs import Job
 from app.core.db.models import get_model
 from app.core.ids import new_id
+from app.core.logging import log_context
 from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NewerVersion, SqueezeError
 from app.domain.job_states import JobStatus
@@ -46,14 +47,15 @@ def run_job(worker: Worker, job_id: str) -> None:
             )
         if job is None:
             return
-        logger.info("job %s: attempt %d", job.id, job.attempt)
-        worker.activity.job_id = job.id
-        worker.activity.counts[ATTEMPTS] += 1
-        try:
-            ending = _attempt(worker, job, claimed_at)
-        finally:
-            worker.activity.job_id = None
-        logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
+        with log_context(project_id=job.project_id, job_id=job.id, attempt=str(job.attempt)):
+            logger.info("job %s: attempt %d", job.id, job.attempt)
+            worker.activity.job_id = job.id
+            worker.activity.counts[ATTEMPTS] += 1
+            try:
+                ending = _attempt(worker, job, claimed_at)
+            finally:
+                worker.activity.job_id = None
+            logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
 
 
 def run_next_job(worker: Worker) -> bool:

@@ -6,6 +6,7 @@ import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -45,7 +46,9 @@ class Transfer(Generic[T]):
         self._waits_for = [self._changed, shutdown.fileno()]
         self._shutdown = shutdown
         # A daemon: a store that hangs must not keep the worker from ending.
-        self._thread = threading.Thread(target=self._run, name="transfer", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="transfer", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

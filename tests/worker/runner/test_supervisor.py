@@ -1,5 +1,6 @@
 """One attempt and its child process, however the child ends."""
 
+import logging
 import subprocess
 import sys
 import time
@@ -113,6 +114,29 @@ succeed()
         run_job(worker, job_id)
         assert read_job(database, job_id).status is JobStatus.SUCCEEDED
         assert history(database, job_id, "message") == [{"level": "info", "text": "still here"}]
+
+    def test_lines_on_standard_error_are_logged_with_the_job(
+        self, make_worker: MakeWorker, database: Database, caplog: pytest.LogCaptureFixture
+    ):
+        caplog.set_level(logging.INFO)
+        worker = make_worker(
+            child("""
+from app.core.logging import configure_logging
+configure_logging("json")
+import logging
+logging.getLogger("worker.training").warning("the loss rises\\nand rises")
+os.write(2, b"a library's words, in two")
+time.sleep(0.1)
+os.write(2, b" writes\\n")
+succeed()
+os.write(2, b"and an end without a line break")
+""")
+        )
+        run_job(worker, queue_job(database))
+        said = [(record.name, record.getMessage()) for record in caplog.records]
+        assert ("worker.training", "the loss rises\nand rises") in said
+        assert ("worker.job", "a library's words, in two writes") in said
+        assert ("worker.job", "and an end without a line break") in said
 
 
 class TestDeath:
