@@ -271,7 +271,7 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
     ]
     dimensions = {"d_model": 32, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
     marian = stack.upload_model(marian_folder(tmp_path / "marian", *sides, **dimensions))
-    training = {"epochs": 16, "learning_rate": 5e-3, "dropout": 0, "evaluations": 2}
+    training = {"epochs": 10, "learning_rate": 5e-3, "dropout": 0, "evaluations": 2}
     (_, uploaded), (making, made) = finish(
         stack,
         stack.start_job(marian, dataset, training=training, exports=["fp32"]),

@@ -399,7 +399,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Teacher, TaskData
     context = MemoryContext(
         tmp_path_factory.mktemp("teacher"),
         architecture=translation_card(),
-        epochs=40,
+        epochs=24,
         batch_size=64,
         learning_rate=4e-3,
         evaluations=4,

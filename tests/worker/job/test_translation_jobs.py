@@ -33,7 +33,7 @@ def teacher(shelf: Shelf, dataset: DatasetRef) -> ModelRef:
         dataset,
         "scratch",
         target={"shape": TEACHER, "vocabulary_size": 300},
-        training={"epochs": 60, "learning_rate": 4e-3},
+        training={"epochs": 20, "learning_rate": 4e-3},
         exports=["fp32"],
     )
     outcome, _ = run_here(request, shelf.root / "teacher")

@@ -163,16 +163,16 @@ class TestLessons:
 class TestDistillation:
     def test_unlabelled_text_brings_it_nearer_to_its_teacher(self, tmp_path, teacher):
         data, rate = with_unlabeled("text_classification", labelled=16), 1e-2
-        context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=rate)
+        context = bilstm_context(tmp_path, teacher, epochs=10, learning_rate=rate)
         student = distil(teacher, data, context)
-        as_long = bilstm_context(tmp_path, teacher, epochs=30 * 16, learning_rate=rate)  # in steps
+        as_long = bilstm_context(tmp_path, teacher, epochs=10 * 16, learning_rate=rate)  # in steps
         without = distil(teacher, replace(data, unlabeled=None), as_long)
         assert student.metrics["steps"] == without.metrics["steps"]
         assert distance(student.network, teacher, data) < 0.6 * distance(without.network, teacher, data)
 
     def test_joint_training_learns(self, tmp_path, teacher):
         data = with_unlabeled("text_classification", labelled=64)
-        context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=1e-2)
+        context = bilstm_context(tmp_path, teacher, epochs=10, learning_rate=1e-2)
         student = distil(teacher, data, context, training="joint")
         assert measure(student.network, data.dev, data, device=CPU)["accuracy"] > 0.72
 
@@ -187,7 +187,7 @@ class TestDistillation:
     )
     def test_every_knob_learns(self, tmp_path, teacher, spec):
         data = with_unlabeled("text_classification", labelled=64)
-        context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=1e-2)
+        context = bilstm_context(tmp_path, teacher, epochs=10, learning_rate=1e-2)
         student = distil(teacher, data, context, **spec)
         assert measure(student.network, data.dev, data, device=CPU)["accuracy"] > 0.72
 

@@ -152,7 +152,7 @@ class TestEveryMethod:
         assert same_weights(whole.network, student.network)
 
     def test_learns(self, name, teacher, data, tmp_path):
-        context = context_of(name, tmp_path, epochs=40, learning_rate=4e-3)
+        context = context_of(name, tmp_path, epochs=12, learning_rate=4e-3)
         fresh = Teacher(
             copy.deepcopy(teacher.network), teacher.tokenizer, teacher.architecture, teacher.digest
         )
