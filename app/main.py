@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.outages = Outages()
     add_error_handlers(app)
     app.add_exception_handler(Replayed, replay)
-    describe(app, [openapi_document(), registry.openapi_document()])
+    describe(app, [openapi_document, registry.openapi_document])
     app.router.routes[:0] = checked_routes(inference_routes())
     for router in ROUTERS:
         checked_routes(router.routes)

@@ -1,6 +1,6 @@
 """The API's description of itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,19 +18,20 @@ def operation_id(route: APIRoute) -> str:
     return to_camel(route.name)
 
 
-def describe(app: FastAPI, fragments: Sequence[dict[str, Any]]) -> None:
+def describe(app: FastAPI, fragments: Sequence[Callable[[], dict[str, Any]]]) -> None:
     """Make ``app.openapi()`` whole.
 
     Args:
         app: its routes are described by FastAPI.
-        fragments: what FastAPI does not know: plain Starlette routes, bodies that a route reads itself.
+        fragments: what FastAPI does not know: plain Starlette routes, bodies that a route reads itself. They
+            are written when somebody asks, which is never in most processes.
     """
     describe_own_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = describe_own_routes()
-            for fragment in (*fragments, _problem()):
+            for fragment in (*(write() for write in fragments), _problem()):
                 schema["paths"] |= fragment.get("paths", {})
                 schema["components"]["schemas"] |= fragment["components"]["schemas"]
             schema["components"]["securitySchemes"] = SECURITY_SCHEMES

@@ -101,9 +101,12 @@ def redis_url(redis_server_url: str) -> str:
 
 
 def empty_tables(database: Database) -> None:
+    deletions = [f"delete from {table.name}" for table in reversed(Base.metadata.sorted_tables)]
     with database.transaction() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
+        if session.get_bind().dialect.name == "postgresql":
+            deletions = ["; ".join(deletions)]  # on one way there and back
+        for deletion in deletions:
+            session.execute(text(deletion))
         session.add(Project(id=DEFAULT_PROJECT, name="default"))
 
 
