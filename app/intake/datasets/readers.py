@@ -13,7 +13,7 @@ from typing import IO, Any, BinaryIO
 from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
 from app.intake.datasets.parquet import parquet_rows
-from app.intake.datasets.rows import MAX_ROW_BYTES, Place, Row, too_many_bytes
+from app.intake.datasets.rows import MAX_ROW_BYTES, Place, Row, RowBudget, too_many_bytes
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
 
@@ -28,7 +28,13 @@ csv.field_size_limit(MAX_ROW_BYTES)  # of the process; its default is an eighth 
 
 @contextmanager
 def open_table(
-    file: BinaryIO, *, filename: str, split: Split, columns: Collection[str], max_bytes: int
+    file: BinaryIO,
+    *,
+    filename: str,
+    split: Split,
+    columns: Collection[str],
+    max_bytes: int,
+    budget: RowBudget,
 ) -> Iterator[tuple[Place, Iterator[Row]]]:
     """The rows of a table as mappings of column names to values, and where their reader stands.
 
@@ -38,10 +44,11 @@ def open_table(
         split: for messages.
         columns: what is looked for; a format that can leaves the others unread.
         max_bytes: that the file may have once unpacked.
+        budget: of rows, which those of this table are taken from.
 
     Raises:
         InvalidRequest: the format is unknown or the file is not of it; also while rows are read.
-        TooLarge: the file unpacks to more than allowed; also while rows are read.
+        TooLarge: the file unpacks to more than allowed, or has too many rows; also while rows are read.
     """
     name = filename.lower()
     stem = name.removesuffix(".gz")
@@ -59,12 +66,22 @@ def open_table(
     place = Place(split, unit="row" if format_ == ".parquet" else "line")
     with _unpacked(file, is_gzip=name != stem) as content:
         bounded = _Bounded(content, place, max_bytes)
+        rows: Iterator[Row | None]
         if format_ == ".jsonl":
-            yield place, _json_rows(bounded, place)
+            rows = _json_rows(bounded, place)
         elif format_ == ".parquet":
-            yield place, _parquet_rows(bounded, place, columns, max_bytes)
+            rows = _parquet_rows(bounded, place, columns, max_bytes)
         else:
-            yield place, _delimited_rows(bounded, place, is_tabs=format_ == ".tsv")
+            rows = _delimited_rows(bounded, place, is_tabs=format_ == ".tsv")
+        yield place, _counted(rows, budget)
+
+
+def _counted(rows: Iterator[Row | None], budget: RowBudget) -> Iterator[Row]:
+    """Those that are not blank."""
+    for row in rows:
+        budget.spend()
+        if row is not None:
+            yield row
 
 
 @contextmanager
@@ -133,9 +150,11 @@ def _lines(content: _Bounded, place: Place) -> Iterator[str]:
             ) from None
 
 
-def _json_rows(content: _Bounded, place: Place) -> Iterator[Row]:
+def _json_rows(content: _Bounded, place: Place) -> Iterator[Row | None]:
+    """None for a blank line."""
     for line in _lines(content, place):
         if not line.strip():
+            yield None
             continue
         try:
             row = json.loads(line)
@@ -171,7 +190,8 @@ class _Cells:
         self._characters = 0
 
 
-def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterator[Row]:
+def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterator[Row | None]:
+    """None for a blank line."""
     lines = _Cells(content, place)
     # Tab-separated text, as GLUE's, means a quote by a quote; comma-separated text quotes with it.
     reader = (
@@ -184,6 +204,7 @@ def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterat
         for cells in reader:
             lines.end_row()
             if not cells:
+                yield None
                 continue
             if header is None:
                 header = [name.strip() for name in cells]

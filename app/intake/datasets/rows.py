@@ -31,6 +31,23 @@ class Place:
         )
 
 
+class RowBudget:
+    """Rows that a data set may still have, over all its splits. Blank lines count: they take time, too."""
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._left = max_rows
+
+    def spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooLarge(
+                "too_many_rows",
+                f"The data set exceeds the limit of {self._max_rows:,} rows. Upload fewer rows.",
+                max_rows=self._max_rows,
+            )
+
+
 def too_many_bytes(place: Place, max_bytes: int) -> TooLarge:
     return TooLarge(
         "dataset_too_large",

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.domain.documents.manifest import Split, SplitSummary
-from app.domain.errors import InvalidRequest, TooLarge
+from app.domain.errors import InvalidRequest
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns, TaskColumns
 from app.intake.datasets.input_columns import (
@@ -23,7 +23,7 @@ from app.intake.datasets.input_columns import (
 )
 from app.intake.datasets.quantiles import quantiles
 from app.intake.datasets.readers import open_table
-from app.intake.datasets.rows import LIST_ITEM_BYTES, Place, Row
+from app.intake.datasets.rows import LIST_ITEM_BYTES, Place, Row, RowBudget
 from app.intake.datasets.target_columns import Answer, Named, answer_of
 
 _BATCH_ROWS = 50_000
@@ -91,7 +91,7 @@ def prepare(
         task: says which columns there are.
         columns: where the tables keep what.
         labels: the names in order; integers in the tables are then indices. Default: sorted.
-        max_rows: over all splits.
+        max_rows: over all splits, blank lines among them.
         max_bytes: of each table, unpacked.
 
     Raises:
@@ -101,18 +101,17 @@ def prepare(
     where = columns.of(task)
     answer = answer_of(task, where, labels)
     drafts: list[_Draft] = []
+    budget = RowBudget(max_rows)
     for split, table in tables.items():
-        left = max_rows - sum(done.rows for done in drafts)
         with open_table(
-            table.file, filename=table.filename, split=split, columns=where.names, max_bytes=max_bytes
+            table.file,
+            filename=table.filename,
+            split=split,
+            columns=where.names,
+            max_bytes=max_bytes,
+            budget=budget,
         ) as (place, rows):
-            drafts.append(_write_draft(task, where, answer, place, islice(rows, left + 1), folder))
-        if drafts[-1].rows > left:
-            raise TooLarge(
-                "too_many_rows",
-                f"The data set exceeds the limit of {max_rows:,} rows. Upload fewer rows.",
-                max_rows=max_rows,
-            )
+            drafts.append(_write_draft(task, where, answer, place, rows, folder))
     _require_alike(drafts)
     return Prepared(
         labels=answer.settle() if answer else [],

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO
 
 from app.domain.errors import InvalidRequest, TooLarge
 from app.intake.models.stored_weights import is_pickle
+from app.intake.models.zip_directory import count_members
 
 MAX_MEMBERS = 1000
 MAX_RATIO = 200
@@ -108,10 +109,7 @@ class _Budget:
         self._members += 1
         self._bytes += size
         if self._members > MAX_MEMBERS:
-            raise TooLarge(
-                "archive_too_large",
-                f"The archive has more than {MAX_MEMBERS} members. Pack only the model folder.",
-            )
+            raise _too_many_members()
         if self._bytes > self._max_bytes:
             raise TooLarge(
                 "archive_too_large",
@@ -128,7 +126,9 @@ class _Budget:
 
 
 def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[bytes]]]:
-    # The directory of all members is read at once, before the first of them is counted.
+    # The library reads the directory of all members before any of them can be counted.
+    if count_members(archive, limit=MAX_MEMBERS, max_directory_bytes=_MAX_READ_BYTES) > MAX_MEMBERS:
+        raise _too_many_members()
     with zipfile.ZipFile(_ShortReads(archive)) as file:
         for info in file.infolist():
             budget.spend(info.file_size)
@@ -239,6 +239,13 @@ def _root(folder: Path) -> Path:
             found=len(candidates),
         )
     return candidates[0]
+
+
+def _too_many_members() -> TooLarge:
+    return TooLarge(
+        "archive_too_large",
+        f"The archive has more than {MAX_MEMBERS} members. Pack only the model folder.",
+    )
 
 
 def _unsafe(name: str, what: str) -> InvalidRequest:

@@ -21,6 +21,14 @@ _FLOATS: dict[str, "np.dtype[Any]"] = {
     "F64": np.dtype("<f8"),
     "BF16": np.dtype("<u2"),
 }
+_EXPONENTS: dict[str, Any] = {
+    "F16": np.uint16(0x7C00),
+    "F32": np.uint32(0x7F80_0000),
+    "F64": np.uint64(0x7FF0_0000_0000_0000),
+    "BF16": np.uint16(0x7F80),
+}
+"""The bits of a number that are all set where it is infinite or NaN."""
+
 _LEARNT = ("weight", "bias")
 _MAX_TENSORS = 10_000
 """The deepest model that a config may describe has some 2,000."""
@@ -75,6 +83,19 @@ class StoredWeights:
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
         return np.asarray(numbers.reshape(tensor.shape), np.float32)
 
+    def require_finite(self) -> None:
+        """Raise where a number is infinite or NaN: nothing can be computed or learnt with it."""
+        for name, tensor in self._tensors.items():
+            exponent = _EXPONENTS.get(tensor.dtype)
+            if exponent is not None and not all(
+                _is_finite(chunk, exponent) for chunk in self._chunks(tensor)
+            ):
+                raise InvalidRequest(
+                    "invalid_weights",
+                    f"model.safetensors holds infinite or NaN values in {name}. Upload a checkpoint from "
+                    "before the training diverged.",
+                )
+
     def _chunks(self, tensor: _Tensor) -> Iterator[bytes]:
         with self._path.open("rb") as file:
             file.seek(tensor.begin)
@@ -98,15 +119,14 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
                 f"has a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are supported"
             )
         header = start[8:] + file.read(header_bytes - 1)
+    entries = _entries(header)
+    if len(entries) > _MAX_TENSORS:
+        raise _invalid(f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
     try:
         with safe_open(path, "np"):  # compares header and file with one another
             pass
     except SafetensorError as error:
         raise _invalid(f"cannot be read ({str(error)[:200]})") from None
-    entries = json.loads(header)
-    entries.pop("__metadata__", None)
-    if len(entries) > _MAX_TENSORS:
-        raise _invalid(f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
     for name, entry in entries.items():
         if len(name) > MAX_NAME:
             raise _invalid(
@@ -118,6 +138,19 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
             raise _invalid(f"holds {name} as {entry['dtype']}, not in a floating-point type")
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
         yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)
+
+
+def _entries(header: bytes) -> dict[str, Any]:
+    try:
+        entries = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"cannot be read (its header is not valid JSON: {str(error)[:200]})") from None
+    entries.pop("__metadata__", None)  # an object: the header begins as one
+    return dict(entries)
+
+
+def _is_finite(chunk: bytes, exponent: Any) -> bool:
+    return not bool(((np.frombuffer(chunk, exponent.dtype) & exponent) == exponent).any())
 
 
 def _is_learnt(name: str) -> bool:

@@ -32,9 +32,15 @@ def check_weights(path: Path, config: ModelConfig) -> WeightsReport:
     """Check the weights against the config.
 
     Raises:
-        InvalidRequest: not safetensors, or other tensors than the config's.
+        InvalidRequest: not safetensors, other tensors than the config's, or values that are no numbers.
     """
     stored = StoredWeights(path, legacy=config.architecture.record.legacy_tensors)
+    report = _check(stored, config)
+    stored.require_finite()
+    return report
+
+
+def _check(stored: StoredWeights, config: ModelConfig) -> WeightsReport:
     match config.architecture:  # what may lie beside the tensors that are learnt differs in kind
         case EncoderArchitecture() as architecture:
             return _check_encoder(stored, architecture, network=config.network)

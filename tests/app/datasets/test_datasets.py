@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.db.jobs import Job, lock_job, move
+from app.domain.errors import TooLarge
 from app.domain.job_states import JobStatus
+from app.intake.datasets.readers import open_table
+from app.intake.datasets.rows import RowBudget
 from tests.app.conftest import Api, make_settings, run_api
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 from tests.tiny import tiny_dataset_files
@@ -383,10 +386,27 @@ class TestLimits:
     def test_too_many_rows(self, api):
         assert "5 rows" in refused(api, post_train(api, "t.jsonl", jsonl(ROWS)), "too_many_rows", status=413)
 
+    @pytest.mark.parametrize("blank", ["\n", "\r\n"])
+    @pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.tsv"])
+    def test_blank_lines_count(self, name, blank):
+        rows = {"t.jsonl": '{"text": "a"}\n', "t.csv": "text\na\n", "t.tsv": "text\na\n"}[name]
+
+        def read(blank_lines):
+            content = io.BytesIO((rows + blank_lines * blank).encode())
+            table = open_table(
+                content, filename=name, split="train", columns=[], max_bytes=2**20, budget=RowBudget(5)
+            )
+            with table as (_, read_rows):
+                return list(read_rows)
+
+        assert read(4) == [{"text": "a"}]
+        with pytest.raises(TooLarge, match="5 rows"):
+            read(5)
+
     @pytest.mark.parametrize("name", ["t.jsonl.gz", "t.csv.gz", "t.parquet.gz"])
     def test_gzip_bomb(self, api, name):
         bomb = gzip.compress(b"text,label\n" + b"x,a\n" * 100_000)
-        code = "too_many_rows" if name == "t.csv.gz" else "dataset_too_large"
+        code = "dataset_too_large" if name == "t.parquet.gz" else "too_many_rows"
         if name == "t.jsonl.gz":
             bomb = gzip.compress(b"\n" * 1_000_000)
         refused(api, post_train(api, name, bomb), code, status=413)

@@ -12,7 +12,7 @@ from app.domain.errors import InvalidRequest, TooLarge
 from app.intake.datasets.parquet import parquet_rows
 from app.intake.datasets.parquet_pages import pages
 from app.intake.datasets.readers import open_table
-from app.intake.datasets.rows import Place
+from app.intake.datasets.rows import Place, RowBudget
 
 MiB = 2**20
 TEXTS = pa.list_(pa.string())
@@ -26,7 +26,12 @@ def written(table: pa.Table, **options: Any) -> bytes:
 
 def read(content: bytes, *columns: str, max_bytes: int = 64 * MiB) -> list[dict[str, Any]]:
     with open_table(
-        io.BytesIO(content), filename="t.parquet", split="train", columns=columns, max_bytes=max_bytes
+        io.BytesIO(content),
+        filename="t.parquet",
+        split="train",
+        columns=columns,
+        max_bytes=max_bytes,
+        budget=RowBudget(10**9),
     ) as (_, rows):
         return list(rows)
 
