@@ -25,6 +25,7 @@ from app.core.logging import LogFormat, without_secrets
 from app.core.units import read_duration, read_size
 
 DEFAULT_QUEUE = "squeeze"
+DEFAULT_HUB = "https://huggingface.co"
 
 
 _POSTGRES = re.compile(r"^postgres(ql)?://")
@@ -78,7 +79,19 @@ class Settings(BaseSettings):
         default=None, description="URL of an S3-compatible object store; default: AWS."
     )
     hub_endpoint: str = Field(
-        default="https://huggingface.co", description="Hub from which models are downloaded."
+        default=DEFAULT_HUB,
+        description="Hub from which models are downloaded; another than the default may have a private "
+        "address.",
+    )
+
+    hub_redirects: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default=["huggingface.co", "hf.co"],
+        description="Comma-separated hosts to which the hub may redirect downloads, and those beneath them.",
+    )
+    hub_timeout: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="Longest single wait for the hub's answer.",
     )
 
     queues: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(

@@ -49,9 +49,7 @@ def register_from_hub(
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
         downloaded = Path(folder, UNPACKED)
         downloaded.mkdir()
-        source = download(
-            reference, downloaded, endpoint=settings.hub_endpoint, max_bytes=settings.max_unpacked_bytes
-        )
+        source = download(reference, downloaded, settings=settings)
         manifest, made = read_download(Path(folder))
         return _register(session, storage, manifest, made, name=name, origin="hub", source=source)
 

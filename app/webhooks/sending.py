@@ -1,28 +1,17 @@
 """One attempt to deliver a message, over HTTP. Redirects are not followed: they are failures."""
 
-import ssl
 import time
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 
 import httpcore
 import httpx
 
-from app.webhooks.network import AddressRefused, CheckedNetwork
+from app.core.network import NO_ANSWER, AddressRefused, CheckedNetwork, request_target, ssl_context
 
 _ANSWER_BYTES = 1024
 """Of the answer's body that is read, for the log."""
 _USER_AGENT = "Squeeze-Webhooks/1"
-
-_NO_ANSWER = (
-    httpcore.NetworkError,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    ssl.SSLError,
-    OSError,
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ def send(url: str, headers: dict[str, str], body: bytes, *, timeout_s: float, al
     try:
         with (
             httpcore.ConnectionPool(ssl_context=ssl_context(), network_backend=network) as connections,
-            connections.stream("POST", _target(parsed), headers=sent, content=body) as response,
+            connections.stream("POST", request_target(parsed), headers=sent, content=body) as response,
         ):
             return Outcome(
                 status_code=response.status,
@@ -71,13 +60,9 @@ def send(url: str, headers: dict[str, str], body: bytes, *, timeout_s: float, al
             )
     except AddressRefused as error:
         reason = str(error)
-    except _NO_ANSWER as error:
+    except NO_ANSWER as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
     return Outcome(error=reason, duration_s=time.monotonic() - started)
-
-
-def _target(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
 def _common_headers(url: httpx.URL, body: bytes) -> dict[str, str]:
@@ -97,7 +82,7 @@ def _beginning(response: httpcore.Response) -> str:
             content += chunk
             if len(content) >= _ANSWER_BYTES:
                 break
-    except _NO_ANSWER:
+    except NO_ANSWER:
         pass  # the status has told what counts
     return content[:_ANSWER_BYTES].decode(errors="replace").replace("\0", "\ufffd")
 
@@ -107,8 +92,3 @@ def _retry_after(response: httpcore.Response) -> float:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 9:
             return float(value)
     return 0.0
-
-
-@cache
-def ssl_context() -> ssl.SSLContext:
-    return httpcore.default_ssl_context()

@@ -10,9 +10,9 @@ import httpx
 from app.core.db import ProjectWriteSession
 from app.core.db.base import database_time
 from app.core.db.webhooks import Webhook, WebhookDelivery, count_webhooks, lock_delivery, lock_webhook
+from app.core.network import is_public
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.webhook_events import WEBHOOK_EVENTS, WebhookEvent
-from app.webhooks.network import is_public
 from app.webhooks.signing import new_secret
 
 MOST_WEBHOOKS: Final = 50

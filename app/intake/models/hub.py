@@ -1,17 +1,27 @@
-"""Taking a model from a hub: a fixed host, a pinned revision, known files only, sizes known beforehand."""
+"""Taking a model from a hub: a pinned commit, known files only, sizes known beforehand and held to."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.core.settings import DEFAULT_HUB, Settings
 from app.domain.documents.manifest import HubSource
 from app.domain.errors import InvalidRequest, TooLarge, Unavailable
 from app.intake.models.folder import MODEL_FILES
+from app.intake.models.hub_connection import HubConnection, HubFailure
 from app.intake.models.stored_weights import pickled_weights
 
-_TIMEOUT_S = 30.0
+_MAX_DESCRIPTION_BYTES = 8 * 2**20
+_MIN_BYTES_PER_S = 2**18
+"""Of a download as a whole."""
+_STEPS = 3  # single waits of the longest kind that may add up beside what the size takes
+_NOT_FOUND = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -21,74 +31,133 @@ class HubReference(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hub: str = Field(
-        pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$",
         description="Model id on the hub, such as `org/name`.",
     )
     revision: str = Field(
         default="main",
-        pattern=r"^[\w.-]{1,100}$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$",
         description="Branch, tag or commit; the resolved commit is stored.",
     )
 
 
-def download(reference: HubReference, folder: Path, *, endpoint: str, max_bytes: int) -> HubSource:
-    """Fetch a model's files into a folder.
+class _Lfs(BaseModel):
+    sha256: str | None = None
+
+
+class _File(BaseModel):
+    rfilename: str
+    size: Annotated[int, Field(ge=0)] | None = None
+    lfs: _Lfs | None = None
+
+
+class _Description(BaseModel):
+    """Of a model at one commit, as the hub gives it."""
+
+    sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    siblings: list[_File] = []
+
+
+def download(reference: HubReference, folder: Path, *, settings: Settings) -> HubSource:
+    """Fetch a model's files into an empty folder.
 
     Raises:
         InvalidRequest: the hub has no such model, or it has no safetensors.
         TooLarge: its files are larger than this server takes.
-        Unavailable: the hub does not answer.
+        Unavailable: the hub does not answer, or not as a hub does.
     """
-    # Imported late: it takes a third of a second, which every start of the API would pay.
-    from huggingface_hub import HfApi, snapshot_download
+    endpoint = settings.hub_endpoint.rstrip("/")
+    step_s = settings.hub_timeout.total_seconds()
 
-    with _hub_errors(reference):
-        info = HfApi(endpoint=endpoint, token=False).model_info(
-            reference.hub, revision=reference.revision, files_metadata=True, timeout=_TIMEOUT_S
+    def connect(timeout_s: float) -> HubConnection:
+        return HubConnection(
+            endpoint,
+            redirects=settings.hub_redirects,
+            allow_private=endpoint != DEFAULT_HUB,
+            step_s=step_s,
+            timeout_s=timeout_s,
         )
-    _check({file.rfilename: file.size or 0 for file in info.siblings or []}, max_bytes=max_bytes)
-    with _hub_errors(reference):
-        snapshot_download(
-            reference.hub,
-            revision=info.sha,
-            endpoint=endpoint,
-            token=False,  # the server's own credentials are not for its clients
-            allow_patterns=sorted(MODEL_FILES),
-            local_dir=folder,
-            etag_timeout=_TIMEOUT_S,
-        )
-    return HubSource(hub=reference.hub, revision=str(info.sha))
+
+    with _hub_errors():
+        with connect(_STEPS * step_s) as hub:
+            description = _describe(hub, reference)
+        wanted = [file for file in description.siblings if file.rfilename in MODEL_FILES]
+        _check(description, wanted, max_bytes=settings.max_unpacked_bytes)
+        size_bytes = sum(file.size or 0 for file in wanted)
+        with connect(_STEPS * step_s + size_bytes / _MIN_BYTES_PER_S) as hub:
+            for file in wanted:
+                _fetch(hub, f"/{reference.hub}/resolve/{description.sha}/{file.rfilename}", file, folder)
+    return HubSource(hub=reference.hub, revision=description.sha)
+
+
+def _describe(hub: HubConnection, reference: HubReference) -> _Description:
+    path = f"/api/models/{reference.hub}/revision/{quote(reference.revision, safe='')}?blobs=true"
+    with hub.get(path) as (status, chunks):
+        if status in _NOT_FOUND:
+            raise InvalidRequest(
+                "hub_model_not_found",
+                f"The hub has no public model {reference.hub!r} at revision {reference.revision!r}. Check "
+                "the id and the revision, or upload the files.",
+                pointer="#/source/hub",
+            )
+        _require_ok(status)
+        content = bytearray()
+        for chunk in chunks:
+            content += chunk
+            if len(content) > _MAX_DESCRIPTION_BYTES:
+                raise HubFailure(f"it describes the model in more than {_MAX_DESCRIPTION_BYTES:,} bytes")
+    try:
+        return _Description.model_validate_json(bytes(content))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise HubFailure(f"its description of the model cannot be read: {fault['msg']}") from None
+
+
+def _fetch(hub: HubConnection, path: str, file: _File, folder: Path) -> None:
+    """Write a file that is exactly as long as it was said to be."""
+    digest, received = hashlib.sha256(), 0
+    with hub.get(path) as (status, chunks), (folder / file.rfilename).open("xb") as target:
+        _require_ok(status)
+        for chunk in chunks:
+            received += len(chunk)
+            if received > (file.size or 0):
+                break
+            digest.update(chunk)
+            target.write(chunk)
+    if received != file.size:
+        raise HubFailure(f"{file.rfilename} is not of the size that it gives")
+    if file.lfs is not None and file.lfs.sha256 not in (None, digest.hexdigest()):
+        raise HubFailure(f"{file.rfilename} is not of the sha256 that it gives")
+
+
+def _require_ok(status: int) -> None:
+    if status != HTTPStatus.OK:
+        raise HubFailure(f"HTTP status {status}")
 
 
 @contextmanager
-def _hub_errors(reference: HubReference) -> Iterator[None]:
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
+def _hub_errors() -> Iterator[None]:
     try:
         yield
-    except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError):
-        raise InvalidRequest(
-            "hub_model_not_found",
-            f"The hub has no public model {reference.hub!r} at revision {reference.revision!r}. Check the "
-            "id and the revision, or upload the files.",
-            pointer="#/source/hub",
-        ) from None
-    except Exception as error:  # what the transport raises changes with the client's version
+    except HubFailure as error:
         raise Unavailable(
-            "hub_unavailable", f"The hub did not respond ({type(error).__name__}). Retry later."
+            "hub_unavailable", f"The hub did not respond as it should ({error}). Retry later."
         ) from error
 
 
-def _check(sizes: dict[str, int], *, max_bytes: int) -> None:
-    wanted = sum(size for name, size in sizes.items() if name in MODEL_FILES)
-    if wanted > max_bytes:
+def _check(description: _Description, wanted: list[_File], *, max_bytes: int) -> None:
+    names = [file.rfilename for file in description.siblings]
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    if pickles and not any(name.startswith("model.safetensors") for name in names):
+        raise pickled_weights(pickles[0])
+    if len({file.rfilename for file in wanted}) < len(wanted) or any(file.size is None for file in wanted):
+        raise HubFailure("it does not give the sizes of the files")
+    size_bytes = sum(file.size or 0 for file in wanted)
+    if size_bytes > max_bytes:
         raise TooLarge(
             "model_too_large",
-            f"The model's files have {wanted:,} bytes, more than the limit of {max_bytes:,}. Use a smaller "
-            "model.",
-            size_bytes=wanted,
+            f"The model's files have {size_bytes:,} bytes, more than the limit of {max_bytes:,}. Use a "
+            "smaller model.",
+            size_bytes=size_bytes,
             max_bytes=max_bytes,
         )
-    pickles = [name for name in sizes if name.endswith(_PICKLES)]
-    if pickles and not any(name.startswith("model.safetensors") for name in sizes):
-        raise pickled_weights(pickles[0])

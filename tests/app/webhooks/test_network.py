@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from app.webhooks import network, sending
-from app.webhooks.network import is_public
+from app.core import network
+from app.core.network import is_public
+from app.webhooks import sending
 from app.webhooks.sending import Outcome, send
 from tests.app.webhooks.receiver import Receiver, answer
 

@@ -1,17 +1,30 @@
-"""Connections to receivers: to public addresses alone, and over within a given time.
+"""Connections to hosts that others name: to public addresses alone, and over within a given time.
 
 A host's name is resolved once and the address that was checked is the one that is connected to: a name that
 is resolved again, or that has several addresses, could lead into the network of this server.
 """
 
+import math
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import httpcore
+import httpx
+
+NO_ANSWER = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    ssl.SSLError,
+    OSError,
+)
+"""What is raised where a host cannot be reached, or does not go on."""
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")  # an IPv4 address is in its last 32 bits
@@ -19,6 +32,15 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # an IPv4 address is in its last 32 bits
 
 class AddressRefused(Exception):  # noqa: N818 - whose fault it is remains open
     """A host has an address to which nothing is sent."""
+
+
+@cache
+def ssl_context() -> ssl.SSLContext:
+    return httpcore.default_ssl_context()
+
+
+def request_target(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
 def is_public(address: str) -> bool:
@@ -44,11 +66,12 @@ class CheckedNetwork(httpcore.NetworkBackend):
     Args:
         timeout_s: after which reading and writing end, from now on.
         allow_private: connect to any address.
+        step_s: after which each single wait ends, too.
     """
 
-    def __init__(self, *, timeout_s: float, allow_private: bool) -> None:
+    def __init__(self, *, timeout_s: float, allow_private: bool, step_s: float = math.inf) -> None:
         deadline = time.monotonic() + timeout_s
-        self._remaining: Callable[[], float] = lambda: deadline - time.monotonic()
+        self._remaining: Callable[[], float] = lambda: min(step_s, deadline - time.monotonic())
         self._allow_private = allow_private
         self._sockets = httpcore.SyncBackend()
 
