@@ -50,7 +50,7 @@ def register_from_hub(
         downloaded = Path(folder, UNPACKED)
         downloaded.mkdir()
         source = download(reference, downloaded, settings=settings)
-        manifest, made = read_download(Path(folder))
+        manifest, made = read_download(Path(folder), max_bytes=settings.max_unpacked_bytes)
         return _register(session, storage, manifest, made, name=name, origin="hub", source=source)
 
 

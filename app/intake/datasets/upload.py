@@ -18,6 +18,8 @@ _CPU_S_PER_MB = 10
 
 _MAX_CPU_S = 3600
 _WALL_PER_CPU = 4
+_OVERHEAD_BYTES = 2**26
+"""Of the canonical form, which is no longer than the rows themselves but for what describes them."""
 
 
 def read_upload(
@@ -52,7 +54,10 @@ def read_upload(
     size_bytes = sum(table.file.seek(0, io.SEEK_END) for table in tables.values())
     cpu_s = min(_MAX_CPU_S, _CPU_S + _CPU_S_PER_MB * size_bytes // 10**6)
     limits = Limits(
-        memory_bytes=_MEMORY_BYTES, cpu_s=cpu_s, wall_s=_WALL_PER_CPU * cpu_s, file_bytes=max_bytes
+        memory_bytes=_MEMORY_BYTES,
+        cpu_s=cpu_s,
+        wall_s=_WALL_PER_CPU * cpu_s,
+        file_bytes=max_bytes + _OVERHEAD_BYTES,
     )
     argument = {
         "folder": str(folder),

@@ -17,6 +17,8 @@ _CPU_S = 30
 _BYTES_PER_CPU_S = 20 * 2**20
 """That are unpacked and checked at the very least; most machines take ten times as many."""
 _WALL_PER_CPU = 6
+_MADE_BYTES = 2**30
+"""Of a file that is made of others, a tokenizer say, however small those have to be."""
 
 
 def read_upload(archive: BinaryIO, folder: Path, *, max_bytes: int) -> tuple[ModelManifest, Path]:
@@ -41,17 +43,20 @@ def read_upload(archive: BinaryIO, folder: Path, *, max_bytes: int) -> tuple[Mod
     return _read("read_archive", argument, limits, folder, [archive])
 
 
-def read_download(folder: Path) -> tuple[ModelManifest, Path]:
+def read_download(folder: Path, *, max_bytes: int) -> tuple[ModelManifest, Path]:
     """As ``read_upload``, of the files in a folder's ``UNPACKED``."""
-    sizes = [path.stat().st_size for path in (folder / UNPACKED).iterdir()]
-    limits = _limits(sum(sizes), file_bytes=max(sizes, default=1))
+    size_bytes = sum(path.stat().st_size for path in (folder / UNPACKED).iterdir())
+    limits = _limits(size_bytes, file_bytes=max_bytes)
     return _read("read_folder", {"folder": str(folder)}, limits, folder, [])
 
 
 def _limits(size_bytes: int, *, file_bytes: int) -> Limits:
     cpu_s = _CPU_S + size_bytes // _BYTES_PER_CPU_S
     return Limits(
-        memory_bytes=_MEMORY_BYTES, cpu_s=cpu_s, wall_s=_WALL_PER_CPU * cpu_s, file_bytes=file_bytes
+        memory_bytes=_MEMORY_BYTES,
+        cpu_s=cpu_s,
+        wall_s=_WALL_PER_CPU * cpu_s,
+        file_bytes=max(file_bytes, _MADE_BYTES),
     )
 
 
