@@ -38,8 +38,8 @@ from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents import Precision
 from app.domain.documents.manifest import ModelManifest, OnnxExport
 from app.domain.tasks import Head
+from benchmarks.closed_loop import Load, measure_load, post
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
-from benchmarks.load import Load, measure_load, post
 
 WORK = Path(__file__).parent / "work" / "predict"
 SHAPES = {

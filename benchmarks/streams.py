@@ -105,7 +105,7 @@ def _measure(url: str | None, listeners: int, seconds: float) -> Row:
 
 
 async def _listen(server: Server, count: int, seconds: float) -> Row:
-    async with _connected(server, count) as listeners:
+    async with connected(server, count) as listeners:
         idle = await _cores(server, seconds)
         delays = [await _deliver(server, listeners, count) for _ in range(DELIVERIES if count else 0)]
         writing = asyncio.create_task(_write(server))
@@ -120,7 +120,7 @@ async def _listen(server: Server, count: int, seconds: float) -> Row:
 
 
 @asynccontextmanager
-async def _connected(server: Server, count: int) -> AsyncIterator[Listeners]:
+async def connected(server: Server, count: int) -> AsyncIterator[Listeners]:
     listeners, connected = Listeners(), asyncio.Semaphore(0)
     jobs = [server.jobs[number % JOBS] for number in range(count)]
     tasks = [asyncio.create_task(listeners.read(server.port, job, connected)) for job in jobs]

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -9,6 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 _CHUNK_BYTES = 2**16
+_RESET = struct.pack("ii", 1, 0)
+"""For ``SO_LINGER``: a socket that is closed sends a reset."""
 
 
 class Relay:
@@ -65,15 +68,15 @@ class Relay:
 
     async def _close(self) -> None:
         self._listener.close()
-        for writer in list(self._writers):
+        for writer in self._writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
     async def _end(self) -> None:
         await self._close()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        self._passing.set()
+        if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

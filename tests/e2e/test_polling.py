@@ -7,7 +7,7 @@ import pytest
 
 from app.core.db import Database
 from app.core.db.jobs import Job
-from benchmarks.load import get, measure_load
+from benchmarks.closed_loop import get, measure_load
 from tests.e2e.conftest import running_stack
 
 CLIENTS = 200
