@@ -7,6 +7,7 @@ jobs have ended, it is counted what was lost, done twice, damaged or left behind
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from random import Random
 from app.core.db import Database
 from benchmarks.chaos import audit, checks
 from benchmarks.chaos.client import Client, Json, Submitted, Submitting, prepare_teacher, run_undisturbed
-from benchmarks.chaos.cluster import Cluster, running_cluster
+from benchmarks.chaos.cluster import CLOCKS_S, LEASE_S, Cluster, running_cluster
 from benchmarks.chaos.faults import possible_faults, schedule
 from benchmarks.harness import Benchmark, Goal, Row, numbers, print_table, say
 from benchmarks.processes import happens
@@ -88,6 +89,9 @@ def _run(options: argparse.Namespace) -> Row:
             "jobs": len(disturbed),
             "faults": injected.total(),
             "duration_s": round(took_s, 1),
+            "lease_s": LEASE_S,
+            "clocks_apart_s": max(CLOCKS_S) - min(CLOCKS_S),
+            "load_at_end": os.getloadavg()[0],
             **{name: len(wrong) for name, wrong in found.items()},
             "audited_writes": audit.count_writes(database),
             **checks.attempts(database, disturbed),

@@ -124,7 +124,7 @@ def attempts(database: Database, jobs: Sequence[Submitted]) -> Mapping[str, int]
         events = session.scalars(
             select(JobEvent.data).where(JobEvent.job_id.in_(ids), JobEvent.kind == "status")
         )
-        reasons = Counter(f"again: {data['reason']}" for data in events if data.get("reason"))
+        reasons = Counter(f"retried: {data['reason']}" for data in events if data.get("reason"))
     return {"attempts": total} | dict(sorted(reasons.items()))
 
 
