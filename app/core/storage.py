@@ -11,7 +11,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from app.domain.documents.manifest import FileEntry, Files
+from app.domain.documents.manifest import Files
 from app.domain.errors import NotFound
 
 _TIMEOUT = timedelta(seconds=30)
@@ -62,14 +62,14 @@ class Storage:
 
     def put_folder(self, prefix: str, folder: Path) -> Files:
         """Store the files of a folder under a prefix, all of them or none; links are left out."""
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+        files = Files.of(folder, prefix=prefix)
         try:
-            for path in paths:
-                self.put_file(f"{prefix}/{path.name}", path)
+            for name in files.entries:
+                self.put_file(f"{prefix}/{name}", folder / name)
         except BaseException:
             self.delete_prefix(prefix)
             raise
-        return Files(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
+        return files
 
     def fetch(self, key: str, path: Path) -> None:
         """Write an object to a local file, streaming; it is whole or it is not there.

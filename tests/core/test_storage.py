@@ -82,11 +82,22 @@ def test_what_is_not_there(storage, tmp_path):
         storage.fetch("models/a/config.json", tmp_path / "x")
 
 
-def test_all_of_a_folder_or_nothing(storage, folder):
-    (folder / "zz-unreadable").symlink_to("/proc/self/mem")
-    with pytest.raises(Exception, match=r"."):
+def test_all_of_a_folder_or_nothing(storage, folder, monkeypatch):
+    put_file, last = storage.put_file, max(folder.iterdir())
+
+    def put_but_delete_the_last(key: str, path: Path) -> None:
+        last.unlink(missing_ok=True)
+        put_file(key, path)
+
+    monkeypatch.setattr(storage, "put_file", put_but_delete_the_last)
+    with pytest.raises(FileNotFoundError):
         storage.put_folder("models/a", folder)
     assert storage.keys("models/a") == []
+
+
+def test_links_in_a_folder_are_left_out(storage, folder):
+    (folder / "zz-link").symlink_to("/proc/self/mem")
+    assert "zz-link" not in storage.put_folder("models/a", folder).entries
 
 
 def test_it_answers(storage):

@@ -91,7 +91,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
     )
     return Succeeded(
         manifest=ModelManifest(
-            files=Files(prefix=state.request.output_prefix, entries={}),
+            files=Files.of(state.student_folder, prefix=state.request.output_prefix),
             architecture=student.architecture,
             task=state.dataset.task,
             labels=state.dataset.labels or None,

@@ -59,6 +59,8 @@ def failed_transfer(error: Exception) -> Failed:
             return Failed(code=error.code, message=error.message)
         case StoreError():
             return storage_unavailable()
+        case FileNotFoundError():
+            return work_folder_lost()
         case OSError():
             return machine_failure(error)
         case _:

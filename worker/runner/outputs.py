@@ -1,6 +1,8 @@
 """What a job has made: from its work folder into the store, once no process of the job is left."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,9 @@ def store_outputs(
 
     Returns:
         The outcome with the stored files: their names, sizes and digests are not the job's to say.
+
+    Raises:
+        FileNotFoundError: they are not those that the job has made: somebody is deleting the work folder.
     """
     exports: dict[str, OnnxExport] = {}
     added: dict[str, FileEntry] = {}
@@ -29,6 +34,8 @@ def store_outputs(
             added |= stored
     check()
     files = storage.put_folder(request.output_prefix, workdir / STUDENT)
+    if files.entries != outcome.manifest.files.entries:
+        raise _not_found(workdir / STUDENT)
     return outcome.model_copy(
         update={
             "manifest": outcome.manifest.model_copy(update={"files": files}),
@@ -59,6 +66,12 @@ def _files_of(export: OnnxExport, folder: Path) -> Sequence[Path]:
     names = [export.file] if export.decoder_file is None else [export.file, export.decoder_file]
     paths = [folder / name for name in names]
     for path in paths:
-        if path.parent != folder or path.is_symlink() or not path.is_file():
+        if path.parent != folder or path.is_symlink():
             raise ValueError(f"an export of the job is no file of {folder}: {path}")
+        if not path.is_file():
+            raise _not_found(path)
     return paths
+
+
+def _not_found(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

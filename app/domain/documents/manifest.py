@@ -39,6 +39,12 @@ class Files(BaseModel):
     prefix: str
     entries: dict[str, FileEntry]
 
+    @classmethod
+    def of(cls, folder: Path, *, prefix: str) -> "Files":
+        """Those of a folder, but links, as they are to lie under a prefix."""
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+        return cls(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
+
     @property
     def digest(self) -> str:
         """One sha256 for the content, whatever the prefix."""

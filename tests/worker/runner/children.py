@@ -19,7 +19,8 @@ from worker.runner.queue_tasks import run_job
 from worker.runner.worker import Worker
 
 _PRELUDE = """
-import os, pathlib, signal, subprocess, sys, time
+import os, pathlib, shutil, signal, subprocess, sys, time
+from app.domain.documents.manifest import Files
 from worker.job.supervisor_watch import SupervisorWatch
 watch = SupervisorWatch()
 watch.start()
@@ -39,7 +40,7 @@ def make_student():
 def succeed(manifest=None):
     make_student()
     manifest = (manifest or request.teacher.manifest).model_copy(
-        update={"files": {"prefix": request.output_prefix, "entries": {}}}
+        update={"files": Files.of(workdir / STUDENT, prefix=request.output_prefix)}
     )
     measured = {"quality": {"dev": {"accuracy": 0.8}}, "total_parameters": 30, "exports": {}}
     measured |= {"parameters": {"embeddings": 10, "encoder": 15, "head": 5}}

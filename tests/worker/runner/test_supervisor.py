@@ -32,6 +32,8 @@ while True:
     time.sleep(0.05)
 """
 
+WEIGHTS = "(workdir / STUDENT / 'model.safetensors')"
+
 Outage = Callable[[Database], AbstractContextManager[None]]
 
 
@@ -156,6 +158,9 @@ class TestDeath:
             ("make_student(); sys.exit(0)", "worker_died", "status 0"),
             ("make_student(); (workdir / 'outcome.json').write_text('{')", "worker_died", "status 0"),
             ("workdir.rename(workdir.parent / 'x'); succeed()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
+            (f"succeed(); {WEIGHTS}.unlink()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
+            (f"succeed(); {WEIGHTS}.write_text('cut sh')", "work_folder_lost", "SQUEEZE_DATA_DIR"),
+            ("succeed(); shutil.rmtree(workdir)", "work_folder_lost", "SQUEEZE_DATA_DIR"),
         ],
     )
     def test_too_often_fails_the_job_with_its_reason(
