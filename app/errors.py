@@ -11,13 +11,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from obstore.exceptions import BaseError as StoreError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from app.core.db import DATABASE_UNAVAILABLE
 from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
@@ -210,7 +211,7 @@ async def _database_error(request: Request, error: Exception) -> Response:
     """A database that is away, or that did not answer in time; what it refuses is a fault of ours."""
     if _is_full(error):
         return _full(request, "database", error)
-    is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
+    is_away = isinstance(error, DATABASE_UNAVAILABLE)
     if not (is_away or (isinstance(error, DBAPIError) and error.connection_invalidated)):
         return await _unexpected_error(request, error)
     _outages(request).report("database", error)

@@ -31,9 +31,13 @@ class Outages:
             self._said_at[service] = now
             unsaid = self._unsaid.pop(service, 0)
         more = f" ({unsaid} more since the last such line)" if unsaid else ""
-        first_line = str(reason).strip().partition("\n")[0]
-        logger.error("the %s is %s: %s%s", service, state, first_line or type(reason).__name__, more)
+        logger.error("the %s is %s: %s%s", service, state, first_line(reason), more)
 
     def is_full(self, service: str) -> bool:
         """Whether it had no room a minute ago or later."""
         return monotonic() < self._full_at.get(service, float("-inf")) + _REMEMBERED_S
+
+
+def first_line(reason: object) -> str:
+    """Of an error: what follows helps nobody where the reason is another service."""
+    return str(reason).strip().partition("\n")[0] or type(reason).__name__

@@ -6,6 +6,7 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
+from app.core.db import DATABASE_UNAVAILABLE
 from app.core.queue import RUN_JOB
 from worker.runner.queue_tasks import run_job
 from worker.runner.worker import Worker
@@ -31,7 +32,10 @@ def create_celery(worker: Worker) -> Celery:
 
     @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
     def run(job_id: str) -> None:
-        run_job(worker, job_id)
+        try:
+            run_job(worker, job_id)
+        except DATABASE_UNAVAILABLE as error:  # the row is found without its announcement
+            worker.outages.report("database", error)
 
     return celery
 

@@ -13,6 +13,7 @@ from typing import Self
 
 from obstore.exceptions import BaseError as StoreError
 
+from app.core.outages import first_line
 from app.core.storage import Storage
 from app.domain.documents.manifest import FileEntry
 from worker.runner.protocol import CHECKPOINTS, JobRequest, StoredCheckpoint, checkpoint_path
@@ -104,8 +105,8 @@ class CheckpointUploads:
                     self._stored.append(StoredCheckpoint(key=key, step=step, file=entry))
                     return
             self._storage.delete_files([key])
-        except (StoreError, OSError):
-            logger.warning("could not store the checkpoint of step %d", step, exc_info=True)
+        except (StoreError, OSError) as error:
+            logger.warning("could not store the checkpoint of step %d: %s", step, first_line(error))
         finally:
             ended = time.monotonic()
             self._rest_until = ended + _REST * (ended - began)

@@ -10,6 +10,7 @@ from app.core.db.datasets import get_dataset
 from app.core.db.job_queue import hold_lease
 from app.core.db.jobs import Job, move
 from app.core.db.models import Model, add_model, lock_model
+from app.core.outages import first_line
 from app.domain.job_states import JobStatus
 from worker.runner.protocol import Cancelled, Failed, Succeeded
 from worker.runner.retries import retry_or_fail
@@ -63,8 +64,8 @@ def clear_output(worker: Worker, prefix: str) -> bool:
     """Delete what an attempt without a student stored; whether the store did so."""
     try:
         worker.storage.delete_prefix(prefix)
-    except (StoreError, OSError):
-        logger.warning("could not delete %s; it is removed as an orphan later", prefix, exc_info=True)
+    except (StoreError, OSError) as error:
+        logger.warning("could not delete %s; it is removed as an orphan later: %s", prefix, first_line(error))
         return False
     return True
 

@@ -7,6 +7,9 @@ from datetime import timedelta
 
 from obstore.exceptions import BaseError as StoreError
 
+from app.core.db import DATABASE_UNAVAILABLE
+from app.core.outages import first_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,9 +34,11 @@ def remove(leftovers: Iterable[Leftover]) -> None:
             continue
         try:
             leftover.remove()
-        except StoreError:
-            logger.warning("the store does not delete %s; later", leftover.name, exc_info=True)
+        except StoreError as error:
+            logger.warning("the store does not delete %s; later: %s", leftover.name, first_line(error))
             return  # nor will it delete the others, and each takes its time
+        except DATABASE_UNAVAILABLE:
+            raise  # likewise
         except Exception:
             logger.exception("%s %s could not be removed", leftover.kind, leftover.name)
         else:

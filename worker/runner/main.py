@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from obstore.exceptions import BaseError as StoreError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.confinement import hide_memory
+from app.core.db import DATABASE_UNAVAILABLE
 from app.core.logging import configure_logging
-from app.core.outages import Outages
 from app.core.settings import get_settings
 from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
@@ -43,15 +44,15 @@ def main() -> None:
     worker = replace(create_worker(settings, shutdown), launch=launch)
     housekeeping = [
         _start_repeating(
-            lambda: send_heartbeat(worker), settings.lease / HEARTBEATS_PER_LEASE, shutdown, name="heartbeat"
+            lambda: send_heartbeat(worker), settings.lease / HEARTBEATS_PER_LEASE, worker, name="heartbeat"
         ),
-        _start_repeating(lambda: sweep(worker), settings.sweep_interval, shutdown, name="sweeper"),
-        _start_repeating(lambda: announce_lost(worker), settings.sweep_interval, shutdown, name="announcer"),
+        _start_repeating(lambda: sweep(worker), settings.sweep_interval, worker, name="sweeper"),
+        _start_repeating(lambda: announce_lost(worker), settings.sweep_interval, worker, name="announcer"),
         # Apart from the sweeper: a store that is away must not delay lost jobs.
         _start_repeating(
-            lambda: remove_checkpoints(worker), settings.sweep_interval, shutdown, name="checkpoints"
+            lambda: remove_checkpoints(worker), settings.sweep_interval, worker, name="checkpoints"
         ),
-        _start_repeating(lambda: clean_up(worker), settings.cleanup_interval, shutdown, name="cleaner"),
+        _start_repeating(lambda: clean_up(worker), settings.cleanup_interval, worker, name="cleaner"),
     ]
     launch.wait_until_ready(unless=shutdown)
     logger.info("%s is ready for jobs", worker.name)
@@ -90,29 +91,30 @@ def _poll(worker: Worker, interval: timedelta) -> None:
         while not worker.shutdown.requested and run_next_job(worker):
             pass
 
-    _repeat(run_all_queued, interval, worker.shutdown)
+    repeat(run_all_queued, interval, worker)
 
 
 def _start_repeating(
-    action: Callable[[], object], interval: timedelta, shutdown: Shutdown, *, name: str
+    action: Callable[[], object], interval: timedelta, worker: Worker, *, name: str
 ) -> threading.Thread:
     # A daemon: what waits for a store that is away must not keep the worker from ending.
-    thread = threading.Thread(target=_repeat, args=(action, interval, shutdown), name=name, daemon=True)
+    thread = threading.Thread(target=repeat, args=(action, interval, worker), name=name, daemon=True)
     thread.start()
     return thread
 
 
-def _repeat(action: Callable[[], object], interval: timedelta, shutdown: Shutdown) -> None:
+def repeat(action: Callable[[], object], interval: timedelta, worker: Worker) -> None:
     """Run an action at intervals until the process is told to stop; failures are logged and retried."""
-    outages = Outages()
-    while not shutdown.requested:
+    while not worker.shutdown.requested:
         try:
             action()
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            outages.report("database", error)
+        except DATABASE_UNAVAILABLE as error:
+            worker.outages.report("database", error)
+        except StoreError as error:
+            worker.outages.report("store", error)
         except Exception:  # nothing ends the worker
             logger.exception("retrying in %s", interval)
-        shutdown.wait(interval)
+        worker.shutdown.wait(interval)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from app.core.db.jobs import Job
 from app.core.db.models import get_model
 from app.core.ids import new_id
 from app.core.logging import log_context
+from app.core.outages import first_line
 from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NewerVersion, SqueezeError
 from app.domain.job_states import JobStatus
@@ -179,8 +180,8 @@ def _retrying(
         try:
             with database.transaction() as session:
                 return write(session)
-        except DATABASE_AWAY:
+        except DATABASE_AWAY as error:
             if time.monotonic() >= deadline:
                 raise
-            logger.warning("could not store the outcome of a job; retrying", exc_info=True)
+            logger.warning("could not store the outcome of a job; retrying: %s", first_line(error))
             time.sleep(1)

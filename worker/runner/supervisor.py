@@ -8,6 +8,7 @@ from pathlib import Path
 from obstore.exceptions import BaseError as StoreError
 
 from app.core.db import Database
+from app.core.outages import first_line
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.errors import SqueezeError
@@ -80,7 +81,10 @@ def supervise(
         except TransferStopped:
             pass
         except (SqueezeError, StoreError, OSError, ValueError) as error:
-            logger.exception("job %s: its files could not be moved", request.job_id)
+            stack = None if isinstance(error, StoreError) else error
+            logger.error(  # noqa: TRY400 - where the store is away, its own stack tells nothing
+                "job %s: its files could not be moved: %s", request.job_id, first_line(error), exc_info=stack
+            )
             outcome = failed_transfer(error)
     match watch.stop:
         case Stop.LOST:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from app.core.db import WriteSession, after_commit
+from app.core.db import DATABASE_UNAVAILABLE, WriteSession, after_commit
 from app.core.db.job_queue import expired_jobs, lock_expired_job
 from app.domain.errors import NewerVersion
 from worker.runner.conclusion import clear_output
@@ -53,6 +53,8 @@ def _going_on(message: str, *arguments: object) -> Iterator[None]:
         yield
     except NewerVersion as error:
         logger.info("left to workers of a later version: %s", error.message)
+    except DATABASE_UNAVAILABLE:
+        raise  # nothing else would fare better
     except Exception:
         logger.exception(message, *arguments)
 

@@ -14,6 +14,7 @@ from app.core.db import Database, WriteSession
 from app.core.db.checkpoints import add_checkpoint
 from app.core.db.job_queue import hold_lease
 from app.core.db.jobs import Job, append_event
+from app.core.outages import first_line
 from app.core.settings import Settings
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
@@ -205,8 +206,8 @@ class Watch:
                     self._write(session, job)
         except NotFound:
             job = None
-        except DATABASE_AWAY:
-            logger.warning("job %s: could not store a heartbeat", self._request.job_id, exc_info=True)
+        except DATABASE_AWAY as error:
+            logger.warning("job %s: could not store a heartbeat: %s", self._request.job_id, first_line(error))
             if self._deadline.has_passed:
                 self._stop_for(Stop.LOST)
             return False

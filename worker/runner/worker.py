@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.core.db import Database, Limits
 from app.core.ids import new_id
+from app.core.outages import Outages
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -43,6 +44,7 @@ class Worker:
     id: str = field(default_factory=lambda: new_id("wrk"))
     host: str = field(default_factory=socket.gethostname)
     activity: Activity = field(default_factory=Activity)
+    outages: Outages = field(default_factory=Outages)
     slot: threading.Lock = field(default_factory=threading.Lock)
     """Held while a job runs: this process runs one at a time, however it was announced."""
 

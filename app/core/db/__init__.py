@@ -18,6 +18,7 @@ from app.core.db.base import Base
 from app.core.db.ownership import DEFAULT_PROJECT, Actor
 from app.core.db.postgres import Limits
 from app.core.db.session import (
+    DATABASE_UNAVAILABLE,
     Database,
     ProjectDatabase,
     ProjectReadSession,
@@ -29,6 +30,7 @@ from app.core.db.session import (
 )
 
 __all__ = [
+    "DATABASE_UNAVAILABLE",
     "DEFAULT_PROJECT",
     "Actor",
     "Base",

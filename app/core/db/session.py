@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -21,6 +23,8 @@ from app.core.db.postgres import DEFAULT_LIMITS, Limits, postgres_engine
 
 logger = logging.getLogger(__name__)
 
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""It is away, or did not answer in time."""
 _SQLITE_READS = "squeeze_reads"
 _SQLITE_BUSY_S = 30
 """SQLite has one writer at a time: who waits for his turn waits for all before him."""
