@@ -27,7 +27,8 @@ _NET_ABI, _SCOPE_ABI = 4, 6
 _BIND_AND_CONNECT_TCP = 0b11
 _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _CAPABILITY_VERSION = 0x20080522
 
@@ -110,6 +111,11 @@ def refuse_sockets() -> bool:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _check(_libc.prctl(_PR_SET_SECCOMP, _FILTER, header, 0, 0))
     return True
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what is left of this process's children when they end."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def landlock_version() -> int:

@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 from app.core.confinement import (
     LIBRARIES,
+    adopt_orphans,
     end_with_parent,
     landlock_version,
     leave_network,
@@ -39,7 +40,6 @@ from app.intake import steps
 
 OUT_OF_MEMORY = 77  # exit status
 TIMED_OUT = "timed out"
-STANDARD_FDS = 5
 MAX_FDS = 16
 
 _READERS = ("app.intake.models.reading", "app.intake.datasets.reading")
@@ -61,6 +61,7 @@ class _Run:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     has_left_network = leave_network()  # before there is a second thread
+    adopt_orphans()
     for module in _READERS:
         importlib.import_module(module)
     gc.collect()
@@ -121,11 +122,13 @@ class _Server:
     def _react(self, run: _Run, *, is_over: bool) -> None:
         if run.pid not in self._runs:  # both of its ends were reported at once
             return
-        self._kill(run)  # what is over may have left processes of its own
+        self._kill(run)
         if not is_over:
             self._selector.unregister(run.status)
             return
         _, status = os.waitpid(run.pid, 0)
+        del self._runs[run.pid]
+        self._kill_orphans()
         answer = TIMED_OUT if run.is_overdue else os.waitstatus_to_exitcode(status)
         with suppress(OSError):  # nobody waits for it any more
             run.status.send(json.dumps(answer).encode())
@@ -134,7 +137,13 @@ class _Server:
             self._selector.unregister(run.status)
         os.close(run.pidfd)
         run.status.close()
-        del self._runs[run.pid]
+
+    def _kill_orphans(self) -> None:
+        """What a run has left, in whatever session: the server is its parent now."""
+        while orphans := [pid for pid in _children() if pid not in self._runs]:
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     @staticmethod
     def _kill(run: _Run) -> None:
@@ -142,6 +151,12 @@ class _Server:
         for kill in (os.kill, os.killpg):
             with suppress(ProcessLookupError, PermissionError):
                 kill(run.pid, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    """Unknown, hence none, where the kernel does not list them."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
 
 
 def _run(fds: list[int], server: int) -> NoReturn:

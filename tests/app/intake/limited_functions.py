@@ -106,7 +106,9 @@ def stop_at(step):
 
 
 def leave_process(_):
+    """In a session of its own, out of reach of what ends the process's group."""
     if (pid := os.fork()) == 0:
+        os.setsid()
         signal.pause()
     return pid
 
