@@ -87,7 +87,7 @@ def hide_memory() -> None:
 
 
 def refuse_sockets() -> bool:
-    """Let this process open no socket of any kind; whether this machine's system calls are known here.
+    """Let this process open no socket of any kind; whether the kernel can do that and its calls are known.
 
     Those that are open stay open.
     """
@@ -109,8 +109,8 @@ def refuse_sockets() -> bool:
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     header = struct.pack("@HP", len(program), ctypes.addressof(code))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _check(_libc.prctl(_PR_SET_SECCOMP, _FILTER, header, 0, 0))
-    return True
+    is_refused: bool = _libc.prctl(_PR_SET_SECCOMP, _FILTER, header, 0, 0) == 0
+    return is_refused
 
 
 def adopt_orphans() -> None:

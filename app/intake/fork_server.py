@@ -60,14 +60,15 @@ class _Run:
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    has_left_network = leave_network()  # before there is a second thread
+    is_without_network = leave_network()  # before there is a second thread
     adopt_orphans()
     for module in _READERS:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that no collection in a fork copies the memory they share
+    is_without_network |= refuse_sockets()  # either may be what the kernel has
     lacking = [] if landlock_version() else ["Landlock"]
-    lacking += [] if has_left_network else ["a network namespace"]
+    lacking += [] if is_without_network else ["seccomp or a network namespace"]
     control.send(json.dumps(lacking).encode())
     _Server(control).serve()
 
@@ -192,7 +193,6 @@ def _call(fds: list[int], server: int) -> None:
     _take_on_limits(request["limits"])
     folder = request["folder"]
     tempfile.tempdir = folder
-    refuse_sockets()
     restrict_files(readable=_READABLE, writable=[] if folder is None else [Path(folder)])
     gc.disable()  # it searches millions of objects of large JSON again and again, and the process ends soon
     outcome: dict[str, Any]
