@@ -60,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_projects(commands)
     _add_keys(commands)
 
+    signing = commands.add_parser("signing-key", help="print the public key that verifies models' checksums")
+    signing.add_argument(
+        "--rotate", action="store_true", help="first make a new key, which signs from now on"
+    )
+    signing.set_defaults(run=_signing_key)
+
     demo = commands.add_parser("demo", help="compress a real transformer, end to end, over HTTP")
     demo.add_argument("--data", type=Path, help="a folder with train.jsonl.gz, dev.jsonl.gz and meta.json")
     demo.add_argument("--epochs", type=float, help="training epochs, for teacher and student")
@@ -195,6 +201,21 @@ def _sweep(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     flags = ["--dry-run"] if options.dry_run else []
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.runner.cleaning", *flags])  # noqa: S606
+
+
+def _signing_key(options: argparse.Namespace) -> int:
+    from app.core.db import Database
+    from app.signing.signer import all_keys, new_key, public_key
+
+    database = Database(get_settings().resolved_database_url)
+    try:
+        if options.rotate:
+            with database.transaction() as session:
+                new_key(session)
+        print(public_key(all_keys(database)[0]), end="")
+    finally:
+        database.dispose()
+    return 0
 
 
 def _migrate(options: argparse.Namespace) -> int:  # noqa: ARG001

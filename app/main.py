@@ -31,6 +31,7 @@ from app.projects import key_endpoints as keys
 from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
+from app.signing import endpoints as signing
 from app.webhooks import endpoints as webhooks
 from app.webhooks import sender
 from app.webhooks.sender import WebhookSender
@@ -41,6 +42,7 @@ _OTHER_THREADS = 8
 
 ROUTERS = (
     registry.router,
+    signing.router,
     datasets.router,
     jobs.router,
     workers.router,

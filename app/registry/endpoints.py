@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from app.auth.routes import ProtectedRoute
-from app.core.db import models
+from app.core.db import ProjectDatabase, models
 from app.core.db.usage import require_room
 from app.dependencies import (
     DatabaseDep,
@@ -23,6 +23,7 @@ from app.dependencies import (
     SettingsDep,
     StorageDep,
     UploadPlacesDep,
+    WholeDatabaseDep,
     page_of,
     require_known_fields,
 )
@@ -31,6 +32,7 @@ from app.idempotency.creation import CreationDep
 from app.registry import service
 from app.registry.schemas import ModelCreate, ModelRead
 from app.rows import UnreadableRow, read_row
+from app.signing.signer import sign
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=ProtectedRoute)
 
@@ -175,3 +177,29 @@ def download_artifact(
         "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}",
     }
     return StreamingResponse(stream(), headers=headers, media_type="application/octet-stream")
+
+
+@router.get(
+    "/{model_id}/SHA256SUMS",
+    response_class=PlainTextResponse,
+    responses=problems(404, 500, 503),
+)
+def get_model_checksums(model_id: str, database: DatabaseDep) -> Response:
+    """Get the sha256 of each file of a model, as `sha256sum --check` reads it."""
+    return PlainTextResponse(_checksums(database, model_id))
+
+
+@router.get(
+    "/{model_id}/SHA256SUMS.sig",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems(404, 500, 503)},
+)
+def get_model_signature(model_id: str, database: DatabaseDep, whole: WholeDatabaseDep) -> Response:
+    """Get the signature of a model's SHA256SUMS by the newest of `/v1/signing-keys` (Ed25519, 64 bytes)."""
+    signature = sign(whole, _checksums(database, model_id).encode())
+    return Response(signature, media_type="application/octet-stream")
+
+
+def _checksums(database: ProjectDatabase, model_id: str) -> str:
+    with database.reading() as session:
+        return models.get_model(session, model_id).manifest.files.checksums

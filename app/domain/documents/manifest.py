@@ -46,6 +46,11 @@ class Files(BaseModel):
         return cls(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
 
     @property
+    def checksums(self) -> str:
+        """A line for each file, as ``sha256sum`` writes them."""
+        return "".join(f"{self.entries[name].sha256}  {name}\n" for name in sorted(self.entries))
+
+    @property
     def digest(self) -> str:
         """One sha256 for the content, whatever the prefix."""
         names = {name: entry.sha256 for name, entry in sorted(self.entries.items())}
