@@ -10,7 +10,8 @@ from tests.processes import children, is_alive, wait_until
 
 pytestmark = pytest.mark.e2e
 
-LONG = {"epochs": 20}
+LONG = {"epochs": 12}
+SHORT = {"epochs": 1}
 ENDLESS = {"epochs": 1000, "evaluations": 1}
 
 
@@ -29,7 +30,7 @@ def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path
     stack.have_workers(0)
     worker = stack.start_worker(SQUEEZE_BROKER_URL="redis://127.0.0.1:1/0").process
     encoder, dataset = stack.upload(tmp_path)
-    job = stack.wait_for_end(stack.start_job(encoder, dataset, exports=["fp32"]))
+    job = stack.wait_for_end(stack.start_job(encoder, dataset, training=SHORT, exports=["fp32"]))
     assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
     worker.terminate()
     assert worker.wait(timeout=10) == 0
@@ -92,7 +93,7 @@ def test_a_running_job_is_cancelled_promptly(stack: Stack, tmp_path: Path):
 def test_a_duplicate_announcement_runs_once(stack: Stack, tmp_path: Path):
     stack.have_workers(2)
     encoder, dataset = stack.upload(tmp_path)
-    job = stack.start_job(encoder, dataset)
+    job = stack.start_job(encoder, dataset, training=SHORT)
     queue = Queue(stack.settings.broker_url)
     for _ in range(3):
         queue.announce(job["id"], queue.name)

@@ -202,10 +202,10 @@ class TestDistillation:
         data = with_unlabeled("token_classification", labelled=200)
         data = replace(data, train=replace(data.train, languages=["da", "sw"] * 100))
         teacher = make_teacher(tmp_path / "teacher", task="token_classification")
-        untrained = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=30, learning_rate=4e-3)
+        untrained = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=12, learning_rate=4e-3)
         spec = FineTuningSpec(name="fine_tuning")
         methods.load(spec).compress(teacher, data, spec, untrained)
-        context = bilstm_context(tmp_path, teacher, epochs=30, learning_rate=1e-2)
+        context = bilstm_context(tmp_path, teacher, epochs=12, learning_rate=1e-2)
         student = distil(teacher, data, context)
         assert measure(student.network, data.dev, data, device=CPU)["f1"] > 0.8
 
