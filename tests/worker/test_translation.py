@@ -352,12 +352,18 @@ def run(name: str, data: TaskData, context: MemoryContext, teacher: Teacher | No
     return methods.load(spec).compress(teacher or make_translator(), data, spec, context)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where runs find what the same teacher has written for others."""
+    return tmp_path_factory.mktemp("methods")
+
+
 @pytest.mark.parametrize("name", STUDENTS)
 class TestEveryMethod:
     def test_student_is_of_the_planned_size_and_exports(
-        self, name: str, data: TaskData, tmp_path: Path
+        self, name: str, data: TaskData, folder: Path, tmp_path: Path
     ) -> None:
-        student = compress(name, tmp_path, data, epochs=0.25, evaluations=1)
+        student = compress(name, folder, data, epochs=0.25, evaluations=1)
         planned = translation_card(STUDENTS[name]).count(head=data.head).total
         assert student.network.num_parameters(only_trainable=True) == planned
         assert not student.network.training
@@ -367,29 +373,29 @@ class TestEveryMethod:
         )
 
     def test_same_seed_same_weights_and_another_seed_others(
-        self, name: str, data: TaskData, tmp_path: Path
+        self, name: str, data: TaskData, folder: Path
     ) -> None:
         one, same, other = (
-            compress(name, tmp_path, data, epochs=0.25, evaluations=1, seed=seed) for seed in (5, 5, 6)
+            compress(name, folder, data, epochs=0.25, evaluations=1, seed=seed) for seed in (5, 5, 6)
         )
         assert same_weights(one.network, same.network)
         assert not same_weights(one.network, other.network)
 
-    def test_resumes_to_the_same_weights(self, name: str, data: TaskData, tmp_path: Path) -> None:
-        whole = compress(name, tmp_path, data, epochs=1, evaluations=2)
+    def test_resumes_to_the_same_weights(self, name: str, data: TaskData, folder: Path) -> None:
+        whole = compress(name, folder, data, epochs=1, evaluations=2)
         architecture = translation_card(STUDENTS[name])
         broken = MemoryContext(
-            tmp_path, architecture=architecture, epochs=1, evaluations=2, checkpoint_every=2, interrupt_at=5
+            folder, architecture=architecture, epochs=1, evaluations=2, checkpoint_every=2, interrupt_at=5
         )
         with pytest.raises(Interrupted):
             run(name, data, broken)
-        resumed = MemoryContext(tmp_path, architecture=architecture, epochs=1, evaluations=2)
+        resumed = MemoryContext(folder, architecture=architecture, epochs=1, evaluations=2)
         resumed.checkpoint = broken.checkpoint
         assert same_weights(whole.network, run(name, data, resumed).network)
 
-    def test_stops_when_cancelled(self, name: str, data: TaskData, tmp_path: Path) -> None:
+    def test_stops_when_cancelled(self, name: str, data: TaskData, folder: Path) -> None:
         with pytest.raises(JobCancelled):
-            compress(name, tmp_path, data, cancel_at=1)
+            compress(name, folder, data, cancel_at=1)
 
 
 @pytest.fixture(scope="module")
