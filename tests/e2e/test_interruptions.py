@@ -44,6 +44,7 @@ def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
     orphans = pipelines(first.pid)
     assert len(orphans) == 1
     first.kill()
+    first.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in orphans), timeout_s=5)
 
     stack.have_workers(1)
