@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout
         )
         app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
-        app.state.webhooks = WebhookSender(settings, app.state.database)
+        app.state.webhooks = WebhookSender(settings, app.state.database, app.state.outages)
         app.state.webhooks.start()
         app.state.readiness = Readiness(app.state, settings, app.state.outages)
         with on_termination(app.state.event_streams.stop):

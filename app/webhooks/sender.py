@@ -35,9 +35,10 @@ _STOP_S = 5.0
 class WebhookSender:
     """Looks for deliveries that are due until it is closed."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, outages: Outages) -> None:
         self._settings = settings
         self._database = database
+        self._outages = outages
         self._served: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._stopping, self._closed = threading.Event(), threading.Event()
@@ -100,12 +101,11 @@ class WebhookSender:
         return outcome.is_delivered
 
     def _run(self) -> None:
-        outages = Outages()
         while not self._stopping.wait(_POLL_S):
             try:
                 self.dispatch()
             except SQLAlchemyError as error:
-                outages.report("database", error)
+                self._outages.report("database", error)
             except Exception:
                 logger.exception("webhooks that are due are not sent")
 

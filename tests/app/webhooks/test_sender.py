@@ -28,6 +28,7 @@ from app.core.db.webhooks import (
     enqueue_event,
     lock_attempt,
 )
+from app.core.outages import Outages
 from app.domain.job_states import JobStatus
 from app.domain.webhook_events import WEBHOOK_EVENTS
 from app.webhooks.delivery import DISABLED_AFTER, MOST_ATTEMPTS, conclude, retry_delay
@@ -45,7 +46,7 @@ OK, FAILED = Outcome(0.1, status_code=200), Outcome(0.1, status_code=500)
 
 @pytest.fixture
 def sender(database: Database, tmp_path: Path) -> Iterator[WebhookSender]:
-    sender = WebhookSender(make_settings(tmp_path, webhook_private_addresses=True), database)
+    sender = WebhookSender(make_settings(tmp_path, webhook_private_addresses=True), database, Outages())
     yield sender
     sender.close()
 
