@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from app.core.logging import record_of
 from worker.runner.launch import Launcher
+from worker.runner.machine_failures import disk_full
 from worker.runner.oom import count_memory_kills, died_of_memory
-from worker.runner.protocol import CHILD_EVENT, ChildEvent, Failed
+from worker.runner.protocol import CHILD_EVENT, DISK_FULL_STATUS, ChildEvent, Failed
 from worker.runner.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,8 @@ class Child:
                 "again, look for who ends processes on the worker's machine, or for its memory limits.",
                 retryable=True,
             )
+        if code == DISK_FULL_STATUS:
+            return disk_full()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
         return Failed(
             code="worker_died",

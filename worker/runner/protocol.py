@@ -2,11 +2,12 @@
 
 The supervisor writes ``request.json`` and all that the job reads into the work folder, starts the child on
 it, and stores what it leaves there. The child writes events as JSON lines on the pipe that was its standard
-output, ends by writing ``outcome.json``, and exits with 0. Without an outcome it has died. SIGTERM asks it to
-stop, SIGUSR1 to save a checkpoint first; its standard input tells it how long it may work
-(``worker.job.supervisor_watch``).
+output, ends by writing ``outcome.json``, and exits with 0. Without an outcome it has died: of a full disk if
+it exits with ``DISK_FULL_STATUS``. SIGTERM asks it to stop, SIGUSR1 to save a checkpoint first; its standard
+input tells it how long it may work (``worker.job.supervisor_watch``).
 """
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -24,6 +25,7 @@ from app.domain.methods import TEACHER
 
 REQUEST = "request.json"
 OUTCOME = "outcome.json"
+DISK_FULL_STATUS = os.EX_CANTCREAT
 CHECKPOINTS = "checkpoints"
 LATENCIES = "latency.json"
 INPUTS = "inputs"
@@ -187,8 +189,18 @@ def read_request(workdir: Path) -> JobRequest:
 
 
 def write_outcome(workdir: Path, request: JobRequest, outcome: Succeeded | Failed | Cancelled) -> None:
+    """Hand over to the supervisor.
+
+    Raises:
+        SystemExit: the disk has no room even for this; the exit status says so.
+    """
     named = _Outcome(job_id=request.job_id, attempt=request.attempt, outcome=outcome)
-    _write_atomically(workdir / OUTCOME, named)
+    try:
+        _write_atomically(workdir / OUTCOME, named)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SystemExit(DISK_FULL_STATUS) from error
+        raise
 
 
 def read_outcome(workdir: Path, request: JobRequest) -> Succeeded | Failed | Cancelled | None:

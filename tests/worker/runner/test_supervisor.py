@@ -160,6 +160,7 @@ class TestDeath:
             ("workdir.rename(workdir.parent / 'x'); succeed()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
             (f"succeed(); {WEIGHTS}.unlink()", "work_folder_lost", "SQUEEZE_DATA_DIR"),
             (f"succeed(); {WEIGHTS}.write_text('cut sh')", "work_folder_lost", "SQUEEZE_DATA_DIR"),
+            ("(workdir / 'outcome.partial').symlink_to('/dev/full'); succeed()", "disk_full", "disk of the"),
             ("succeed(); shutil.rmtree(workdir)", "work_folder_lost", "SQUEEZE_DATA_DIR"),
         ],
     )
