@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -39,6 +39,9 @@ from app.problems import Fault, ProblemDetails
 from app.routing import problem_renderer
 
 logger = logging.getLogger(__name__)
+
+CHECKSUM_MISMATCH: Final = 460
+"""Of the tus protocol."""
 
 STATUS: dict[type[SqueezeError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -74,6 +77,8 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "There is no such thing, or the request names another that does not exist.",
     HTTPStatus.REQUEST_TIMEOUT: "The request's body came too slowly.",
     HTTPStatus.CONFLICT: "The request is sound, but the state of the thing forbids it.",
+    HTTPStatus.PRECONDITION_FAILED: "The client speaks another version of the protocol.",
+    CHECKSUM_MISMATCH: "The body has another checksum than the request says.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is larger than this server takes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a media type that the route does not take.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong in itself: `errors` names each fault.",
@@ -189,7 +194,9 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    is_ours = error.status_code == CHECKSUM_MISMATCH
+    phrase = "checksum mismatch" if is_ours else HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
     response = problem_response(request, error.status_code, code=code, detail=error.detail)
     response.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _described_methods(request)):

@@ -32,6 +32,7 @@ from app.readiness import Readiness
 from app.registry import endpoints as registry
 from app.shutdown import on_termination
 from app.signing import endpoints as signing
+from app.uploads import endpoints as uploads
 from app.webhooks import endpoints as webhooks
 from app.webhooks import sender
 from app.webhooks.sender import WebhookSender
@@ -43,6 +44,8 @@ _OTHER_THREADS = 8
 ROUTERS = (
     registry.router,
     signing.router,
+    uploads.router,
+    uploads.public_router,
     datasets.router,
     jobs.router,
     workers.router,

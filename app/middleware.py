@@ -72,6 +72,9 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     logger.log(level, "%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)
 
 
+_UPLOADS = ("multipart/form-data", "application/offset+octet-stream")
+
+
 class BodyLimit:
     """Stops reading a request whose body is longer than allowed, whatever its headers say."""
 
@@ -85,7 +88,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        is_upload = headers.get("content-type", "").lower().startswith(_UPLOADS)
         limit = self._max_upload_bytes if is_upload else self._max_body_bytes
         declared = headers.get("content-length", "")
         expected = int(declared) if declared.isdecimal() else 0

@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="How often a worker looks for files that nobody needs any more.",
     )
+    keep_uploads: timedelta = Field(
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="How long an upload in parts is kept while nothing more of it comes.",
+    )
     keep_orphans: timedelta = Field(
         default=timedelta(days=1),
         description="How long stored files that no row names are kept once they were noticed.",

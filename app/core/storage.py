@@ -20,7 +20,9 @@ _RETRY_TIMEOUT = timedelta(seconds=10)
 _CHUNK_BYTES = 4 * 2**20
 
 
-def project_prefix(project_id: str, kind: Literal["models", "datasets", "checkpoints"], name: str) -> str:
+def project_prefix(
+    project_id: str, kind: Literal["models", "datasets", "checkpoints", "uploads"], name: str
+) -> str:
     """Where files of a project are written; rows name where they are, which for older ones is elsewhere."""
     return f"projects/{project_id}/{kind}/{name}"
 

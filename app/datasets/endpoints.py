@@ -1,5 +1,7 @@
 """``/v1/datasets``."""
 
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, TypeVar, get_args
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -30,6 +32,8 @@ from app.idempotency.creation import CreationDep
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
 from app.rows import UnreadableRow, read_row
+from app.uploads.service import get_whole, opened
+from app.uploads.service import remove as remove_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=ProtectedRoute)
 
@@ -38,6 +42,8 @@ T = TypeVar("T")
 _MAX_FIELDS = 20
 """Some are known; more are read so that a refusal can name those that are not."""
 
+_NEEDED: Sequence[Split] = ("train", "dev")
+_UPLOADS: TypeAdapter[dict[Split, str]] = TypeAdapter(dict[Split, str])
 _TABLE = "A table: .jsonl, .csv, .tsv or .parquet, each also .gz."
 
 _COLUMNS = "\n".join(f"| `{task}` | {record.columns_help} |" for task, record in TASKS.items())
@@ -74,7 +80,7 @@ async def read_fields(request: Request) -> None:
     status_code=201,
     description=_CREATE,
     dependencies=[Depends(read_fields)],
-    responses=problems(400, 408, 409, 413, 422, 500, 503, 507),
+    responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
     form_limits={"max_files": len(get_args(Split)), "max_fields": _MAX_FIELDS},
 )
 async def create_dataset(
@@ -83,8 +89,10 @@ async def create_dataset(
     settings: SettingsDep,
     places: UploadPlacesDep,
     creation: CreationDep,
-    train: Annotated[UploadFile, File(description=_TABLE)],
-    dev: Annotated[UploadFile, File(description="Selects the best checkpoint and measures it.")],
+    train: Annotated[UploadFile | None, File(description=_TABLE)] = None,
+    dev: Annotated[
+        UploadFile | None, File(description="Selects the best checkpoint and measures it.")
+    ] = None,
     name: Annotated[Name, Form()] = "data set",
     test: Annotated[UploadFile | None, File(description="Evaluated once, at the end.")] = None,
     unlabeled: Annotated[
@@ -101,21 +109,28 @@ async def create_dataset(
             description='JSON object from field to column name, such as `{"text": "sentence", "label": "y"}`.'
         ),
     ] = None,
+    uploads: Annotated[
+        str | None,
+        Form(
+            description="JSON object from split to the id of an upload that was sent in parts, for splits "
+            "without a file here. The uploads are deleted once the data set is registered."
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
     ] = None,
 ) -> DatasetRead:
     """Register a data set."""
-    uploads: dict[Split, UploadFile | None] = {
+    files: dict[Split, UploadFile | None] = {
         "train": train,
         "dev": dev,
         "test": test,
         "unlabeled": unlabeled,
     }
-    tables = {
-        split: Table(file.file, file.filename or "") for split, file in uploads.items() if file is not None
-    }
+    given = {split: file for split, file in files.items() if file is not None}
+    sent_before = _parse("uploads", _UPLOADS, uploads) if uploads else {}
+    _require_splits(given.keys(), sent_before.keys())
     names = _parse("columns", TypeAdapter(ColumnNames), columns) if columns else ColumnNames()
     label_names = _parse("labels", LabelNames, labels) if labels else None
 
@@ -123,16 +138,23 @@ async def create_dataset(
         with creation.transaction(database) as session:
             with database.reading() as reading:
                 require_room(reading)  # before anything is read
-            dataset = service.register(
-                session,
-                storage,
-                tables,
-                name=name,
-                task=task,
-                columns=names,
-                labels=label_names,
-                settings=settings,
-            )
+            with ExitStack() as stack:
+                tables = {split: Table(file.file, file.filename or "") for split, file in given.items()}
+                for split, upload_id in sent_before.items():
+                    upload = get_whole(session, upload_id, pointer=f"#/uploads/{split}")
+                    tables[split] = Table(stack.enter_context(opened(storage, upload)), upload.filename)
+                dataset = service.register(
+                    session,
+                    storage,
+                    tables,
+                    name=name,
+                    task=task,
+                    columns=names,
+                    labels=label_names,
+                    settings=settings,
+                )
+            for upload_id in set(sent_before.values()):
+                remove_upload(session, storage, upload_id)
             read = read_row(DatasetRead.of, dataset)
             return creation.answer(session, read, location=f"/v1/datasets/{dataset.id}")
 
@@ -159,6 +181,27 @@ def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) 
     """Delete a data set and its files. Refused while an unfinished job uses it."""
     with database.transaction() as session:
         service.delete_dataset(session, storage, dataset_id)
+
+
+def _require_splits(files: Collection[Split], uploads: Collection[Split]) -> None:
+    """Raises RequestValidationError where a data set lacks what each needs, or has a split twice."""
+    faults: list[dict[str, Any]] = [
+        {"type": "missing", "loc": ("body", split), "msg": "Field required", "input": None}
+        for split in _NEEDED
+        if split not in files and split not in uploads
+    ]
+    faults += [
+        {
+            "type": "value_error",
+            "loc": ("body", "uploads", split),
+            "msg": "A file was given too",
+            "input": None,
+        }
+        for split in uploads
+        if split in files
+    ]
+    if faults:
+        raise RequestValidationError(faults)
 
 
 def _parse(field: str, adapter: TypeAdapter[T], text: str) -> T:

@@ -29,10 +29,13 @@ from app.dependencies import (
 )
 from app.errors import problems
 from app.idempotency.creation import CreationDep
+from app.intake.models.hub import HubReference
 from app.registry import service
-from app.registry.schemas import ModelCreate, ModelRead
+from app.registry.schemas import ModelCreate, ModelRead, UploadReference
 from app.rows import UnreadableRow, read_row
 from app.signing.signer import sign
+from app.uploads import service as uploads
+from app.uploads.service import get_whole, opened
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=ProtectedRoute)
 
@@ -93,18 +96,18 @@ def _validated(read: Callable[[], T]) -> T:
     "",
     status_code=201,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problems(400, 408, 409, 413, 422, 500, 503, 507),
+    responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
 )
 async def create_model(
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
     database: DatabaseDep,
     storage: StorageDep,
     settings: SettingsDep,
-    uploads: UploadPlacesDep,
-    downloads: DownloadPlacesDep,
+    upload_places: UploadPlacesDep,
+    download_places: DownloadPlacesDep,
     creation: CreationDep,
 ) -> ModelRead:
-    """Register a model: upload an archive of its folder, or give its hub id.
+    """Register a model: upload an archive of its folder, or give its hub id, or an upload sent in parts.
 
     The folder contains `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa,
     XLM-RoBERTa or DistilBERT encoder, without a head or with one for text classification, regression to one
@@ -121,6 +124,13 @@ async def create_model(
                 model = service.register_upload(
                     session, storage, source.file.file, name=source.name, settings=settings
                 )
+            elif isinstance(source.source, UploadReference):
+                upload = get_whole(session, source.source.upload, pointer="#/source/upload")
+                with opened(storage, upload) as archive:
+                    model = service.register_upload(
+                        session, storage, archive, name=source.name, settings=settings
+                    )
+                uploads.remove(session, storage, upload.id)
             else:
                 model = service.register_from_hub(
                     session, storage, source.source, name=source.name, settings=settings
@@ -128,7 +138,8 @@ async def create_model(
             read = read_row(ModelRead.of, model)
             return creation.answer(session, read, location=f"/v1/models/{model.id}")
 
-    places = uploads if isinstance(source, ModelUpload) else downloads
+    is_from_hub = isinstance(source, ModelCreate) and isinstance(source.source, HubReference)
+    places = download_places if is_from_hub else upload_places
     return await places.run(register)
 
 

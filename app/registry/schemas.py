@@ -13,13 +13,21 @@ from app.domain.tasks import Task
 from app.intake.models.hub import HubReference
 
 
+class UploadReference(BaseModel):
+    """An archive with a Hugging Face folder that was sent to `/v1/uploads`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upload: str = Field(description="Id of the upload, which is deleted once the model is registered.")
+
+
 class ModelCreate(BaseModel):
-    """A model to download from the hub."""
+    """A model to download from the hub, or to make of an upload."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    source: HubReference
+    source: HubReference | UploadReference
 
 
 class Lineage(BaseModel):

@@ -35,6 +35,8 @@ def test_every_call_of_the_product_is_described():
         "/v1/models/{model_id}/SHA256SUMS": {"get"},
         "/v1/models/{model_id}/SHA256SUMS.sig": {"get"},
         "/v1/signing-keys": {"get"},
+        "/v1/uploads": {"post", "options"},
+        "/v1/uploads/{upload_id}": {"head", "patch", "delete"},
         "/v1/models/{model_id}/predict": {"post"},
         "/v1/datasets": {"get", "post"},
         "/v1/datasets/{dataset_id}": {"get", "delete"},

@@ -17,7 +17,13 @@ from worker.runner.local_leftovers import (
     work_folders,
 )
 from worker.runner.shutdown import Shutdown
-from worker.runner.stored_leftovers import checkpoint_leftovers, find_orphans, note, orphan_leftovers
+from worker.runner.stored_leftovers import (
+    checkpoint_leftovers,
+    expired_upload_leftovers,
+    find_orphans,
+    note,
+    orphan_leftovers,
+)
 from worker.runner.worker import Worker, create_worker
 
 
@@ -32,6 +38,7 @@ def clean_up(worker: Worker) -> None:
     remove(cached_files(worker))
     remove(upload_folders(worker))
     remove(unfinished_stored_files(worker))
+    remove(expired_upload_leftovers(worker))
     orphans = find_orphans(worker)
     note(worker, orphans)
     remove(orphan_leftovers(worker, orphans))
@@ -43,6 +50,7 @@ def find_leftovers(worker: Worker) -> Iterator[Leftover]:
     yield from cached_files(worker)
     yield from upload_folders(worker)
     yield from unfinished_stored_files(worker)
+    yield from expired_upload_leftovers(worker)
     yield from checkpoint_leftovers(worker)
     yield from orphan_leftovers(worker, find_orphans(worker))
 

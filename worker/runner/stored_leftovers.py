@@ -11,12 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from app.core.db.base import database_time
 from app.core.db.checkpoints import JobCheckpoint, forget_checkpoint, unneeded_checkpoints
 from app.core.db.orphans import named_prefixes, note_orphans, noted_orphans, running_attempts
+from app.core.db.uploads import Upload, expired_uploads, forget_upload
 from worker.runner.leftovers import Leftover
 from worker.runner.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-_KINDS = ("models", "datasets", "checkpoints")
+_KINDS = ("models", "datasets", "checkpoints", "uploads")
 """What the folder is called in which the prefixes lie that rows name."""
 
 
@@ -26,6 +27,14 @@ def checkpoint_leftovers(worker: Worker) -> Iterator[Leftover]:
         unneeded = unneeded_checkpoints(session)
     for row in unneeded:
         yield Leftover("checkpoint", row.key, row.size_bytes, partial(_delete_checkpoint, worker, row))
+
+
+def expired_upload_leftovers(worker: Worker) -> Iterator[Leftover]:
+    """Of clients that never sent the rest, or made nothing of what they had sent."""
+    with worker.database.reading() as session:
+        expired = expired_uploads(session)
+    for row in expired:
+        yield Leftover("upload", row.prefix, row.size_bytes, partial(_delete_upload, worker, row))
 
 
 def find_orphans(worker: Worker) -> Mapping[str, int]:
@@ -65,6 +74,12 @@ def orphan_leftovers(worker: Worker, orphans: Mapping[str, int]) -> Iterator[Lef
     for prefix, size in sorted(orphans.items()):
         wait = noted.get(prefix, now) + worker.settings.keep_orphans - now
         yield Leftover("orphan", prefix, size, partial(worker.storage.delete_prefix, prefix), wait)
+
+
+def _delete_upload(worker: Worker, row: Upload) -> None:
+    worker.storage.delete_prefix(row.prefix)
+    with worker.database.transaction() as session:
+        forget_upload(session, row.id)
 
 
 def _delete_checkpoint(worker: Worker, row: JobCheckpoint) -> None:

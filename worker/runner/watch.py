@@ -101,6 +101,7 @@ class Watch:
         Reporter(self._keep).progress(stage, 0, 1)
         with Transfer(move, shutdown=self._shutdown, ends_on_shutdown=ends_on_shutdown) as transfer:
             self._until_exit(transfer)
+            self._hand_in()
         if self.stop is Stop.LOST:
             raise TransferStopped
         result = transfer.result()

@@ -16,6 +16,7 @@ from app.core.db.datasets import Dataset
 from app.core.db.jobs import Job
 from app.core.db.models import Model
 from app.core.db.session import ReadSession, WriteSession
+from app.core.db.uploads import Upload
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 
@@ -28,7 +29,7 @@ class Orphan(Base):
 
 
 def named_prefixes(session: ReadSession) -> set[str]:
-    """Those of the files of every model and data set, and of the checkpoints of every job.
+    """Those of the files of every model, data set and upload, and of the checkpoints of every job.
 
     Raises:
         Unreadable: a row does not say; a later version of the service wrote it.
@@ -41,6 +42,7 @@ def named_prefixes(session: ReadSession) -> set[str]:
                 raise Unreadable(row_id, f"The manifest of {row_id} does not say where its files are.")
             found.add(name)
     found.update(key.rpartition("/")[0] for key in session.scalars(select(JobCheckpoint.key)))
+    found.update(session.scalars(select(Upload.prefix)))
     return found
 
 

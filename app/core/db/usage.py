@@ -15,6 +15,7 @@ from app.core.db.models import Model
 from app.core.db.ownership import ProjectRow
 from app.core.db.projects import get_project, lock_project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, WriteSession
+from app.core.db.uploads import Upload
 from app.domain.errors import Forbidden, RateLimited
 from app.domain.job_states import JobStatus
 
@@ -130,7 +131,8 @@ def add_predictions(session: WriteSession, counts: Mapping[PredictionsOf, int]) 
 
 def _stored_bytes(session: ProjectReadSession) -> int:
     sums = [
-        session.scalar(select(func.sum(table.size_bytes)).select_from(table)) for table in (Model, Dataset)
+        session.scalar(select(func.sum(table.size_bytes)).select_from(table))
+        for table in (Model, Dataset, Upload)
     ]
     return sum(int(size) for size in sums if size is not None)
 

@@ -35,6 +35,7 @@ ABSENT = {
     "project_id": f"prj_{'9' * 26}",
     "webhook_id": f"whk_{'0' * 26}",
     "delivery_id": f"msg_{'0' * 26}",
+    "upload_id": f"upl_{'0' * 26}",
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
 
@@ -62,11 +63,17 @@ class Tenant:
     """A model and a data set that no job needs: nothing but being another's keeps them from deletion."""
 
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+        headers = self.key
+        if "/uploads" in path:
+            headers = headers | {"tus-resumable": "1.0.0", "upload-length": "1", "upload-offset": "0"}
+            if method == "PATCH":
+                part = headers | {"content-type": "application/offset+octet-stream"}
+                return self.api.http.patch(path, headers=part, content=b"x")
         if method == "POST" and not content:
             content = {"json": {"inputs": "text"} if path.endswith("/predict") else {}}
         if method == "PATCH":
             content = {"json": {"limits": {"max_queued_jobs": 0}} if "/projects/" in path else {}}
-        return self.api.http.request(method, path, headers=self.key, follow_redirects=False, **content)
+        return self.api.http.request(method, path, headers=headers, follow_redirects=False, **content)
 
 
 def settle(api: Api, project_id: str) -> Tenant:
@@ -90,7 +97,9 @@ def settle(api: Api, project_id: str) -> Tenant:
     ids = {"model_id": model, "dataset_id": dataset, "job_id": job.json()["id"], "key_id": key.id}
     ids["project_id"] = project_id
     ids["webhook_id"], ids["delivery_id"] = webhook_id, delivery.id
-    return Tenant(api, headers, ids, unused={"model_id": unused, "dataset_id": unused_dataset})
+    tenant = Tenant(api, headers, ids, unused={"model_id": unused, "dataset_id": unused_dataset})
+    ids["upload_id"] = tenant.ask("POST", "/v1/uploads").headers["location"].rpartition("/")[2]
+    return tenant
 
 
 def store_file(api: Api, model_id: str) -> None:
@@ -190,15 +199,20 @@ def test_lists_show_nothing_of_another(method: str, path: str, owner: Tenant, in
 
 
 def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """What a POST takes that names something: bodies that each name one of ``owned``."""
+    """What a POST takes that names something: requests that each name one of ``owned``."""
     match operation:
         case "createJob" | "createPlan":
-            yield squeezing(owned["model_id"], own["dataset_id"])
-            yield squeezing(own["model_id"], owned["dataset_id"])
-            yield squeezing(own["model_id"], own["dataset_id"], owned["model_id"])
+            yield {"json": squeezing(owned["model_id"], own["dataset_id"])}
+            yield {"json": squeezing(own["model_id"], owned["dataset_id"])}
+            yield {"json": squeezing(own["model_id"], own["dataset_id"], owned["model_id"])}
         case "createKey":
-            yield {"name": "x", "scopes": ["read"], "project": owned["project_id"]}
-        case "createModel" | "createDataset" | "createProject" | "createWebhook":
+            yield {"json": {"name": "x", "scopes": ["read"], "project": owned["project_id"]}}
+        case "createModel":
+            yield {"json": {"name": "x", "source": {"upload": owned["upload_id"]}}}
+        case "createDataset":
+            uploads = dict.fromkeys(("train", "dev"), owned["upload_id"])
+            yield {"data": {"uploads": json.dumps(uploads)}}
+        case "createProject" | "createWebhook" | "createUpload":
             return  # these name nothing
         case _:
             raise AssertionError(f"what does {operation} name in its body?")
@@ -208,8 +222,8 @@ def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> 
 def test_another_s_things_cannot_be_named(operation: str, path: str, owner: Tenant, intruder: Tenant):
     if operation == "createKey" and intruder.ids["project_id"] == DEFAULT_PROJECT:
         return  # the operator makes the first key of a project
-    foreign = [intruder.ask("POST", path, json=b) for b in bodies(operation, owner.ids, intruder.ids)]
-    absent = [intruder.ask("POST", path, json=b) for b in bodies(operation, ABSENT, intruder.ids)]
+    foreign = [intruder.ask("POST", path, **b) for b in bodies(operation, owner.ids, intruder.ids)]
+    absent = [intruder.ask("POST", path, **b) for b in bodies(operation, ABSENT, intruder.ids)]
     assert [response.status_code for response in foreign] == [404] * len(foreign)
     assert [without_ids(r, owner.ids) for r in foreign] == [without_ids(r, ABSENT) for r in absent]
 

@@ -16,7 +16,7 @@ from tests.app.auth.test_keys import id_of
 from tests.app.conftest import Api
 from tests.app.jobs.shelf import ENCODER, add_dataset, add_model
 
-CHANGES_NOTHING = {"createPlan", "predict"}
+CHANGES_NOTHING = {"createPlan", "describeUploads", "getUploadOffset", "predict"}
 Ask = Callable[[Api, Headers, Any], httpx.Response]
 
 
@@ -97,11 +97,26 @@ def replay_webhook_delivery(api: Api, key: Headers, shelf: Any) -> httpx.Respons
     return api.http.post(f"{path}/deliveries/{delivery['id']}/replay", headers=key)
 
 
+def change_upload(method: str = "") -> Ask:
+    def change(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+        headers = key | {"tus-resumable": "1.0.0", "upload-length": "1"}
+        created = api.http.post("/v1/uploads", headers=headers)
+        if not method:
+            return created
+        part = {"upload-offset": "0", "content-type": "application/offset+octet-stream"}
+        return api.http.request(method, created.headers["location"], headers=headers | part, content=b"x")
+
+    return change
+
+
 CHANGES: dict[str, tuple[str, Ask]] = {
     "createModel": ("created", upload_model),
     "deleteModel": ("deleted", delete_model),
     "createDataset": ("created", upload_dataset),
     "deleteDataset": ("deleted", delete_dataset),
+    "createUpload": ("created", change_upload()),
+    "appendToUpload": ("updated", change_upload("PATCH")),
+    "deleteUpload": ("deleted", change_upload("DELETE")),
     "createJob": ("created", create_job),
     "cancelJob": ("updated", cancel_job),
     "createKey": ("created", create_key),
@@ -146,7 +161,8 @@ def test_a_change(closed_api, new_key, shelf, action):
         if entry["request_id"] == response.headers["x-request-id"]
     ]
     assert (entry["action"], entry["change"], entry["actor"]) == (action, change, id_of(operator))
-    target = response.json()["id"] if response.content else response.request.url.path.rpartition("/")[2]
+    path = response.headers.get("location", response.request.url.path)
+    target = response.json()["id"] if response.content else path.rpartition("/")[2]
     assert entry["target"] == target
     assert entry["project"] == (target if action.endswith("Project") else DEFAULT_PROJECT)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(entry["created_at"])) < timedelta(minutes=1)

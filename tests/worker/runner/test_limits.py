@@ -1,5 +1,6 @@
 """Jobs that run too long, and processes that hang."""
 
+import logging
 import sys
 from datetime import timedelta
 
@@ -45,11 +46,12 @@ class TestStall:
         assert history(database, job_id, "status")[-1]["reason"] == "stalled"
 
     def test_its_stacks_are_in_the_log(
-        self, make_worker: MakeWorker, database: Database, capfd: pytest.CaptureFixture[str]
+        self, make_worker: MakeWorker, database: Database, caplog: pytest.LogCaptureFixture
     ):
+        caplog.set_level(logging.INFO)
         program = quick_child("faulthandler.enable()\ndef hang():\n    time.sleep(600)\nhang()")
         run_job(make_worker(program, stall_limit=STALL), queue_job(database))
-        assert "in hang" in capfd.readouterr().err
+        assert "in hang" in caplog.text
 
     def test_one_that_shows_signs_of_progress_may_take_its_time(
         self, make_worker: MakeWorker, database: Database

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -305,6 +306,27 @@ class TestLease:
         job = read_job(database, job_id)
         assert (job.status, job.attempt, job.lease_owner) == (JobStatus.RUNNING, 2, "another")
         assert stored_files(tmp_path) == []
+
+    def test_one_that_ends_while_files_are_fetched_is_lost(
+        self, make_worker: MakeWorker, database: Database, monkeypatch: pytest.MonkeyPatch
+    ):
+        begun, is_over = threading.Event(), threading.Event()
+
+        def fetch_inputs(*_: object) -> None:
+            begun.set()
+            is_over.wait(30)
+
+        monkeypatch.setattr("worker.runner.supervisor.fetch_inputs", fetch_inputs)
+        worker = make_worker(child("succeed()"), lease=timedelta(seconds=1))
+        job_id = queue_job(database)
+        thread = threading.Thread(target=run_job, args=(worker, job_id))
+        thread.start()
+        assert begun.wait(30)
+        with without_jobs(database):
+            thread.join(30)
+            assert not thread.is_alive()
+        is_over.set()
+        assert read_job(database, job_id).status is JobStatus.RUNNING, "until the sweeper finds it"
 
     def test_the_lease_is_renewed_while_the_child_works(self, make_worker: MakeWorker, database: Database):
         worker = make_worker(child("time.sleep(3); succeed()"), lease=timedelta(seconds=1))

@@ -1,0 +1,136 @@
+"""Files in parts: each part an object in the store, put together when something is made of the file."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from app.core.db import ProjectReadSession, ProjectWriteSession, after_commit, after_rollback
+from app.core.db.uploads import Upload, get_upload, keep_for, lock_upload
+from app.core.db.usage import require_room
+from app.core.ids import new_id
+from app.core.settings import Settings
+from app.core.storage import Storage, project_prefix
+from app.domain.errors import Conflict, InvalidRequest, TooLarge
+
+_MOST_PARTS = 10_000
+
+
+def create(session: ProjectWriteSession, *, filename: str, total_bytes: int, settings: Settings) -> Upload:
+    """Begin an upload.
+
+    Raises:
+        TooLarge: it is to be larger than this server takes.
+        Forbidden: it is more than the project may store.
+    """
+    if total_bytes > settings.max_upload_bytes:
+        raise TooLarge(
+            "upload_too_large",
+            f"The upload has {total_bytes:,} bytes, more than the limit of {settings.max_upload_bytes:,}.",
+            total_bytes=total_bytes,
+            max_bytes=settings.max_upload_bytes,
+        )
+    require_room(session, total_bytes)
+    upload_id = new_id("upl")
+    upload = Upload(
+        id=upload_id,
+        filename=filename,
+        total_bytes=total_bytes,
+        prefix=project_prefix(session.project_id, "uploads", upload_id),
+    )
+    keep_for(session, upload, settings.keep_uploads)
+    session.add(upload)
+    session.flush()
+    return upload
+
+
+def append(
+    session: ProjectWriteSession,
+    storage: Storage,
+    upload_id: str,
+    part: Path,
+    *,
+    offset: int,
+    settings: Settings,
+) -> Upload:
+    """Add a part to an upload.
+
+    Raises:
+        NotFound: there is no such upload.
+        Conflict: it goes on at another offset.
+        TooLarge: it would be larger than it was to be.
+    """
+    size_bytes = part.stat().st_size
+    key = f"{get_upload(session, upload_id).prefix}/{offset:015d}-{uuid4().hex}"
+    after_rollback(session, lambda: storage.delete_files([key]))
+    if size_bytes:
+        storage.put_file(key, part)  # before the row is locked: it may take long
+    upload = lock_upload(session, upload_id)
+    require_offset(upload, offset)
+    if offset + size_bytes > upload.total_bytes:
+        raise TooLarge(
+            "upload_too_long",
+            f"The upload was to have {upload.total_bytes:,} bytes and this part ends at "
+            f"{offset + size_bytes:,}.",
+            total_bytes=upload.total_bytes,
+        )
+    if len(upload.parts) >= _MOST_PARTS:
+        raise TooLarge(
+            "too_many_parts", f"The upload came in {_MOST_PARTS:,} parts. Start again with larger ones."
+        )
+    if size_bytes:
+        upload.parts = [*upload.parts, key]
+        upload.size_bytes += size_bytes
+    keep_for(session, upload, settings.keep_uploads)
+    return upload
+
+
+def require_offset(upload: Upload, offset: int) -> None:
+    """Raises Conflict where the upload goes on at another one."""
+    if offset != upload.size_bytes:
+        raise Conflict(
+            "wrong_offset",
+            f"The upload goes on at byte {upload.size_bytes:,}, not at {offset:,}. HEAD tells where it does.",
+            offset=upload.size_bytes,
+        )
+
+
+def remove(session: ProjectWriteSession, storage: Storage, upload_id: str) -> None:
+    """Forget an upload, then delete what was received of it."""
+    upload = lock_upload(session, upload_id)
+    session.delete(upload)
+    after_commit(session, lambda: storage.delete_prefix(upload.prefix))
+
+
+def get_whole(session: ProjectReadSession, upload_id: str, *, pointer: str) -> Upload:
+    """An upload of which all was received.
+
+    Raises:
+        NotFound: there is none.
+        InvalidRequest: a part is missing; ``pointer`` is where the request names it.
+    """
+    upload = get_upload(session, upload_id)
+    if not upload.is_whole:
+        raise InvalidRequest(
+            "upload_incomplete",
+            f"Of the upload {upload_id!r} {upload.size_bytes:,} of {upload.total_bytes:,} bytes were "
+            "received. Send the rest first.",
+            pointer=pointer,
+            id=upload_id,
+            received_bytes=upload.size_bytes,
+            total_bytes=upload.total_bytes,
+        )
+    return upload
+
+
+@contextmanager
+def opened(storage: Storage, upload: Upload) -> Iterator[BinaryIO]:
+    """The content, in a temporary file."""
+    with tempfile.TemporaryFile() as file:
+        for key in upload.parts:
+            for chunk in storage.stream(key):
+                file.write(chunk)
+        file.seek(0)
+        yield file
