@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="How often a worker looks for files that nobody needs any more.",
     )
+    keep_audit: timedelta | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="How long entries of the audit log are kept; default: for ever.",
+    )
     keep_uploads: timedelta = Field(
         default=timedelta(days=1),
         gt=timedelta(0),

@@ -10,7 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.db.base import database_time
 from app.core.db.checkpoints import JobCheckpoint, forget_checkpoint, unneeded_checkpoints
-from app.core.db.orphans import named_prefixes, note_orphans, noted_orphans, running_attempts
+from app.core.db.orphans import (
+    named_model_files,
+    named_prefixes,
+    note_orphans,
+    noted_orphans,
+    running_attempts,
+)
 from app.core.db.uploads import Upload, expired_uploads, forget_upload
 from worker.runner.leftovers import Leftover
 from worker.runner.worker import Worker
@@ -38,24 +44,30 @@ def expired_upload_leftovers(worker: Worker) -> Iterator[Leftover]:
 
 
 def find_orphans(worker: Worker) -> Mapping[str, int]:
-    """Bytes by prefix: what no row names, of uploads and attempts that were cut off.
+    """Bytes by prefix, or by key: what no row names, of uploads and attempts that were cut off.
 
     The store is listed first: what is in use and was listed has a row by the second look. Where the rows name
     none of all that is stored, the database is another one's.
     """
+    sizes = worker.storage.sizes("")
     stored: Counter[str] = Counter()
-    for key, size in worker.storage.sizes("").items():
+    for key, size in sizes.items():
         prefix = PurePosixPath(key).parent
         if prefix.parent.name in _KINDS:
             stored[str(prefix)] += size
     with worker.database.reading() as session:
-        named = named_prefixes(session)
+        named, model_files = named_prefixes(session), named_model_files(session)
         running = {f"{job_id}-{attempt}" for job_id, attempt in running_attempts(session)}
     named |= {prefix for prefix in stored if PurePosixPath(prefix).name in running}
     if stored and not stored.keys() & named:
         logger.warning("the database names none of the %d prefixes in the store: is it its own?", len(stored))
         return {}
-    return {prefix: size for prefix, size in stored.items() if prefix not in named}
+    orphans = {prefix: size for prefix, size in stored.items() if prefix not in named}
+    for key, size in sizes.items():
+        folder, _, name = key.rpartition("/")
+        if folder in model_files and name not in model_files[folder]:
+            orphans[key] = size
+    return orphans
 
 
 def note(worker: Worker, orphans: Mapping[str, int]) -> None:
@@ -73,7 +85,12 @@ def orphan_leftovers(worker: Worker, orphans: Mapping[str, int]) -> Iterator[Lef
         noted, now = noted_orphans(session), database_time(session)
     for prefix, size in sorted(orphans.items()):
         wait = noted.get(prefix, now) + worker.settings.keep_orphans - now
-        yield Leftover("orphan", prefix, size, partial(worker.storage.delete_prefix, prefix), wait)
+        yield Leftover("orphan", prefix, size, partial(_delete_orphan, worker, prefix), wait)
+
+
+def _delete_orphan(worker: Worker, prefix: str) -> None:
+    worker.storage.delete_prefix(prefix)
+    worker.storage.delete_files([prefix])  # where it is one file
 
 
 def _delete_upload(worker: Worker, row: Upload) -> None:

@@ -1,15 +1,15 @@
 """Who changed what: a row for every change that a client made, written with the change itself."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Index, String, event, insert, select
+from sqlalchemy import Index, String, delete, event, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.db.base import Base, DatabaseTime
+from app.core.db.base import Base, DatabaseTime, database_time
 from app.core.db.ownership import Owned, ProjectRow, actor_of
-from app.core.db.session import ProjectWriteSession, ReadSession
+from app.core.db.session import ProjectWriteSession, ReadSession, WriteSession
 from app.core.ids import new_id
 
 Change = Literal["created", "updated", "deleted"]
@@ -70,3 +70,8 @@ def list_entries(session: ReadSession, *, limit: int, after: str | None = None) 
     if after is not None:
         query = query.where(AuditEntry.id < after)
     return session.scalars(query).all()
+
+
+def forget_old_entries(session: WriteSession, *, older_than: timedelta) -> None:
+    """Of all projects."""
+    session.execute(delete(AuditEntry).where(AuditEntry.created_at < database_time(session) - older_than))

@@ -25,6 +25,7 @@ class Orphan(Base):
     __tablename__ = "storage_orphans"
 
     prefix: Mapped[str] = mapped_column(String(255), primary_key=True)
+    """Or the key of one file, beside others that are named."""
     noted_at: Mapped[datetime] = mapped_column(default=DatabaseTime())
 
 
@@ -44,6 +45,13 @@ def named_prefixes(session: ReadSession) -> set[str]:
     found.update(key.rpartition("/")[0] for key in session.scalars(select(JobCheckpoint.key)))
     found.update(session.scalars(select(Upload.prefix)))
     return found
+
+
+def named_model_files(session: ReadSession) -> Mapping[str, Collection[str]]:
+    """The names of each model's files, by its prefix: jobs add files to that of their teacher."""
+    files = Model.manifest_json["files"]
+    query = select(files["prefix"].as_string(), files["entries"].as_json())
+    return {prefix: entries for prefix, entries in session.execute(query) if isinstance(entries, dict)}
 
 
 def running_attempts(session: ReadSession) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from tests.app.auth.conftest import OTHER_PROJECT, Headers
 from tests.app.auth.test_keys import id_of
 from tests.app.conftest import Api
 from tests.app.jobs.shelf import ENCODER, add_dataset, add_model
+from worker.runner.expired_rows import remove_expired_rows
 
 CHANGES_NOTHING = {"createPlan", "describeUploads", "getUploadOffset", "predict"}
 Ask = Callable[[Api, Headers, Any], httpx.Response]
@@ -166,6 +167,16 @@ def test_a_change(closed_api, new_key, shelf, action):
     assert entry["target"] == target
     assert entry["project"] == (target if action.endswith("Project") else DEFAULT_PROJECT)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(entry["created_at"])) < timedelta(minutes=1)
+
+
+def test_old_entries_go_where_they_are_not_kept_for_ever(closed_api, new_key, shelf):
+    operator = new_key("admin")
+    create_key(closed_api, operator, shelf)
+    assert entries(closed_api, operator)
+    for keep, left in ((None, True), (timedelta(days=1), True), (timedelta(microseconds=1), False)):
+        settings = closed_api.app.state.settings.model_copy(update={"keep_audit": keep})
+        remove_expired_rows(SimpleNamespace(database=closed_api.database, settings=settings))
+        assert bool(entries(closed_api, operator)) is left
 
 
 def test_what_fails_or_changes_nothing_leaves_none(closed_api, new_key, shelf):

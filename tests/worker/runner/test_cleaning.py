@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.exceptions import BaseError as StoreError
@@ -17,6 +18,7 @@ from app.core.db.models import Model
 from app.core.db.orphans import Orphan
 from app.core.settings import Settings
 from app.core.storage import Storage
+from app.domain.documents.manifest import FileEntry
 from app.domain.errors import Unreadable
 from app.embedded import settings_environment
 from tests.worker.conftest import MakeWorker
@@ -54,6 +56,14 @@ def make_older(path: Path, age: timedelta) -> None:
     os.utime(path, (changed, changed))
 
 
+def manifest_of(prefix: str) -> dict[str, Any]:
+    """A model's that has the one file that is written in these tests."""
+    manifest = model_manifest()
+    manifest.files.prefix = prefix
+    manifest.files.entries["a"] = FileEntry(sha256="0" * 64, size_bytes=10)
+    return manifest.to_stored()
+
+
 class TestOrphans:
     @pytest.fixture
     def stored(self, worker: Worker, database: Database, tmp_path: Path) -> Path:
@@ -61,6 +71,8 @@ class TestOrphans:
         running = queue_job(database)
         with database.transaction() as session:
             job = claim_job(session, running, owner="a", lease=HOUR)
+            [teacher] = session.scalars(select(Model))
+            teacher.manifest_json = manifest_of("models/teacher")
         files = tmp_path / "files"
         named = ["models/teacher", "datasets/data", output_prefix(job), checkpoint_prefix(job)]
         for prefix in (*named, "models/lost-1", "datasets/cut", "checkpoints/lost-1", "other/files/x"):
@@ -91,13 +103,23 @@ class TestOrphans:
     def test_what_gets_a_row_meanwhile_is_kept(self, worker: Worker, database: Database, stored: Path):
         clean_up(worker)
         self.age(database, HOUR)
-        manifest = model_manifest().to_stored()
-        manifest["files"]["prefix"] = "models/lost-1"
         with database.transaction() as session:
-            session.add(Model(name="late", origin="job", manifest_json=manifest))
+            session.add(Model(name="late", origin="job", manifest_json=manifest_of("models/lost-1")))
         clean_up(worker)
         assert (stored / "models" / "lost-1" / "a").exists()
         assert not (stored / "datasets" / "cut" / "a").exists()
+
+    def test_a_file_beside_those_of_a_model_that_its_row_does_not_name(
+        self, worker: Worker, database: Database, stored: Path
+    ):
+        """As a job leaves an export of its teacher that was cancelled before it ended."""
+        added = write(stored / "models" / "teacher" / "model.fp32.0123.onnx")
+        clean_up(worker)
+        assert added.exists(), "it was only noted"
+        self.age(database, HOUR)
+        clean_up(worker)
+        assert not added.exists()
+        assert (stored / "models" / "teacher" / "a").exists()
 
     def test_the_files_of_another_database_are_left_alone(
         self, make_worker: MakeWorker, database: Database, tmp_path: Path
