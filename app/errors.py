@@ -27,6 +27,7 @@ from app.domain.errors import (
     InvalidRequest,
     NewerVersion,
     NotFound,
+    NotReady,
     Overloaded,
     RateLimited,
     SqueezeError,
@@ -54,6 +55,7 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     Unreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
     NewerVersion: HTTPStatus.INTERNAL_SERVER_ERROR,
     SqueezeError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -152,8 +154,9 @@ def status_of(error: type[SqueezeError]) -> HTTPStatus:
 async def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SqueezeError)
     status = status_of(type(error))
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        logger.error("%s: %s", error.code, error.message)  # what is away is not found in our code
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # what is away is not found in our code
+        if not isinstance(error, NotReady):
+            _outages(request).log(error.code, f"{error.code}: {error.message}")
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.code, error.message, exc_info=error)
     faults = [Fault(detail=error.message, pointer=error.pointer)] if error.pointer else []

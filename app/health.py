@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from app.auth.routes import ProtectedRoute, PublicRoute
 from app.dependencies import PrincipalDep, WholeDatabaseDep
-from app.domain.errors import Unavailable
+from app.domain.errors import NotReady
 from app.errors import problems
 from app.metrics import job_metrics, queue_metrics, worker_metrics
 from app.readiness import Dependency, Readiness, ReadinessRead
@@ -44,7 +44,7 @@ async def get_readiness(
     failing = [name for name, state in states.items() if state not in ("ok", "none") and name not in ignored]
     if failing:
         what = ", ".join(f"{name} ({states[name]})" for name in failing)
-        raise Unavailable("not_ready", f"Not ready: {what}.", failing=failing, **states)
+        raise NotReady("not_ready", f"Not ready: {what}.", failing=failing, **states)
     return ReadinessRead(status="ready", **states)
 
 

@@ -75,14 +75,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         app.state.uploads = Places(settings.intake_processes, what="uploads are being read")
         app.state.downloads = Places(settings.hub_downloads, what="models are being taken from the hub")
-        app.state.guard = Guard(settings, app.state.database)
+        app.state.guard = Guard(settings, app.state.database, app.state.outages)
         app.state.polling = JobPolling(app.state.database)
         app.state.event_streams = EventStreams(app.state.database)
         app.state.queue = Queue(settings.broker_url, settings.queues[0])
         app.state.storage = Storage.from_url(
             settings.resolved_storage_url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout
         )
-        app.state.inference = InferenceRuntime(settings, app.state.database, app.state.storage)
+        app.state.inference = InferenceRuntime(
+            settings, app.state.database, app.state.storage, app.state.outages
+        )
         app.state.webhooks = WebhookSender(settings, app.state.database, app.state.outages)
         app.state.webhooks.start()
         app.state.readiness = Readiness(app.state, settings, app.state.outages)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.logging import log_context
+from app.core.outages import first_line
 from app.routing import log_level
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class RequestLog:
         identifier = given if _ACCEPTABLE_ID.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):08x}"
         scope.setdefault("state", {})["request_id"] = identifier
         started = time.perf_counter()
-        status = 500
+        status = 0
+        broken_off: Exception | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -56,11 +58,15 @@ class RequestLog:
         with log_context(request_id=identifier):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                if not status:
+                    raise
+                broken_off = error  # the server closes the connection of an answer that is not whole
             finally:
-                _account(scope, status, time.perf_counter() - started)
+                _account(scope, status or 500, time.perf_counter() - started, broken_off)
 
 
-def _account(scope: Scope, status: int, seconds: float) -> None:
+def _account(scope: Scope, status: int, seconds: float, broken_off: Exception | None) -> None:
     # The template, not the path: a label for every id would grow without end.
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"]
@@ -68,6 +74,19 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     project = "none" if principal is None else principal.project_id
     _REQUESTS.labels(method, route, status, project).inc()
     _SECONDS.labels(method, route).observe(seconds)
+    if broken_off is not None:
+        # Starlette wraps what there is a handler for; of anything else the place is of interest.
+        reason = broken_off.__cause__
+        logger.error(
+            "%s %s %d broke off after %.1f ms: %s",
+            method,
+            scope["path"],
+            status,
+            seconds * 1e3,
+            first_line(reason or broken_off),
+            exc_info=None if reason else broken_off,
+        )
+        return
     level = log_level(scope) if status < HTTPStatus.BAD_REQUEST else logging.INFO
     logger.log(level, "%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)
 

@@ -1,9 +1,10 @@
 """Whether what this process depends on responds and has room."""
 
 import asyncio
+import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias, get_args
 
 from anyio import CapacityLimiter
@@ -15,6 +16,8 @@ from starlette.datastructures import State
 from app.core.db.workers import live_workers
 from app.core.outages import Outages
 from app.core.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Dependency: TypeAlias = Literal["database", "broker", "store", "disk", "workers"]
 DependencyState: TypeAlias = Literal["ok", "none", "full", "not responding"]
@@ -48,8 +51,12 @@ class Readiness:
         self._outages = outages
         self._threads = CapacityLimiter(len(get_args(Dependency)))  # its own: requests may hold all others
         self._under_way: dict[Dependency, asyncio.Task[DependencyState]] = {}
+        self._reasons: dict[Dependency, Exception] = {}
+        """Why those that do not respond do not, where their client library has said so."""
+        self._failing: frozenset[Dependency] = frozenset()
 
     async def states(self) -> dict[Dependency, DependencyState]:
+        """Of each dependency; what has changed since the last time is logged."""
         questions: dict[Dependency, Callable[[], DependencyState]] = {
             "database": self._database,
             "broker": self._broker,
@@ -59,7 +66,24 @@ class Readiness:
         }
         tasks = {name: self._asked(name, question) for name, question in questions.items()}
         await asyncio.wait(tasks.values(), timeout=_PATIENCE_S)
-        return {name: task.result() if task.done() else "not responding" for name, task in tasks.items()}
+        states = {name: task.result() if task.done() else "not responding" for name, task in tasks.items()}
+        self._log_changes(states)
+        return states
+
+    def _log_changes(self, states: Mapping[Dependency, DependencyState]) -> None:
+        """A line when an outage begins and one when it is over, however many probes there are meanwhile."""
+        failing = frozenset(
+            name for name in states if name != "workers" and states[name] not in ("ok", "none")
+        )
+        for name in sorted(failing - self._failing):
+            if states[name] == "full":
+                self._outages.log(name, f"the {name} is full")
+            else:
+                reason = self._reasons.get(name, f"no answer within {_PATIENCE_S:g} s")
+                self._outages.report(name, reason)
+        for name in sorted(self._failing - failing):
+            logger.info("the %s is available again", name)
+        self._failing = failing
 
     def _asked(
         self, name: Dependency, question: Callable[[], DependencyState]
@@ -75,8 +99,9 @@ class Readiness:
         try:
             state = await run_sync(question, limiter=self._threads, abandon_on_cancel=True)
         except Exception as error:  # noqa: BLE001 - whatever its client library raises
-            self._outages.report(name, error)
+            self._reasons[name] = error
             return "not responding"
+        self._reasons.pop(name, None)
         return "full" if state == "ok" and self._outages.is_full(name) else state
 
     def _database(self) -> DependencyState:

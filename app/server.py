@@ -25,6 +25,7 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, app: FastAPI, *, host: str, port: int, drain: timedelta) -> None:
         self._drain_s = drain.total_seconds()
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -49,3 +50,8 @@ class DrainingServer(uvicorn.Server):
         logger.error("requests still wait %.0f s after the order to stop; ending without them", self._drain_s)
         logging.shutdown()
         os._exit(_ABANDONED)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the app has not logged it itself, as it does with answers that break off."""
+    return record.msg != "ASGI callable returned without completing response."

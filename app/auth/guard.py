@@ -15,6 +15,7 @@ from app.auth.prediction_quota import PredictionQuota
 from app.auth.principal import Principal
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.logging import add_to_log_context
+from app.core.outages import Outages
 from app.core.settings import Settings
 from app.domain.errors import RateLimited, Unauthenticated
 from app.domain.scopes import Scope
@@ -31,9 +32,9 @@ _PREFIX = "sqz_"
 class Guard:
     """Finds out who sends a request and refuses what they may not do. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self.keys = KeyCache(database)
-        self.predictions = PredictionQuota(database)
+    def __init__(self, settings: Settings, database: Database, outages: Outages | None = None) -> None:
+        self.keys = KeyCache(database, outages=outages)
+        self.predictions = PredictionQuota(database, outages=outages)
         self.limits = RequestLimits()
         self._sites = Sites(settings)
         self._loopback_without_key = settings.loopback_without_key

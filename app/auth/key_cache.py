@@ -58,6 +58,7 @@ class KeyCache:
         patience_s: how long a request with a known key waits for the database.
         size: how many keys are known at once.
         clock: in seconds.
+        outages: those of the process, which are logged once.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class KeyCache:
         patience_s: float = 1.0,
         size: int = 4096,
         clock: Callable[[], float] = monotonic,
+        outages: Outages | None = None,
     ) -> None:
         self.trusted_s = trusted_s
-        self._outages = Outages()
+        self._outages = outages or Outages()
         self._database = database
         self._unchecked_s = unchecked_s
         self._patience_s = patience_s

@@ -63,13 +63,19 @@ class PredictionQuota:
         database: where they are counted for all processes.
         behind_s: how old what is known of other processes' predictions, and of the limit, may be.
         clock: in seconds.
+        outages: those of the process, which are logged once.
     """
 
     def __init__(
-        self, database: Database, *, behind_s: float = 5.0, clock: Callable[[], float] = monotonic
+        self,
+        database: Database,
+        *,
+        behind_s: float = 5.0,
+        clock: Callable[[], float] = monotonic,
+        outages: Outages | None = None,
     ) -> None:
         self._database = database
-        self._outages = Outages()
+        self._outages = outages or Outages()
         self._behind_s = behind_s
         self._clock = clock
         self._counts: dict[PredictionsOf, _Count] = {}

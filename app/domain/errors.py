@@ -77,6 +77,10 @@ class Unavailable(SqueezeError):
     """A service that this one depends on does not respond; the same request may succeed later."""
 
 
+class NotReady(Unavailable):
+    """What a probe is told; who asks for the states of the dependencies logs how they change."""
+
+
 class Unreadable(SqueezeError):
     """A stored row that this version of the service cannot read: a later one wrote it, or it is damaged."""
 

@@ -65,7 +65,9 @@ class InferenceRuntime:
     Belongs to one event loop.
     """
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, storage: Storage, outages: Outages | None = None
+    ) -> None:
         self.trusted_s = 5.0
         """How long a row is believed without another look: so long a deleted model may still answer."""
         self.patience_s = 0.5
@@ -77,7 +79,7 @@ class InferenceRuntime:
             settings.data_dir / "inference-cache",
             keep=_KEPT_PER_SESSION * settings.inference_sessions,
         )
-        self._outages = Outages()
+        self._outages = outages or Outages()
         self._known: dict[_ModelKey, _Known] = {}
         self._loaded: OrderedDict[tuple[_ModelKey, str], BatchQueue] = OrderedDict()
         self._retired: list[BatchQueue] = []

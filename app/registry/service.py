@@ -84,7 +84,17 @@ def open_artifact(
     files = model.manifest.files
     if name not in files.entries:
         raise NotFound("artifact", name)
-    return files.entries[name], lambda: storage.stream(f"{files.prefix}/{name}")
+    entry = files.entries[name]
+    return entry, lambda: _of_length(entry.size_bytes, storage.stream(f"{files.prefix}/{name}"))
+
+
+def _of_length(size_bytes: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    received = 0
+    for chunk in chunks:
+        received += len(chunk)
+        yield chunk
+    if received < size_bytes:
+        raise OSError(f"the store has {received:,} bytes of a file of {size_bytes:,}")
 
 
 def _register(

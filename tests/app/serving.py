@@ -3,18 +3,18 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-import uvicorn
 from fastapi import FastAPI
 
+from app.server import DrainingServer
 from tests.processes import wait_until
 
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[int]:
     """Its port, a free one."""
-    config = uvicorn.Config(app, port=0, loop="uvloop", http="httptools", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = DrainingServer(app, host="127.0.0.1", port=0, drain=timedelta(seconds=20))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
