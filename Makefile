@@ -13,7 +13,7 @@ install: $(VENV)/installed ## make .venv with everything the project needs
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,embedded,demo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,embedded,demo,telemetry,dev]'
 	@touch $@
 
 demo: install ## squeeze a real transformer, end to end, over HTTP (DATA=folder for another set)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from app.core.logging import configure_logging
 from app.core.settings import get_settings, load_settings
+from app.core.telemetry import close_telemetry, configure_telemetry
 from app.core.units import read_duration, read_size
 from app.domain.scopes import SCOPES
 
@@ -182,10 +183,14 @@ def _api(options: argparse.Namespace) -> int:  # noqa: ARG001
     from app.server import DrainingServer
 
     configure_logging(settings.log_format)
+    configure_telemetry("squeeze-api")
     server = DrainingServer(
         create_app(settings), host=settings.host, port=settings.port, drain=settings.drain
     )
-    server.run()
+    try:
+        server.run()
+    finally:
+        close_telemetry()
     return 0 if server.started else 1
 
 

@@ -103,6 +103,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Model compression as a service: upload a transformer, name a target size, get a small "
         "served student.",
         lifespan=lifespan,
+        # Its own traces would hold paths and query strings; ours are begun in app.middleware.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         generate_unique_id_function=operation_id,
     )
     app.state.settings = settings

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core import telemetry
 from app.core.logging import log_context
 from app.core.outages import first_line
 from app.routing import log_level
@@ -26,6 +27,8 @@ _SECONDS = Histogram(
     ["method", "route"],
 )
 _PROCESS, _NUMBERS = os.urandom(12).hex(), count()  # random bytes for every request cost a system call
+_UNTRACED = ("/healthz", "/readyz", "/metrics")
+"""Which machines ask for all the time."""
 _ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -39,7 +42,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         identifier = given if _ACCEPTABLE_ID.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):08x}"
         scope.setdefault("state", {})["request_id"] = identifier
         started = time.perf_counter()
@@ -50,12 +54,15 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = identifier
-                headers.update(scope["state"].get("response_headers", {}))
+                sent = MutableHeaders(scope=message)
+                sent["x-request-id"] = identifier
+                sent.update(scope["state"].get("response_headers", {}))
             await send(message)
 
-        with log_context(request_id=identifier):
+        span = telemetry.NO_SPAN
+        if scope["path"] not in _UNTRACED:
+            span = telemetry.span(scope["method"], kind="server", parent=headers.get("traceparent"))
+        with span, log_context(request_id=identifier, **span.ids):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:
@@ -64,6 +71,29 @@ class RequestLog:
                 broken_off = error  # the server closes the connection of an answer that is not whole
             finally:
                 _account(scope, status or 500, time.perf_counter() - started, broken_off)
+                if span.is_recording:
+                    _describe(span, scope, status or 500, broken_off)
+
+
+def _describe(span: telemetry.Span, scope: Scope, status: int, broken_off: Exception | None) -> None:
+    """By the route, not the path, which is what a client makes of it."""
+    method, route = scope["method"], getattr(scope.get("route"), "path", None)
+    span.set(
+        {
+            "http.request.method": method,
+            "http.response.status_code": status,
+            "squeeze.request_id": scope["state"]["request_id"],
+        }
+    )
+    if route is not None:
+        span.rename(f"{method} {route}")
+        span.set({"http.route": route})
+    if (principal := scope["state"].get("principal")) is not None:
+        span.set({"squeeze.project_id": principal.project_id})
+    if broken_off is not None:
+        span.fail(type(broken_off.__cause__ or broken_off).__name__)
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.fail(str(status))
 
 
 def _account(scope: Scope, status: int, seconds: float, broken_off: Exception | None) -> None:

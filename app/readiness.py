@@ -72,18 +72,20 @@ class Readiness:
 
     def _log_changes(self, states: Mapping[Dependency, DependencyState]) -> None:
         """A line when an outage begins and one when it is over, however many probes there are meanwhile."""
-        failing = frozenset(
-            name for name in states if name != "workers" and states[name] not in ("ok", "none")
-        )
-        for name in sorted(failing - self._failing):
-            if states[name] == "full":
+        failing: dict[Dependency, DependencyState] = {
+            name: state for name, state in states.items() if state not in ("ok", "none")
+        }
+        failing.pop("workers", None)  # jobs wait for them: no outage
+        for name, state in failing.items():
+            if name in self._failing:
+                continue
+            if state == "full":
                 self._outages.log(name, f"the {name} is full")
             else:
-                reason = self._reasons.get(name, f"no answer within {_PATIENCE_S:g} s")
-                self._outages.report(name, reason)
-        for name in sorted(self._failing - failing):
+                self._outages.report(name, self._reasons.get(name, f"no answer within {_PATIENCE_S:g} s"))
+        for name in sorted(self._failing - failing.keys()):
             logger.info("the %s is available again", name)
-        self._failing = failing
+        self._failing = frozenset(failing)
 
     def _asked(
         self, name: Dependency, question: Callable[[], DependencyState]

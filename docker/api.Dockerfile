@@ -7,7 +7,7 @@ COPY pyproject.toml README.md constraints.txt ./
 COPY app app
 COPY worker worker
 COPY migrations migrations
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[telemetry]'
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/squeeze --create-home squeeze

@@ -16,7 +16,9 @@ from app.core.db import DEFAULT_PROJECT, Base, Database, WriteSession
 from app.core.db.migrate import upgrade
 from app.core.db.ownership import ProjectRow
 from app.core.db.projects import Project
+from app.core.telemetry import close_telemetry, configure_telemetry
 from benchmarks.servers import postgres_server, redis_server
+from tests.collector import Collector, collecting
 
 # Tests run side by side, one process a core: more threads would only keep each other waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -98,6 +100,16 @@ def redis_url(redis_server_url: str) -> str:
     with redis.Redis.from_url(redis_server_url) as client:
         client.flushdb()
     return redis_server_url
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Gets the traces of this process."""
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        configure_telemetry("tests")
+        yield collector
+        close_telemetry()
 
 
 def empty_tables(database: Database) -> None:

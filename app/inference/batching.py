@@ -7,6 +7,7 @@ length, cuts it into runs of little padding, and leaves what it does not run its
 import asyncio
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import Gauge, Histogram
 
+from app.core import telemetry
 from app.domain.errors import Overloaded
 from app.engine.tokenizing import TextInput
 from app.inference.predictors.predictor import Predictor, Run
@@ -43,6 +45,9 @@ class _Entry:
     texts: Sequence[TextInput]
     options: Hashable
     answered: "asyncio.Future[list[Any]]"
+    queued_ns: int = field(default_factory=time.time_ns)
+    taken_ns: int = 0
+    """When a runner began with it; the runner's, too."""
     rows: list[Any] = field(init=False)
     missing: int = field(init=False)
 
@@ -92,19 +97,19 @@ class BatchQueue:
         """
         self._admit(len(texts))
         pieces = deque(_pieces(texts, self._batch * _PLANNED_BATCHES))
-        under_way: deque[asyncio.Future[list[Any]]] = deque()
+        under_way: deque[_Entry] = deque()
         rows: list[Any] = []
         try:
             # Two pieces at a time keep the runners busy and let other clients in between.
             while pieces or under_way:
                 while pieces and len(under_way) < 2:
                     under_way.append(self._submit(pieces.popleft(), options))
-                rows += await under_way[0]
-                under_way.popleft()
+                rows += await under_way[0].answered
+                _trace(under_way.popleft())
             return rows
         finally:
-            for future in under_way:
-                future.cancel()
+            for entry in under_way:
+                entry.answered.cancel()
             self._release(len(texts))
 
     def close(self) -> None:
@@ -147,12 +152,12 @@ class BatchQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _submit(self, texts: Sequence[TextInput], options: Hashable) -> "asyncio.Future[list[Any]]":
+    def _submit(self, texts: Sequence[TextInput], options: Hashable) -> _Entry:
         entry = _Entry(texts, options, self._loop.create_future())
         with self._changed:
             self._entries.append(entry)
             self._changed.notify()
-        return entry.answered
+        return entry
 
     def _work(self) -> None:
         while (run := self._next_run()) is not None:
@@ -196,6 +201,7 @@ class BatchQueue:
         room = self._batch * _PLANNED_BATCHES
         while self._entries and room > 0:
             entry = self._entries.popleft()
+            entry.taken_ns = time.time_ns()
             taken.append(entry)
             room -= len(entry.texts)
         return taken
@@ -256,6 +262,11 @@ def _run_of(items: Sequence[_Item]) -> Run[Any, Any]:
         options=items[0].entry.options,
         is_wanted=lambda number: not items[number].entry.answered.done(),
     )
+
+
+def _trace(entry: _Entry) -> None:
+    telemetry.record("prediction waits", entry.queued_ns, entry.taken_ns)
+    telemetry.record("prediction runs", entry.taken_ns, time.time_ns())
 
 
 def _deliver(items: Sequence[_Item], rows: Sequence[Any]) -> None:

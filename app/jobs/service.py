@@ -1,5 +1,6 @@
 """Creating and cancelling jobs."""
 
+from app.core import telemetry
 from app.core.db import ProjectWriteSession, after_commit
 from app.core.db.base import database_time
 from app.core.db.datasets import lock_dataset
@@ -35,6 +36,7 @@ def create_job(session: ProjectWriteSession, queue: Queue, spec: JobSpec) -> Job
         dataset_id=spec.dataset,
         method=spec.method.name,
         queue=queue.name,
+        trace_context=telemetry.traceparent(),
     )
     session.add(job)
     session.flush()

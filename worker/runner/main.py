@@ -16,6 +16,7 @@ from app.core.confinement import hide_memory
 from app.core.db import DATABASE_UNAVAILABLE
 from app.core.logging import configure_logging
 from app.core.settings import get_settings
+from app.core.telemetry import close_telemetry, configure_telemetry
 from worker.runner.announcer import announce_lost
 from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
@@ -41,6 +42,7 @@ def main() -> None:
         signal.signal(number, lambda *_: shutdown.request())
     launch = ForkServer()
     launch.start()
+    configure_telemetry("squeeze-worker")  # it has a thread: the process above is begun without
     worker = replace(create_worker(settings, shutdown), launch=launch)
     housekeeping = [
         _start_repeating(
@@ -67,6 +69,7 @@ def main() -> None:
         deregister(worker)
     worker.queue.close()
     worker.database.dispose()
+    close_telemetry()
 
 
 def _listen(worker: Worker) -> None:

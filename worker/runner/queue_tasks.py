@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
+from app.core import telemetry
 from app.core.db import ProjectDatabase, ProjectReadSession, ProjectWriteSession
 from app.core.db.checkpoints import JobCheckpoint, list_checkpoints
 from app.core.db.datasets import get_dataset
@@ -48,7 +49,11 @@ def run_job(worker: Worker, job_id: str) -> None:
             )
         if job is None:
             return
-        with log_context(project_id=job.project_id, job_id=job.id, attempt=str(job.attempt)):
+        span = telemetry.span("attempt", _attributes(job), kind="consumer", parent=job.trace_context)
+        with (
+            span,
+            log_context(project_id=job.project_id, job_id=job.id, attempt=str(job.attempt), **span.ids),
+        ):
             logger.info("job %s: attempt %d", job.id, job.attempt)
             worker.activity.job_id = job.id
             worker.activity.counts[ATTEMPTS] += 1
@@ -56,6 +61,9 @@ def run_job(worker: Worker, job_id: str) -> None:
                 ending = _attempt(worker, job, claimed_at)
             finally:
                 worker.activity.job_id = None
+            span.set({"squeeze.outcome": type(ending).__name__.lower()})
+            if isinstance(ending, Failed):
+                span.fail(ending.code)
             logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
 
 
@@ -69,6 +77,16 @@ def run_next_job(worker: Worker) -> bool:
         return False
     run_job(worker, job_id)
     return True
+
+
+def _attributes(job: Job) -> telemetry.Attributes:
+    return {
+        "squeeze.project_id": job.project_id,
+        "squeeze.job_id": job.id,
+        "squeeze.attempt": job.attempt,
+        "squeeze.method": job.method,
+        "squeeze.queue": job.queue,
+    }
 
 
 def _understands(worker: Worker, job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def supervise(
     deadline = Deadline(settings, held_since=claimed_at)
     watch = Watch(request, deadline, database=database, settings=settings, shutdown=shutdown)
     outcome: Succeeded | Failed | Cancelled | None = None
-    with deadline:
+    with deadline, closing(watch):
         try:
             watch.transfer(
                 FETCHING, lambda check: fetch_inputs(request, workdir, storage, check), ends_on_shutdown=True

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.core import telemetry
 from app.core.db import Database, WriteSession
 from app.core.db.checkpoints import add_checkpoint
 from app.core.db.job_queue import hold_lease
@@ -86,9 +87,14 @@ class Watch:
         self._part: Part | None = None
         self._uploads: CheckpointUploads | None = None
         self._progress: Progress | None = None
+        self._stage_name, self._stage_span = "", telemetry.NO_SPAN
         self._stage = self._step = 0
         self._stored: list[StoredCheckpoint] = []
         self._pending: list[Metrics | Message] = []
+
+    def close(self) -> None:
+        """End what is told of the last stage."""
+        self._stage_span.end()
 
     def transfer(self, stage: str, move: Callable[[Check], T], *, ends_on_shutdown: bool) -> T:
         """Move files, as a stage of the job.
@@ -179,6 +185,7 @@ class Watch:
         match event:
             case Progress():
                 self._progress = event
+                self._trace_stage(event.stage)
             case StageStarted():
                 self._stage = event.number
             case CheckpointWritten():
@@ -187,6 +194,12 @@ class Watch:
                     self._uploads.offer(event.step)
             case Metrics() | Message():
                 self._pending.append(event)
+
+    def _trace_stage(self, name: str) -> None:
+        if name != self._stage_name:
+            self._stage_span.end()
+            self._stage_name = name
+            self._stage_span = telemetry.span(f"stage {name}", {"squeeze.stage": name})
 
     def _hand_in(self) -> None:
         """Write what the child said last, while that is still ours to write."""

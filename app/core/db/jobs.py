@@ -95,6 +95,9 @@ class Job(ProjectRow, Base):
     attempt_record: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
     """None before its first attempt."""
 
+    trace_context: Mapped[str | None] = mapped_column(String(55))
+    """``traceparent`` of the request that created it: its attempts belong to the same trace."""
+
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     student_id: Mapped[str | None] = mapped_column(String(30))

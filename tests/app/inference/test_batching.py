@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.core.telemetry import span
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.batching import BatchQueue, cut_runs
 from app.inference.predictors.classifier import Classifier
 from app.inference.predictors.predictor import Run
 from tests.app.inference.models import LABELS, Folders
+from tests.collector import Collector
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(64)]
@@ -238,3 +240,21 @@ class TestCutRuns:
         assert [
             len(run) for run in cut_runs([[0] * 50] * 2, max_texts=32, max_tokens=40, start_tokens=16)
         ] == [1, 1]
+
+
+def test_a_trace_tells_waiting_from_running(classifier: HeldClassifier, collector: Collector) -> None:
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        first = asyncio.create_task(queue.predict(TEXTS[:1]))
+        await classifier.begin()
+        with span("request"):
+            second = asyncio.create_task(queue.predict(TEXTS[1:2]))
+        classifier.may_run.set()
+        await asyncio.gather(first, second)
+        await end(queue)
+
+    asyncio.run(scenario())
+    spans = collector.spans()
+    parts = [spans[name] for name in ("prediction waits", "prediction runs")]
+    assert {part.parent_id for part in parts} == {spans["request"].span_id}
+    assert all(part.seconds > 0 for part in parts)
