@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from app.auth.routes import ProtectedRoute, PublicRoute
+from app.core.db import Database
 from app.dependencies import PrincipalDep, WholeDatabaseDep
 from app.domain.errors import NotReady
 from app.errors import problems
-from app.metrics import job_metrics, queue_metrics, worker_metrics
+from app.metrics import dependency_metrics, job_metrics, queue_metrics, webhook_metrics, worker_metrics
 from app.readiness import Dependency, Readiness, ReadinessRead
 
 router = APIRouter(tags=["health"], route_class=PublicRoute)
@@ -53,19 +55,30 @@ async def get_readiness(
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **problems(500, 503)},
 )
-def get_metrics(principal: PrincipalDep, database: WholeDatabaseDep) -> Response:
-    """Metrics of this process, and of jobs, queues and workers, in Prometheus's text format.
+async def get_metrics(request: Request, principal: PrincipalDep, database: WholeDatabaseDep) -> Response:
+    """Metrics of this process, and of jobs, queues, workers and webhooks, in Prometheus's text format.
 
     Needs a key of the default project.
     """
     principal.require_operator()
-    with database.reading() as session:
-        families = [*job_metrics(session), *queue_metrics(session), *worker_metrics(session)]
+    families = await run_in_threadpool(_table_metrics, database)
+    readiness: Readiness = request.app.state.readiness
+    families += dependency_metrics(await readiness.states())
 
-    class Tables(Collector):
+    class Found(Collector):
         def collect(self) -> Iterator[Metric]:
             yield from families
 
-    from_tables = CollectorRegistry()
-    from_tables.register(Tables())
-    return Response(generate_latest(REGISTRY) + generate_latest(from_tables), media_type=CONTENT_TYPE_LATEST)
+    found = CollectorRegistry()
+    found.register(Found())
+    return Response(generate_latest(REGISTRY) + generate_latest(found), media_type=CONTENT_TYPE_LATEST)
+
+
+def _table_metrics(database: Database) -> list[Metric]:
+    with database.reading() as session:
+        return [
+            *job_metrics(session),
+            *queue_metrics(session),
+            *worker_metrics(session),
+            *webhook_metrics(session),
+        ]

@@ -1,15 +1,17 @@
-"""What the tables tell about jobs, queues and workers, as Prometheus's metrics."""
+"""What the tables tell about jobs, queues, workers and webhooks, as Prometheus's metrics."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.core.db import DEFAULT_PROJECT, ReadSession
 from app.core.db.job_queue import queue_states
 from app.core.db.jobs import count_by_status
+from app.core.db.webhooks import backlogs
 from app.core.db.workers import live_workers
 from app.domain.job_states import JobStatus
+from app.readiness import Dependency, DependencyState
 
 
 def job_metrics(session: ReadSession) -> Iterator[Metric]:
@@ -43,6 +45,34 @@ def queue_metrics(session: ReadSession) -> Iterator[Metric]:
         age.add_metric([queue], state.oldest_s if state else 0)
         alive.add_metric([queue], workers[queue])
     yield from (waiting, age, alive)
+
+
+def webhook_metrics(session: ReadSession) -> Iterator[Metric]:
+    found = backlogs(session)
+    projects = sorted({DEFAULT_PROJECT, *found})
+    for index, (name, text) in enumerate(
+        (
+            ("pending_deliveries", "Deliveries of webhooks that are still to be sent, or sent again."),
+            ("pending_age_seconds", "How long ago the event of the oldest pending delivery was."),
+            ("overdue_seconds", "How long a pending delivery has been due without being sent."),
+        )
+    ):
+        family = GaugeMetricFamily(f"squeeze_webhook_{name}", text, labels=["project"])
+        for project in projects:
+            family.add_metric([project], found[project][index] if project in found else 0)
+        yield family
+
+
+def dependency_metrics(states: Mapping[Dependency, DependencyState]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "squeeze_dependency_up",
+        "Whether what this process depends on responds and has room, as in /readyz.",
+        labels=["dependency"],
+    )
+    for name, state in states.items():
+        if name != "workers":
+            up.add_metric([name], state in ("ok", "none"))
+    yield up
 
 
 def worker_metrics(session: ReadSession) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.db import Database
@@ -27,6 +28,16 @@ THREADS: Final = 8
 """That send: each serves one webhook at a time, so that a slow receiver holds up no other."""
 CONNECTIONS: Final = THREADS + 1
 """To the database that a sender needs."""
+
+_DELIVERIES = Counter(
+    "squeeze_webhook_deliveries_total",
+    "Attempts to deliver to a webhook: delivered, to be retried, failed for good, or superseded by another "
+    "process.",
+    ["outcome"],
+)
+_OUTCOMES = {"delivered": "delivered", "pending": "retried", "failed": "failed"}
+for _outcome in (*_OUTCOMES.values(), "superseded"):
+    _DELIVERIES.labels(_outcome)  # from the start, so that a rate has something to rise from
 
 _POLL_S = 1.0
 _STOP_S = 5.0
@@ -94,10 +105,13 @@ class WebhookSender:
         )
         if self._closed.is_set():
             return False
+        counted_as = "superseded"
         with self._database.transaction() as session:
             locked = lock_attempt(session, id_, attempt)
             if locked is not None:
                 conclude(session, *locked, outcome)
+                counted_as = _OUTCOMES[locked[0].status]
+        _DELIVERIES.labels(counted_as).inc()
         return outcome.is_delivered
 
     def _run(self) -> None:

@@ -52,6 +52,16 @@ def test_metrics(api):
     labels = labels.replace("prj_0", DEFAULT_PROJECT)
     assert f"squeeze_http_requests_total{{{labels}}}" in text
     assert "mdl_x" not in text
+    for dependency in ("database", "broker", "store", "disk"):
+        assert f'squeeze_dependency_up{{dependency="{dependency}"}} 1.0' in text
+
+
+def test_metrics_tell_of_a_broker_that_is_away(tmp_path, sqlite_url):
+    settings = make_settings(tmp_path, database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0")
+    for api in run_api(settings):
+        text = api.http.get("/metrics").text
+        assert 'squeeze_dependency_up{dependency="broker"} 0.0' in text
+        assert 'squeeze_dependency_up{dependency="database"} 1.0' in text
 
 
 def test_requests_while_the_database_is_away(tmp_path, sqlite_url):

@@ -5,9 +5,9 @@ is not told, and what is committed is told, whichever process dies in between.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, delete, func, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -179,6 +179,38 @@ def due_webhooks(session: ReadSession, *, but: Collection[str], limit: int) -> S
         .limit(limit)
     )
     return session.scalars(query).all()
+
+
+class Backlog(NamedTuple):
+    """Deliveries of a project that are still to be sent, disabled webhooks left out."""
+
+    deliveries: int
+    oldest_s: float
+    """How long ago the first of their events was."""
+    overdue_s: float
+    """For how long one could have been sent, or sent again; 0 where all wait for their time."""
+
+
+def backlogs(session: ReadSession) -> Mapping[str, Backlog]:
+    """By project, of those that have such deliveries."""
+    query = (
+        select(
+            WebhookDelivery.project_id,
+            func.count(),
+            func.min(WebhookDelivery.created_at),
+            func.min(WebhookDelivery.due_at),
+        )
+        .join(Webhook)
+        .where(WebhookDelivery.due_at.is_not(None), Webhook.is_enabled)
+        .group_by(WebhookDelivery.project_id)
+    )
+    now = database_time(session)
+    return {
+        project_id: Backlog(
+            count, (now - oldest).total_seconds(), max(0.0, (now - (first_due or now)).total_seconds())
+        )
+        for project_id, count, oldest, first_due in session.execute(query)
+    }
 
 
 def claim_delivery(
