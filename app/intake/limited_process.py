@@ -247,8 +247,8 @@ def _failure(status: int | str, *, log: bytes, step: str) -> Exception:
         return _busy()
     if status == -SIGXCPU:
         return LimitExceededError("CPU time", step=step)
-    # Native code aborts where an allocation fails. The kernel kills, too.
-    if status in {OUT_OF_MEMORY, -SIGABRT, -SIGKILL}:
+    # Native code aborts where an allocation fails, and says so, but for other reasons too. The kernel kills.
+    if status in {OUT_OF_MEMORY, -SIGKILL} or (status == -SIGABRT and b"alloc" in log):
         return LimitExceededError("memory", step=step)
     if isinstance(status, int) and status < 0:
         return LimitExceededError("crash", step=step)

@@ -30,9 +30,21 @@ router = APIRouter(prefix="/v1", tags=["jobs"], route_class=ProtectedRoute)
 
 _MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
 _EVENT_ID = re.compile(r"\d{1,9}", re.ASCII)
-_STREAM_SCHEMA = {
-    "type": "string",
-    "description": "Server-sent events: `id`, the kind as `event`, and as `data` a `job.event` in JSON.",
+_STREAM = {
+    "schema": {"type": "string", "description": "Server-sent events, one for each event of the job."},
+    "itemSchema": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "Id of the event; absent from `done`."},
+            "event": {"type": "string", "description": "Kind of the event, or `done`."},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "description": "A `job.event`; of `done`, the job's `status`.",
+            },
+            "retry": {"type": "integer", "minimum": 0},
+        },
+    },
 }
 
 AfterEvent = Annotated[int, Query(ge=0, le=_MAX_EVENT, description="Return events after this event id.")]
@@ -135,7 +147,7 @@ def list_job_events(
     "/jobs/{job_id}/events/stream",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": _STREAM_SCHEMA}}},
+        200: {"content": {"text/event-stream": _STREAM}},
         **problems(404, 422, 500, 503),
     },
 )

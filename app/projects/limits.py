@@ -13,7 +13,7 @@ _Count = Annotated[int | None, Field(ge=0, le=_MAX_COUNT)]
 class ProjectLimits(BaseModel):
     """What a project may have and use. Null: no limit."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     max_stored_bytes: int | None = Field(
         default=None, ge=0, le=_MAX_BYTES, description="Files of its models and data sets."

@@ -1,9 +1,10 @@
 """What the endpoints of projects and keys take and give."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.db.api_keys import ApiKey
 from app.core.db.audit import AuditEntry
@@ -16,10 +17,21 @@ from app.projects.limits import ProjectLimits
 MAX_OVERLAP_S = 30 * 24 * 3600
 
 
+def _require_date(value: object) -> object:
+    """Refuse a number, also one in quotes: it would be read as seconds since 1970."""
+    if not isinstance(value, str) or not _DATE.match(value):
+        raise ValueError("send a date and time, such as 2030-12-31T23:59:59Z")
+    return value
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_require_date)]
+
+
 class ProjectCreate(BaseModel):
     """A project to add."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     limits: ProjectLimits = ProjectLimits()
@@ -28,7 +40,7 @@ class ProjectCreate(BaseModel):
 class ProjectUpdate(BaseModel):
     """What to change of a project. Limits that are not named stay as they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     limits: ProjectLimits
 
@@ -99,13 +111,13 @@ class AuditRead(BaseModel):
 class KeyCreate(BaseModel):
     """An API key to create."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)] = Field(
         description="What the key may do. `write` includes `read`; `admin` includes all."
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="Null for a key that does not expire.")
+    expires_at: _Moment | None = Field(default=None, description="Null for a key that does not expire.")
     project: str | None = Field(
         default=None,
         description="Project of the key; default: that of the request. Only keys of the default project can "
@@ -116,7 +128,7 @@ class KeyCreate(BaseModel):
 class KeyRotate(BaseModel):
     """How a key gets its new secret."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     overlap_s: int = Field(
         default=24 * 3600,

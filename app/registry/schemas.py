@@ -24,7 +24,7 @@ class UploadReference(BaseModel):
 class ModelCreate(BaseModel):
     """A model to download from the hub, or to make of an upload."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     source: HubReference | UploadReference

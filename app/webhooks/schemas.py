@@ -19,7 +19,7 @@ Description = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00
 class WebhookCreate(BaseModel):
     """A receiver to tell of events."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     url: Url = Field(description="To which events are posted: https, with a public address.")
     event_types: EventTypes
@@ -30,7 +30,7 @@ class WebhookCreate(BaseModel):
 class WebhookUpdate(BaseModel):
     """What changes of a webhook: null, or what is left out, stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     url: Url | None = None
     event_types: EventTypes | None = None
@@ -44,7 +44,7 @@ class WebhookUpdate(BaseModel):
 class SecretRotate(BaseModel):
     """How a webhook gets its new secret."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     overlap_s: int = Field(
         default=24 * 3600,

@@ -16,7 +16,7 @@ _Depth = Annotated[int, Field(ge=1, le=48)]
 class NetworkShape(BaseModel):
     """What the shapes of all kinds have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @property
     @abstractmethod

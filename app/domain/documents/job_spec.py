@@ -23,7 +23,7 @@ def _name_sizes(spec: Json) -> Json:
 class JobSpec(StoredDocument):
     """Everything that determines a job's result, except the content of the model and the data set."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     document_name: ClassVar = "job spec"
     upgraders: ClassVar = (_name_sizes,)

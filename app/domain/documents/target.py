@@ -13,7 +13,7 @@ SIZE_CONSTRAINTS: Final[tuple[str, ...]] = get_args(SizeConstraint)
 class Target(BaseModel):
     """Exactly one size limit or shape, optionally with a smaller vocabulary or factorised embeddings."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     compression_ratio: float | None = Field(
         default=None, gt=1, le=1000, description="Minimum ratio of teacher parameters to student parameters."

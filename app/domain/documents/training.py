@@ -17,7 +17,7 @@ else:
 class TrainingSpec(BaseModel):
     """Training hyperparameters of a job. Omitted values take the method's defaults."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(default=3, gt=0, le=1000, description="Training epochs.")
     batch_size: int = Field(default=64, ge=1, le=4096, description="Examples per optimiser step.")

@@ -11,7 +11,7 @@ Initialisation = Literal["random", "weight_copy", "weight_selection"]
 class Settings(BaseModel):
     """A group of settings; unknown ones are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class DistillationTerms(Settings):

@@ -31,7 +31,8 @@ _MAX_PATH = 1024
 _SHOWN = 200
 _UNREADABLE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
-    *(EOFError, ValueError, NotImplementedError, RecursionError),  # as the libraries meet hostile headers
+    # As the libraries meet hostile headers.
+    *(EOFError, ValueError, LookupError, NotImplementedError, RecursionError),
 )
 _CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"

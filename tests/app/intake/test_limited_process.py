@@ -50,6 +50,8 @@ def test_no_credentials_and_nothing_of_the_server(monkeypatch):
         ("allocate", 2**31, {}, "memory"),
         ("spin", None, {"cpu_s": 1}, "CPU time"),
         ("crash", None, {}, "crash"),
+        ("abort", "terminate called after throwing 'ParquetException'", {}, "crash"),
+        ("abort", "memory allocation of 4096 bytes failed", {}, "memory"),
     ],
 )
 def test_limits(function, argument, limits, reason):

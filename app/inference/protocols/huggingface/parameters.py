@@ -19,7 +19,7 @@ from app.inference.predictors.translator import TranslationOptions
 class Parameters(BaseModel):
     """Those of every task."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     precision: str | None = Field(
         default=None,

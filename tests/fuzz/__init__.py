@@ -1,0 +1,1 @@
+"""Fuzzing what reads strangers' bytes: ``python -m tests.fuzz --help``."""
