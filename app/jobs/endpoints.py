@@ -31,9 +31,9 @@ router = APIRouter(prefix="/v1", tags=["jobs"], route_class=ProtectedRoute)
 _MAX_EVENT = 2**31 - 1  # as large as PostgreSQL's integers
 _EVENT_ID = re.compile(r"\d{1,9}", re.ASCII)
 _STREAM = {
-    "schema": {"type": "string", "description": "Server-sent events, one for each event of the job."},
     "itemSchema": {
         "type": "object",
+        "description": "A server-sent event, one for each event of the job.",
         "properties": {
             "id": {"type": "string", "description": "Id of the event; absent from `done`."},
             "event": {"type": "string", "description": "Kind of the event, or `done`."},

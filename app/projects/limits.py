@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from app.domain.exact_types import ExactModel
 
 _MAX_COUNT = 2**31 - 1
 _MAX_BYTES = 2**53
@@ -10,10 +12,8 @@ _MAX_BYTES = 2**53
 _Count = Annotated[int | None, Field(ge=0, le=_MAX_COUNT)]
 
 
-class ProjectLimits(BaseModel):
+class ProjectLimits(ExactModel):
     """What a project may have and use. Null: no limit."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     max_stored_bytes: int | None = Field(
         default=None, ge=0, le=_MAX_BYTES, description="Files of its models and data sets."

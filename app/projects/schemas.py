@@ -4,13 +4,14 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from app.core.db.api_keys import ApiKey
 from app.core.db.audit import AuditEntry
 from app.core.db.projects import Project
 from app.core.db.usage import Usage
 from app.dependencies import Name
+from app.domain.exact_types import ExactModel
 from app.domain.scopes import Scope
 from app.projects.limits import ProjectLimits
 
@@ -28,19 +29,15 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_require_date)]
 
 
-class ProjectCreate(BaseModel):
+class ProjectCreate(ExactModel):
     """A project to add."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     limits: ProjectLimits = ProjectLimits()
 
 
-class ProjectUpdate(BaseModel):
+class ProjectUpdate(ExactModel):
     """What to change of a project. Limits that are not named stay as they are."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     limits: ProjectLimits
 
@@ -108,10 +105,8 @@ class AuditRead(BaseModel):
         )
 
 
-class KeyCreate(BaseModel):
+class KeyCreate(ExactModel):
     """An API key to create."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)] = Field(
@@ -125,10 +120,8 @@ class KeyCreate(BaseModel):
     )
 
 
-class KeyRotate(BaseModel):
+class KeyRotate(ExactModel):
     """How a key gets its new secret."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     overlap_s: int = Field(
         default=24 * 3600,

@@ -9,22 +9,19 @@ from app.core.db.models import Model
 from app.dependencies import Name
 from app.domain.architectures import AnyShape, FamilyName
 from app.domain.documents.manifest import ModelManifest
+from app.domain.exact_types import ExactModel
 from app.domain.tasks import Task
 from app.intake.models.hub import HubReference
 
 
-class UploadReference(BaseModel):
+class UploadReference(ExactModel):
     """An archive with a Hugging Face folder that was sent to `/v1/uploads`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     upload: str = Field(description="Id of the upload, which is deleted once the model is registered.")
 
 
-class ModelCreate(BaseModel):
+class ModelCreate(ExactModel):
     """A model to download from the hub, or to make of an upload."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name
     source: HubReference | UploadReference

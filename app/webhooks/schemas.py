@@ -4,22 +4,25 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema
 
 from app.core.db.webhooks import DeliveryStatus, DisabledReason, Webhook, WebhookDelivery
+from app.domain.exact_types import ExactModel
 from app.domain.webhook_events import WEBHOOK_EVENTS, WebhookEvent
 
 MAX_OVERLAP_S = 30 * 24 * 3600
 
 EventTypes = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WEBHOOK_EVENTS))]
-Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+Url = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    WithJsonSchema({"type": "string", "pattern": "^https?://", "maxLength": 2000}),
+]
 Description = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 
 
-class WebhookCreate(BaseModel):
+class WebhookCreate(ExactModel):
     """A receiver to tell of events."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     url: Url = Field(description="To which events are posted: https, with a public address.")
     event_types: EventTypes
@@ -27,10 +30,8 @@ class WebhookCreate(BaseModel):
     enabled: bool = True
 
 
-class WebhookUpdate(BaseModel):
+class WebhookUpdate(ExactModel):
     """What changes of a webhook: null, or what is left out, stays as it is."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     url: Url | None = None
     event_types: EventTypes | None = None
@@ -41,10 +42,8 @@ class WebhookUpdate(BaseModel):
     )
 
 
-class SecretRotate(BaseModel):
+class SecretRotate(ExactModel):
     """How a webhook gets its new secret."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     overlap_s: int = Field(
         default=24 * 3600,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from app.projects.schemas import KeyRotate
 from tests.app.test_openapi import describe
 
 DOCUMENT = describe()
@@ -63,3 +64,9 @@ def test_all_bodies_are_looked_at():
     found = {model.__name__ for model, _, _ in typed_fields()}
     assert {"KeyCreate", "KeyRotate", "ProjectLimits", "TrainingSpec", "Target", "EncoderShape"} <= found
     assert {"WebhookCreate", "SecretRotate", "FillMaskParameters", "JobSpec", "BiLstmSpec"} <= found
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written():
+    assert KeyRotate.model_validate({"overlap_s": 60.0}).overlap_s == 60
+    with pytest.raises(ValidationError):
+        KeyRotate.model_validate({"overlap_s": 60.5})

@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from app.domain.exact_types import ExactModel
 
 MAX_BILSTM_EMBEDDING: Final = 1024
 
@@ -13,10 +15,10 @@ _Heads = Annotated[int, Field(ge=1, le=64)]
 _Depth = Annotated[int, Field(ge=1, le=48)]
 
 
-class NetworkShape(BaseModel):
+class NetworkShape(ExactModel):
     """What the shapes of all kinds have."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     @property
     @abstractmethod

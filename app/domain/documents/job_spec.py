@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
 from app.domain.documents.versions import Json, StoredDocument
+from app.domain.exact_types import ExactModel
 from app.domain.methods import METHOD_SPECS, TEACHER, MethodSpec, ModelInput
 
 
@@ -20,10 +21,8 @@ def _name_sizes(spec: Json) -> Json:
     return {**spec, "target": target}
 
 
-class JobSpec(StoredDocument):
+class JobSpec(ExactModel, StoredDocument):
     """Everything that determines a job's result, except the content of the model and the data set."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     document_name: ClassVar = "job spec"
     upgraders: ClassVar = (_name_sizes,)

@@ -2,18 +2,19 @@
 
 from typing import Final, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.domain.architectures import AnyShape
+from app.domain.exact_types import ExactModel
 from app.domain.methods.card import SizeConstraint
 
 SIZE_CONSTRAINTS: Final[tuple[str, ...]] = get_args(SizeConstraint)
 
 
-class Target(BaseModel):
+class Target(ExactModel):
     """Exactly one size limit or shape, optionally with a smaller vocabulary or factorised embeddings."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     compression_ratio: float | None = Field(
         default=None, gt=1, le=1000, description="Minimum ratio of teacher parameters to student parameters."

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from app.domain.exact_types import ExactModel
 from app.domain.tasks import SELECTING_METRICS
 
 Precision = Literal["fp32", "int8"]
@@ -14,10 +15,10 @@ else:
     SelectingMetric = Literal[SELECTING_METRICS]
 
 
-class TrainingSpec(BaseModel):
+class TrainingSpec(ExactModel):
     """Training hyperparameters of a job. Omitted values take the method's defaults."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: float = Field(default=3, gt=0, le=1000, description="Training epochs.")
     batch_size: int = Field(default=64, ge=1, le=4096, description="Examples per optimiser step.")

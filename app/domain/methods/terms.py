@@ -2,16 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from app.domain.exact_types import ExactModel
 
 LayerMap = Literal["uniform", "first", "last", "outer"]
 Initialisation = Literal["random", "weight_copy", "weight_selection"]
 
 
-class Settings(BaseModel):
+class Settings(ExactModel):
     """A group of settings; unknown ones are refused."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class DistillationTerms(Settings):

@@ -32,7 +32,7 @@ _SHOWN = 200
 _UNREADABLE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
     # As the libraries meet hostile headers.
-    *(EOFError, ValueError, LookupError, NotImplementedError, RecursionError),
+    *(EOFError, ValueError, LookupError, OverflowError, NotImplementedError, RecursionError),
 )
 _CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
@@ -180,6 +180,9 @@ class _ShortReads(io.RawIOBase):
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place, which a header may name."""
+        if whence == io.SEEK_SET and offset < 0:
+            raise ValueError("a place before the beginning")  # of a file an OSError, as if the disk failed
         return self._stream.seek(offset, whence)
 
     def seekable(self) -> bool:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from app.domain.errors import InvalidRequest
+from app.domain.exact_types import ExactModel
 from app.domain.tasks import Task
 from app.engine.generation import Decoding
 from app.inference.predictors.classifier import ClassificationOptions
@@ -16,10 +17,8 @@ from app.inference.predictors.tagger import TaggingOptions
 from app.inference.predictors.translator import TranslationOptions
 
 
-class Parameters(BaseModel):
+class Parameters(ExactModel):
     """Those of every task."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     precision: str | None = Field(
         default=None,
