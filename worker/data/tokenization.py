@@ -110,7 +110,8 @@ def tokenize_translations(
 def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, float]:
     """The share of pieces that the tokenizer does not know, by language; "" where none is named.
 
-    What frames a text does not count: a text of one unknown word is wholly unknown.
+    What frames a text does not count: a text of one unknown word is wholly unknown. A language of whose texts
+    the tokenizer leaves nothing has no share.
     """
     unknown = special_id(tokenizer, "[UNK]", "<unk>")
     if unknown is None:
@@ -121,7 +122,7 @@ def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, flo
     languages = np.array(split.languages or [""] * len(split))[rows]
     return {
         str(language): float(np.mean(split.ids[counted & (languages == language)] == unknown))
-        for language in np.unique(languages)
+        for language in np.unique(languages[counted])
     }
 
 
