@@ -35,9 +35,14 @@ SPARE_PROJECT = "prj_" + "2" * 26
 LARGE_BODIES = ["POST /v1/jobs", "POST /v1/plans"]
 """Of which every value of every member would be tried: thousands of calls."""
 
+REFUSED = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429]
+"""412: of tus, whose version a client has to name."""
+
 WITH_MORE_TO_CHECK = [
     *("POST /v1/datasets", "POST /v1/models", "POST /v1/keys"),
     *("POST /v1/webhooks", "PATCH /v1/webhooks/{webhook_id}", *LARGE_BODIES),
+    *("POST /v1/uploads", "HEAD /v1/uploads/{upload_id}", "PATCH /v1/uploads/{upload_id}"),
+    "DELETE /v1/uploads/{upload_id}",
 ]
 """Which take what no schema can describe: the content of a file, a public address, a possible size."""
 
@@ -68,7 +73,7 @@ def configuration() -> SchemathesisConfig:
     }
     phases: dict[str, Any] = {"examples": {"enabled": EXAMPLES > 0}}
     phases["stateful"] = {"generation": {"max-examples": EXAMPLES or 5}}
-    refusals = {"expected-statuses": ["2xx", 401, 403, 404, 409, 422, 429]}
+    refusals = {"expected-statuses": ["2xx", *REFUSED]}
     operations: dict[str, dict[str, Any]] = {
         name: {"checks": {"positive_data_acceptance": refusals}} for name in WITH_MORE_TO_CHECK
     }
@@ -86,9 +91,8 @@ def configuration() -> SchemathesisConfig:
             "operations": [{"include-name": name, **changes} for name, changes in operations.items()],
             # Bodies that are refused as too large are wrong by their schema, too.
             "checks": {
-                "negative_data_rejection": {
-                    "expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
-                }
+                "negative_data_rejection": {"expected-statuses": REFUSED},
+                "missing_required_header": {"expected-statuses": REFUSED},
             },
         }
     )
