@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEY_HEADER: Final = "idempotency-key"
 STATE: Final = "fingerprint"
+_HEADERS = ("upload-length", "upload-metadata")
+"""In which a request that creates an upload says what is meant."""
 
 
 class TakeFingerprints:
@@ -20,10 +22,12 @@ class TakeFingerprints:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or KEY_HEADER not in (headers := Headers(scope=scope)):
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        if not is_post or KEY_HEADER not in (headers := Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        fingerprint = Fingerprint(headers.get("content-type", ""), scope["query_string"])
+        meant = "".join(headers.get(name, "") for name in _HEADERS).encode()
+        fingerprint = Fingerprint(headers.get("content-type", ""), scope["query_string"] + meant)
         scope.setdefault("state", {})[STATE] = fingerprint
 
         async def observed_receive() -> Message:
@@ -42,7 +46,7 @@ class Fingerprint:
 
     Args:
         content_type: the header.
-        query: the query string.
+        query: the query string, and what headers say beside it.
     """
 
     def __init__(self, content_type: str, query: bytes) -> None:

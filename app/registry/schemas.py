@@ -1,9 +1,9 @@
 """What the registry's endpoints take and give."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.db.models import Model
 from app.dependencies import Name
@@ -20,11 +20,17 @@ class UploadReference(ExactModel):
     upload: str = Field(description="Id of the upload, which is deleted once the model is registered.")
 
 
+def _read_source(given: Any) -> Any:
+    """Of the one kind that is meant, so that faults are named in it."""
+    is_upload = isinstance(given, dict) and "upload" in given
+    return (UploadReference if is_upload else HubReference).model_validate(given)
+
+
 class ModelCreate(ExactModel):
     """A model to download from the hub, or to make of an upload."""
 
     name: Name
-    source: HubReference | UploadReference
+    source: Annotated[HubReference | UploadReference, BeforeValidator(_read_source)]
 
 
 class Lineage(BaseModel):

@@ -3,17 +3,20 @@
 import base64
 import binascii
 import tempfile
+from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from app.auth.routes import ProtectedRoute, PublicRoute
 from app.core.db.uploads import Upload, get_upload
 from app.dependencies import DatabaseDep, SettingsDep, StorageDep, UploadPlacesDep
 from app.errors import CHECKSUM_MISMATCH, problems
+from app.idempotency.creation import CreationDep
 from app.uploads import service
 from app.uploads.body import ALGORITHMS, Checksum, receive
 
@@ -57,12 +60,35 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     return Response(status_code=204, headers=_CAPABILITIES | headers)
 
 
-@router.post(
-    "", status_code=201, response_class=Response, responses=problems(400, 403, 412, 413, 422, 500, 503)
-)
+class UploadRead(BaseModel):
+    """A file that is received in parts."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    created_at: datetime
+    expires_at: datetime
+    filename: str
+    total_bytes: int
+    received_bytes: int
+
+    @classmethod
+    def of(cls, upload: Upload) -> "UploadRead":
+        return cls(
+            id=upload.id,
+            created_at=upload.created_at,
+            expires_at=upload.expires_at,
+            filename=upload.filename,
+            total_bytes=upload.total_bytes,
+            received_bytes=upload.size_bytes,
+        )
+
+
+@router.post("", status_code=201, responses=problems(400, 409, 412, 413, 422, 500, 503))
 def create_upload(
     database: DatabaseDep,
     settings: SettingsDep,
+    creation: CreationDep,
+    response: Response,
     upload_length: Annotated[int, Header(ge=1, description="Bytes of the whole file.")],
     upload_metadata: Annotated[
         str,
@@ -70,15 +96,16 @@ def create_upload(
             description="Pairs of a name and a value in base64, separated by commas; of use is `filename`."
         ),
     ] = "",
-) -> Response:
+) -> UploadRead:
     """Begin an upload, whose parts are then sent to its `Location` with PATCH.
 
     Models and data sets can be made of it when all has been received. It expires a day after its last part.
     """
     filename = _metadata(upload_metadata).get("filename", "")[:255]
-    with database.transaction() as session:
+    with creation.transaction(database) as session:
         upload = service.create(session, filename=filename, total_bytes=upload_length, settings=settings)
-        return Response(status_code=201, headers={"location": f"/v1/uploads/{upload.id}"} | _expiry(upload))
+        response.headers.update(_expiry(upload))
+        return creation.answer(session, UploadRead.of(upload), location=f"/v1/uploads/{upload.id}")
 
 
 @router.head("/{upload_id}", response_class=Response, responses=problems(404, 412, 500, 503))

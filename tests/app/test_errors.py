@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.outages import Outages
 from app.domain.errors import InvalidRequest, JobError, RetryableJobError, SqueezeError, Unavailable
 from app.errors import add_error_handlers, status_of
 from app.middleware import BodyLimit, RequestLog
@@ -19,6 +20,7 @@ from app.routing import PlainRoute
 def client():
     """An app whose endpoints fail in every way."""
     app = FastAPI()
+    app.state.outages = Outages()
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_body_bytes=100, max_upload_bytes=1000)
     app.add_middleware(RequestLog)

@@ -38,10 +38,10 @@ def clean_up(worker: Worker) -> None:
     remove(cached_files(worker))
     remove(upload_folders(worker))
     remove(unfinished_stored_files(worker))
-    remove(expired_upload_leftovers(worker))
     orphans = find_orphans(worker)
     note(worker, orphans)
     remove(orphan_leftovers(worker, orphans))
+    remove(expired_upload_leftovers(worker))
 
 
 def find_leftovers(worker: Worker) -> Iterator[Leftover]:

@@ -168,6 +168,14 @@ def test_another_version_of_the_protocol(api: Api) -> None:
         assert answer.headers["tus-resumable"] == "1.0.0"
 
 
+def test_sent_again_with_its_key(api: Api) -> None:
+    headers = TUS | {"upload-length": "10", "idempotency-key": "upload-1"}
+    first, again = (api.http.post("/v1/uploads", headers=headers) for _ in range(2))
+    assert (again.headers["idempotent-replayed"], again.json()) == ("true", first.json())
+    other = api.http.post("/v1/uploads", headers=headers | {"upload-length": "11"})
+    assert other.json()["type"] == "urn:squeeze:problem:idempotency_key_reused"
+
+
 def test_it_says_what_it_can_do(api: Api) -> None:
     answer = api.http.options("/v1/uploads")
     assert answer.status_code == 204

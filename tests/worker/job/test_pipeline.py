@@ -389,8 +389,12 @@ class TestFailure:
 
     def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
         folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
-        poison(folder, by=math.inf)
-        request = shelf.request(shelf.add_model(folder), dataset, "fine_tuning", target=None)
+        model = shelf.add_model(folder)
+        files = model.manifest.files
+        poison(shelf.root / "files" / files.prefix, by=math.inf)  # such an upload is refused
+        weights = shelf.root / "files" / files.prefix / "model.safetensors"
+        files.entries["model.safetensors"] = FileEntry.of(weights)
+        request = shelf.request(model, dataset, "fine_tuning", target=None)
         outcome, _ = run_here(request, tmp_path / "work")
         assert isinstance(outcome, Failed)
         assert outcome.code == "weights_not_finite"
