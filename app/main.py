@@ -41,17 +41,18 @@ from app.workers import endpoints as workers
 _OTHER_THREADS = 8
 """That may ask the database beside those of requests: for polls and streams, and to look models up."""
 
+# Requests are matched in this order, at a cost for each route: those that are asked most come first.
 ROUTERS = (
     registry.router,
-    signing.router,
-    uploads.router,
-    uploads.public_router,
     datasets.router,
     jobs.router,
     workers.router,
     projects.router,
     keys.router,
     webhooks.router,
+    signing.router,
+    uploads.router,
+    uploads.public_router,
     health.router,
     health.operator_router,
 )

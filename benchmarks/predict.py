@@ -233,7 +233,7 @@ def _register(settings: Settings) -> dict[str, str]:
                 ).total,
                 max_length=MAX_LENGTH,
                 exports=exports,
-            ).model_dump(mode="json")
+            ).to_stored()
             ids[name] = model.id
     database.dispose()
     return ids
