@@ -141,7 +141,7 @@ async def create_dataset(
             with ExitStack() as stack:
                 tables = {split: Table(file.file, file.filename or "") for split, file in given.items()}
                 for split, upload_id in sent_before.items():
-                    upload = get_whole(session, upload_id, pointer=f"#/uploads/{split}")
+                    upload = get_whole(database, upload_id, pointer=f"#/uploads/{split}")
                     tables[split] = Table(stack.enter_context(opened(storage, upload)), upload.filename)
                 dataset = service.register(
                     session,

@@ -125,7 +125,7 @@ async def create_model(
                     session, storage, source.file.file, name=source.name, settings=settings
                 )
             elif isinstance(source.source, UploadReference):
-                upload = get_whole(session, source.source.upload, pointer="#/source/upload")
+                upload = get_whole(database, source.source.upload, pointer="#/source/upload")
                 with opened(storage, upload) as archive:
                     model = service.register_upload(
                         session, storage, archive, name=source.name, settings=settings

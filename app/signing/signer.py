@@ -21,7 +21,7 @@ from app.core.db.signing_keys import SigningKey, add_signing_key, list_signing_k
 
 def sign(database: Database, content: bytes) -> bytes:
     """The signature, of 64 bytes, by the newest key; the first one is made when it is needed."""
-    signature: bytes = _private_key(_newest_key(database)).sign(content)
+    signature: bytes = _private_key(all_keys(database)[0]).sign(content)
     return signature
 
 
@@ -40,12 +40,6 @@ def public_key(key: SigningKey) -> str:
 
 def all_keys(database: Database) -> list[SigningKey]:
     """Newest first; there is one at least."""
-    _newest_key(database)
-    with database.reading() as session:
-        return list(list_signing_keys(session))
-
-
-def _newest_key(database: Database) -> SigningKey:
     with database.reading() as session:
         keys = list_signing_keys(session)
     if not keys:
@@ -54,7 +48,7 @@ def _newest_key(database: Database) -> SigningKey:
             new_key(session)
         with database.reading() as session:
             keys = list_signing_keys(session)
-    return keys[0]
+    return list(keys)
 
 
 def _private_key(key: SigningKey) -> Ed25519PrivateKey:

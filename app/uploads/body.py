@@ -40,15 +40,14 @@ class Checksum:
         return cls(algorithm, digest)
 
 
-async def receive(request: Request, file: IO[bytes], *, checksum: Checksum | None) -> bool:
-    """Write the body into a file; whether all of it came.
+async def receive(request: Request, file: IO[bytes], *, checksum: Checksum | None) -> None:
+    """Write the body into a file: what came of it, if it breaks off, but nothing that cannot be checked.
 
     Raises:
-        HTTPException: it has another checksum. That of one that breaks off is not known: nothing is kept.
+        HTTPException: it has another checksum.
     """
     digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
     block = bytearray()
-    is_all = True
     try:
         async for chunk in request.stream():
             block += chunk
@@ -58,12 +57,10 @@ async def receive(request: Request, file: IO[bytes], *, checksum: Checksum | Non
                 await run_sync(file.write, bytes(block))
                 block.clear()
     except ClientDisconnect:
-        is_all = False
         if checksum is not None:
             file.truncate(0)
-            return False
+            return
     await run_sync(file.write, bytes(block))
     await run_sync(file.flush)
     if digest is not None and checksum is not None and digest.digest() != checksum.digest:
         raise HTTPException(CHECKSUM_MISMATCH, "The body has another checksum than Upload-Checksum says.")
-    return is_all

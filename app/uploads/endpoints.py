@@ -139,15 +139,17 @@ async def append_to_upload(
     """Send the next part of an upload, of any size. What had come of one that breaks off is kept."""
     checksum = None if upload_checksum is None else Checksum.parse(upload_checksum)
 
-    def check() -> None:
+    def begun_upload() -> Upload:
         with database.reading() as session:
-            service.require_offset(get_upload(session, upload_id), upload_offset)
+            upload = get_upload(session, upload_id)
+        service.require_offset(upload, upload_offset)
+        return upload
 
     def store(part: Path) -> Upload:
         with database.transaction() as session:
-            return service.append(session, storage, upload_id, part, offset=upload_offset, settings=settings)
+            return service.append(session, storage, begun, part, offset=upload_offset, settings=settings)
 
-    await places.run(check)  # before the body is read
+    begun = await places.run(begun_upload)  # before the body is read
     with tempfile.NamedTemporaryFile(prefix="squeeze-upload-") as file:
         await receive(request, file, checksum=checksum)
         upload = await places.run(lambda: store(Path(file.name)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from app.core.db import ProjectReadSession, ProjectWriteSession, after_commit, after_rollback
+from app.core.db import ProjectDatabase, ProjectWriteSession, after_commit, after_rollback
 from app.core.db.uploads import Upload, get_upload, keep_for, lock_upload
 from app.core.db.usage import require_room
 from app.core.ids import new_id
@@ -49,7 +49,7 @@ def create(session: ProjectWriteSession, *, filename: str, total_bytes: int, set
 def append(
     session: ProjectWriteSession,
     storage: Storage,
-    upload_id: str,
+    begun: Upload,
     part: Path,
     *,
     offset: int,
@@ -57,17 +57,25 @@ def append(
 ) -> Upload:
     """Add a part to an upload.
 
+    Args:
+        session: in which nothing has been asked yet: no transaction is open while the part is stored.
+        storage: gets it.
+        begun: the upload as it was read before.
+        part: a file; where it is empty, nothing is added.
+        offset: of its content in the upload.
+        settings: how long the upload is kept from now on.
+
     Raises:
-        NotFound: there is no such upload.
+        NotFound: there is no such upload any more.
         Conflict: it goes on at another offset.
         TooLarge: it would be larger than it was to be.
     """
     size_bytes = part.stat().st_size
-    key = f"{get_upload(session, upload_id).prefix}/{offset:015d}-{uuid4().hex}"
+    key = f"{begun.prefix}/{offset:015d}-{uuid4().hex}"
     after_rollback(session, lambda: storage.delete_files([key]))
     if size_bytes:
-        storage.put_file(key, part)  # before the row is locked: it may take long
-    upload = lock_upload(session, upload_id)
+        storage.put_file(key, part)
+    upload = lock_upload(session, begun.id)
     require_offset(upload, offset)
     if offset + size_bytes > upload.total_bytes:
         raise TooLarge(
@@ -104,14 +112,15 @@ def remove(session: ProjectWriteSession, storage: Storage, upload_id: str) -> No
     after_commit(session, lambda: storage.delete_prefix(upload.prefix))
 
 
-def get_whole(session: ProjectReadSession, upload_id: str, *, pointer: str) -> Upload:
-    """An upload of which all was received.
+def get_whole(database: ProjectDatabase, upload_id: str, *, pointer: str) -> Upload:
+    """An upload of which all was received. No transaction is open afterwards: what is made of it takes long.
 
     Raises:
         NotFound: there is none.
         InvalidRequest: a part is missing; ``pointer`` is where the request names it.
     """
-    upload = get_upload(session, upload_id)
+    with database.reading() as session:
+        upload = get_upload(session, upload_id)
     if not upload.is_whole:
         raise InvalidRequest(
             "upload_incomplete",

@@ -1,6 +1,5 @@
 """Moving files between the store and a work folder while the supervisor keeps the attempt's lease."""
 
-import logging
 import os
 import select
 import threading
@@ -12,8 +11,6 @@ from typing import Generic, Self, TypeVar
 
 from worker.runner.protocol import Alive, ChildEvent
 from worker.runner.shutdown import Shutdown
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Check = Callable[[], None]
@@ -31,7 +28,7 @@ class Transfer(Generic[T]):
     """
 
     def __init__(self, move: Callable[[Check], T], *, shutdown: Shutdown, ends_on_shutdown: bool) -> None:
-        """Start.
+        """Prepare.
 
         Args:
             move: does the work.

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -99,6 +100,27 @@ def test_a_data_set_of_uploads_and_files(api: Api, tmp_path: Path) -> None:
     assert created.status_code == 201, created.text
     assert created.json()["splits"]["train"]["rows"] == 20
     assert api.http.head(path, headers=TUS).status_code == 404
+
+
+def test_no_transaction_is_open_while_files_are_moved(
+    api: Api, archive: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ends those that lie idle for seconds, and SQLite has one writer."""
+    storage, moved = api.app.state.storage, []
+    put_file = storage.put_file
+
+    def put_if_others_can_write(key: str, path: Path) -> None:
+        with closing(sqlite3.connect(str(api.database.engine.url.database), timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+        moved.append(key)
+        put_file(key, path)
+
+    monkeypatch.setattr(storage, "put_file", put_if_others_can_write)
+    path = begin(api, archive)
+    assert send(api, path, archive).status_code == 204
+    source = {"name": "model", "source": {"upload": path.rpartition("/")[2]}}
+    assert api.http.post("/v1/models", json=source).status_code == 201
+    assert len(moved) > 3
 
 
 def test_a_data_set_needs_its_splits(api: Api) -> None:
