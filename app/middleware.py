@@ -7,6 +7,7 @@ import re
 import time
 from http import HTTPStatus
 from itertools import count
+from typing import Final
 
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -121,7 +122,9 @@ def _account(scope: Scope, status: int, seconds: float, broken_off: Exception | 
     logger.log(level, "%s %s %d in %.1f ms", method, scope["path"], status, seconds * 1e3)
 
 
-_UPLOADS = ("multipart/form-data", "application/offset+octet-stream")
+OFFSET_OCTET_STREAM: Final = "application/offset+octet-stream"
+"""Of a part of an upload."""
+_UPLOADS = ("multipart/form-data", OFFSET_OCTET_STREAM)
 
 
 class BodyLimit:

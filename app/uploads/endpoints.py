@@ -17,11 +17,11 @@ from app.core.db.uploads import Upload, get_upload
 from app.dependencies import DatabaseDep, SettingsDep, StorageDep, UploadPlacesDep
 from app.errors import CHECKSUM_MISMATCH, problems
 from app.idempotency.creation import CreationDep
+from app.middleware import OFFSET_OCTET_STREAM
 from app.uploads import service
 from app.uploads.body import ALGORITHMS, Checksum, receive
 
 VERSION: Final = "1.0.0"
-OFFSET_OCTET_STREAM: Final = "application/offset+octet-stream"
 
 _CAPABILITIES = {
     "tus-version": VERSION,
