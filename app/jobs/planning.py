@@ -10,7 +10,7 @@ from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.documents.plan import Advice, Plan, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.methods import ModelInput
-from app.domain.planning import TypicalRow, estimate, plan_student
+from app.domain.planning import TypicalRow, estimate, learnt_rows, plan_student, with_epochs
 from app.domain.planning.compatibility import (
     require_method,
     require_metric,
@@ -61,7 +61,14 @@ def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
     head = Head.of(
         data.task, labels=len(data.labels), vocabulary=architecture.vocabulary if architecture else 1
     )
-    spec = spec.model_copy(update={"target": _target(session, spec, model, data)})
+    rows = data.splits["train"].rows
+    unlabeled = data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0
+    training = with_epochs(
+        spec.training,
+        rows=learnt_rows(spec.method, head, rows=rows, unlabeled=unlabeled),
+        labels=len(data.labels),
+    )
+    spec = spec.model_copy(update={"target": _target(session, spec, model, data), "training": training})
     student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
     return JobPlan(
         spec=spec,
@@ -73,11 +80,11 @@ def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
                 spec.method,
                 teacher=architecture if spec.method.card.needs_head else None,
                 head=head,
-                rows=data.splits["train"].rows,
+                rows=rows,
                 row=_typical_row(spec, data),
                 training=spec.training,
                 gflops=_SUSTAINED_GFLOPS,
-                unlabeled=data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0,
+                unlabeled=unlabeled,
             ),
         ),
     )

@@ -19,6 +19,7 @@ from worker.evaluation.quality import diverged
 from worker.numerics.kernels import training_kernels
 from worker.numerics.precision import autocast
 from worker.parameterization.parameterizations import Parameterization
+from worker.training.dev_curve import final_gain, is_worthwhile
 from worker.training.micro_batches import with_shares
 from worker.training.row_stream import row_stream
 from worker.training.schedules import PhaseSchedule
@@ -53,7 +54,9 @@ class TrainingResult:
     best_quality: float
     best_step: int
     steps: int
-    """Planned; a phase that ended early counts in full."""
+    """Planned, and those of extensions; a phase that ended early counts in full."""
+    final_gain: float
+    """By how much quality on dev rose at last, see ``final_gain``."""
     seconds_per_step: float
     """Median over the steps, evaluations left out."""
 
@@ -87,6 +90,7 @@ def train(
     training_objective: TrainingObjective,
     *,
     phases: Sequence[Phase],
+    extensions: Sequence[Phase] = (),
     evaluate: Evaluate,
     context: RunContext,
 ) -> TrainingResult:
@@ -98,6 +102,7 @@ def train(
         network: what is trained, on the context's device.
         training_objective: the rows and the loss of phases without one of their own.
         phases: one after another; their steps add up to the whole.
+        extensions: further phases, each of which begins only if quality on dev still rises.
         evaluate: quality on dev.
         context: the training spec, reports, checkpoints and cancellation.
 
@@ -118,10 +123,17 @@ def train(
     else:
         torch.manual_seed(context.training.seed)
     network.train()
-    for phase, end in zip(phases, accumulate(phase.steps for phase in phases), strict=True):
-        if training.state.step < end:
-            training.run(phase, end=end, resumed=resumed)
-            resumed = None
+    ends = accumulate(phase.steps for phase in [*phases, *extensions])
+    for phase, end in zip([*phases, *extensions], ends, strict=True):
+        if training.state.step >= end:
+            continue
+        if end > training.total_steps:
+            has_begun = training.state.step > end - phase.steps
+            if not (has_begun or is_worthwhile(final_gain(training.state.dev_curve))):
+                break
+            training.total_steps = end
+        training.run(phase, end=end, resumed=resumed)
+        resumed = None
     training.finish()
     return training.result()
 
@@ -141,13 +153,12 @@ class _Training:
         self.state = TrainingState()
         self._network = network
         self._training_objective = training_objective
-        self._total_steps = total_steps
+        self.total_steps = total_steps
         self._evaluate = evaluate
         self._context = context
         self._is_main = context.replica.is_main
         self._durations: list[float] = []
-        count = context.training.evaluations
-        self._evaluation_steps = {math.ceil(total_steps * k / count) for k in range(1, count + 1)}
+        self._planned_steps = total_steps
 
     def run(self, phase: Phase, *, end: int, resumed: dict[str, Any] | None) -> None:
         """Take the steps of a phase up to ``end``, from where a checkpoint of it left off if there is one."""
@@ -199,7 +210,8 @@ class _Training:
         return TrainingResult(
             best_quality=self.state.best_quality,
             best_step=self.state.best_step,
-            steps=self._total_steps,
+            steps=self.total_steps,
+            final_gain=final_gain(self.state.dev_curve),
             seconds_per_step=durations[len(durations) // 2] if durations else math.nan,
         )
 
@@ -220,23 +232,29 @@ class _Training:
     ) -> None:
         """Report and evaluate after a step, where either is due."""
         state, selection = self.state, phase.selection
-        if state.step % _REPORT_EVERY == 0 or state.step == self._total_steps:
+        if state.step % _REPORT_EVERY == 0 or state.step == self.total_steps:
             self._report(phase, **result.read(state.step))
         is_last = state.step == end and selection.leaves_best_step
-        if not self._is_main or not (is_last or state.step in self._evaluation_steps):
+        if not self._is_main or not (is_last or self._is_evaluation_due()):
             return
         weights.fold()
         quality = (selection.evaluate or self._evaluate)(self._network)
         if state.step >= end - phase.steps + selection.unfinished_steps:
             state.consider(self._network, quality)
         if selection.evaluate is None:
+            state.dev_curve = (*state.dev_curve, quality)
             self._report(phase, dev_quality=quality)
         else:
             self._report(phase, phase_quality=quality)
 
+    def _is_evaluation_due(self) -> bool:
+        """At so many steps of the planned ones as there are to be evaluations, the last included."""
+        planned, count, step = self._planned_steps, self._context.training.evaluations, self.state.step
+        return step * count // planned > (step - 1) * count // planned
+
     def _report(self, phase: Phase, **metrics: float) -> None:
         if self._is_main:
-            self._context.report(phase.name, self.state.step, self._total_steps, **metrics)
+            self._context.report(phase.name, self.state.step, self.total_steps, **metrics)
 
     def _step(
         self,

@@ -1,7 +1,7 @@
 """How far a training is: what a checkpoint holds, and how a training goes on from one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ class TrainingState:
     best: Mapping[str, Tensor] | None = None
     stale_evaluations: int = 0
     """Since the best step, within a phase."""
+    dev_curve: Sequence[float] = ()
+    """Quality on dev at each evaluation."""
 
     def consider(self, network: nn.Module, quality: float) -> None:
         """Remember the network if it is the best so far."""

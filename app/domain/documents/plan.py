@@ -71,6 +71,11 @@ class Estimate(BaseModel):
     """Rough cost of a job; see ``estimate`` for what is counted."""
 
     steps: int
+    max_steps: int = Field(
+        default=0,
+        description="Steps if quality on dev still rises at the end of the planned ones; `seconds` is "
+        "without the additional ones.",
+    )
     seconds: float
     peak_memory_mb: float
     assumed_gflops: float = Field(description="Sustained GFLOPS assumed by ``seconds``.")

@@ -1,8 +1,8 @@
 """How a job trains: the hyperparameters that every method shares."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from app.domain.exact_types import ExactModel
 from app.domain.tasks import SELECTING_METRICS
@@ -20,7 +20,19 @@ class TrainingSpec(ExactModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    epochs: float = Field(default=3, gt=0, le=1000, description="Training epochs.")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="Training epochs; default: chosen from the number of rows and labels, see the plan.",
+    )
+    max_epochs: float | None = Field(
+        default=None,
+        gt=0,
+        le=2000,
+        description="Training goes on after `epochs`, up to so many, for as long as quality on dev still "
+        "rises; default: twice `epochs` where those are chosen by the service, otherwise `epochs`.",
+    )
     batch_size: int = Field(default=64, ge=1, le=4096, description="Examples per optimiser step.")
     micro_batch_size: int | None = Field(
         default=None, ge=1, le=4096, description="Examples per forward pass; default: the whole batch."
@@ -61,3 +73,9 @@ class TrainingSpec(ExactModel):
         le=2**31 - 1,
         description="Random seed; the same seed gives the same student on the same host.",
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.epochs is not None and self.max_epochs is not None and self.max_epochs < self.epochs:
+            raise ValueError(f"max_epochs must be at least epochs, {self.epochs:g}")
+        return self

@@ -1,7 +1,8 @@
 """From a target to the student, and from a student to its cost. Arithmetic only."""
 
 from app.domain.documents.plan import Advice, Budget, Estimate, StudentPlan
-from app.domain.planning.estimate import TypicalRow, estimate, step_count
+from app.domain.planning.epochs import most_epochs, planned_epochs, with_epochs
+from app.domain.planning.estimate import TypicalRow, estimate, learnt_rows, most_steps, step_count
 from app.domain.planning.search_space import LatencyOf
 from app.domain.planning.student import plan_student
 
@@ -13,6 +14,11 @@ __all__ = [
     "StudentPlan",
     "TypicalRow",
     "estimate",
+    "learnt_rows",
+    "most_epochs",
+    "most_steps",
     "plan_student",
+    "planned_epochs",
     "step_count",
+    "with_epochs",
 ]

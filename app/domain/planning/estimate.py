@@ -18,6 +18,7 @@ from app.domain.documents import TrainingSpec
 from app.domain.documents.plan import Estimate
 from app.domain.methods import Spec
 from app.domain.planning.advice import head_of
+from app.domain.planning.epochs import most_epochs, planned_epochs
 from app.domain.tasks import Head
 
 _MASKED_SHARE: Final = 0.15  # of the words of a task that hides some
@@ -32,7 +33,16 @@ class TypicalRow(BaseModel):
 
 def step_count(*, rows: int, training: TrainingSpec) -> int:
     """Optimiser steps of a job: a last, smaller batch of an epoch counts as one."""
-    return max(1, round(training.epochs * math.ceil(rows / training.batch_size)))
+    return _steps(planned_epochs(training), rows=rows, training=training)
+
+
+def most_steps(*, rows: int, training: TrainingSpec) -> int:
+    """Likewise, of a job whose quality on dev rises to the end."""
+    return _steps(most_epochs(training), rows=rows, training=training)
+
+
+def _steps(epochs: float, *, rows: int, training: TrainingSpec) -> int:
+    return max(1, round(epochs * math.ceil(rows / training.batch_size)))
 
 
 def estimate(
@@ -63,12 +73,10 @@ def estimate(
         gflops: what the host is thought to sustain.
         unlabeled: rows without labels, used by methods that learn from a teacher's predictions.
     """
-    learnt = rows
-    if method.learns_from_outputs:
-        learnt = _learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
+    learnt = learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
     trained = teacher if method.trains_teacher and teacher is not None else student
     beside = method.extra_parameters(teacher.shape) if isinstance(teacher, EncoderArchitecture) else 0
-    operations = 6 * _products(trained, head, row) * learnt * training.epochs
+    operations = 6 * _products(trained, head, row) * learnt * planned_epochs(training)
     weights = 4 * (_count(trained, head).total + beside)
     if teacher is not None:
         weights += _count(teacher, head).total
@@ -77,6 +85,7 @@ def estimate(
     batch = training.micro_batch_size or training.batch_size
     return Estimate(
         steps=step_count(rows=learnt, training=training),
+        max_steps=most_steps(rows=learnt, training=training),
         seconds=operations / (gflops * 1e9),
         peak_memory_mb=(weights + batch * _activations(trained, head, row))
         * BYTES_PER_PARAMETER["fp32"]
@@ -85,8 +94,10 @@ def estimate(
     )
 
 
-def _learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
-    """Rows per epoch of a distillation: for translation the teacher's translations are added."""
+def learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
+    """Rows per epoch; for a distillation of translation the teacher's translations are added."""
+    if not method.learns_from_outputs:
+        return rows
     terms = method.distillation_terms
     if not head.record.writes or terms is None:
         return rows + unlabeled

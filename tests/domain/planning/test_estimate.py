@@ -35,7 +35,7 @@ def cost(
         head=head,
         rows=rows,
         row=row,
-        training=TrainingSpec(**training),
+        training=TrainingSpec(**({"epochs": 3} | training)),
         gflops=100,
         unlabeled=unlabeled,
     )
@@ -73,14 +73,14 @@ def test_who_learns_from_a_teacher_learns_from_unlabeled_rows():
     more = cost(SMALL, learnt, teacher=MINILM, unlabeled=9000)
     assert more == cost(SMALL, learnt, teacher=MINILM, rows=10_000)
     bilstm = cost(BILSTM, method("bilstm"), teacher=MINILM, unlabeled=9000)
-    assert bilstm.steps == step_count(rows=10_000, training=TrainingSpec())
+    assert bilstm.steps == step_count(rows=10_000, training=TrainingSpec(epochs=3))
 
 
 @pytest.mark.parametrize(("weight", "rows"), [(0.0, 1000), (0.5, 2500), (1.0, 1500)])
 def test_translations_of_a_teacher_are_added_to_the_data(weight, rows):
     spec = method("distillation", distillation={"logits_weight": weight})
     found = cost(MARIAN, spec, head=TRANSLATION, row=SENTENCES, teacher=MARIAN, unlabeled=500)
-    assert found.steps == step_count(rows=rows, training=TrainingSpec())
+    assert found.steps == step_count(rows=rows, training=TrainingSpec(epochs=3))
 
 
 def test_layers_that_run_twice_take_twice_as_long():

@@ -2,25 +2,23 @@
 
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import save_model
+from worker.job.quality_warnings import quality_warnings
 from worker.job.stages.teacher import measure_teacher
 from worker.job.state import JobState
 
 
 def evaluate(state: JobState) -> None:
-    """Measure the student on dev, and warn of one that has learnt nothing."""
+    """Measure the student on dev, and warn of what is doubtful."""
     evaluator = state.student_evaluator
     student = evaluator.candidate(state.student.network, state.architecture)
     evaluator.measure_dev(student)
-    quality = student.quality["dev"]
     state.evaluated_student = student
-    state.reporter.metrics("evaluating", 0, quality)
-    if evaluator.tells_apart and not evaluator.has_learnt(quality):
-        state.reporter.message(
-            f"The student's {evaluator.metric} on dev is {quality[evaluator.metric]:.3f}, no better than "
-            f"always predicting {evaluator.trivial_answer}: it has learned nothing. Use more training.epochs "
-            "or more data, or a method that starts from the teacher's weights, which needs less of both.",
-            is_warning=True,
-        )
+    state.reporter.metrics("evaluating", 0, student.quality["dev"])
+    warnings = quality_warnings(
+        evaluator, student, teacher=state.evaluated_teacher, training=state.student.metrics
+    )
+    for warning in warnings:
+        state.reporter.message(warning, is_warning=True)
 
 
 def export(state: JobState) -> None:

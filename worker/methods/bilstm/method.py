@@ -55,7 +55,12 @@ class BiLstmDistillation:
                 for stage in stages
             ]
         return train_student(
-            network, data, phases=phases, training_objective=stage_objectives.labels, context=context
+            network,
+            data,
+            phases=phases,
+            training_objective=stage_objectives.labels,
+            context=context,
+            default_rate=_LEARNING_RATE,
         )
 
 

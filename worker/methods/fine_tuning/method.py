@@ -34,7 +34,12 @@ class FineTuning:
             PhaseSchedule(total_steps(training_objective.split, training)),
         )
         return train_student(
-            network, data, phases=[phase], training_objective=training_objective, context=context
+            network,
+            data,
+            phases=[phase],
+            training_objective=training_objective,
+            context=context,
+            default_rate=rate,
         )
 
 

@@ -64,7 +64,12 @@ class PeaKd:
             )
             phases = [begin, final]
         return train_student(
-            network, data, phases=phases, training_objective=training_objective, context=context
+            network,
+            data,
+            phases=phases,
+            training_objective=training_objective,
+            context=context,
+            default_rate=_LEARNING_RATE,
         )
 
 
