@@ -134,7 +134,8 @@ class Shelf:
                 "dataset": dataset.id,
                 "method": {"name": method} if isinstance(method, str) else method,
                 "target": target,
-                "training": {"batch_size": 32, "max_length": 32, "evaluations": 2} | (training or {}),
+                "training": {"epochs": 3, "batch_size": 32, "max_length": 32, "evaluations": 2}
+                | (training or {}),
                 "exports": list(exports),
             }
         )
