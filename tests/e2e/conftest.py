@@ -189,9 +189,12 @@ def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iter
             yield stack
 
 
-@pytest.fixture(scope="session", params=["alone", "production"])
+@pytest.fixture(scope="package", params=["alone", "production"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls."""
+    """SQLite, a folder and workers that poll; or PostgreSQL, S3 and workers that a broker calls.
+
+    It ends with the tests of this package: workers that wait take a twentieth of a core from the others.
+    """
     folder = tmp_path_factory.mktemp("service")
     if request.param == "alone":
         path = shutil.copy(request.getfixturevalue("sqlite_template"), folder / "squeeze.db")
