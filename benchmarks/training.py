@@ -62,10 +62,22 @@ AGAIN = "squeeze, teacher's outputs at hand"
 
 STEPS: dict[str, dict[str, Any]] = {
     "scratch": {"name": "scratch"},
-    "distillation": {"name": "distillation", "distillation": KD},
-    "distillation, hidden states": {"name": "distillation", "distillation": {**KD, "hidden_weight": 1.0}},
-    "distillation, patient": {"name": "distillation", "distillation": {**KD, "patient_weight": 100.0}},
-    "distillation, relations": {"name": "distillation", "distillation": {**KD, "relation_weight": 1.0}},
+    "distillation": {"name": "distillation", "initialisation": "random", "distillation": KD},
+    "distillation, hidden states": {
+        "name": "distillation",
+        "initialisation": "random",
+        "distillation": {**KD, "hidden_weight": 1.0},
+    },
+    "distillation, patient": {
+        "name": "distillation",
+        "initialisation": "random",
+        "distillation": {**KD, "patient_weight": 100.0},
+    },
+    "distillation, relations": {
+        "name": "distillation",
+        "initialisation": "random",
+        "distillation": {**KD, "relation_weight": 1.0},
+    },
     "weight_copy": {"name": "weight_copy"},
     "weight_squeezing": {"name": "weight_squeezing"},
     "weight_distillation": {"name": "weight_distillation", "generator_ratio": 1.0, "distillation": None},
@@ -208,7 +220,9 @@ def _distil(options: argparse.Namespace, cache: str) -> dict[str, Value]:
         max_length=SETS["sst2"].max_length,
         evaluations=1,
     )
-    spec = DistillationSpec(name="distillation", distillation=DistillationTerms(**KD))
+    spec = DistillationSpec(
+        name="distillation", initialisation="random", distillation=DistillationTerms(**KD)
+    )
     student = compress(teacher, data, spec, training, target=TARGET, cache_dir=Path(cache))
     wall_s = time.perf_counter() - began
     found = measure_quality(student.network.to(device()), data.dev, data, device=device())

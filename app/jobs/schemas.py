@@ -10,7 +10,7 @@ from app.core.db.jobs import Job, JobEvent
 from app.core.db.workers import WorkerRow
 from app.domain.documents import Precision, Target, TrainingSpec
 from app.domain.documents.plan import Plan
-from app.domain.documents.report import ModelReport
+from app.domain.documents.report import JobReport, ModelReport, Ratios
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
@@ -74,6 +74,23 @@ class JobMetrics(BaseModel):
         default=None, description="Null if there is no teacher to compare with."
     )
     student: ModelReport | None = None
+    metric: str | None = Field(
+        default=None, description="The task's main metric, by which the models are compared; more is better."
+    )
+    trivial_baseline: dict[str, float] = Field(
+        default={}, description="The main metric of a constant prediction, by split."
+    )
+    ratios: Ratios | None = Field(
+        default=None, description="Of teacher and student; null where there is no teacher to compare with."
+    )
+    method: dict[str, float] = Field(default={}, description="What the method measured on the way.")
+    seconds: dict[str, float] = Field(
+        default={}, description="Wall-clock time by stage, of the attempt that succeeded."
+    )
+
+    @classmethod
+    def of(cls, report: JobReport) -> "JobMetrics":
+        return cls.model_validate(report.model_dump())
 
 
 class JobRead(BaseModel):
@@ -139,7 +156,7 @@ class JobRead(BaseModel):
             time_limit_s=spec.time_limit_s,
             running_s=job.running_s,
             progress=JobProgress.model_validate(job.progress),
-            metrics=JobMetrics(teacher=report.teacher, student=report.student) if report else JobMetrics(),
+            metrics=JobMetrics.of(report) if report else JobMetrics(),
             student=job.student_id,
             error=failure if job.status is JobStatus.FAILED else None,
         )

@@ -25,6 +25,8 @@ NARROW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=64, head
 """Half as wide as its teacher as well: what is copied is not most of what computes."""
 LOW_RESOURCE_WORDS = 10_000
 TAGGER_WORDS = 12_000
+FROM_RANDOM_WEIGHTS = {"name": "distillation", "initialisation": "random"}
+"""As a control."""
 RATE = {"learning_rate": 5e-4}
 """Of a small pretrained model, with a gate and without one."""
 
@@ -34,7 +36,7 @@ def weight_squeezing() -> Iterator[Entry]:
     kd = {"distillation": KD}
     variants: dict[str, dict[str, Any]] = {
         "scratch": {"name": "scratch"},
-        "distillation": {"name": "distillation", **kd},
+        "distillation": {**FROM_RANDOM_WEIGHTS, **kd},
         "weight_selection + KD": {"name": "weight_selection", **kd},
         "weight_copy": {"name": "weight_copy"},
         "weight_copy + KD": {"name": "weight_copy", **kd},
@@ -48,7 +50,7 @@ def weight_squeezing() -> Iterator[Entry]:
     target = shape_target(QUARTER, vocabulary_size=QUARTER_WORDS)
     yield Entry("weight_squeezing", "goemotions", "weight_squeezing + KD", squeezed, target, size="quarter")
     for name in ("sst2", "cola"):
-        states = {"name": "distillation", "distillation": {**KD, "hidden_weight": 1.0}}
+        states = {**FROM_RANDOM_WEIGHTS, "distillation": {**KD, "hidden_weight": 1.0}}
         yield Entry("weight_squeezing", name, "hidden states", states, shape_target(SMALL))
         for kind in ("svd", "fisher"):
             low_rank = {"name": "low_rank", "factorisation": kind}
@@ -114,7 +116,7 @@ def weight_distillation() -> Iterator[Entry]:
     variants: dict[str, dict[str, Any]] = {
         "weight_distillation": {"name": "weight_distillation"},
         "weight_copy + KD": {"name": "weight_copy", "distillation": KD},
-        "sequence KD": {"name": "distillation"},
+        "sequence KD": FROM_RANDOM_WEIGHTS,
         "weight_squeezing + KD": {"name": "weight_squeezing", "distillation": KD},
         "scratch": {"name": "scratch"},
     }
@@ -134,7 +136,7 @@ def bilstm() -> Iterator[Entry]:
     )
     # As many steps on the thousand labelled rows as the others take on all.
     yield Entry("bilstm", "sst2_500", "scratch", {"name": "scratch"}, target, {"epochs": 882})
-    yield Entry("bilstm", "sst2_500", "distillation", {"name": "distillation"}, target)
+    yield Entry("bilstm", "sst2_500", "distillation", FROM_RANDOM_WEIGHTS, target)
     for kind in ("stagewise", "joint"):
         yield Entry("bilstm", "sst2_500", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
 

@@ -102,8 +102,11 @@ def test_pairs_of_texts(stack: Stack, encoder: Json, tmp_path: Path) -> None:
     for whose in ("teacher", "student"):
         report = squeezing["metrics"][whose]
         assert set(report["quality"]) == {"dev", "test"}
-        assert set(report["quality"]["test"]) == {"accuracy", "macro_f1", "matthews"}
+        assert set(report["quality"]["test"]) == {"accuracy", "macro_f1", "matthews", "f1"}
         assert set(report["exports"]) == {"fp32", "int8"}
+        fp32, int8 = (report["exports"][precision]["test_metric"] for precision in ("fp32", "int8"))
+        assert fp32 == pytest.approx(report["quality"]["test"]["accuracy"])
+        assert int8 == pytest.approx(fp32, abs=0.1)
     assert dev_quality(squeezing)["accuracy"] > 0.8
     assert len(shared["manifest"]["architecture"]["schedule"]) == 2
     assert shared["parameters"] < teacher["parameters"]

@@ -24,6 +24,7 @@ from worker.export.onnx_export import export_onnx
 from worker.tasks.metrics import (
     accuracy,
     confusion_matrix,
+    f1,
     macro_f1,
     matthews,
     pearson,
@@ -80,6 +81,17 @@ class TestMetrics:
         assert matthews(labels, predictions, classes) == pytest.approx(
             naive_matthews(labels, predictions, classes)
         )
+
+    def test_f1_is_that_of_the_second_of_two_labels(self) -> None:
+        labels, predictions = draw_labels(2, seed=2)
+        hits = sum(1 for y, p in zip(labels, predictions, strict=True) if y == p == 1)
+        precision, recall = hits / sum(predictions), hits / sum(labels)
+        assert f1(labels, predictions) == pytest.approx(2 * precision * recall / (precision + recall))
+        assert f1(np.zeros(3, np.int64), np.zeros(3, np.int64)) == 0
+        for classes, there in ((2, True), (3, False)):
+            split = replace(dev_split(3), labels=np.array([1, 0, 0]))
+            logits = np.zeros((3, classes), np.float32)
+            assert ("f1" in classification_metrics(split, logits, [], ())) == there
 
     def test_macro_f1_leaves_out_a_class_that_never_occurs(self) -> None:
         labels, predictions = np.array([0, 0, 2]), np.array([0, 2, 2])

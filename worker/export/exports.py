@@ -128,12 +128,38 @@ def compare_exports(
             size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=_bleu(opened, data)
+            metric=_bleu(opened, data.dev, data)
             if isinstance(opened, ExportedTranslator)
             else main_metric(dev, exported[:asked], data, thresholds=thresholds),
             network_metric=of_network,
         )
     return found
+
+
+def exported_metric(
+    path: Path,
+    network: PreTrainedModel,
+    split: TokenizedSplit,
+    data: TaskData,
+    *,
+    thresholds: Thresholds,
+    threads: int = 1,
+) -> float:
+    """The task's main metric of a file on a split, or on a sample of a large one.
+
+    Args:
+        path: of the file.
+        network: that it was made of.
+        split: labelled.
+        data: whose task it is.
+        thresholds: of the labels.
+        threads: of a run.
+    """
+    opened = open_export(path, network, threads=threads)
+    if isinstance(opened, ExportedTranslator):
+        return _bleu(opened, split, data)
+    some = _some(split, _most_texts(TASKS[data.task]))
+    return main_metric(some, opened.logits(some, pad_id=data.pad_id), data, thresholds=thresholds)
 
 
 def _most_texts(record: TaskRecord) -> int:
@@ -142,10 +168,10 @@ def _most_texts(record: TaskRecord) -> int:
     return _MOST_MASKED_TEXTS if record.answers_in_tokens else _MOST_TEXTS
 
 
-def _bleu(translator: ExportedTranslator, data: TaskData) -> float:
+def _bleu(translator: ExportedTranslator, split: TokenizedSplit, data: TaskData) -> float:
     """Of what the files write themselves, word after word."""
-    dev = _some(data.dev, _MOST_TEXTS)
-    return written_quality(translate(translator.network, dev, pad_id=data.pad_id), dev, data)["bleu"]
+    some = _some(split, _MOST_TEXTS)
+    return written_quality(translate(translator.network, some, pad_id=data.pad_id), some, data)["bleu"]
 
 
 def _some(split: TokenizedSplit, most: int) -> TokenizedSplit:

@@ -19,7 +19,7 @@ from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import choose_thresholds, measure, trivial_baseline
 from worker.evaluation.report import compare_models
-from worker.export.exports import compare_exports, open_export
+from worker.export.exports import compare_exports, exported_metric, open_export
 from worker.tasks.implementation import Thresholds
 
 
@@ -77,9 +77,21 @@ class Evaluator:
         candidate.quality["dev"] = self._quality(candidate, self._data.dev)
 
     def look_at_test(self, candidate: EvaluatedModel) -> None:
-        """Once a model, when nothing can be changed any more."""
-        if self._test is not None:
-            candidate.quality["test"] = self._quality(candidate, self._test)
+        """Once a model and its files, when nothing can be changed any more."""
+        if self._test is None:
+            return
+        candidate.quality["test"] = self._quality(candidate, self._test)
+        for precision, path in candidate.paths.items():
+            metric = exported_metric(
+                path,
+                candidate.network.cpu(),
+                self._test,
+                self._data,
+                thresholds=candidate.thresholds,
+                threads=candidate.threads,
+            )
+            export = candidate.exports[precision]
+            candidate.exports[precision] = export.model_copy(update={"test_metric": metric})
 
     def compare_exports(self, candidate: EvaluatedModel) -> None:
         """Hold the ONNX files against the network, which comes to the CPU for it."""

@@ -22,6 +22,13 @@ def macro_f1(labels: IntArray, predictions: IntArray, classes: int) -> float:
     return float(np.mean(2 * hits[present] / occurrences[present]))
 
 
+def f1(labels: IntArray, predictions: IntArray) -> float:
+    """F1 of the second of two classes, in [0, 1]; 0 where it is neither there nor predicted."""
+    hits = np.count_nonzero((labels == 1) & (predictions == 1))
+    occurrences = np.count_nonzero(labels == 1) + np.count_nonzero(predictions == 1)
+    return 2 * hits / occurrences if occurrences else 0.0
+
+
 def matthews(labels: IntArray, predictions: IntArray, classes: int) -> float:
     """Correlation of labels and predictions for any number of classes (Gorodkin, 2004), in [-1, 1].
 

@@ -5,7 +5,7 @@ from worker.tasks.agreement import same_choice
 from worker.tasks.encoding import texts_with
 from worker.tasks.implementation import TaskImplementation, Thresholds
 from worker.tasks.losses import smoothed_cross_entropy, soft_label_loss
-from worker.tasks.metrics import accuracy, label_indices, macro_f1, matthews, most_frequent_share
+from worker.tasks.metrics import accuracy, f1, label_indices, macro_f1, matthews, most_frequent_share
 
 
 def classification_metrics(
@@ -17,6 +17,7 @@ def classification_metrics(
         "accuracy": accuracy(truth, predictions),
         "macro_f1": macro_f1(truth, predictions, classes),
         "matthews": matthews(truth, predictions, classes),
+        **({"f1": f1(truth, predictions)} if classes == 2 else {}),
     }
 
 

@@ -92,6 +92,9 @@ class OnnxExport(BaseModel):
         default=None,
         description="The torch network's metric on the same texts; null for translation models.",
     )
+    test_metric: float | None = Field(
+        default=None, description="Likewise of this file on test, where the data set has that split."
+    )
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median latency on dev texts by batch size ('1', '32')."
     )

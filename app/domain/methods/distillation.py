@@ -2,6 +2,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, StudentKind
 from app.domain.methods.terms import DistillationTerms, Initialisation, LayerMap
@@ -11,7 +12,11 @@ class DistillationSpec(DistillingSpec):
     """Trains the student on the teacher's softened predictions, hidden states, relations or translations."""
 
     name: Literal["distillation"]
-    initialisation: Initialisation = Field(default="random", description="Initial weights of the student.")
+    initialisation: Initialisation | None = Field(
+        default=None,
+        description="Initial weights of the student; default: `weight_copy`, or `random` where the teacher's "
+        "weights cannot be copied: into a BiLSTM, or out of shared or factorised layers.",
+    )
     layer_map: LayerMap = Field(
         default="uniform", description="For weight_copy: which teacher layers are copied."
     )
@@ -27,9 +32,10 @@ class DistillationSpec(DistillingSpec):
             "https://arxiv.org/abs/1908.09355",
             "https://arxiv.org/abs/2012.15828",
         ],
-        when="For large data sets: the student learns from the teacher's softened predictions on labelled "
-        "and, if present, unlabeled texts. Patient and relation terms also match the teacher's hidden states "
-        "and attention relations. Also a baseline for methods that start from the teacher's weights.",
+        when="With unlabeled texts or large data sets: the student starts as a part of its teacher and "
+        "learns from its softened predictions on labelled and unlabeled texts. Patient and relation terms "
+        "also match the teacher's hidden states and attention relations. From random weights it is a "
+        "baseline for the other methods.",
         tasks=ALL_TASKS,
         data="labelled train and dev splits; unlabeled texts are used as well, if present",
     )
@@ -43,4 +49,12 @@ class DistillationSpec(DistillingSpec):
 
     @property
     def reads_weights(self) -> bool:
-        return self.initialisation != "random"
+        return self.initialisation not in {None, "random"}
+
+    def initial_weights(self, teacher: Architecture, student: Architecture) -> Initialisation:
+        """Those that were asked for, or the teacher's, where the student can have them."""
+        if self.initialisation is not None:
+            return self.initialisation
+        is_plain = not isinstance(teacher, EncoderArchitecture) or teacher.is_plain
+        can_copy = is_plain and teacher.kind == student.kind != "bilstm"
+        return "weight_copy" if can_copy else "random"

@@ -51,12 +51,12 @@ def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
     Raises:
         InvalidRequest: it has others.
     """
-    metric, possible = spec.training.metric, TASKS[data.task].selecting_metrics
+    metric, possible = spec.training.metric, TASKS[data.task].selecting_metrics_of(len(data.labels))
     if metric is not None and metric not in possible:
         has = f"supports {_listed(list(possible))}" if possible else "is selected by loss; omit metric"
         raise InvalidRequest(
             "metric_not_supported_for_task",
-            f"training.metric is {metric}; {data.task} {has}.",
+            f"training.metric is {metric}; {data.task}{_with_labels(len(data.labels))} {has}.",
             pointer="#/training/metric",
             metrics=list(possible),
         )
@@ -189,6 +189,10 @@ def require_mixable(
             "each layer. Use a small model without shared layers.",
             pointer=pointer,
         )
+
+
+def _with_labels(count: int) -> str:
+    return f" with {count} labels" if count else ""
 
 
 def _listed(names: list[Task] | list[SizeConstraint] | list[str]) -> str:

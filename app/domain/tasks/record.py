@@ -50,6 +50,8 @@ class Metric:
     selects: bool = False
     """Whether a training can keep its best step by it."""
     higher_is_better: bool = True
+    needs_labels: int | None = None
+    """Only with so many labels; None: whatever there are."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ class TaskRecord:
     def selecting_metrics(self) -> tuple[str, ...]:
         """By which a training can keep its best step; none where it is always the loss."""
         return tuple(metric.name for metric in self.metrics if metric.selects)
+
+    def selecting_metrics_of(self, labels: int) -> tuple[str, ...]:
+        """Those that there are with so many labels."""
+        return tuple(
+            metric.name for metric in self.metrics if metric.selects and metric.needs_labels in {None, labels}
+        )
 
     @property
     def selects_by_loss(self) -> bool:

@@ -10,6 +10,7 @@ RECORD = TaskRecord(
     metrics=(
         Metric("accuracy", selects=True),
         Metric("macro_f1", selects=True),
+        Metric("f1", selects=True, needs_labels=2),
         Metric("matthews", selects=True),
     ),
     judged_by="accuracy",

@@ -68,7 +68,13 @@ def add_model(
 
 
 def add_dataset(
-    api: Api, task: Task, *, splits: Sequence[Split] = ("train", "dev"), rows: int = 1000, words: int = 20
+    api: Api,
+    task: Task,
+    *,
+    splits: Sequence[Split] = ("train", "dev"),
+    rows: int = 1000,
+    words: int = 20,
+    labels: list[str] | None = None,
 ) -> str:
     quantiles = {"p50": words, "p95": words, "p99": words, "max": words}
     summary = SplitSummary(
@@ -77,7 +83,7 @@ def add_dataset(
     manifest = DatasetManifest(
         files=_NO_FILES,
         task=task,
-        labels=labels_of(task),
+        labels=labels_of(task) if labels is None else labels,
         is_pair=False,
         splits=dict.fromkeys(splits, summary),
     )

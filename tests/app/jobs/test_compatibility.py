@@ -196,6 +196,12 @@ class TestMetric:
             else:
                 refused(api, body, "metric_not_supported_for_task", "#/training/metric")
 
+    def test_f1_of_three_labels_is_none(self, api):
+        dataset = add_dataset(api, "text_classification", labels=["a", "b", "c"])
+        body = job(api, "fine_tuning", "text_classification", dataset=dataset, training={"metric": "f1"})
+        said = refused(api, body, "metric_not_supported_for_task", "#/training/metric")
+        assert "text_classification with 3 labels supports accuracy, macro_f1 and matthews" in said
+
 
 @pytest.mark.parametrize("term", ["hidden_weight", "patient_weight", "relation_weight"])
 def test_a_translator_s_inside_is_not_learnt_from(api, term):

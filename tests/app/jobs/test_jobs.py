@@ -467,7 +467,7 @@ class TestGet:
         assert job["status"] == "failed"
         assert job["progress"]["fraction"] == 0.5
         assert job["metrics"]["teacher"] is None
-        assert job["metrics"]["student"] == REPORT.student.model_dump()
+        assert job["metrics"] == REPORT.model_dump()
         assert job["error"] == {"code": "teacher_not_trained", "message": "Train it."}
         assert job["started_at"] <= job["finished_at"]
 

@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
-from app.domain.architectures import Architecture, BiLstmShape
+from app.domain.architectures import Architecture, BiLstmArchitecture, BiLstmShape, EncoderShape
 from app.domain.errors import InvalidRequest
-from app.domain.methods import METHOD_SPECS, TEACHER, MethodSpec
+from app.domain.methods import METHOD_SPECS, TEACHER, DistillationSpec, MethodSpec
 from app.domain.methods.spec import Dimension, StudentKind
 from app.domain.planning.constraints import require_fitting
 from app.domain.planning.search_space import family, student_architecture
@@ -91,3 +91,29 @@ def test_what_a_setting_decides() -> None:
     assert heads.keeps == ("layers", "head_dim")
     assert [(given.role, given.model_id) for given in gated.inputs] == [("small_model", SMALL)]
     assert bilstm.named_layers == {"teacher_layer": 3}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "expected"),
+    [
+        (MINILM, MINILM.at(EncoderShape(layers=2, hidden=64, heads=2, ffn=128)), "weight_copy"),
+        (MARIAN, MARIAN, "weight_copy"),
+        (
+            MINILM,
+            BiLstmArchitecture(
+                shape=BiLstmShape(embedding=50, hidden=100, projection=384), vocabulary=99, positions=64
+            ),
+            "random",
+        ),
+        (MINILM.at(MINILM.shape.model_copy(update={"embedding": 32})), MINILM, "random"),
+    ],
+    ids=["narrower", "translation", "BiLSTM", "factorised teacher"],
+)
+def test_a_distillation_starts_from_the_teacher_where_it_can(
+    teacher: Architecture, student: Architecture, expected: str
+) -> None:
+    spec = method("distillation")
+    assert isinstance(spec, DistillationSpec)
+    assert spec.initial_weights(teacher, student) == expected
+    told = spec.model_copy(update={"initialisation": "weight_selection"})
+    assert told.initial_weights(teacher, student) == "weight_selection"

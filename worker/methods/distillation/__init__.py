@@ -16,8 +16,9 @@ Hyperparameters:
         layers and dimensions: 10 to 1000 in the paper. A student that runs one layer has none to match.
     distillation.relation_weight (0): how tokens relate by queries, keys and values of the last layers, the
         mean of the three; neither widths nor heads need to match.
-    initialisation (random): ``weight_copy`` starts from the sub-cloned teacher, ``weight_selection`` from
-        evenly spaced parts of its first layers.
+    initialisation (weight_copy): starts from the sub-cloned teacher; ``weight_selection`` from evenly spaced
+        parts of its first layers. From ``random`` weights a student is far behind at the default steps (29 to
+        80 on sets where copied weights reach 52 to 89), and a control for the other methods.
 """
 
 from app.domain.methods import DistillationSpec

@@ -15,7 +15,7 @@ class Distillation:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: DistillationSpec, context: RunContext
     ) -> Student:
-        match spec.initialisation:
+        match spec.initial_weights(teacher.architecture, context.architecture):
             case "random":
                 initial = InitialStudent(random_network(teacher, data, context), projection=None)
             case "weight_copy":
