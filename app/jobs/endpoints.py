@@ -60,9 +60,12 @@ def list_methods() -> Page[MethodRead]:
     "/plans", openapi_extra=requires("read"), responses=problems(400, 404, 408, 409, 413, 422, 500, 503)
 )
 def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
-    """Plan a job: the student's shape and size, and the estimated steps, time and memory."""
+    """Plan a job: the student's shape and size, and the estimated steps, time and memory.
+
+    For a teacher that is still to be fine-tuned, give the encoder in its place.
+    """
     with database.reading() as session:
-        return PlanRead(**vars(plan_job(session, spec).plan))
+        return PlanRead.of(plan_job(session, spec, teacher_will_be_taught=True))
 
 
 @router.post(
@@ -86,7 +89,8 @@ def create_job(
     """Create and queue a job. Poll it, or follow its events."""
     if validate_only:
         response.status_code = 200
-        return create_plan(spec, database)
+        with database.reading() as reading:
+            return PlanRead.of(plan_job(reading, spec))
     with creation.transaction(database) as session:
         job = service.create_job(session, queue, spec)
         read = partial(JobRead.of, workers=live_workers(session))

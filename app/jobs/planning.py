@@ -1,5 +1,6 @@
 """What would come of a job, if it can be run at all."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.core.db import ProjectReadSession
@@ -12,6 +13,7 @@ from app.domain.errors import InvalidRequest
 from app.domain.methods import ModelInput
 from app.domain.planning import TypicalRow, estimate, learnt_rows, plan_student, with_epochs
 from app.domain.planning.compatibility import (
+    must_be_taught,
     require_method,
     require_metric,
     require_mixable,
@@ -39,8 +41,14 @@ class JobPlan:
     """As the client sees it; the worker keeps to it."""
 
 
-def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
+def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taught: bool = False) -> JobPlan:
     """Check a job against what is registered.
+
+    Args:
+        session: what is registered.
+        spec: as the client sends it.
+        teacher_will_be_taught: whether an encoder without a head may stand for the teacher that will be
+            fine-tuned out of it. Such a job can be planned, and cannot be run.
 
     Raises:
         NotFound: the teacher, the data set or the small model does not exist.
@@ -55,7 +63,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
     require_metric(spec, data)
     require_terms(spec, data)
     if model is not None:
-        require_teacher(spec, model, data)
+        require_teacher(spec, model, data, will_be_taught=teacher_will_be_taught)
         spec = _with_max_length(spec, model)
     architecture = None if model is None else model.architecture
     head = Head.of(
@@ -70,11 +78,13 @@ def plan_job(session: ProjectReadSession, spec: JobSpec) -> JobPlan:
     )
     spec = spec.model_copy(update={"target": _target(session, spec, model, data), "training": training})
     student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
+    caveats = list(_caveats(spec, model, data, student))
+    student = student.model_copy(update={"advice": [*caveats, *student.advice]})
     return JobPlan(
         spec=spec,
         plan=Plan(
             teacher=PlannedTeacher.of(teacher.id, architecture, head) if teacher and architecture else None,
-            student=_with_caveat(student),
+            student=student,
             estimate=estimate(
                 student.architecture,
                 spec.method,
@@ -156,13 +166,19 @@ def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
     )
 
 
-def _with_caveat(student: StudentPlan) -> StudentPlan:
-    if student.latency_ms is None:
-        return student
-    caveat = Advice(
-        about="latency",
-        message=f"{student.latency_ms:.3g} ms is an estimate from the matrix products of one text of "
-        f"{TOKENS} tokens, timed on the API host. When the job starts the worker measures networks of such "
-        "shapes and may choose another student.",
-    )
-    return student.model_copy(update={"advice": [caveat, *student.advice]})
+def _caveats(
+    spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest, student: StudentPlan
+) -> Iterator[Advice]:
+    if teacher is not None and must_be_taught(spec, teacher):
+        yield Advice(
+            about="teacher",
+            message=f"The teacher has no head for {data.task} yet. This is the plan for the model that a "
+            "fine_tuning job makes of it; run that job first.",
+        )
+    if student.latency_ms is not None:
+        yield Advice(
+            about="latency",
+            message=f"{student.latency_ms:.3g} ms is an estimate from the matrix products of one text of "
+            f"{TOKENS} tokens, timed on the API host. When the job starts the worker measures networks of "
+            "such shapes and may choose another student.",
+        )

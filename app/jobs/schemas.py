@@ -14,6 +14,7 @@ from app.domain.documents.report import JobReport, ModelReport, Ratios
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
+from app.jobs.planning import JobPlan
 from app.jobs.waiting import why_it_waits
 from app.rows import RowError
 
@@ -41,6 +42,10 @@ class PlanRead(Plan):
     """Plan of a job: the student, and the estimated cost."""
 
     object: Literal["plan"] = "plan"
+
+    @classmethod
+    def of(cls, planned: JobPlan) -> "PlanRead":
+        return cls(**vars(planned.plan))
 
 
 class JobProgress(BaseModel):

@@ -18,9 +18,11 @@ from app.domain.tasks import Head
 
 
 class Advice(BaseModel):
-    """A suggested change of the target and its effect."""
+    """A suggested change and its effect, or what a plan assumes."""
 
-    about: EmbeddingOption | Literal["latency"] = Field(description="Field of the target.")
+    about: EmbeddingOption | Literal["latency", "teacher"] = Field(
+        description="Field of the target, or of the job."
+    )
     value: int | None = Field(default=None, description="Suggested value.")
     freed_parameters: int | None = Field(default=None, description="Parameters that it would save.")
     shape: AnyShape | None = Field(

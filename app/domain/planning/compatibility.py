@@ -97,8 +97,21 @@ def require_splits(data: DatasetManifest) -> None:
         )
 
 
-def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> None:
+def must_be_taught(spec: JobSpec, model: ModelManifest) -> bool:
+    """Whether the method needs a teacher with a head, and the model is an encoder without one."""
+    return spec.method.card.needs_head and model.task is None
+
+
+def require_teacher(
+    spec: JobSpec, model: ModelManifest, data: DatasetManifest, *, will_be_taught: bool
+) -> None:
     """Refuse a teacher that cannot do the data set's task, or that does not know it yet where it must.
+
+    Args:
+        spec: of the job.
+        model: its teacher.
+        data: its data set.
+        will_be_taught: whether an encoder is let through, for what will be fine-tuned out of it.
 
     Raises:
         InvalidRequest: it is a network of another kind, or knows another task or other labels.
@@ -107,7 +120,9 @@ def require_teacher(spec: JobSpec, model: ModelManifest, data: DatasetManifest) 
     _require_kind(model.architecture, data.task)
     if not spec.method.card.needs_head:
         return
-    if model.task is None:
+    if must_be_taught(spec, model):
+        if will_be_taught:
+            return
         raise Conflict(
             "teacher_has_no_head",
             f"The teacher is an encoder without a task head; {spec.method.name} needs one trained for "

@@ -108,9 +108,29 @@ class TestTeacher:
     @pytest.mark.parametrize("task", [task for task in TASKS if task != "translation"])
     def test_without_a_head(self, api, task):
         body = job(api, "distillation", task, teacher=add_model(api, ENCODER, None))
-        detail = refused(api, body, "teacher_has_no_head", None, status=409)
-        assert "fine_tuning job first" in detail
-        assert task in detail
+        for path in ("/v1/jobs", "/v1/jobs?validate_only=true"):
+            response = api.http.post(path, json=body)
+            problem = response.json()
+            assert response.status_code == 409
+            assert problem["type"].endswith("teacher_has_no_head")
+            assert "fine_tuning job first" in problem["detail"]
+            assert task in problem["detail"]
+
+    @pytest.mark.parametrize("task", [task for task in TASKS if task != "translation"])
+    def test_that_is_still_to_be_taught_can_be_planned_for(self, api, task):
+        dataset = add_dataset(api, task)
+        encoder, taught = (
+            planned(
+                api, job(api, "distillation", task, dataset=dataset, teacher=add_model(api, ENCODER, knows))
+            )
+            for knows in (None, task)
+        )
+        caveat, *advice = encoder["student"]["advice"]
+        assert caveat["about"] == "teacher"
+        assert "run that job first" in caveat["message"]
+        assert advice == taught["student"]["advice"]
+        assert encoder["student"]["shape"] == taught["student"]["shape"]
+        assert encoder["estimate"] == taught["estimate"]
 
     @pytest.mark.parametrize("name", ["fine_tuning", "scratch"])
     @pytest.mark.parametrize("knows", [None, "masked_language_modeling", "text_regression"])

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -43,10 +44,15 @@ def body(teacher: str, dataset: str) -> dict[str, Any]:
     return {"teacher": teacher, "dataset": dataset, "method": {"name": "weight_squeezing"}, "target": TARGET}
 
 
-def refused(api: Api, body: dict[str, Any], code: str, *, status: int = 422) -> dict[str, Any]:
+JOBS = ("/v1/jobs?validate_only=true", "/v1/jobs")
+
+
+def refused(
+    api: Api, body: dict[str, Any], code: str, *, status: int = 422, by: Sequence[str] = ("/v1/plans", *JOBS)
+) -> dict[str, Any]:
     """The problem, which a plan, a check and a job all answer with."""
     before = api.rows()["jobs"]
-    for path in ("/v1/plans", "/v1/jobs?validate_only=true", "/v1/jobs"):
+    for path in by:
         response = api.http.post(path, json=body)
         problem = response.json()
         assert (response.status_code, problem["type"]) == (status, f"urn:squeeze:problem:{code}"), problem
@@ -131,7 +137,7 @@ class TestFit:
 
     def test_a_teacher_without_a_head(self, api, body, encoder_archive):
         body["teacher"] = api.upload_model(encoder_archive).json()["id"]
-        problem = refused(api, body, "teacher_has_no_head", status=409)
+        problem = refused(api, body, "teacher_has_no_head", status=409, by=JOBS)
         assert "fine_tuning job first" in problem["detail"]
 
     def test_other_labels(self, api, body, tmp_path):
