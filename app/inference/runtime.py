@@ -19,10 +19,11 @@ from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import Conflict, NotFound
-from app.domain.tasks import TASKS, Task
+from app.domain.tasks import Task
 from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import TextInput
 from app.inference.batching import BatchQueue
+from app.inference.inputs import require_inputs
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.opening import open_predictor
@@ -132,7 +133,8 @@ class InferenceRuntime:
         while (queue := self._loaded.get(key)) is None:
             await self._once(key, partial(self._load, model.key, model.manifest, precision))
         self._loaded.move_to_end(key)
-        return await _answer(queue, texts, options, model.task)
+        require_inputs(model.manifest, texts)
+        return await _answer(queue, texts, options)
 
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
@@ -252,10 +254,8 @@ class InferenceRuntime:
         _LOADED.dec()
 
 
-async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any, task: Task) -> list[Result]:
+async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any) -> list[Result]:
     predictor = queue.predictor
-    if TASKS[task].columns.pair is None:
-        _refuse_pairs(task, texts)
     rows = await queue.predict(texts, predictor.run_options(texts, options))
     return [predictor.result(row, options) for row in rows]
 
@@ -283,15 +283,3 @@ def _choose_precision(model_id: str, manifest: ModelManifest, wanted: str | None
             available=available,
         )
     return wanted
-
-
-def _refuse_pairs(task: Task, texts: Sequence[TextInput]) -> None:
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidArgument(
-                "pairs_not_supported",
-                f"Input {position} is a text pair; {task} models take single texts. Send each text "
-                "separately.",
-                argument="inputs",
-                position=position,
-            )

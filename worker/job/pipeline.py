@@ -96,6 +96,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
             task=state.dataset.task,
             labels=state.dataset.labels or None,
             thresholds=list(student.thresholds) or None,
+            is_pair=state.dataset.is_pair,
             parameters=student.architecture.count(head=student.head).total,
             lowercase=None if given is None else given.manifest.lowercase,
             max_length=state.max_length,  # what lies beyond was never trained

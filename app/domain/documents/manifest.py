@@ -134,6 +134,10 @@ class ModelManifest(StoredDocument):
         description="Score from which on each label passes, in the order of labels, where each is decided by "
         "itself; chosen on dev.",
     )
+    is_pair: bool | None = Field(
+        default=None,
+        description="Whether it was trained on pairs of texts; null where that is unknown, of uploads.",
+    )
     parameters: int
     lowercase: bool | None = None
     max_length: int = Field(description="Maximum input length in tokens.")

@@ -62,6 +62,7 @@ def register(inference_database: Database, storage: Storage, exported_folder: Fo
         task: Task = "text_classification",
         exports: tuple[str, ...] = ("fp32", "int8"),
         thresholds: list[float] | None = None,
+        is_pair: bool | None = None,
     ) -> str:
         folder = exported_folder(family, task)
         with inference_database.transaction() as session:
@@ -74,6 +75,7 @@ def register(inference_database: Database, storage: Storage, exported_folder: Fo
                 task=task,
                 labels=NAMES[task],
                 thresholds=thresholds,
+                is_pair=is_pair,
                 parameters=1,
                 max_length=MAX_LENGTH,
                 exports={precision: export_of(task, precision) for precision in exports},

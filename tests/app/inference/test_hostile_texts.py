@@ -69,8 +69,9 @@ def test_no_text_and_no_body_is_too_much(client: httpx.Client, register: Registe
 
 def test_all_of_them_together_are_answered_as_each_alone(client: httpx.Client, register: Register):
     model_id = register(exports=("fp32",))
-    alone = [ask(client, model_id, json.dumps({"inputs": [text]}).encode()).json()[0] for text in TEXTS]
-    together = ask(client, model_id, json.dumps({"inputs": TEXTS}).encode()).json()
+    texts = [text for text in TEXTS if text.strip()]  # the others are refused
+    alone = [ask(client, model_id, json.dumps({"inputs": [text]}).encode()).json()[0] for text in texts]
+    together = ask(client, model_id, json.dumps({"inputs": texts}).encode()).json()
     assert [best(scores) for scores in together] == [best(scores) for scores in alone]
 
 

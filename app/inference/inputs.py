@@ -1,0 +1,56 @@
+"""Whether what a client sends is what a model was trained on."""
+
+from collections.abc import Sequence
+
+from app.domain.documents.manifest import ModelManifest
+from app.domain.tasks import TASKS, Task
+from app.engine.tokenizing import TextInput
+from app.inference.predictors.errors import InvalidArgument
+
+
+def require_inputs(model: ModelManifest, texts: Sequence[TextInput]) -> None:
+    """Refuse texts for a model of pairs, pairs for a model of texts, and empty texts.
+
+    Of a text of nothing but white space a classifier would say something all the same. A tagger finds nothing
+    there, rightly, and a translation of it is as empty.
+
+    Raises:
+        InvalidArgument: one of them is, named by its place.
+    """
+    assert model.task is not None
+    record = TASKS[model.task]
+    wants_pairs = model.is_pair if record.columns.pair is not None else False
+    needs_words = record.answering == "text"
+    for position, text in enumerate(texts):
+        is_pair = not isinstance(text, str)
+        if wants_pairs is not None and is_pair != wants_pairs:
+            raise _single_text(position) if wants_pairs else _pair(position, model.task)
+        if needs_words and not all(part.strip() for part in (text if is_pair else (text,))):
+            raise InvalidArgument(
+                "empty_text",
+                f"Input {position} has an empty text. Leave it out.",
+                argument="inputs",
+                position=position,
+            )
+
+
+def _single_text(position: int) -> InvalidArgument:
+    return InvalidArgument(
+        "pair_required",
+        f"Input {position} is a single text; this model was trained on pairs of texts. Send "
+        '{"text": "...", "text_pair": "..."}.',
+        argument="inputs",
+        position=position,
+    )
+
+
+def _pair(position: int, task: Task) -> InvalidArgument:
+    takes = "this model was trained on single texts"
+    if TASKS[task].columns.pair is None:
+        takes = f"{task} models take single texts"
+    return InvalidArgument(
+        "pairs_not_supported",
+        f"Input {position} is a text pair; {takes}. Send each text separately.",
+        argument="inputs",
+        position=position,
+    )
