@@ -22,10 +22,11 @@ def require_inputs(model: ModelManifest, texts: Sequence[TextInput]) -> None:
     wants_pairs = model.is_pair if record.columns.pair is not None else False
     needs_words = record.answering == "text"
     for position, text in enumerate(texts):
-        is_pair = not isinstance(text, str)
+        parts = (text,) if isinstance(text, str) else text
+        is_pair = len(parts) > 1
         if wants_pairs is not None and is_pair != wants_pairs:
             raise _single_text(position) if wants_pairs else _pair(position, model.task)
-        if needs_words and not all(part.strip() for part in (text if is_pair else (text,))):
+        if needs_words and not all(part.strip() for part in parts):
             raise InvalidArgument(
                 "empty_text",
                 f"Input {position} has an empty text. Leave it out.",
