@@ -138,7 +138,7 @@ def narrow_as(family: str, shape: EncoderShape) -> EncoderShape:
 
 def layout_of(family: str) -> str:
     """All that a record says but for the names of the family and its classes."""
-    return repr(replace(ENCODERS[family], name="", title="", class_prefix=""))
+    return repr(replace(ENCODERS[family], name="", title="", class_prefix="", tokenizer_class=""))
 
 
 def traits_of(family: str) -> frozenset[EncoderTrait]:

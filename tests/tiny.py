@@ -67,8 +67,16 @@ def tiny_model_folder(
         torch.manual_seed(seed)
         build = AutoModel if labels is None else AutoModelForSequenceClassification
         build.from_config(config).save_pretrained(path)
-    tokenizer.save(str(path / "tokenizer.json"))
+    save_tokenizer(tokenizer, path)
     return path
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a tokenizer that transformers reads as it is, whatever the network beside it."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def tiny_bert_folder(path: Path, *, labels: Sequence[str] | None = None, seed: int = 0) -> Path:

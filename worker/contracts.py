@@ -1,7 +1,7 @@
 """What passes between the pipeline and a method: the seam at which methods are added."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -50,6 +50,8 @@ class Teacher:
     """Names the weights and tokenizer in cache keys."""
     target_tokenizer: Tokenizer | None = None
     """Of a translation model that writes other tokens than it reads; None: the same."""
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    """What stands beside its ``tokenizer.json``; may be empty."""
     has_new_head: bool = False
     """Whether its head was initialised for this job: the model had none for this task."""
     untrimmed: "Teacher | None" = None

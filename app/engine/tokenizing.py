@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from app.engine.padding import IntArray, network_inputs
+from app.engine.tokenizer_config import truncation_side
 
 TextInput: TypeAlias = str | tuple[str, str]
 """A text, or a text and its pair."""
@@ -25,14 +27,14 @@ class TokenizedText:
 
 
 class TextTokenizer:
-    """A tokenizer that cuts texts at a model's length and leaves them unpadded."""
+    """A tokenizer that cuts texts at a model's length, on its own side, and leaves them unpadded."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
         self.max_length = max_length
         self._tokenizer = tokenizer
         self._pad_id = pad_id(tokenizer)
         tokenizer.no_padding()  # texts are padded once it is known which ones run together
-        tokenizer.enable_truncation(max_length)
+        tokenizer.enable_truncation(max_length, direction=truncation_side(tokenizer))
 
     @classmethod
     def from_file(cls, path: Path, *, max_length: int) -> "TextTokenizer":
@@ -54,11 +56,21 @@ class TextTokenizer:
         return encodings
 
     def word_encodings(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
+        """Tokens of words that are given one by one, as if they stood in a text with spaces between."""
+        if self._marks_spaces:
+            sentences = [[*words[:1], *(f" {word}" for word in words[1:])] for words in sentences]
         # Not the fast form, which forgets the words.
         encodings: list[Encoding] = self._tokenizer.encode_batch(
             [list(words) for words in sentences], is_pretokenized=True
         )
         return encodings
+
+    @cached_property
+    def _marks_spaces(self) -> bool:
+        """Whether a word is other tokens behind a space: some tokenizers write the space at its beginning."""
+        text = self._tokenizer.encode("a a", add_special_tokens=False)
+        words = self._tokenizer.encode(["a", "a"], is_pretokenized=True, add_special_tokens=False)
+        return bool(text.ids != words.ids)
 
     def id_of(self, token: str) -> int | None:
         return special_id(self._tokenizer, token)

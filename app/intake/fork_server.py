@@ -1,8 +1,9 @@
-"""A process that has imported what reads uploads, and forks into the process of each: none waits for imports.
+"""A process that imports what reads uploads, and forks into the process of each: only the first waits for it.
 
 ``python -m app.intake.fork_server <fd>``, where the file descriptor is a socket of whole messages, the other
 end of which the API holds (``app.intake.limited_process``). It starts without network and first answers with
-what the kernel cannot take from it. Each message then is a run: its deadline, and file descriptors of
+what the kernel cannot take from it. Each message then is a run: its deadline, the modules that it needs, and
+file descriptors of
 
 * a socket, on which the exit status is sent; the run is killed when the other end is closed,
 * the request, and files for the result, for what is printed and for the step that is reached,
@@ -42,7 +43,6 @@ OUT_OF_MEMORY = 77  # exit status
 TIMED_OUT = "timed out"
 MAX_FDS = 16
 
-_READERS = ("app.intake.models.reading", "app.intake.datasets.reading")
 _MAX_MESSAGE = 1024
 _MAX_OPEN_FILES = 64
 # Of the checkout only this package: data may lie there.
@@ -62,10 +62,6 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     is_without_network = leave_network()  # before there is a second thread
     adopt_orphans()
-    for module in _READERS:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # so that no collection in a fork copies the memory they share
     is_without_network |= refuse_sockets()  # either may be what the kernel has
     lacking = [] if landlock_version() else ["Landlock"]
     lacking += [] if is_without_network else ["seccomp or a network namespace"]
@@ -103,6 +99,8 @@ class _Server:
         message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, MAX_FDS)
         if not message:
             return False
+        asked = json.loads(message)
+        _import(asked["modules"])
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -113,7 +111,7 @@ class _Server:
             pid,
             os.pidfd_open(pid),
             socket.socket(fileno=fds[0]),
-            time.monotonic() + json.loads(message)["wall_s"],
+            time.monotonic() + asked["wall_s"],
         )
         self._runs[pid] = run
         for source in (run.pidfd, run.status):
@@ -152,6 +150,16 @@ class _Server:
         for kill in (os.kill, os.killpg):
             with suppress(ProcessLookupError, PermissionError):
                 kill(run.pid, signal.SIGKILL)
+
+
+def _import(modules: list[str]) -> None:
+    if all(module in sys.modules for module in modules):
+        return
+    for module in modules:
+        with suppress(ImportError):  # a run that needs it says so
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # so that no collection in a fork copies the memory they share
 
 
 def _children() -> list[int]:

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_RESULT_BYTES = 32 * 2**20
 _START_TIMEOUT_S = 60.0
-_GRACE_S = 10.0
-"""For the other process to keep a deadline."""
+_GRACE_S = 60.0
+"""For the other process to import what a run needs, and to keep a deadline."""
 
 _ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
@@ -41,6 +41,7 @@ _ENVIRONMENT = {
     "RAYON_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
 }
 
 
@@ -96,6 +97,7 @@ def run_limited(
     *,
     files: Sequence[BinaryIO] = (),
     folder: Path | None = None,
+    modules: Sequence[str] = (),
 ) -> Any:
     """Call a function of this package in a process of its own.
 
@@ -105,6 +107,7 @@ def run_limited(
         limits: of the process.
         files: further arguments, open for reading.
         folder: the only one that it may write to, and read beside the interpreter's own.
+        modules: that it imports late, and which take long: imported once for all runs.
 
     Raises:
         LimitExceededError: the function used more memory or CPU time than it may, or crashed.
@@ -123,7 +126,8 @@ def run_limited(
         asked.write(json.dumps(request).encode())
         asked.seek(0)
         fds = [file.fileno() for file in (asked, result, log, step, *files)]
-        status = SERVER.run(fds, wall_s=limits.wall_s)
+        needed = [function.partition(":")[0], *modules]
+        status = SERVER.run(fds, wall_s=limits.wall_s, modules=needed)
         if status == 0:
             return _result(json.loads(_content(result)))
         raise _failure(status, log=_content(log), step=_content(step).decode())
@@ -155,12 +159,13 @@ class _Server:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    def run(self, fds: Sequence[int], *, wall_s: float) -> int | str:
+    def run(self, fds: Sequence[int], *, wall_s: float, modules: Sequence[str]) -> int | str:
         """A run's exit status, or that it was not over in time."""
         ours, theirs = socket.socketpair()
         with closing(ours):
             with closing(theirs):
-                self._send(json.dumps({"wall_s": wall_s}).encode(), [theirs.fileno(), *fds])
+                message = json.dumps({"wall_s": wall_s, "modules": modules})
+                self._send(message.encode(), [theirs.fileno(), *fds])
             ours.settimeout(wall_s + _GRACE_S)
             try:
                 answer = ours.recv(1024)

@@ -94,15 +94,15 @@ def configs(content: bytes) -> None:
 def tokenizers(content: bytes) -> None:
     with folder() as made, suppress(*DOCUMENTED):
         (Path(made) / "tokenizer.json").write_bytes(content)
-        read = read_tokenizers(Path(made), sound_config(), "text_classification", lowercase=True)
-        lowercases(read["tokenizer.json"])
-        read["tokenizer.json"].encode()
+        read = read_tokenizers(Path(made), sound_config(), "text_classification")
+        lowercases(read.files["tokenizer.json"])
+        read.files["tokenizer.json"].encode()
 
 
 def word_lists(content: bytes) -> None:
     with folder() as made, suppress(*DOCUMENTED):
         (Path(made) / "vocab.txt").write_bytes(content)
-        read_tokenizers(Path(made), sound_config(), "masked_language_modeling", lowercase=True)
+        read_tokenizers(Path(made), sound_config(), "masked_language_modeling")
 
 
 def sentencepiece(content: bytes) -> None:

@@ -12,7 +12,8 @@ from app.domain.documents.manifest import ModelManifest
 from worker.contracts import Teacher
 from worker.data.cached_files import is_cached
 from worker.export.exports import files_of, make_exports, onnx_name
-from worker.networks.loading import TARGET_TOKENIZER, TOKENIZER, save_network, save_tokenizer
+from worker.job.evaluator import EvaluatedModel
+from worker.networks.loading import save_network, save_tokenizers
 from worker.runner.protocol import TEACHER_EXPORTS, JobRequest
 from worker.runner.workdir import link_or_copy
 
@@ -20,13 +21,12 @@ _FORMAT = 2
 """Of what jobs keep for one another: files that an earlier export wrote are not found again."""
 
 
-def save_model(network: PreTrainedModel, teacher: Teacher, folder: Path) -> None:
+def save_model(student: EvaluatedModel, teacher: Teacher, folder: Path, *, max_length: int) -> None:
     """Write a model folder on the teacher's tokens, without what an earlier attempt left there."""
     shutil.rmtree(folder, ignore_errors=True)
-    save_network(network, folder)
-    save_tokenizer(teacher.tokenizer, folder / TOKENIZER)
-    if teacher.target_tokenizer is not None:
-        save_tokenizer(teacher.target_tokenizer, folder / TARGET_TOKENIZER)
+    save_network(student.network, folder)
+    token_types = student.architecture.token_types
+    save_tokenizers(teacher, folder, max_length=max_length, token_types=token_types)
 
 
 def teacher_exports(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from app.domain.architectures import (
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
 from app.domain.tasks import Head, Task
+from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config, truncation_side
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
@@ -37,6 +39,7 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     return Teacher(
         network=load_network(folder, manifest, task=task, labels=labels),
         tokenizer=load_tokenizer(folder / TOKENIZER),
+        tokenizer_config=_load_tokenizer_config(folder / TOKENIZER_CONFIG),
         architecture=manifest.architecture,
         digest=_digest(manifest.files),
         target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
@@ -100,12 +103,27 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
-    """Write ``tokenizer.json`` without what was set for a job, such as where texts are cut."""
-    whole = Tokenizer.from_str(tokenizer.to_str())
-    whole.no_truncation()
-    whole.no_padding()
-    whole.save(str(path))
+def save_tokenizers(teacher: Teacher, folder: Path, *, max_length: int, token_types: int) -> None:
+    """Write how a model on a teacher's tokens reads texts, as this service and transformers read it.
+
+    Args:
+        teacher: whose tokenizers they are.
+        folder: receives ``tokenizer.json``, ``tokenizer_config.json`` and, if the teacher has it,
+            ``target_tokenizer.json``.
+        max_length: tokens at which the model's texts are cut.
+        token_types: that the model tells apart.
+    """
+    tokenizers = {TOKENIZER: teacher.tokenizer, TARGET_TOKENIZER: teacher.target_tokenizer}
+    for name, tokenizer in tokenizers.items():
+        if tokenizer is not None:
+            whole = Tokenizer.from_str(tokenizer.to_str())
+            whole.enable_truncation(max_length, direction=truncation_side(tokenizer))
+            whole.no_padding()
+            whole.save(str(folder / name))
+    config = tokenizer_config(
+        teacher.tokenizer, teacher.tokenizer_config, max_length=max_length, token_types=token_types
+    )
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
 
 
 def build_network(config: PretrainedConfig, architecture: Architecture, head: Head) -> PreTrainedModel:
@@ -169,6 +187,11 @@ def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has
         names = ", ".join(sorted(wrong)[:5])
         raise JobError("invalid_model", f"model.safetensors does not match config.json: {names}.")
     network.load_state_dict({name: stored[name] for name in fitting}, strict=False)
+
+
+def _load_tokenizer_config(path: Path) -> dict[str, Any]:
+    """Empty for models that were stored without one."""
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 def _digest(files: Files) -> str:

@@ -58,4 +58,5 @@ FAMILY: Final = EncoderFamily(
         ),
     },
     pooler="albert.pooler",
+    tokenizer_class="AlbertTokenizer",
 )

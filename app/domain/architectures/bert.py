@@ -78,5 +78,5 @@ FAMILY: Final = EncoderFamily(
         ),
     },
     pooler="bert.pooler.dense",
-    tokenizer_files=("tokenizer.json", "vocab.txt"),
+    tokenizer_class="BertTokenizer",
 )

@@ -5,4 +5,10 @@ from typing import Final
 
 from app.domain.architectures.roberta import FAMILY as ROBERTA
 
-FAMILY: Final = replace(ROBERTA, name="camembert", title="CamemBERT", class_prefix="Camembert")
+FAMILY: Final = replace(
+    ROBERTA,
+    name="camembert",
+    title="CamemBERT",
+    class_prefix="Camembert",
+    tokenizer_class="CamembertTokenizer",
+)

@@ -62,5 +62,5 @@ FAMILY: Final = EncoderFamily(
             steps=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
         ),
     },
-    tokenizer_files=("tokenizer.json", "vocab.txt"),
+    tokenizer_class="BertTokenizer",
 )

@@ -34,5 +34,5 @@ FAMILY: Final = EncoderFamily(
             steps=("generator_predictions", "generator_lm_head"),
         ),
     },
-    tokenizer_files=("tokenizer.json", "vocab.txt"),
+    tokenizer_class="BertTokenizer",
 )

@@ -22,8 +22,6 @@ EncoderTrait = Literal["projected_embeddings", "relative_bias", "shared_layers"]
 """What an encoder may have beside layers of their own on tables as wide as these; methods say what they
 support."""
 
-TokenizerFile = Literal["tokenizer.json", "target_tokenizer.json", "vocab.txt", "source.spm"]
-
 _LEGACY_TENSORS: Final = {"gamma": "weight", "beta": "bias"}
 """Of norms, as BERT's first checkpoints name them."""
 
@@ -43,10 +41,8 @@ class _Record:
     """Whether the first position is the one after the id of padding."""
     task: Task | None = None
     """What its networks are for by themselves; None: the head on one decides."""
-    tokenizer_files: tuple[TokenizerFile, ...] = ("tokenizer.json",)
-    """What its tokenizer is read from; ``source.spm`` comes with ``target.spm`` and ``vocab.json``.
-
-    With ``target_tokenizer.json`` a model writes other tokens than it reads."""
+    tokenizer_class: str = "PreTrainedTokenizerFast"
+    """Name of transformers' class that reads its tokenizer, where a folder names none."""
     legacy_tensors: Mapping[str, str] = field(default_factory=lambda: _LEGACY_TENSORS)
     """Last parts of tensor names in old files -> those of today."""
 

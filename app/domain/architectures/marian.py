@@ -109,5 +109,5 @@ FAMILY: Final = EncoderDecoderFamily(
     output_bias="final_logits_bias",
     sines={"encoder": "model.encoder.embed_positions", "decoder": "model.decoder.embed_positions"},
     task="translation",
-    tokenizer_files=("source.spm", "tokenizer.json", "target_tokenizer.json"),
+    tokenizer_class="MarianTokenizer",
 )

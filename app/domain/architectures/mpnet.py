@@ -60,4 +60,5 @@ FAMILY: Final = EncoderFamily(
     ),
     heads=ROBERTA.heads,
     pooler="mpnet.pooler.dense",
+    tokenizer_class="MPNetTokenizer",
 )

@@ -35,4 +35,5 @@ FAMILY: Final = EncoderFamily(
         ),
     },
     pooler="roberta.pooler.dense",
+    tokenizer_class="RobertaTokenizer",
 )

@@ -5,4 +5,10 @@ from typing import Final
 
 from app.domain.architectures.roberta import FAMILY as ROBERTA
 
-FAMILY: Final = replace(ROBERTA, name="xlm-roberta", title="XLM-RoBERTa", class_prefix="XLMRoberta")
+FAMILY: Final = replace(
+    ROBERTA,
+    name="xlm-roberta",
+    title="XLM-RoBERTa",
+    class_prefix="XLMRoberta",
+    tokenizer_class="XLMRobertaTokenizer",
+)

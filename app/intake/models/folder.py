@@ -8,10 +8,11 @@ from typing import Any
 
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import InvalidRequest
+from app.intake.models.json_files import read_object
 from app.intake.models.model_config import read_config, refuse_code
 from app.intake.models.stored_weights import pickled_weights
 from app.intake.models.task import read_task, task_keys
-from app.intake.models.tokenizer import TOKENIZER_FILES, lowercases, read_tokenizers, require_short
+from app.intake.models.tokenizer import TOKENIZER_FILES, lowercases, read_tokenizers
 from app.intake.models.weights import check_weights
 
 MODEL_FILES = TOKENIZER_FILES | {
@@ -19,11 +20,9 @@ MODEL_FILES = TOKENIZER_FILES | {
     "generation_config.json",
     "model.safetensors",
     "model.safetensors.index.json",
-    "tokenizer_config.json",
 }
 """Files that are read. Other files of a folder are ignored."""
 
-_MAX_JSON_BYTES = 2**20
 _GENERATION_KEYS = ("num_beams", "max_length")
 
 
@@ -32,26 +31,23 @@ def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
 
     Args:
         source: a folder as Hugging Face libraries write it.
-        target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json`` and, of a translation
-            model that writes other pieces than it reads, ``target_tokenizer.json``.
+        target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``
+            and, of a translation model that writes other pieces than it reads, ``target_tokenizer.json``.
         pickles: files of the source that start as a pickle does.
 
     Raises:
         InvalidRequest: this service cannot take the model; the message says what to do.
     """
     config = read_config(_read_config_files(source))
-    tokenizer_config = _read_json(source, "tokenizer_config.json", required=False)
-    refuse_code(tokenizer_config, "tokenizer_config.json")
+    refuse_code(read_object(source, "tokenizer_config.json", required=False), "tokenizer_config.json")
     _require_weights(source, pickles)
     weights = check_weights(source / "model.safetensors", config)
     task, labels = read_task(config, weights.head)
-    tokenizers = read_tokenizers(
-        source, config, task, lowercase=tokenizer_config.get("do_lower_case") is not False
-    )
+    tokenizers = read_tokenizers(source, config, task)
 
     kept = config.kept | task_keys(config.architecture, task, labels)
     (target / "config.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
-    for name, text in tokenizers.items():
+    for name, text in tokenizers.files.items():
         (target / name).write_text(text, "utf-8")
     shutil.move(source / "model.safetensors", target)  # Landlock's first version renames within a folder only
     return ModelManifest(
@@ -60,15 +56,15 @@ def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
         task=task,
         labels=labels,
         parameters=weights.parameters,
-        lowercase=lowercases(tokenizers["tokenizer.json"]),
-        max_length=config.max_length,
+        lowercase=lowercases(tokenizers.files["tokenizer.json"]),
+        max_length=tokenizers.max_length,
     )
 
 
 def _read_config_files(source: Path) -> dict[str, Any]:
     """``config.json``, and how to generate where only ``generation_config.json`` says it."""
-    generation = _read_json(source, "generation_config.json", required=False)
-    config = _read_json(source, "config.json")
+    generation = read_object(source, "generation_config.json", required=False)
+    config = read_object(source, "config.json")
     refuse_code(generation, "generation_config.json")
     return config | {key: generation.get(key) for key in _GENERATION_KEYS if config.get(key) is None}
 
@@ -89,25 +85,3 @@ def _require_weights(source: Path, pickles: Sequence[str]) -> None:
         "The folder has no model.safetensors. Save the model with "
         "model.save_pretrained(folder) and upload that folder.",
     )
-
-
-def _read_json(folder: Path, name: str, *, required: bool = True) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
-        if not required:
-            return {}
-        raise InvalidRequest(
-            "missing_config",
-            f"The folder has no {name}. Upload the whole folder that save_pretrained() wrote: config.json, "
-            "model.safetensors and tokenizer.json.",
-        )
-    require_short(path, _MAX_JSON_BYTES)
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(
-            "invalid_config", f"{name} is not valid JSON ({error}). Upload the original file."
-        ) from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("invalid_config", f"{name} is not a JSON object. Upload the original file.")
-    return value

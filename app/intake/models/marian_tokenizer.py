@@ -1,11 +1,21 @@
-"""A Marian folder's two SentencePiece models and one vocabulary as two ``tokenizer.json``."""
+"""A Marian folder's two SentencePiece models and one vocabulary as two ``tokenizer.json``.
+
+transformers reads them in Python alone, a word at a time, and has no conversion.
+"""
 
 import base64
+import json
+from pathlib import Path
 from typing import Any
 
-from app.intake.models.sentencepiece import SentencePieceModel
+from app.domain.errors import InvalidRequest
+from app.intake.models.json_files import require_short
+from app.intake.models.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
+from app.intake.models.tokenizer_faults import does_not_fit, invalid
 
 UNKNOWN, END, PADDING = "<unk>", "</s>", "<pad>"
+
+_MAX_BYTES = 8 * 2**20  # every field of a model is taken apart by hand
 
 _SPACE = "\u2581"  # as SentencePiece writes it
 
@@ -14,6 +24,27 @@ _FOREIGN = "\ufdd0"
 
 _UNKNOWN_PENALTY = 10.0
 """By which SentencePiece puts an unknown letter below the least of the pieces."""
+
+
+def read_marian(folder: Path, *, rows: int) -> dict[str, dict[str, Any]]:
+    """What ``tokenizer.json`` says, and ``target_tokenizer.json`` where it differs, by file.
+
+    Args:
+        folder: has ``source.spm``, ``target.spm`` and ``vocab.json``.
+        rows: of the embedding matrix.
+
+    Raises:
+        InvalidRequest: a file cannot be read, or they do not belong together.
+    """
+    vocabulary = _read_vocabulary(folder / "vocab.json", rows)
+    source, target = (
+        build_tokenizer(_read_model(folder / name, vocabulary), vocabulary)
+        for name in ("source.spm", "target.spm")
+    )
+    made = {"tokenizer.json": source}
+    if target != source:
+        made["target_tokenizer.json"] = target
+    return made
 
 
 def build_tokenizer(model: SentencePieceModel, vocabulary: dict[str, int]) -> dict[str, Any]:
@@ -114,3 +145,48 @@ def _ending(end: int) -> dict[str, Any]:
         "pair": [first, second, last],
         "special_tokens": {END: {"id": END, "ids": [end], "tokens": [END]}},
     }
+
+
+def _read_model(path: Path, vocabulary: dict[str, int]) -> SentencePieceModel:
+    require_short(path, _MAX_BYTES)
+    try:
+        model = parse_sentencepiece(path.read_bytes())
+    except UnreadableModelError as error:
+        raise InvalidRequest(
+            "invalid_tokenizer",
+            f"{path.name} {error}. Upload the file that the model was trained with, or a tokenizer.json and "
+            "a target_tokenizer.json instead.",
+        ) from None
+    known = len(model.scores.keys() & vocabulary.keys())
+    if 2 * known < len(model.scores):
+        raise InvalidRequest(
+            "tokenizer_config_mismatch",
+            f"vocab.json has {known:,} of the {len(model.scores):,} pieces of {path.name}. Upload files of "
+            "the same model.",
+        )
+    return model
+
+
+def _read_vocabulary(path: Path, rows: int) -> dict[str, int]:
+    require_short(path, _MAX_BYTES)
+    vocabulary = _read_json(path)
+    if len(vocabulary) > rows:
+        raise does_not_fit("ids", len(vocabulary) - 1, rows)
+    if not all(type(index) is int for index in vocabulary.values()):
+        raise invalid("cannot be built: vocab.json must map tokens to integers")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise invalid("cannot be built: vocab.json must number its tokens from 0 without gaps")
+    absent = [token for token in (UNKNOWN, END, PADDING) if token not in vocabulary]
+    if absent:
+        raise invalid(f"cannot be built: vocab.json lacks {', '.join(absent)}")
+    return vocabulary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"cannot be read ({path.name}: {error})") from None
+    if not isinstance(value, dict):
+        raise invalid(f"cannot be read ({path.name} is not a JSON object)")
+    return value

@@ -29,6 +29,8 @@ class ModelConfig:
     """Class that saved the model, such as BertForTokenClassification; empty if unknown."""
     kept: dict[str, Any]
     """The config's known keys."""
+    tokenizer_class: str | None = None
+    """Class of its tokenizer, if named here."""
 
 
 def read_config(raw: dict[str, Any]) -> ModelConfig:
@@ -68,6 +70,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
         problem_type=str(given["problem_type"]) if "problem_type" in given else None,
         network=_network(given.get("architectures")),
         kept=config.model_dump(mode="json", exclude_none=True),
+        tokenizer_class=_name(given.get("tokenizer_class")),
     )
 
 
@@ -113,6 +116,10 @@ def _network(architectures: Any) -> str:
             return name
         case _:
             return ""
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _labels(id2label: Any) -> list[str] | None:

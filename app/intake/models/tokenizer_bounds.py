@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-_EXPRESSIONS = {" {2,}", r"\A | \z"}
+_EXPRESSIONS = {" {2,}", r"\A | \z", r"\s{2,}|[\n\r\t]"}
 """The regular expressions that tokenizers of the known families have; none of them backtracks."""
 
 _MAX_GROWTH = 64
@@ -42,7 +42,7 @@ def unbounded_part(tokenizer: dict[str, Any], *, vocabulary: int) -> str | None:
     return (
         _unbounded_post_processor(list(_parts(tokenizer.get("post_processor"))))
         or _unbounded_model(tokenizer.get("model") or {}, vocabulary)
-        or _unbounded_added_tokens(tokenizer.get("added_tokens") or [], vocabulary)
+        or unbounded_added_tokens(tokenizer.get("added_tokens") or [], vocabulary)
     )
 
 
@@ -54,7 +54,7 @@ def patterns(tokenizer: dict[str, Any]) -> list[str]:
 
 def costly_tokens(tokenizer: dict[str, Any]) -> list[str]:
     """The longest token and the longest added one; and the former all but its end, which is nearly found."""
-    longest = max(_tokens(tokenizer.get("model") or {}), key=len, default="")
+    longest = max(vocabulary_of(tokenizer.get("model") or {}), key=len, default="")
     added = max((token["content"] for token in tokenizer.get("added_tokens") or ()), key=len, default="")
     return [longest, longest[:-1], added]
 
@@ -70,14 +70,15 @@ def _unbounded_model(model: dict[str, Any], vocabulary: int) -> str | None:
         return f"has {len(vocab):,} tokens, more than the {vocabulary:,} rows of the embedding matrix"
     if isinstance(vocab, dict) and len(set(vocab.values())) < len(vocab):
         return "has two tokens with the same id"
-    if any(len(token) > _MAX_TOKEN for token in _tokens(model)):
+    if any(len(token) > _MAX_TOKEN for token in vocabulary_of(model)):
         return f"has a token longer than {_MAX_TOKEN} characters"
     if len(model.get("merges") or ()) > _MAX_MERGES_PER_ROW * vocabulary:
         return f"has more than {_MAX_MERGES_PER_ROW} merges per row of the embedding matrix"
     return None
 
 
-def _unbounded_added_tokens(added: list[dict[str, Any]], vocabulary: int) -> str | None:
+def unbounded_added_tokens(added: list[dict[str, Any]], vocabulary: int) -> str | None:
+    """What of added tokens cannot be taken, as the end of a sentence: their number or their length."""
     if len(added) > vocabulary:
         return f"adds more tokens than the {vocabulary:,} rows of the embedding matrix"
     if len(added) > _MAX_ADDED_TOKENS:
@@ -182,8 +183,8 @@ def _exceeds(value: Any, limit: int) -> bool:
     return isinstance(value, int) and value > limit
 
 
-def _tokens(model: dict[str, Any]) -> Iterator[str]:
-    """Of a mapping to ids, or of a list of pairs with scores."""
+def vocabulary_of(model: dict[str, Any]) -> Iterator[str]:
+    """A model's tokens: of a mapping to ids, or of a list of pairs with scores."""
     for entry in model.get("vocab") or ():
         token = entry[0] if isinstance(entry, list) and entry else entry
         if isinstance(token, str):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -41,49 +41,64 @@ _REPEATED = (
 )
 
 
-class Probe(TypedDict):
-    source: str
-    """Path of a ``tokenizer.json``."""
-    target: str
-    """Path for a copy without truncation and padding, written where nothing is wrong."""
-    vocabulary: int
-    """Rows of the embeddings."""
+class UnsoundTokenizerError(ValueError):
+    """A ``tokenizer.json`` cannot be taken; the end of a sentence about it."""
 
 
-def check_tokenizers(probes: list[Probe]) -> str | None:
-    """What is wrong with one of the tokenizers, as the end of a sentence; None where nothing is."""
-    for probe in probes:
-        try:
-            raw = json.loads(Path(probe["source"]).read_bytes())
-        except (ValueError, RecursionError) as error:
-            return f"cannot be read (tokenizer.json: {str(error)[:_SHOWN]})"
-        if not isinstance(raw, dict):
-            return "cannot be read (tokenizer.json is not a JSON object)"
-        if (found := _check(raw, probe)) is not None:
-            return found
-    return None
+def read_tree(path: Path, *, vocabulary: int) -> dict[str, Any]:
+    """A ``tokenizer.json`` as JSON, of which a tokenizer may be built.
 
+    Args:
+        path: of the file.
+        vocabulary: rows of the embeddings.
 
-def _check(raw: dict[str, Any], probe: Probe) -> str | None:
+    Raises:
+        UnsoundTokenizerError: it is no JSON object, or a part of it is not bounded.
+    """
     try:
-        unbounded = unbounded_part(raw, vocabulary=probe["vocabulary"])
-        texts = [*_REPEATED, *filter(None, [*patterns(raw), *costly_tokens(raw)])]
-    except (RecursionError, AttributeError, TypeError, LookupError, ValueError) as error:
-        return f"cannot be read ({str(error)[:_SHOWN]})"
-    if unbounded is not None:
-        return unbounded
-    content = json.dumps(raw | {"truncation": None, "padding": None})
-    raw.clear()  # the library needs as much memory again
+        tree = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UnsoundTokenizerError(f"cannot be read ({path.name}: {str(error)[:_SHOWN]})") from None
+    if not isinstance(tree, dict):
+        raise UnsoundTokenizerError(f"cannot be read ({path.name} is not a JSON object)")
+    _require_bounded(tree, vocabulary)
+    return tree
+
+
+def build_checked(tree: dict[str, Any], *, vocabulary: int) -> Tokenizer:
+    """A tokenizer that is bounded and not slow, without truncation and padding.
+
+    Args:
+        tree: what ``tokenizer.json`` says; it is emptied, since the library needs as much memory again.
+        vocabulary: rows of the embeddings.
+
+    Raises:
+        UnsoundTokenizerError: a part of it is not bounded, or it takes too long over a text.
+    """
+    texts = [*_REPEATED, *_require_bounded(tree, vocabulary)]
+    content = json.dumps(tree | {"truncation": None, "padding": None})
+    tree.clear()
     try:
         with library_errors():
             tokenizer = Tokenizer.from_str(content)
     except LibraryError as error:
-        return f"cannot be read ({error})"
+        raise UnsoundTokenizerError(f"cannot be read ({error})") from None
     for text in texts:
         if (found := _expensive(tokenizer, text)) is not None:
-            return found
-    Path(probe["target"]).write_text(tokenizer.to_str(), "utf-8")
-    return None
+            raise UnsoundTokenizerError(found)
+    return tokenizer
+
+
+def _require_bounded(tree: dict[str, Any], vocabulary: int) -> list[str]:
+    """Raise where a part is not bounded; else the texts that cost the tokenizer most."""
+    try:
+        unbounded = unbounded_part(tree, vocabulary=vocabulary)
+        texts = [*filter(None, [*patterns(tree), *costly_tokens(tree)])]
+    except (RecursionError, AttributeError, TypeError, LookupError, ValueError) as error:
+        raise UnsoundTokenizerError(f"cannot be read ({str(error)[:_SHOWN]})") from None
+    if unbounded is not None:
+        raise UnsoundTokenizerError(unbounded)
+    return texts
 
 
 def _expensive(tokenizer: Tokenizer, repeated: str) -> str | None:

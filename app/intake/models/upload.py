@@ -8,7 +8,11 @@ from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import InvalidRequest
 from app.intake.limited_process import LimitExceededError, Limits, require_plain_files, run_limited
 from app.intake.models.reading import MADE, UNPACKED
-from app.intake.models.tokenizer import STEP, too_expensive
+from app.intake.models.tokenizer import STEP
+from app.intake.models.tokenizer_faults import too_expensive
+
+_CONVERSION = ("app.intake.models.tokenizer_conversion",)
+"""Imports transformers."""
 
 _MEMORY_BYTES = 2 * 2**30
 """XLM-RoBERTa's tokenizer, of a quarter of a million pieces, takes 0.6 GiB and three seconds."""
@@ -65,7 +69,12 @@ def _read(
 ) -> tuple[ModelManifest, Path]:
     try:
         described = run_limited(
-            f"app.intake.models.reading:{function}", argument, limits, files=files, folder=folder
+            f"app.intake.models.reading:{function}",
+            argument,
+            limits,
+            files=files,
+            folder=folder,
+            modules=_CONVERSION,
         )
     except LimitExceededError as error:
         raise _explained(error, limits) from None

@@ -37,8 +37,9 @@ class TestRegister:
             "config.json",
             "model.safetensors",
             "tokenizer.json",
+            "tokenizer_config.json",
         ]
-        assert len(api.stored()) == 3
+        assert len(api.stored()) == 4
 
     def test_on_both_databases(self, api_on_both, teacher_archive):
         api = api_on_both
@@ -187,7 +188,7 @@ class TestDelete:
         assert response.json()["type"] == "urn:squeeze:problem:model_in_use"
         assert response.json()["job"] == job.id
         assert response.headers["x-should-retry"] == "false"
-        assert len(api.stored()) == 3
+        assert len(api.stored()) == 4
         with api.database.transaction() as session:
             move(session, lock_job(session, job.id), JobStatus.CANCELLED)
         assert api.http.delete(f"/v1/models/{teacher}").status_code == 204

@@ -432,6 +432,7 @@ class TestTokenizer:
 
     def test_word_list_without_special_tokens(self, api, folder):
         (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").unlink()
         (folder / "vocab.txt").write_text("a\nb\n")
         assert "[CLS]" in refused(api, zipped(folder), "invalid_tokenizer")
 

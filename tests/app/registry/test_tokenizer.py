@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.intake.models.tokenizer_bounds import unbounded_part
-from app.intake.models.tokenizer_probe import Probe, check_tokenizers
+from app.intake.models.tokenizer_probe import UnsoundTokenizerError, build_checked
 from tests.app.registry.conftest import accepted, refused
 from tests.app.registry.translation import train_sentencepiece
 from tests.tiny import tiny_model_folder, zipped
@@ -119,15 +119,12 @@ class TestTokenizerThatRunsAway:
         assert "too slow" in message
         assert "CPU time" in message
 
-    def test_a_vocabulary_that_is_slow(self, tmp_path):
+    def test_a_vocabulary_that_is_slow(self):
         """At every place in a text of one letter, 512 pieces fit, each of two bytes a letter."""
         pieces = [["[UNK]", 0.0], *(["\u00e9" * length, -float(length)] for length in range(1, 513))]
         model = {"type": "Unigram", "unk_id": 0, "vocab": pieces}
-        source, target = tmp_path / "tokenizer.json", tmp_path / "checked.json"
-        source.write_text(json.dumps({"added_tokens": [], "model": model}))
-        probe = Probe(source=str(source), target=str(target), vocabulary=1000)
-        assert "too slow" in (check_tokenizers([probe]) or "")
-        assert not target.exists()
+        with pytest.raises(UnsoundTokenizerError, match="too slow"):
+            build_checked({"added_tokens": [], "model": model}, vocabulary=1000)
 
     def test_a_long_added_token(self, api, folder):
         tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
@@ -165,7 +162,7 @@ class TestTokenizerThatRunsAway:
         edit_tokenizer(folder, post_processor=processor | {name: [processor["single"][0], *sequences]})
         assert "template" in refused(api, zipped(folder), "invalid_tokenizer")
 
-    def test_padding_and_truncation_are_for_the_caller_to_set(self, api, folder):
+    def test_padding_and_truncation_are_those_of_the_model(self, api, folder):
         padding = {"strategy": {"Fixed": 10**9}, "direction": "Right", "pad_to_multiple_of": None}
         padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
         truncation = {"direction": "Right", "max_length": 0, "strategy": "LongestFirst", "stride": 9}
@@ -175,7 +172,8 @@ class TestTokenizerThatRunsAway:
         url = f"/v1/models/{response.json()['id']}/artifacts/tokenizer.json"
         stored = api.http.get(url).json()
         assert stored["padding"] is None
-        assert stored["truncation"] is None
+        whole = {"direction": "Right", "max_length": 64, "strategy": "LongestFirst", "stride": 0}
+        assert stored["truncation"] == whole
 
 
 class TestTokenizerThatDoesNotFit:

@@ -71,6 +71,7 @@ class TestTaken:
             "model.safetensors",
             "target_tokenizer.json",
             "tokenizer.json",
+            "tokenizer_config.json",
         ]
 
     def test_what_is_stored_can_be_uploaded_again(self, api, folder, tmp_path):

@@ -24,7 +24,8 @@ def evaluate(state: JobState) -> None:
 def export(state: JobState) -> None:
     """Write the student's folder: weights, config, tokenizer and ONNX files."""
     student, folder = state.evaluated_student, state.student_folder
-    save_model(student.network.cpu(), state.teacher, folder)
+    student.network.cpu()
+    save_model(student, state.teacher, folder, max_length=state.max_length)
     student.paths = make_exports(student.network, state.spec.exports, folder)
 
 
