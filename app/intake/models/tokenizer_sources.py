@@ -115,7 +115,7 @@ def _drop_absent_tokens(source: Source, rows: int, known: AbstractSet[str]) -> N
         raise invalid(f"lacks {', '.join(token[:50] for token in needed)} in its vocabulary")
     if absent:
         tree["added_tokens"] = [token for token in tree["added_tokens"] if token["content"] not in absent]
-        source.config = {name: value for name, value in config.items() if value not in absent}
+        source.config = {name: value for name, value in config.items() if value not in list(absent)}
 
 
 def _added(tree: Tree) -> dict[str, Any]:

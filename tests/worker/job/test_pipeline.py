@@ -13,10 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import FileEntry
 from app.domain.errors import NotFound, RetryableJobError
+from app.engine.tokenizing import TextTokenizer
 from tests.processes import wait_until
 from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
 from tests.worker.requests import (
@@ -84,6 +86,17 @@ def student_weights(outcome: object) -> str:
     return outcome.manifest.files.entries["model.safetensors"].sha256
 
 
+def assert_transformers_reads_alike(folder: Path, *, max_length: int) -> None:
+    """The ids of what is served, for a student that was taken away."""
+    taken = AutoTokenizer.from_pretrained(folder)
+    served = TextTokenizer.from_file(folder / "tokenizer.json", max_length=max_length)
+    texts = [f"A {LABELS[0]} FILM, é", "[MASK] " + "charming " * 100, ("one side", "the other")]
+    for text in texts:
+        tokens = taken(*([text] if isinstance(text, str) else text), truncation=True)
+        found = served.encode([text])[0]
+        assert (tokens["input_ids"], tokens["token_type_ids"]) == (found.ids, found.type_ids)
+
+
 class TestSuccess:
     def test_a_student_is_trained_measured_checked_and_stored(
         self, fork_server: ForkServer, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
@@ -100,6 +113,7 @@ class TestSuccess:
             "config.json",
             "model.safetensors",
             "tokenizer.json",
+            "tokenizer_config.json",
             "model.fp32.onnx",
             "model.int8.onnx",
         }
@@ -200,6 +214,7 @@ class TestSuccess:
         folder = fetch_model(shelf, outcome.manifest, tmp_path / "student")
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         assert tokenizer.get_vocab_size() == outcome.manifest.architecture.vocabulary
+        assert_transformers_reads_alike(folder, max_length=outcome.manifest.max_length)
         network = load_network(folder, outcome.manifest, task="text_classification", labels=LABELS)
         assert network.num_parameters() == outcome.manifest.parameters
         assert outcome.report.teacher.total_parameters == teacher.manifest.parameters

@@ -12,7 +12,10 @@ from worker.runner.protocol import DatasetRef, ModelRef, Succeeded
 
 TEACHER = {"encoder_layers": 2, "decoder_layers": 2, "hidden": 32, "heads": 4, "ffn": 48}
 STUDENT = TEACHER | {"decoder_layers": 1, "decoder_hidden": 16, "decoder_heads": 2, "decoder_ffn": 24}
-FILES = {"config.json", "model.safetensors", "tokenizer.json", "encoder.fp32.onnx", "decoder.fp32.onnx"}
+FILES = {
+    *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    *("encoder.fp32.onnx", "decoder.fp32.onnx"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def test_scratch_makes_a_teacher_of_a_data_set_alone(shelf: Shelf, teacher: Mode
     folder = fetch_model(shelf, manifest, tmp_path)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     assert tokenizer.get_vocab_size() == manifest.architecture.vocabulary
-    assert tokenizer.truncation is None
+    assert tokenizer.truncation["max_length"] == manifest.max_length
     network = load_network(folder, manifest, task="translation", labels=[])
     assert network.num_parameters(only_trainable=True) == manifest.parameters
 
