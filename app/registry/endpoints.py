@@ -109,11 +109,13 @@ async def create_model(
 ) -> ModelRead:
     """Register a model: upload an archive of its folder, or give its hub id, or an upload sent in parts.
 
-    The folder contains `config.json`, `model.safetensors` and `tokenizer.json` of a BERT, RoBERTa,
-    XLM-RoBERTa or DistilBERT encoder, without a head or with one for text classification, regression to one
-    number, named entities or masked-language modelling; or of a Marian translation model, whose tokenizer may
-    be `source.spm`, `target.spm` and `vocab.json`. Downloaded students of this service can be registered
-    again.
+    The folder contains `config.json`, the weights (`model.safetensors`, or shards with their index) and the
+    tokenizer of an encoder, without a head or with one for text classification, regression to one number,
+    named entities or masked-language modelling; or of a Marian translation model. The tokenizer is read as
+    transformers reads the folder: from `tokenizer.json`, `vocab.txt`, `vocab.json` and `merges.txt`, or a
+    SentencePiece model, with what `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`
+    say. Folders of sentence-transformers, one checkpoint of a training and downloaded students of this
+    service are taken, too. `manifest.notes` says what was assumed.
     """
 
     def register() -> ModelRead:

@@ -20,9 +20,10 @@ from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
 from app.intake.datasets.tables import prepare as prepare_tables
 from app.intake.models.archives import unpack
-from app.intake.models.folder import MODEL_FILES
 from app.intake.models.heads import FoundHead
+from app.intake.models.layouts import find_model
 from app.intake.models.model_config import ModelConfig, read_config
+from app.intake.models.model_files import is_model_file
 from app.intake.models.sentencepiece import UnreadableModelError, parse_sentencepiece
 from app.intake.models.stored_weights import StoredWeights
 from app.intake.models.task import read_task, task_keys
@@ -65,9 +66,9 @@ def archives(content: bytes) -> None:
     # A file and no bytes in memory: the two refuse odd places differently.
     with folder() as made, tempfile.TemporaryFile() as file, suppress(*DOCUMENTED):
         file.write(content)
-        unpacked = unpack(file, Path(made), names=MODEL_FILES, max_bytes=_MAX_BYTES)
-        assert unpacked.folder.is_relative_to(made)
-        assert all(path.name in MODEL_FILES for path in unpacked.folder.iterdir() if path.is_file())
+        unpack(file, Path(made), keeps=is_model_file, max_bytes=_MAX_BYTES)
+        assert all(is_model_file(path.name) for path in Path(made).rglob("*") if path.is_file())
+        assert find_model(Path(made)).folder.is_relative_to(made)
 
 
 def weights(content: bytes) -> None:

@@ -142,6 +142,9 @@ class ModelManifest(StoredDocument):
     lowercase: bool | None = None
     max_length: int = Field(description="Maximum input length in tokens.")
     source: HubSource | None = None
+    notes: list[str] = Field(
+        default_factory=list, description="What was assumed when the model was read, a sentence each."
+    )
     exports: dict[str, OnnxExport] = Field(
         default_factory=dict, description="Exports by precision: fp32, int8."
     )

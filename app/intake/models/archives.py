@@ -8,9 +8,8 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
@@ -25,7 +24,7 @@ MAX_RATIO = 200
 _RATIO_FLOOR_BYTES = 16 * 2**20
 _MAX_READ_BYTES = 2**20
 _MAX_HEADER_BYTES = 8 * 2**20  # of a tar, all its headers and what fills its blocks
-_MAX_DEPTH = 2  # folder/file
+_MAX_DEPTH = 6  # folders and the file; some tools pack all that leads to a model's folder
 _MAX_NAME = 255
 _MAX_PATH = 1024
 _SHOWN = 200
@@ -34,32 +33,26 @@ _UNREADABLE = (
     # As the libraries meet hostile headers.
     *(EOFError, ValueError, LookupError, OverflowError, NotImplementedError, RecursionError),
 )
+_ADVICE_ON_LINKS = "Pack plain files: with tar --dereference (-h), or a copy made by cp -rL."
 _CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError)
+_MAC_RESOURCES = "__MACOSX"
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
-@dataclass
-class Unpacked:
-    """What came out of an archive."""
-
-    folder: Path
-    """The one with ``config.json``."""
-    pickles: list[str] = field(default_factory=list)
-    """Members that start as a pickle does; none of them was written."""
-
-
-def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes: int) -> Unpacked:
-    """Write the files with known names, at the top of the archive or one folder down.
+def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max_bytes: int) -> list[str]:
+    """Write the files with known names, in folders as they lie in the archive.
 
     Args:
         archive: .zip, .tar or .tar.gz, seekable; told apart by its first bytes.
         folder: an empty folder.
-        names: file names to keep; all other members are checked and left where they are.
+        keeps: whether a file of that name is kept; all other members are checked and left where they are.
         max_bytes: of all members together, unpacked.
 
+    Returns:
+        Members that start as a pickle does; none of them was written.
+
     Raises:
-        InvalidRequest: not an archive, a damaged one, one that is not safe to unpack, or one without a config
-            where one is looked for.
+        InvalidRequest: not an archive, a damaged one, or one that is not safe to unpack.
         TooLarge: more members or bytes than allowed.
     """
     budget = _Budget(archive.seek(0, io.SEEK_END), max_bytes)
@@ -70,7 +63,7 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
     pickles = []
     try:
         for name, content in members:
-            target = _target(name, folder, names)
+            target = _target(name, folder, keeps)
             if target is not None:
                 _write(content, target)
             elif is_pickle(content.read(4)):
@@ -88,7 +81,7 @@ def unpack(archive: BinaryIO, folder: Path, *, names: Collection[str], max_bytes
             "The archive uses one name for both a file and a folder. Pack only the model folder.",
             pointer="#/file",
         ) from None
-    return Unpacked(_root(folder), pickles)
+    return pickles
 
 
 class _Budget:
@@ -134,9 +127,13 @@ def _zip_members(archive: BinaryIO, budget: _Budget) -> Iterator[tuple[str, IO[b
         for info in file.infolist():
             budget.spend(info.file_size)
             if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                raise _unsafe(info.filename, "is a link or a device")
-            if info.flag_bits & 1 or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-                raise _unsafe(info.filename, "is encrypted or uses an unsupported compression")
+                raise _unsafe(info.filename, "is a link or a device", _ADVICE_ON_LINKS)
+            if info.flag_bits & 1:
+                raise _unsafe(info.filename, "is encrypted", "Pack the folder without a password.")
+            if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise _unsafe(
+                    info.filename, "uses an unsupported compression", "Pack with Deflate, or as .tar.gz."
+                )
             if not info.is_dir():
                 with file.open(info) as content:
                     yield info.filename, content
@@ -153,7 +150,7 @@ def _tar_members(archive: BinaryIO, budget: _Budget, is_gzip: bool) -> Iterator[
                 continue
             content = file.extractfile(member) if member.isreg() and not member.issparse() else None
             if content is None:
-                raise _unsafe(member.name, "is a link, a device or a sparse file")
+                raise _unsafe(member.name, "is a link, a device or a sparse file", _ADVICE_ON_LINKS)
             yield member.name, content
 
 
@@ -208,41 +205,24 @@ class _FewHeaders(_ShortReads):
         return content
 
 
-def _target(name: str, folder: Path, names: Collection[str]) -> Path | None:
+def _target(name: str, folder: Path, keeps: Callable[[str], bool]) -> Path | None:
     """Where a member goes; None for one that is not kept."""
     if len(name) > _MAX_PATH:
         raise _unsafe(name, "has a name that is too long")
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name[:2]:
+    path = PurePosixPath(name.replace("\\", "/"))  # as .NET and PowerShell 5 part folders
+    if path.is_absolute() or ".." in path.parts or "\0" in name or ":" in name[:2]:
         raise _unsafe(name, "points outside the folder")
     if any(len(part.encode()) > _MAX_NAME for part in path.parts):
         raise _unsafe(name, "has a name that is too long")
-    if path.name not in names or len(path.parts) > _MAX_DEPTH:
+    if not keeps(path.name) or len(path.parts) > _MAX_DEPTH or path.parts[0] == _MAC_RESOURCES:
         return None
     return folder.joinpath(*path.parts)
 
 
 def _write(source: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         shutil.copyfileobj(source, file, _MAX_READ_BYTES)
-
-
-def _root(folder: Path) -> Path:
-    """The folder with the config: the archive's top, or the one folder in it."""
-    if (folder / "config.json").is_file():
-        return folder
-    candidates = [path for path in folder.iterdir() if (path / "config.json").is_file()]
-    if len(candidates) != 1:
-        raise InvalidRequest(
-            "missing_config",
-            "The archive must contain exactly one config.json, at the top or one folder down; it has "
-            f"{len(candidates) or 'none'}. Pack the whole folder that save_pretrained() wrote: config.json, "
-            "model.safetensors and tokenizer.json.",
-            pointer="#/file",
-            found=len(candidates),
-        )
-    return candidates[0]
 
 
 def _too_many_members() -> TooLarge:
@@ -252,10 +232,10 @@ def _too_many_members() -> TooLarge:
     )
 
 
-def _unsafe(name: str, what: str) -> InvalidRequest:
+def _unsafe(name: str, what: str, advice: str = "Pack plain files with relative names.") -> InvalidRequest:
     return InvalidRequest(
         "unsafe_archive",
-        f"The archive's member {name[:_SHOWN]!r} {what}. Pack plain files with relative names.",
+        f"The archive's member {name[:_SHOWN]!r} {what}. {advice}",
         pointer="#/file",
         member=name[:_SHOWN],
     )

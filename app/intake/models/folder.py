@@ -3,53 +3,62 @@
 import json
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import InvalidRequest
+from app.engine.tokenizer_config import TOKENIZER_CONFIG
 from app.intake.models.json_files import read_object
+from app.intake.models.layouts import Layout
 from app.intake.models.model_config import read_config, refuse_code
-from app.intake.models.stored_weights import pickled_weights
+from app.intake.models.model_files import CONFIG, INDEX, WEIGHTS, is_shard
+from app.intake.models.old_configs import family_of
+from app.intake.models.shards import merge_shards
+from app.intake.models.stored_weights import pickled_weights, tensor_names
 from app.intake.models.task import read_task, task_keys
-from app.intake.models.tokenizer import TOKENIZER_FILES, lowercases, read_tokenizers
+from app.intake.models.tokenizer import lowercases, read_tokenizers
 from app.intake.models.weights import check_weights
 
-MODEL_FILES = TOKENIZER_FILES | {
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-}
-"""Files that are read. Other files of a folder are ignored."""
-
 _GENERATION_KEYS = ("num_beams", "max_length")
+_PICKLES_OF_TRAINING = {
+    *("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "scaler.pt"),
+    *("rng_state.pth", "trainer_state.bin"),
+}
+"""Which lie beside a model and hold none of it."""
 
 
-def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManifest:
+def prepare(layout: Layout, target: Path, *, pickles: Sequence[str]) -> ModelManifest:
     """Fill an empty folder with what is to be stored of a model and describe it.
 
     Args:
-        source: a folder as Hugging Face libraries write it.
+        layout: of the upload.
         target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``
             and, of a translation model that writes other pieces than it reads, ``target_tokenizer.json``.
-        pickles: files of the source that start as a pickle does.
+        pickles: files of the upload that start as a pickle does.
 
     Raises:
         InvalidRequest: this service cannot take the model; the message says what to do.
     """
-    config = read_config(_read_config_files(source))
-    refuse_code(read_object(source, "tokenizer_config.json", required=False), "tokenizer_config.json")
+    source, notes = layout.folder, list(layout.notes)
+    raw = _read_config_files(layout)
+    tokenizer_settings = read_object(layout.tokenizer, TOKENIZER_CONFIG, required=False)
+    refuse_code(tokenizer_settings, TOKENIZER_CONFIG)
     _require_weights(source, pickles)
-    weights = check_weights(source / "model.safetensors", config)
+    if not raw.get("model_type"):
+        named = tokenizer_settings.get("tokenizer_class") or raw.get("tokenizer_class")
+        raw["model_type"] = family_of(raw, tensor_names(source / WEIGHTS), layout.tokenizer, named)
+        notes.append(f"{layout.config} has no model_type: by its weights the model is {raw['model_type']}.")
+    config = read_config(raw)
+    weights = check_weights(source / WEIGHTS, config)
     task, labels = read_task(config, weights.head)
-    tokenizers = read_tokenizers(source, config, task)
+    tokenizers = read_tokenizers(layout.tokenizer, config, task)
 
     kept = config.kept | task_keys(config.architecture, task, labels)
-    (target / "config.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
+    (target / CONFIG).write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     for name, text in tokenizers.files.items():
         (target / name).write_text(text, "utf-8")
-    shutil.move(source / "model.safetensors", target)  # Landlock's first version renames within a folder only
+    shutil.move(source / WEIGHTS, target)  # Landlock's first version renames within a folder only
     return ModelManifest(
         files=Files(prefix="", entries={}),
         architecture=config.architecture,
@@ -58,28 +67,36 @@ def prepare(source: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
         parameters=weights.parameters,
         lowercase=lowercases(tokenizers.files["tokenizer.json"]),
         max_length=tokenizers.max_length,
+        notes=notes,
     )
 
 
-def _read_config_files(source: Path) -> dict[str, Any]:
+def _read_config_files(layout: Layout) -> dict[str, Any]:
     """``config.json``, and how to generate where only ``generation_config.json`` says it."""
-    generation = read_object(source, "generation_config.json", required=False)
-    config = read_object(source, "config.json")
+    generation = read_object(layout.folder, "generation_config.json", required=False)
+    config = read_object(layout.folder, layout.config)
+    refuse_code(config, layout.config)  # before anything else of it is believed
     refuse_code(generation, "generation_config.json")
     return config | {key: generation.get(key) for key in _GENERATION_KEYS if config.get(key) is None}
 
 
 def _require_weights(source: Path, pickles: Sequence[str]) -> None:
-    if (source / "model.safetensors").is_file():
+    """Have the weights in one file."""
+    if (source / WEIGHTS).is_file():
         return
-    if (source / "model.safetensors.index.json").is_file():
+    if (source / INDEX).is_file():
+        merge_shards(source)
+        return
+    shards = sorted(path.name for path in source.iterdir() if is_shard(path.name))
+    if shards:
         raise InvalidRequest(
             "sharded_weights",
-            "The weights are sharded over several files. Save them as one file: "
-            "model.save_pretrained(folder, max_shard_size='100GB').",
+            f"The folder has {shards[0]}, but no {INDEX}. Upload all shards with their index, or save the "
+            "weights as one file: model.save_pretrained(folder, max_shard_size='100GB').",
         )
-    if pickles:
-        raise pickled_weights(pickles[0])
+    of_models = [name for name in pickles if PurePosixPath(name).name not in _PICKLES_OF_TRAINING]
+    if of_models:
+        raise pickled_weights(min(of_models, key=lambda name: "pytorch_model" not in name))
     raise InvalidRequest(
         "missing_weights",
         "The folder has no model.safetensors. Save the model with "

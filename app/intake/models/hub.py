@@ -1,6 +1,7 @@
 """Taking a model from a hub: a pinned commit, known files only, sizes known beforehand and held to."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -13,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.core.settings import DEFAULT_HUB, Settings
 from app.domain.documents.manifest import HubSource
 from app.domain.errors import InvalidRequest, TooLarge, Unavailable
-from app.intake.models.folder import MODEL_FILES
 from app.intake.models.hub_connection import HubConnection, HubFailure
+from app.intake.models.model_files import MODULES, WEIGHTS, is_model_file, is_shard
 from app.intake.models.stored_weights import pickled_weights
 
 _MAX_DESCRIPTION_BYTES = 8 * 2**20
@@ -22,6 +23,7 @@ _MIN_BYTES_PER_S = 2**18
 """Of a download as a whole."""
 _STEPS = 3  # single waits of the longest kind that may add up beside what the size takes
 _NOT_FOUND = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_FIRST_MODULE = re.compile(r"^0_[A-Za-z]+/")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -81,7 +83,7 @@ def download(reference: HubReference, folder: Path, *, settings: Settings) -> Hu
     with _hub_errors():
         with connect(_STEPS * step_s) as hub:
             description = _describe(hub, reference)
-        wanted = [file for file in description.siblings if file.rfilename in MODEL_FILES]
+        wanted = _wanted(description.siblings)
         _check(description, wanted, max_bytes=settings.max_unpacked_bytes)
         size_bytes = sum(file.size or 0 for file in wanted)
         with connect(_STEPS * step_s + size_bytes / _MIN_BYTES_PER_S) as hub:
@@ -113,10 +115,23 @@ def _describe(hub: HubConnection, reference: HubReference) -> _Description:
         raise HubFailure(f"its description of the model cannot be read: {fault['msg']}") from None
 
 
+def _wanted(files: list[_File]) -> list[_File]:
+    """Those at the top that a model is read from, and those of an old sentence-transformer's network."""
+    names = {file.rfilename for file in files}
+    top = [file for file in files if is_model_file(file.rfilename)]
+    if WEIGHTS in names:
+        return [file for file in top if not is_shard(file.rfilename)]
+    if MODULES in names and not any(is_shard(file.rfilename) for file in top):
+        return [file for file in files if is_model_file(_FIRST_MODULE.sub("", file.rfilename))]
+    return top
+
+
 def _fetch(hub: HubConnection, path: str, file: _File, folder: Path) -> None:
     """Write a file that is exactly as long as it was said to be."""
     digest, received = hashlib.sha256(), 0
-    with hub.get(path) as (status, chunks), (folder / file.rfilename).open("xb") as target:
+    place = folder / file.rfilename
+    place.parent.mkdir(exist_ok=True)
+    with hub.get(path) as (status, chunks), place.open("xb") as target:
         _require_ok(status)
         for chunk in chunks:
             received += len(chunk)
@@ -148,7 +163,7 @@ def _hub_errors() -> Iterator[None]:
 def _check(description: _Description, wanted: list[_File], *, max_bytes: int) -> None:
     names = [file.rfilename for file in description.siblings]
     pickles = [name for name in names if name.endswith(_PICKLES)]
-    if pickles and not any(name.startswith("model.safetensors") for name in names):
+    if pickles and not any(name.rpartition("/")[2].startswith("model.safetensors") for name in names):
         raise pickled_weights(pickles[0])
     if len({file.rfilename for file in wanted}) < len(wanted) or any(file.size is None for file in wanted):
         raise HubFailure("it does not give the sizes of the files")

@@ -25,16 +25,26 @@ def read_object(folder: Path, name: str, *, required: bool = True) -> dict[str, 
             f"The folder has no {name}. Upload the whole folder that save_pretrained() wrote: config.json, "
             "model.safetensors and tokenizer.json.",
         )
-    require_short(path, _MAX_JSON_BYTES)
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(
-            "invalid_config", f"{name} is not valid JSON ({error}). Upload the original file."
-        ) from None
+    value = read_json(path)
     if not isinstance(value, dict):
         raise InvalidRequest("invalid_config", f"{name} is not a JSON object. Upload the original file.")
     return value
+
+
+def read_json(path: Path) -> Any:
+    """What a file says.
+
+    Raises:
+        InvalidRequest: it is no JSON.
+        TooLarge: it is longer than any model's.
+    """
+    require_short(path, _MAX_JSON_BYTES)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            "invalid_config", f"{path.name} is not valid JSON ({error}). Upload the original file."
+        ) from None
 
 
 def require_short(path: Path, limit: int) -> None:

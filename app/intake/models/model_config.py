@@ -21,8 +21,8 @@ class ModelConfig:
 
     architecture: Architecture
     max_length: int
-    labels: list[str] | None
-    """Labels in order of their index; null if the config has none."""
+    id2label: Any
+    """What it says of its labels, which only some heads have: see ``labels_of``."""
     problem_type: str | None
     """problem_type of the config, if set."""
     network: str
@@ -66,7 +66,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     return ModelConfig(
         architecture=architecture,
         max_length=max_length,
-        labels=_labels(given.get("id2label")),
+        id2label=given.get("id2label"),
         problem_type=str(given["problem_type"]) if "problem_type" in given else None,
         network=_network(given.get("architectures")),
         kept=config.model_dump(mode="json", exclude_none=True),
@@ -122,7 +122,13 @@ def _name(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _labels(id2label: Any) -> list[str] | None:
+def labels_of(config: ModelConfig) -> list[str] | None:
+    """Labels in order of their index; None if the config has none.
+
+    Raises:
+        InvalidRequest: they are not numbered without gaps, or are no texts that differ.
+    """
+    id2label = config.id2label
     if id2label is None:
         return None
     if not isinstance(id2label, dict) or len(id2label) > MAX_LABELS:

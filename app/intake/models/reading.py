@@ -1,10 +1,13 @@
 """What reads a model in a process with limits: archive or folder in, checked files and a manifest out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from app.intake.models.archives import Unpacked, unpack
-from app.intake.models.folder import MODEL_FILES, prepare
+from app.intake.models.archives import unpack
+from app.intake.models.folder import prepare
+from app.intake.models.layouts import find_model
+from app.intake.models.model_files import is_model_file
 
 MADE, UNPACKED = "made", "unpacked"
 """In the process's folder: what is to be stored, and what an archive held or a hub sent."""
@@ -13,16 +16,16 @@ MADE, UNPACKED = "made", "unpacked"
 def read_archive(argument: dict[str, Any], archive: BinaryIO) -> Any:
     folder = Path(argument["folder"])
     (folder / UNPACKED).mkdir()
-    unpacked = unpack(archive, folder / UNPACKED, names=MODEL_FILES, max_bytes=argument["max_bytes"])
-    return _prepared(unpacked, folder)
+    max_bytes = argument["max_bytes"]
+    pickles = unpack(archive, folder / UNPACKED, keeps=is_model_file, max_bytes=max_bytes)
+    return _prepared(folder, pickles)
 
 
 def read_folder(argument: dict[str, Any]) -> Any:
-    folder = Path(argument["folder"])
-    return _prepared(Unpacked(folder / UNPACKED), folder)
+    return _prepared(Path(argument["folder"]), pickles=[])
 
 
-def _prepared(unpacked: Unpacked, folder: Path) -> Any:
+def _prepared(folder: Path, pickles: Sequence[str]) -> Any:
     (folder / MADE).mkdir()
-    manifest = prepare(unpacked.folder, folder / MADE, pickles=unpacked.pickles)
+    manifest = prepare(find_model(folder / UNPACKED), folder / MADE, pickles=pickles)
     return manifest.model_dump(mode="json")

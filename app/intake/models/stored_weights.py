@@ -41,7 +41,9 @@ _CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class StoredTensor:
+    """Where a tensor lies in a file, and what it is."""
+
     dtype: str
     shape: tuple[int, ...]
     begin: int
@@ -62,7 +64,7 @@ class StoredWeights:
 
     def __init__(self, path: Path, *, legacy: Mapping[str, str] = MappingProxyType({})) -> None:
         self._path = path
-        self._tensors = {_modern(name, legacy): tensor for name, tensor in _read_header(path)}
+        self._tensors = {_modern(name, legacy): tensor for name, tensor in read_header(path)}
 
     @property
     def shapes(self) -> Shapes:
@@ -96,14 +98,23 @@ class StoredWeights:
                     "before the training diverged.",
                 )
 
-    def _chunks(self, tensor: _Tensor) -> Iterator[bytes]:
+    def _chunks(self, tensor: StoredTensor) -> Iterator[bytes]:
         with self._path.open("rb") as file:
             file.seek(tensor.begin)
             for begin in range(tensor.begin, tensor.end, _CHUNK_BYTES):
                 yield file.read(min(_CHUNK_BYTES, tensor.end - begin))
 
 
-def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
+def tensor_names(path: Path) -> list[str]:
+    return [name for name, _ in read_header(path)]
+
+
+def read_header(path: Path) -> Iterator[tuple[str, StoredTensor]]:
+    """The tensors in a file, by name.
+
+    Raises:
+        InvalidRequest: it is not safetensors, or holds weights that are no floating-point numbers.
+    """
     with path.open("rb") as file:
         start = file.read(9)
         header_bytes = int.from_bytes(start[:8], "little")
@@ -112,39 +123,42 @@ def _read_header(path: Path) -> Iterator[tuple[str, _Tensor]]:
             raise (
                 pickled_weights(path.name)
                 if is_pickle(start)
-                else _invalid("is not in the safetensors format")
+                else _invalid(path.name, "is not in the safetensors format")
             )
         if header_bytes > _MAX_HEADER_BYTES:
             raise _invalid(
-                f"has a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are supported"
+                path.name,
+                f"has a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,} are supported",
             )
         header = start[8:] + file.read(header_bytes - 1)
-    entries = _entries(header)
+    entries = _entries(path, header)
     if len(entries) > _MAX_TENSORS:
-        raise _invalid(f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
+        raise _invalid(path.name, f"holds {len(entries):,} tensors, more than the limit of {_MAX_TENSORS:,}")
     try:
         with safe_open(path, "np"):  # compares header and file with one another
             pass
     except SafetensorError as error:
-        raise _invalid(f"cannot be read ({str(error)[:200]})") from None
+        raise _invalid(path.name, f"cannot be read ({str(error)[:200]})") from None
     for name, entry in entries.items():
         if len(name) > MAX_NAME:
             raise _invalid(
-                f"holds a tensor whose name is longer than {MAX_NAME} characters: {name[:50]!r}..."
+                path.name, f"holds a tensor whose name is longer than {MAX_NAME} characters: {name[:50]!r}..."
             )
         if len(entry["shape"]) > _MAX_DIMENSIONS:
-            raise _invalid(f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")
+            raise _invalid(path.name, f"holds {name} with more than {_MAX_DIMENSIONS} dimensions")
         if _is_learnt(name) and entry["dtype"] not in _FLOATS:
-            raise _invalid(f"holds {name} as {entry['dtype']}, not in a floating-point type")
+            raise _invalid(path.name, f"holds {name} as {entry['dtype']}, not in a floating-point type")
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
-        yield name, _Tensor(entry["dtype"], tuple(entry["shape"]), begin, end)
+        yield name, StoredTensor(entry["dtype"], tuple(entry["shape"]), begin, end)
 
 
-def _entries(header: bytes) -> dict[str, Any]:
+def _entries(path: Path, header: bytes) -> dict[str, Any]:
     try:
         entries = json.loads(header)
     except (ValueError, RecursionError) as error:
-        raise _invalid(f"cannot be read (its header is not valid JSON: {str(error)[:200]})") from None
+        raise _invalid(
+            path.name, f"cannot be read (its header is not valid JSON: {str(error)[:200]})"
+        ) from None
     entries.pop("__metadata__", None)  # an object: the header begins as one
     return dict(entries)
 
@@ -164,10 +178,10 @@ def _modern(name: str, legacy: Mapping[str, str]) -> str:
     return f"{stem}.{legacy[leaf]}" if leaf in legacy else name
 
 
-def _invalid(what: str) -> InvalidRequest:
+def _invalid(name: str, what: str) -> InvalidRequest:
     return InvalidRequest(
         "invalid_weights",
-        f"model.safetensors {what}. Save the model again with save_pretrained() and upload that folder.",
+        f"{name} {what}. Save the model again with save_pretrained() and upload that folder.",
     )
 
 

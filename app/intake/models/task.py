@@ -7,7 +7,7 @@ from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS, Task
 from app.intake.models.heads import FoundHead
-from app.intake.models.model_config import MAX_LABELS, ModelConfig
+from app.intake.models.model_config import MAX_LABELS, ModelConfig, labels_of
 
 _SINGLE_LABEL, _REGRESSION = "single_label_classification", "regression"
 _OUTSIDE = "O"
@@ -66,7 +66,7 @@ def _task_of(config: ModelConfig, head: FoundHead) -> Task:
 def _labels(config: ModelConfig, head: FoundHead) -> list[str]:
     if head.outputs > MAX_LABELS:
         raise _unsupported(f"The classifier has {head.outputs:,} outputs, more than {MAX_LABELS:,}")
-    labels = config.labels or [f"LABEL_{index}" for index in range(head.outputs)]
+    labels = labels_of(config) or [f"LABEL_{index}" for index in range(head.outputs)]
     if len(labels) != head.outputs:
         raise InvalidRequest(
             "weights_config_mismatch",

@@ -22,7 +22,10 @@ from app.intake.models.tokenizer_probe import LibraryError, build_checked, libra
 from app.intake.models.tokenizer_settings import CONFIG, SETTINGS_FILES, longest_text, read_settings
 from app.intake.models.tokenizer_sources import TARGET_TOKENIZER, TOKENIZER, read_source, soundness
 
-TOKENIZER_FILES = frozenset({TOKENIZER, TARGET_TOKENIZER, *SETTINGS_FILES}).union(*FILES.values())
+VOCABULARY_FILES = frozenset({TOKENIZER}).union(*FILES.values())
+"""What a tokenizer can be read from."""
+
+TOKENIZER_FILES = VOCABULARY_FILES | {TARGET_TOKENIZER, *SETTINGS_FILES}
 
 _MAX_BYTES = 64 * 2**20
 

@@ -36,7 +36,7 @@ _CLASSES: Final[Mapping[str, type[TokenizersBackend]]] = {
     GENERIC: TokenizersBackend,
 }
 
-import_protobuf()  # what reads SentencePiece's files: imported before the process forks
+import_protobuf()  # type: ignore[no-untyped-call]  # reads SentencePiece's files: before the process forks
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,11 @@ from tests.app.intake.tokenizer_folders import TokenizerFolder, folders, texts
 EXAMPLES = int(os.environ.get("SQUEEZE_TOKENIZER_EXAMPLES", "0"))
 """Folders; 0: what the suite has time for."""
 
-_REFUSALS = ("ids go up to", "in its vocabulary", "no mask token", "cannot be used (WordPiece error")
-"""Of folders for which transformers makes tokens that the network has no rows for, or fails on a text."""
+_REFUSALS = (
+    *("ids go up to", "in its vocabulary", "adds more tokens than"),
+    *("cannot be used (WordPiece error", "The folder has no"),
+)
+"""Of folders for which transformers makes up a vocabulary, or tokens that the network has no rows for."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -54,7 +57,8 @@ def compare(given_folder: Path, place: Path, written: list[str]) -> None:
     try:
         read = read_tokenizers(given_folder, config, None)
     except InvalidRequest as error:
-        assert any(part in error.message for part in _REFUSALS), error.message
+        if not any(part in error.message for part in _REFUSALS):
+            raise
         event("refused")
         return
     event("read")

@@ -83,7 +83,16 @@ class TestArchive:
         refused(api, archive, "invalid_archive")
 
     @pytest.mark.parametrize(
-        "name", ["../config.json", "a/../../config.json", "/etc/config.json", "a\\..\\b", "C:/x"]
+        "name",
+        [
+            "../config.json",
+            "a/../../config.json",
+            "/etc/config.json",
+            "a\\..\\b",
+            "..\\b",
+            "\\\\host\\b",
+            "C:/x",
+        ],
     )
     def test_names_that_lead_out(self, api, tmp_path, name):
         path = write_zip(tmp_path / "model.zip", {"config.json": b"{}", name: b"{}"})
@@ -128,7 +137,7 @@ class TestArchive:
         refused(api, archive, "invalid_archive")
 
     @pytest.mark.parametrize(
-        ("prefixes", "found"), [(["a/b/"], "none"), (["a/", "b/"], "2"), (["a/", "b/", "c/d/"], "2")]
+        ("prefixes", "found"), [(["a/", "b/"], "2 (a, b)"), (["a/", "b/", "c/d/"], "2 (a, b)")]
     )
     def test_a_folder_that_is_not_found(self, api, folder, tmp_path, prefixes, found):
         members = {
@@ -138,8 +147,7 @@ class TestArchive:
             if path.is_file()
         }
         message = refused(api, write_zip(tmp_path / "model.zip", members), "missing_config")
-        assert "exactly one config.json, at the top or one folder down" in message
-        assert f"it has {found}" in message
+        assert f"exactly one model, with its config.json; it has {found}" in message
 
     def test_bomb(self, api, tmp_path):
         path = write_zip(tmp_path / "model.zip", {"model.safetensors": bytes(64 * 2**20)})
@@ -209,11 +217,6 @@ class TestWeights:
     def test_missing(self, api, folder):
         (folder / "model.safetensors").unlink()
         assert "save_pretrained" in refused(api, zipped(folder), "missing_weights")
-
-    def test_sharded(self, api, folder):
-        (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-        (folder / "model.safetensors.index.json").write_text("{}")
-        assert "max_shard_size" in refused(api, zipped(folder), "sharded_weights")
 
     @pytest.mark.parametrize(
         "content",
@@ -368,7 +371,7 @@ class TestConfig:
         (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.T", null]}}')
         refused(api, zipped(folder), "remote_code")
 
-    @pytest.mark.parametrize("model_type", ["gpt2", None, 7, ["bert"]])
+    @pytest.mark.parametrize("model_type", ["gpt2", 7, ["bert"]])
     def test_unknown_architecture(self, api, folder, model_type):
         edit_config(folder, model_type=model_type)
         assert "distilbert" in refused(api, zipped(folder), "unknown_architecture")

@@ -1,0 +1,360 @@
+"""Model folders as people have them: the layouts of many tools and years, and what their files mean."""
+
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+from transformers import AutoTokenizer
+
+from app.domain.documents.manifest import ModelManifest
+from app.domain.errors import InvalidRequest
+from app.engine.tokenizing import TextTokenizer
+from app.intake.models.reading import read_archive
+from tests.app.registry.conftest import accepted, downloaded, edit_config
+from tests.tiny import LABELS, tarred, tiny_model_folder, zipped
+
+SHARDS = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+INDEX = "model.safetensors.index.json"
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["film", "café", "cafe", "covid", "user"]
+TEXTS = ["A film", "Café covid, @user!", "the\u2028film [MASK] url", "film " * 100]
+
+
+@pytest.fixture
+def words(folder: Path) -> Path:
+    """The model with a word list of its own."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    lines = [*SPECIAL, *("\n".join(f"{a}\n##{a}" for a in "abcdefghijklmnopqrstuvwxyz").split("\n")), *WORDS]
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def settings(folder: Path, name: str = "tokenizer_config.json", **values) -> None:
+    (folder / name).write_text(json.dumps(values))
+
+
+def read(folder: Path) -> ModelManifest:
+    """What an upload of a folder is found to be; its files lie beside it."""
+    return unpacked(zipped(folder), beside(folder))
+
+
+def beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-read")
+
+
+def unpacked(archive: Path, place: Path) -> ModelManifest:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    with archive.open("rb") as file:
+        found = read_archive({"folder": str(place), "max_bytes": 2**30}, file)
+    return ModelManifest.model_validate(found)
+
+
+def refused(folder: Path, code: str) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        read(folder)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+def assert_read_alike(folder: Path) -> ModelManifest:
+    """As transformers reads the folder."""
+    manifest = read(folder)
+    assert_same_ids(folder, beside(folder) / "made", manifest.max_length)
+    return manifest
+
+
+def assert_same_ids(folder: Path, taken: Path, length: int) -> None:
+    """Those of transformers, of what is served and of what transformers reads of the files that are taken."""
+    served = TextTokenizer.from_file(taken / "tokenizer.json", max_length=length)
+    theirs, again = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(taken)
+    for text in TEXTS:
+        ids = served.encode([text])[0].ids
+        assert ids == theirs(text, truncation=True, max_length=length)["input_ids"]
+        assert ids == again(text, truncation=True)["input_ids"]
+
+
+class TestTokenizers:
+    def test_what_is_downloaded_is_read_alike(self, api, words, tmp_path):
+        settings(words, strip_accents=False, truncation_side="left", model_max_length=16)
+        taken = downloaded(api, accepted(api, words), tmp_path / "taken")
+        assert_same_ids(words, taken, 16)
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_lines_end_at_line_ends_alone(self, words, end):
+        lines = (words / "vocab.txt").read_text().split("\n")[:-1]
+        lines[5:5] = ["\u2028", "x\u0085", "y\x0b", "z\x1c"]
+        (words / "vocab.txt").write_bytes(end.join([*lines, ""]).encode())
+        assert_read_alike(words)
+
+    def test_a_carriage_return_alone_ends_a_line(self, words):
+        content = (words / "vocab.txt").read_bytes()
+        as_it_is = tokenizer_of(words)
+        (words / "vocab.txt").write_bytes(content.replace(b"\n", b"\r"))
+        assert tokenizer_of(words) == as_it_is
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"do_lower_case": True, "strip_accents": False},
+            {"do_lower_case": False},
+            {"tokenize_chinese_chars": False, "truncation_side": "left", "model_max_length": 16},
+            {"additional_special_tokens": ["url"], "padding_side": "left"},
+        ],
+        ids=lambda values: next(iter(values)),
+    )
+    def test_settings(self, words, values):
+        settings(words, **values)
+        assert assert_read_alike(words).max_length == values.get("model_max_length", 64)
+
+    def test_settings_against_tokenizer_json(self, words):
+        AutoTokenizer.from_pretrained(words).save_pretrained(words)
+        whole = json.loads((words / "tokenizer_config.json").read_text())
+        settings(words, **(whole | {"strip_accents": False}))
+        assert_read_alike(words)
+
+    def test_added_tokens(self, words):
+        settings(words, "added_tokens.json", **{"@user": 62, "url": 63})
+        settings(words, "special_tokens_map.json", additional_special_tokens=["url"])
+        assert_read_alike(words)
+
+    def test_an_added_token_without_a_row(self, words):
+        settings(words, "added_tokens.json", **{f"token {number}": number for number in range(500)})
+        refused(words, "invalid_tokenizer")
+
+    @pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "KoBertTokenizer", "BertweetTokenizer"])
+    def test_a_class_that_is_no_plain_one(self, words, name):
+        settings(words, tokenizer_class=name)
+        message = refused(words, "invalid_tokenizer")
+        assert f"tokenizer_config.json names the tokenizer_class '{name}'" in message
+        assert "set tokenizer_class to PreTrainedTokenizerFast" in message
+
+    def test_a_class_that_the_config_names(self, words):
+        edit_config(words, tokenizer_class="PhobertTokenizer")
+        message = refused(words, "invalid_tokenizer")
+        assert message.startswith("config.json names the tokenizer_class 'PhobertTokenizer'")
+
+    @pytest.mark.parametrize(
+        ("values", "says"),
+        [
+            ({"do_basic_tokenize": False}, "do_basic_tokenize: false"),
+            ({"do_lower_case": "yes"}, "do_lower_case must be true or false"),
+            ({"truncation_side": "middle"}, "truncation_side must be left or right"),
+            ({"mask_token": 5}, "mask_token must be a token"),
+            ({"model_max_length": 2}, "Set at least 8"),
+            ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder must map ids"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+    )
+    def test_settings_that_are_none(self, words, values, says):
+        settings(words, **values)
+        assert says in refused(words, "invalid_tokenizer")
+
+    def test_settings_reach_no_argument_that_is_not_known(self, words):
+        """transformers would take each key for one."""
+        settings(
+            words, vocab={"[UNK]": 0}, tokenizer_file="/etc/passwd", vocab_file="/etc/passwd", errors="x"
+        )
+        with_them = tokenizer_of(words)
+        (words / "tokenizer_config.json").unlink()
+        assert tokenizer_of(words) == with_them
+
+
+class TestWeights:
+    def test_shards(self, api, folder, tmp_path):
+        tensors = shard(folder)
+        model = accepted(api, folder)
+        merged = load_file(downloaded(api, model, tmp_path / "taken") / "model.safetensors")
+        assert merged.keys() == tensors.keys()
+        assert all((merged[name] == tensors[name]).all() for name in tensors)
+
+    def test_a_shard_that_is_missing(self, folder):
+        shard(folder)
+        (folder / SHARDS[1]).unlink()
+        assert f"names {SHARDS[1]}, which the folder does not have" in refused(folder, "sharded_weights")
+
+    def test_shards_without_an_index(self, folder):
+        shard(folder)
+        (folder / INDEX).unlink()
+        assert f"but no {INDEX}" in refused(folder, "sharded_weights")
+
+    def test_one_tensor_in_two_shards(self, folder):
+        shard(folder)
+        (folder / SHARDS[1]).write_bytes((folder / SHARDS[0]).read_bytes())
+        assert "both hold" in refused(folder, "sharded_weights")
+
+    @pytest.mark.parametrize(
+        "index", ["{}", '{"weight_map": {"a": "../x"}}', '{"weight_map": {"a": "model.safetensors"}}', "[1]"]
+    )
+    def test_an_index_that_is_none(self, folder, index):
+        shard(folder)
+        (folder / INDEX).write_text(index)
+        refused(folder, "invalid_config" if index == "[1]" else "sharded_weights")
+
+    def test_what_a_training_leaves_beside_no_weights(self, folder):
+        (folder / "model.safetensors").unlink()
+        (folder / "training_args.bin").write_bytes(b"\x80\x02}.")
+        refused(folder, "missing_weights")
+
+    def test_the_pickle_with_the_weights_is_named(self, folder):
+        (folder / "model.safetensors").unlink()
+        for name in ("a.bin", "optimizer.pt", "pytorch_model.bin"):
+            (folder / name).write_bytes(b"\x80\x02}.")
+        assert refused(folder, "pickled_weights").startswith("pytorch_model.bin")
+
+
+class TestLayouts:
+    @pytest.mark.parametrize("family", ["bert", "distilbert", "albert"])
+    def test_a_config_of_2019(self, tmp_path, family):
+        folder = tiny_model_folder(tmp_path / "model", family=family, labels=LABELS)
+        without_model_type(folder)
+        manifest = read(folder)
+        assert manifest.architecture.family == family
+        assert manifest.notes == [f"config.json has no model_type: by its weights the model is {family}."]
+
+    def test_a_bare_encoder_of_2019(self, tmp_path):
+        folder = tiny_model_folder(tmp_path / "model")
+        tensors = load_file(folder / "model.safetensors")
+        bare = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+        save_file(bare, folder / "model.safetensors")
+        without_model_type(folder)
+        assert "may be of 'bert' or 'roberta'" in refused(folder, "unknown_architecture")
+        (folder / "vocab.txt").write_text("\n".join(SPECIAL))
+        assert read(folder).architecture.family == "bert"
+
+    def test_the_config_of_the_first_berts(self, folder):
+        without_model_type(folder)
+        (folder / "config.json").rename(folder / "bert_config.json")
+        assert read(folder).labels == LABELS
+
+    def test_sentence_transformers_of_today(self, folder):
+        add_modules(folder, encoder="")
+        assert read(folder).labels == LABELS
+
+    def test_sentence_transformers_of_old(self, folder, tmp_path):
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        folder.rename(whole / "0_Transformer")
+        (whole / "config.json").write_text('{"__version__": "0.2.5.1"}')
+        add_modules(whole, encoder="0_Transformer")
+        (whole / "2_Dense").mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (whole / "2_Dense" / name).write_bytes(b"{}")
+        assert read(whole).labels == LABELS
+
+    def test_modules_that_lead_out(self, folder):
+        add_modules(folder, encoder="../..")
+        assert "'../..', where there is no config.json" in refused(folder, "missing_config")
+
+    def test_one_checkpoint(self, folder, tmp_path):
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        folder.rename(whole / "checkpoint-500")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (whole / "checkpoint-500" / name).rename(whole / name)
+        (whole / "checkpoint-500" / "optimizer.pt").write_bytes(b"\x80\x02}.")
+        assert read(whole).notes == [
+            "The model was read from checkpoint-500.",
+            "The tokenizer was read from the folder above checkpoint-500.",
+        ]
+
+    def test_several_checkpoints(self, folder, tmp_path):
+        whole = tmp_path / "whole"
+        for steps in (500, 1000):
+            copy(folder, whole / f"checkpoint-{steps}")
+        message = refused(whole, "missing_config")
+        assert "it has 2 (checkpoint-1000, checkpoint-500)" in message
+        copy(folder, whole)
+        assert read(whole).notes == []
+
+    def test_labels_matter_where_they_are_needed(self, tmp_path):
+        folder = tiny_model_folder(tmp_path / "model")
+        edit_config(folder, id2label={"0": "a", "2": "a"})
+        assert read(folder).labels is None
+
+
+class TestArchives:
+    def test_folders_parted_by_backslashes(self, api, folder, tmp_path):
+        with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+            for path in folder.iterdir():
+                info = zipfile.ZipInfo("x")
+                info.filename = f"bert\\{path.name}"  # the constructor would write it with a slash on Windows
+                info.create_system = 0
+                file.writestr(info, path.read_bytes())
+        assert api.upload_model(tmp_path / "model.zip").status_code == 201
+
+    @pytest.mark.parametrize("depth", ["", "bert/", "./", "home/me/models/bert/"])
+    def test_folders_above(self, folder, tmp_path, depth):
+        with tarfile.open(tmp_path / "model.tar", "w") as file:
+            for path in folder.iterdir():
+                file.add(path, arcname=depth + path.name)
+        assert unpacked(tmp_path / "model.tar", tmp_path / "read").labels == LABELS
+
+    def test_what_macos_adds(self, folder, tmp_path):
+        with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+            for path in folder.iterdir():
+                file.write(path, f"bert/{path.name}")
+                file.writestr(f"__MACOSX/bert/._{path.name}", b"\0\5\x16\7")
+                file.writestr(f"__MACOSX/bert/{path.name}", b"\0\5\x16\7")
+            file.writestr("bert/.DS_Store", b"\0\0\0\1Bud1")
+        assert unpacked(tmp_path / "model.zip", tmp_path / "read").labels == LABELS
+
+    def test_links_of_a_cache_are_refused_with_advice(self, tmp_path):
+        member = tarfile.TarInfo("snapshots/main/config.json")
+        member.type, member.linkname = tarfile.SYMTYPE, "../../blobs/0123"
+        with tarfile.open(tmp_path / "model.tar", "w") as file:
+            file.addfile(member, io.BytesIO())
+        with pytest.raises(InvalidRequest, match="tar --dereference"):
+            unpacked(tmp_path / "model.tar", tmp_path / "read")
+
+    @pytest.mark.parametrize("pack", [zipped, tarred, lambda folder: tarred(folder, compression="")])
+    def test_every_format(self, folder, tmp_path, pack):
+        assert unpacked(pack(folder), tmp_path / "read").labels == LABELS
+
+
+def tokenizer_of(folder: Path) -> str:
+    read(folder)
+    return (beside(folder) / "made" / "tokenizer.json").read_text()
+
+
+def shard(folder: Path) -> dict:
+    """Part the weights as ``save_pretrained(max_shard_size=...)`` does."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    places = {name: SHARDS[number % 3] for number, name in enumerate(tensors)}
+    for file in SHARDS:
+        part = {name: tensor for name, tensor in tensors.items() if places[name] == file}
+        save_file(part, folder / file, metadata={"format": "pt"})
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    return tensors
+
+
+def without_model_type(folder: Path) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for key in ("model_type", "architectures"):
+        del config[key]
+    path.write_text(json.dumps(config))
+
+
+def add_modules(folder: Path, *, encoder: str) -> None:
+    kinds = {encoder: "Transformer", "1_Pooling": "Pooling"}
+    listed = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"word_embedding_dimension": 32}')
+
+
+def copy(folder: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
