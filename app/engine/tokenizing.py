@@ -56,9 +56,9 @@ class TextTokenizer:
         return encodings
 
     def word_encodings(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
-        """Tokens of words that are given one by one, as if they stood in a text with spaces between."""
+        """Tokens of words that are given one by one, each as inside a text: behind a space."""
         if self._marks_spaces:
-            sentences = [[*words[:1], *(f" {word}" for word in words[1:])] for words in sentences]
+            sentences = [[f" {word}" for word in words] for words in sentences]
         # Not the fast form, which forgets the words.
         encodings: list[Encoding] = self._tokenizer.encode_batch(
             [list(words) for words in sentences], is_pretokenized=True
@@ -68,9 +68,11 @@ class TextTokenizer:
     @cached_property
     def _marks_spaces(self) -> bool:
         """Whether a word is other tokens behind a space: some tokenizers write the space at its beginning."""
-        text = self._tokenizer.encode("a a", add_special_tokens=False)
-        words = self._tokenizer.encode(["a", "a"], is_pretokenized=True, add_special_tokens=False)
-        return bool(text.ids != words.ids)
+        word, spaced = (
+            self._tokenizer.encode([text], is_pretokenized=True, add_special_tokens=False).ids
+            for text in ("a", " a")
+        )
+        return bool(word != spaced)
 
     def id_of(self, token: str) -> int | None:
         return special_id(self._tokenizer, token)

@@ -72,6 +72,8 @@ def compare(given_folder: Path, place: Path, written: list[str]) -> None:
     cut = {"truncation": True, "max_length": min(theirs.model_max_length, config.max_length)}
     pairs = [(text, pair) for text, pair in pairwise(written) if pair]  # "" is no pair to transformers
     for texts_given in [*((text,) for text in written), *pairs]:
+        if max(theirs(*texts_given)["input_ids"]) >= config.architecture.vocabulary:
+            continue  # a special token that the network has no row for: to transformers' network an error
         found = ours.encode([texts_given if len(texts_given) == 2 else texts_given[0]])[0]
         for tokenizer, options in ((theirs, cut), (again, {"truncation": True})):
             expected = tokenizer(*texts_given, **options)
