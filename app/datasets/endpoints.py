@@ -31,6 +31,7 @@ from app.errors import problems
 from app.idempotency.creation import CreationDep
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.tables import Table
+from app.intake.datasets.teacher_scores import ScoresAre
 from app.rows import UnreadableRow, read_row
 from app.uploads.service import get_whole, opened
 from app.uploads.service import remove as remove_upload
@@ -60,6 +61,22 @@ Columns by task; map other names with `columns`:
 Any table may also have a `language` column. `language` and `text_pair` must be set in all rows of a table
 or in none. Unlabeled rows for `token_classification` have `tokens`, or `text`, which is split into words
 and punctuation marks.
+
+Any table may have `teacher_scores`: what a teacher that is not registered here, such as a large language
+model, an API or an ensemble, says of each row. Methods that learn from predictions then learn from these.
+
+* For a label or a tag: `[0.1, 0.9]` in the order of the labels, `{{"no": 0.1, "yes": 0.9}}`,
+  `{{"label": "yes", "score": 0.9}}`, or just `"yes"`. What is left of 1 is spread evenly over labels that are
+  not named.
+* For each of several labels: the same, but labels that are not named have probability 0, and a list of names
+  means these labels and no others.
+* For `token_classification`: a list with one of these for each token.
+* For `text_regression` a number, for `translation` a text.
+* Of several teachers: an object from each teacher's name to what it says.
+
+Numbers are probabilities, or logits if `teacher_scores_are` says so. In .csv and .tsv lists and objects are
+JSON. Rows may lack scores. Where the first row of a split has scores and no label, the teacher's choices
+stand for the labels of all its rows.
 
 Whitespace around labels, tags and .csv or .tsv column names is ignored.
 
@@ -120,6 +137,10 @@ async def create_dataset(
         str | None,
         Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
     ] = None,
+    teacher_scores_are: Annotated[
+        ScoresAre,
+        Form(description="What the numbers of `teacher_scores` are; log-probabilities are logits, too."),
+    ] = "probabilities",
 ) -> DatasetRead:
     """Register a data set."""
     files: dict[Split, UploadFile | None] = {
@@ -151,6 +172,7 @@ async def create_dataset(
                     task=task,
                     columns=names,
                     labels=label_names,
+                    scores_are=teacher_scores_are,
                     settings=settings,
                 )
             for upload_id in set(sent_before.values()):

@@ -16,6 +16,7 @@ from app.domain.errors import Conflict
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.tables import Table
+from app.intake.datasets.teacher_scores import ScoresAre
 from app.intake.datasets.upload import read_upload
 from app.rows import delete_with_files
 
@@ -29,6 +30,7 @@ def register(
     task: Task,
     columns: Columns,
     labels: list[str] | None,
+    scores_are: ScoresAre,
     settings: Settings,
 ) -> Dataset:
     """Check the tables, store them in canonical form and register them.
@@ -49,6 +51,7 @@ def register(
             labels=labels,
             max_rows=settings.max_rows,
             max_bytes=settings.max_unpacked_bytes,
+            scores_are=scores_are,
         )
         after_rollback(session, lambda: storage.delete_prefix(prefix))
         files = storage.put_folder(prefix, made)

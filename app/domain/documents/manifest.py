@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Head, Task
 
 Split = Literal["train", "dev", "test", "unlabeled"]
+
+ONE_TEACHER: Final = "teacher"
+"""The name of a teacher whose scores are given without one."""
 
 _PREFIX = re.compile(r"(projects/\w+/)?(models|datasets)/[\w-]+")
 
@@ -172,6 +175,17 @@ def stored_prefix(manifest: object) -> str | None:
     return None
 
 
+class ScoredRows(BaseModel):
+    """What one teacher's scores say of a split."""
+
+    rows: int = Field(description="Rows with scores of this teacher.")
+    agreement: float | None = Field(
+        default=None,
+        description="Share of these rows (for token_classification words) whose own label is the teacher's "
+        "first choice; null where rows have no labels, and for tasks that choose no single label.",
+    )
+
+
 class SplitSummary(BaseModel):
     """One split of a data set."""
 
@@ -192,6 +206,18 @@ class SplitSummary(BaseModel):
         "translation, of the source."
     )
     target_words: dict[str, int] | None = Field(default=None, description="For translation, of the target.")
+    teacher_scores: dict[str, ScoredRows] | None = Field(
+        default=None, description="What teachers say of its rows, by teacher, if the data has teacher_scores."
+    )
+    labelled_by_teacher: bool | None = Field(
+        default=None,
+        description="True where rows have no labels of their own and the teacher's choices stand for them.",
+    )
+
+
+def _same(manifest: Json) -> Json:
+    """Version 2: ``teacher_scores``, which a worker of version 1 would not see."""
+    return manifest
 
 
 class DatasetManifest(StoredDocument):
@@ -208,10 +234,14 @@ class DatasetManifest(StoredDocument):
     ========================  ================================================================
 
     The unlabeled split has the same columns but what there is to predict. Any split may have a ``language``;
-    every row of it then names one.
+    every row of it then names one. Where ``teacher_scores`` of its summary are some, it has a struct of that
+    name, with a field for each teacher, null in rows of which that one says nothing: logits (list of float32,
+    the words of a row end to end), or text. A split that is ``labelled_by_teacher`` has nothing else to
+    predict.
     """
 
     document_name: ClassVar = "data set manifest"
+    upgraders: ClassVar = (_same,)
 
     files: Files
     task: Task

@@ -21,4 +21,5 @@ RECORD = TaskRecord(
     answer_example='[{"label": "joy", "score": 0.71, "passes": true}, ...]',
     problem_type="multi_label_classification",
     names_problem_type=True,
+    scoring="per_label",
 )

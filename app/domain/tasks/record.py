@@ -14,8 +14,15 @@ Outputs = Literal["labels", "number", "vocabulary"]
 
 NetworkKind = Literal["encoder", "bilstm", "encoder_decoder"]
 
+Scoring = Literal["distribution", "per_label", "number", "text"]
+"""How a teacher that is no model here says its answer: a probability for each label that sum to 1, one for
+each label by itself, a number, or the text itself."""
+
 LANGUAGE = "language"
 """A column that any task's rows may have."""
+
+TEACHER_SCORES = "teacher_scores"
+"""A column with what a teacher says of each row."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Columns:
 
     @property
     def optional(self) -> tuple[str, ...]:
-        given = (self.pair, self.target_alias, self.unlabeled_input, LANGUAGE)
+        given = (self.pair, self.target_alias, self.unlabeled_input, LANGUAGE, TEACHER_SCORES)
         return tuple(name for name in given if name is not None)
 
 
@@ -87,6 +94,8 @@ class TaskRecord:
     """Whether tokens of the input are hidden and asked for."""
     label_smoothing: float = 0.0
     """The default of ``training.label_smoothing``."""
+    scoring: Scoring | None = None
+    """How ``teacher_scores`` are read; None where a teacher is only asked while the student trains."""
 
     @property
     def has_labels(self) -> bool:

@@ -20,4 +20,5 @@ RECORD = TaskRecord(
     '`[[{"label": "positive", "score": 0.98}, {"label": "negative", "score": 0.02}]]`.',
     answer_example='[{"label": "positive", "score": 0.98}, ...]',
     problem_type="single_label_classification",
+    scoring="distribution",
 )

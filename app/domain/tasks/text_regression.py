@@ -20,4 +20,5 @@ RECORD = TaskRecord(
     answer_example='[{"label": "score", "score": 4.2}]',
     problem_type="regression",
     names_problem_type=True,
+    scoring="number",
 )

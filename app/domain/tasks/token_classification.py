@@ -20,4 +20,5 @@ RECORD = TaskRecord(
     '`[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; for a list of '
     "inputs, a list of such lists. With `aggregation_strategy` `none`: words with their tags as `entity`.",
     answer_example='[{"entity_group": "PER", "word": "Ada", "start": 0, "end": 3, "score": 0.99}]',
+    scoring="distribution",
 )

@@ -21,4 +21,5 @@ RECORD = TaskRecord(
     '`[{"translation_text": "Ein Hund."}]`.',
     answer_example='{"translation_text": "..."}',
     label_smoothing=0.1,
+    scoring="text",
 )

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,14 @@ class Labels:
             )
         return code
 
+    def take(self, labels: Mapping[str, Place | None]) -> None:
+        """Labels that train's rows have not, but their teachers' scores."""
+        self._counts["train"].update(dict.fromkeys(labels, 0))
+
+    def spellings(self) -> Mapping[str, int]:
+        """The index of each label as it may be written, once ``settle`` knows them."""
+        return self._index | {name: index for index, name in enumerate(self._names)}
+
     def settle(self) -> list[str]:
         if len(set().union(*self._types.values())) > 1:
             raise InvalidRequest(
@@ -93,8 +101,10 @@ class Labels:
             index = {name: i for i, name in enumerate(names)}
         else:
             names = self._given
-            by_index = self._types["train"] == {int} or (are_integers and not found <= set(names))
-            index = {str(i) if by_index else name: i for i, name in enumerate(names)}
+            types = set().union(*self._types.values())
+            by_index = types == {int} or (are_integers and not found <= set(names))
+            index = {name: i for i, name in enumerate(names) if not by_index or name in found}
+            index |= {str(i): i for i in range(len(names)) if by_index}
         if len(names) < _MIN_LABELS or len(found) < _MIN_LABELS:
             has = f"only the label {min(found)!r}" if found else "no label"
             raise InvalidRequest(
@@ -110,12 +120,13 @@ class Labels:
                 pointer="#/labels",
                 unknown=strangers[:SHOWN],
             )
-        self._require_known(found)
+        self._require_known(found, index)
         return names, index
 
-    def _require_known(self, found: set[str]) -> None:
+    def _require_known(self, found: set[str], index: Mapping[str, int]) -> None:
+        known = {index[label] for label in found}
         for split, counts in self._counts.items():
-            if strangers := sorted(set(counts) - found):
+            if strangers := sorted(label for label in counts if index.get(label) not in known):
                 raise InvalidRequest(
                     "labels_not_in_train",
                     f"{split} has labels that train lacks: {_some(strangers)}. Remove these rows or add "

@@ -23,6 +23,7 @@ def read_tables(argument: dict[str, Any], *files: BinaryIO) -> Any:
         labels=argument["labels"],
         max_rows=argument["max_rows"],
         max_bytes=argument["max_bytes"],
+        scores_are=argument["scores_are"],
     )
     return DatasetManifest(
         files=Files(prefix="", entries={}),

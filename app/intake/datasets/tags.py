@@ -121,6 +121,19 @@ class Tags:
             first[code] = replace(place)
         return codes
 
+    def take(self, labels: Mapping[str, Place | None]) -> None:
+        """Tags that train's rows have not, but their teachers' scores."""
+        for tag, found in labels.items():
+            place = found or Place("train", unit="row")
+            self._first["train"].setdefault(self._code(tag, place), place)
+
+    def spellings(self) -> Mapping[str, int]:
+        """The index of each tag as any scheme with marks writes it, once ``settle`` knows them."""
+        index = {name: number for number, name in enumerate(self._names)}
+        for name in self._kinds:
+            index |= {f"{mark}-{name}": index[f"{ours}-{name}"] for mark, ours in _MARKS.items()}
+        return index
+
     def settle(self) -> list[str]:
         scheme = read_scheme(self._written) | self._order
         for code, place in self._places():

@@ -56,6 +56,12 @@ class Answer(Protocol):
 class Named(Answer, Protocol):
     """Answers with names: codes, until every split is read and ``finish`` puts indices in their place."""
 
+    def take(self, labels: Mapping[str, Place | None], /) -> None:
+        """Count names as train's, before ``settle``: its rows have none, but their teachers' scores."""
+
+    def spellings(self) -> Mapping[str, int]:
+        """The index of each name, however it may be written, after ``settle``."""
+
     def finish(self, codes: Any, split: Split, /) -> Any:
         """The answers of the split in canonical form, of a column of codes."""
 

@@ -9,6 +9,7 @@ from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.reading import MADE
 from app.intake.datasets.tables import Table
+from app.intake.datasets.teacher_scores import ScoresAre
 from app.intake.limited_process import LimitExceededError, Limits, require_plain_files, run_limited
 
 _MEMORY_BYTES = 4 * 2**30
@@ -31,6 +32,7 @@ def read_upload(
     labels: list[str] | None,
     max_rows: int,
     max_bytes: int,
+    scores_are: ScoresAre,
 ) -> tuple[DatasetManifest, Path]:
     """Check the tables of a data set; arguments as of ``app.intake.datasets.tables.prepare``.
 
@@ -42,6 +44,7 @@ def read_upload(
         labels: as there.
         max_rows: as there.
         max_bytes: as there.
+        scores_are: as there.
 
     Returns:
         What it is, and the folder within ``folder`` with what is to be stored.
@@ -67,6 +70,7 @@ def read_upload(
         "labels": labels,
         "max_rows": max_rows,
         "max_bytes": max_bytes,
+        "scores_are": scores_are,
     }
     try:
         described = run_limited(

@@ -58,6 +58,8 @@ class TestRegister:
             "languages": None,
             "repaired_tags": None,
             "scores": None,
+            "teacher_scores": None,
+            "labelled_by_teacher": None,
             "target_words": None,
         }
         assert stored_table(api, dataset, "train", tmp_path) == {
