@@ -31,7 +31,8 @@ from worker.job.context import Cancellation, JobContext
 from worker.networks.anatomy import ANATOMIES
 from worker.networks.loading import build_network, load_tokenizer, save_network, with_labels
 from worker.networks.marian import fix_positions
-from worker.networks.new_translator import marian_config, train_tokenizer
+from worker.networks.new_tokenizer import train_tokenizer
+from worker.networks.new_translator import marian_config
 from worker.runner.launch import TRAINING_DEFAULTS
 from worker.runner.reporter import Reporter
 from worker.vocabulary.trimming import count_pieces, trim_vocabulary

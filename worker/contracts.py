@@ -54,6 +54,8 @@ class Teacher:
     """What stands beside its ``tokenizer.json``; may be empty."""
     has_new_head: bool = False
     """Whether its head was initialised for this job: the model had none for this task."""
+    is_untrained: bool = False
+    """Whether all of it was: the job has no teacher, and this says what its student reads and looks like."""
     untrimmed: "Teacher | None" = None
     """Itself with all its words, where its vocabulary was trimmed."""
 
@@ -95,6 +97,11 @@ class TokenizedSplit:
     """(rows,): the texts of ``targets`` as they came, for what is written to be compared with."""
     languages: list[str] | None = None
     """(rows,), where the data set names them."""
+    scores: FloatArray | None = None
+    """(positions, outputs): logits that teachers of another kind give, NaN in rows of which they say nothing;
+    None where they do of all, and where they write texts."""
+    written: "TokenizedSplit | None" = None
+    """Target tokens that such a teacher wrote; a row of which it says nothing has no token."""
     cut: int = 0
     """Number of truncated rows."""
     untrimmed: "TokenizedSplit | None" = None

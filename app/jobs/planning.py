@@ -8,7 +8,7 @@ from app.core.db.datasets import get_dataset
 from app.core.db.models import get_model
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
-from app.domain.documents.plan import Advice, Plan, PlannedTeacher, StudentPlan
+from app.domain.documents.plan import Advice, Plan, PlannedScores, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.methods import ModelInput
 from app.domain.planning import TypicalRow, estimate, learnt_rows, plan_student, with_epochs
@@ -17,10 +17,12 @@ from app.domain.planning.compatibility import (
     require_method,
     require_metric,
     require_mixable,
+    require_outputs,
     require_splits,
     require_teacher,
     require_terms,
 )
+from app.domain.planning.teacher_scores import plan_scores, unscored_rows
 from app.domain.tasks import Head
 from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
 
@@ -61,16 +63,21 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
     require_method(spec, data)
     require_splits(data)
     require_metric(spec, data)
+    if data.teachers:
+        spec = spec.model_copy(update={"method": spec.method.with_scores()})
     require_terms(spec, data)
-    if model is not None:
+    if model is None:
+        require_outputs(spec, data)
+    else:
         require_teacher(spec, model, data, will_be_taught=teacher_will_be_taught)
         spec = _with_max_length(spec, model)
+    scores = plan_scores(spec, model, data)
     architecture = None if model is None else model.architecture
     head = Head.of(
         data.task, labels=len(data.labels), vocabulary=architecture.vocabulary if architecture else 1
     )
     rows = data.splits["train"].rows
-    unlabeled = data.splits["unlabeled"].rows if "unlabeled" in data.splits else 0
+    unlabeled = _unlabeled_rows(data, scores, model)
     training = with_epochs(
         spec.training,
         rows=learnt_rows(spec.method, head, rows=rows, unlabeled=unlabeled),
@@ -84,6 +91,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
         spec=spec,
         plan=Plan(
             teacher=PlannedTeacher.of(teacher.id, architecture, head) if teacher and architecture else None,
+            teacher_scores=scores,
             student=student,
             estimate=estimate(
                 student.architecture,
@@ -95,9 +103,30 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
                 training=spec.training,
                 gflops=_SUSTAINED_GFLOPS,
                 unlabeled=unlabeled,
+                scored=_scored_rows(spec, data, scores),
             ),
         ),
     )
+
+
+def _unlabeled_rows(
+    data: DatasetManifest, scores: PlannedScores | None, teacher: ModelManifest | None
+) -> int:
+    """Rows without labels of which something is said."""
+    summary = data.splits.get("unlabeled")
+    if summary is None:
+        return 0
+    if scores is None or (teacher is not None and teacher.has_head_for(data.task, data.labels)):
+        return summary.rows
+    return summary.rows - unscored_rows(summary, scores.weights)
+
+
+def _scored_rows(spec: JobSpec, data: DatasetManifest, scores: PlannedScores | None) -> int:
+    """Rows of which the teacher's network need not be asked."""
+    if scores is None or spec.method.learns_from_states:
+        return 0
+    summaries = [data.splits[split] for split in scores.rows]
+    return sum(summary.rows - unscored_rows(summary, scores.weights) for summary in summaries)
 
 
 def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
@@ -169,7 +198,7 @@ def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
 def _caveats(
     spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest, student: StudentPlan
 ) -> Iterator[Advice]:
-    if teacher is not None and must_be_taught(spec, teacher):
+    if teacher is not None and must_be_taught(spec, teacher, data):
         yield Advice(
             about="teacher",
             message=f"The teacher has no head for {data.task} yet. This is the plan for the model that a "

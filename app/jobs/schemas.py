@@ -121,6 +121,7 @@ class JobRead(BaseModel):
     teacher: str | None
     dataset: str
     method: MethodSpec
+    teacher_weights: dict[str, float] | None = None
     target: Target | None
     training: TrainingSpec
     exports: list[Precision]
@@ -155,6 +156,7 @@ class JobRead(BaseModel):
             teacher=spec.teacher,
             dataset=spec.dataset,
             method=spec.method,
+            teacher_weights=spec.teacher_weights,
             target=spec.target,
             training=spec.training,
             exports=spec.exports,

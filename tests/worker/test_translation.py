@@ -48,7 +48,7 @@ from worker.export.exports import (
 )
 from worker.networks.forward import forward
 from worker.networks.loading import load_network, save_network
-from worker.networks.new_translator import train_tokenizer
+from worker.networks.new_tokenizer import train_tokenizer
 from worker.transfer.initialisation import calibration_batches, subcloned_network
 
 CPU = torch.device("cpu")

@@ -13,7 +13,8 @@ from app.engine.tokenizing import pad_id
 from worker.contracts import TaskData, Teacher
 from worker.data.tokenization import tokenize_translations
 from worker.networks.loading import build_network
-from worker.networks.new_translator import marian_config, train_tokenizer
+from worker.networks.new_tokenizer import train_tokenizer
+from worker.networks.new_translator import marian_config
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs"}
 

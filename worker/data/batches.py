@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from app.engine.padding import BoolArray, network_inputs, pad, token_mask
-from worker.contracts import IGNORE_INDEX, IntArray, TokenizedSplit
+from worker.contracts import IGNORE_INDEX, FloatArray, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
 """Batches that are sorted by length together: more pads less, fewer shuffles better."""
@@ -130,6 +130,8 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
         type_ids=None if split.type_ids is None else split.type_ids[where],
         offsets=offsets,
         labels=None if split.labels is None else split.labels[answers],
+        scores=None if split.scores is None else split.scores[answers],
+        written=None if split.written is None else subset(split.written, rows),
         positions=None if split.positions is None else split.positions[where],
         targets=None if split.targets is None else subset(split.targets, rows),
         references=None if split.references is None else [split.references[row] for row in rows],
@@ -142,7 +144,8 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
     """Both splits as one; rows without labels, where the others have some, get ``IGNORE_INDEX`` or NaN.
 
-    Either both or none have positions, and targets. ``languages`` and ``references`` are dropped.
+    Either both or none have positions, and targets. ``languages``, ``references`` and ``written`` are
+    dropped.
     """
     ids = np.concatenate([first.ids, second.ids])
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
@@ -151,6 +154,7 @@ def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit
         type_ids=_joined(first.type_ids, second.type_ids, first, second),
         offsets=offsets,
         labels=_joined_labels(first, second),
+        scores=_joined_scores(first, second),
         positions=None
         if first.positions is None or second.positions is None
         else np.concatenate([first.positions, second.positions]),
@@ -205,6 +209,20 @@ def _joined(
     parts = [
         np.zeros(len(split.ids), dtype=np.int8) if types is None else types
         for types, split in ((one, first), (other, second))
+    ]
+    return np.concatenate(parts)
+
+
+def _joined_scores(first: TokenizedSplit, second: TokenizedSplit) -> FloatArray | None:
+    """NaN where one of them has none."""
+    known = [split.scores for split in (first, second) if split.scores is not None]
+    if not known:
+        return None
+    parts = [
+        np.full((split.position_offsets[-1], known[0].shape[1]), np.nan, np.float32)
+        if split.scores is None
+        else split.scores
+        for split in (first, second)
     ]
     return np.concatenate(parts)
 

@@ -1,15 +1,16 @@
 """Texts to tokens."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from app.engine.tokenizing import TextTokenizer, first_pieces, special_id
-from worker.contracts import LabelArray, TokenizedSplit
+from worker.contracts import FloatArray, LabelArray, TokenizedSplit
 
 MASKED_SHARE = 0.15
 """Of the words, in masked-language modelling (Devlin et al., 2019)."""
@@ -23,15 +24,17 @@ def tokenize(
     tokenizer: Tokenizer,
     max_length: int,
     token_types: bool = False,
+    scores: Sequence[FloatArray | None] | None = None,
 ) -> TokenizedSplit:
     """Encode texts, or pairs of texts, cutting the longer part of what exceeds ``max_length``.
 
-    Whole numbers for ``labels`` are indices, others are scores.
+    Whole numbers for ``labels`` are indices, others are scores. ``scores`` are teachers', (1, outputs) each.
     """
     encodings = TextTokenizer(tokenizer, max_length=max_length).encodings(
         texts if pairs is None else list(zip(texts, pairs, strict=True))
     )
-    return _split_of(encodings, labels=_label_array(labels), token_types=token_types)
+    split = _split_of(encodings, labels=_label_array(labels), token_types=token_types)
+    return replace(split, scores=_gathered_scores(scores, [[0]] * len(texts)))
 
 
 def tokenize_words(
@@ -40,8 +43,12 @@ def tokenize_words(
     *,
     tokenizer: Tokenizer,
     max_length: int,
+    scores: Sequence[FloatArray | None] | None = None,
 ) -> TokenizedSplit:
-    """Encode sentences of words; the first token of each word that is not truncated is predicted."""
+    """Encode sentences of words; the first token of each word that is not truncated is predicted.
+
+    ``scores`` are teachers', (words, outputs) of each sentence.
+    """
     encodings = TextTokenizer(tokenizer, max_length=max_length).word_encodings(sentences)
     firsts = [first_pieces(encoding) for encoding in encodings]
     labels = None
@@ -52,7 +59,8 @@ def tokenize_words(
     positions = np.zeros(len(split.ids), dtype=np.bool_)
     for begin, words in zip(split.offsets[:-1], firsts, strict=True):
         positions[begin + np.fromiter(words.values(), dtype=np.int64)] = True
-    return replace(split, positions=positions)
+    asked_words = [list(words) for words in firsts]
+    return replace(split, positions=positions, scores=_gathered_scores(scores, asked_words))
 
 
 def tokenize_maskable(
@@ -98,13 +106,40 @@ def tokenize_translations(
     source_tokenizer: Tokenizer,
     target_tokenizer: Tokenizer,
     max_length: int,
+    written: Sequence[str | None] | None = None,
 ) -> TokenizedSplit:
-    """Encode sources, and their translations with the tokenizer of what is written."""
+    """Encode sources, and their translations and teachers' ones with the tokenizer of what is written."""
+    encode = partial(tokenize, tokenizer=target_tokenizer, max_length=max_length)
     split = tokenize(sources, tokenizer=source_tokenizer, max_length=max_length)
+    if written is not None:
+        split = replace(split, written=_with_gaps(written, encode))
     if targets is None:
         return split
-    written = tokenize(targets, tokenizer=target_tokenizer, max_length=max_length)
-    return replace(split, targets=written, references=list(targets))
+    return replace(split, targets=encode(targets), references=list(targets))
+
+
+def _with_gaps(texts: Sequence[str | None], encode: Callable[[list[str]], TokenizedSplit]) -> TokenizedSplit:
+    """Texts, and no token at all where there is none."""
+    encoded = encode([text for text in texts if text is not None])
+    lengths = np.zeros(len(texts), np.int64)
+    lengths[[text is not None for text in texts]] = encoded.lengths
+    return replace(encoded, offsets=np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _gathered_scores(
+    scores: Sequence[FloatArray | None] | None, asked: Sequence[Sequence[int]]
+) -> FloatArray | None:
+    """Of the words of each row that are asked, end to end; NaN in rows without any."""
+    known = None if scores is None else next((row for row in scores if row is not None), None)
+    if scores is None or known is None:
+        return None
+    unknown = np.full((max(map(len, asked), default=0), known.shape[1]), np.nan, np.float32)
+    return np.concatenate(
+        [
+            unknown[: len(words)] if row is None else row[list(words)]
+            for row, words in zip(scores, asked, strict=True)
+        ]
+    )
 
 
 def unknown_shares(split: TokenizedSplit, tokenizer: Tokenizer) -> dict[str, float]:

@@ -22,6 +22,7 @@ from worker.data.batches import Batch, collate, ordered_rows
 from worker.data.cached_files import is_cached
 from worker.networks.forward import ForwardOutput, forward
 from worker.numerics.precision import autocast
+from worker.tasks.teacher_scores import certain, is_complete
 
 _FORMAT = 3
 _BATCH_TOKENS = 4096
@@ -82,8 +83,10 @@ def prepare_outputs(
     """Have a teacher say all of ``outputs`` that no job has asked of it before.
 
     In one pass; in two where a trimmed teacher's tokens and the rows that the whole one judges are asked for.
+    Logits that scores of other teachers take the place of are none of it.
     """
-    paths = {output: _path(teacher, split, output, context) for output in outputs}
+    asked_for = [output for output in outputs if output != LOGITS or asks_network(teacher, split)]
+    paths = {output: _path(teacher, split, output, context) for output in asked_for}
     missing = {output: path for output, path in paths.items() if not is_cached(path)}
     for said_by, said_of in ((teacher, split), (teacher.untrimmed, split.untrimmed)):
         asked = [output for output in missing if _source(teacher, split, output)[0] is said_by]
@@ -100,11 +103,34 @@ def prepare_outputs(
                 path.replace(missing[output])  # two jobs may race: both write the same bytes
 
 
+def asks_network(teacher: Teacher, split: TokenizedSplit) -> bool:
+    """Whether logits of a split are those of the teacher's network: no scores take their place everywhere."""
+    return split.scores is None or (not teacher.has_new_head and not is_complete(split.scores))
+
+
+def has_logits(teacher: Teacher, split: TokenizedSplit) -> bool:
+    """Whether something is said of every row of a split: by scores, or by a network that knows the task."""
+    return not teacher.has_new_head or (split.scores is not None and is_complete(split.scores))
+
+
 def teacher_logits(
     teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
 ) -> npt.NDArray[np.float32]:
-    """The teacher's logits at every position of a split, (P, C), on disk."""
-    return _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
+    """The teacher's logits at every position of a split, (P, C): scores, or else what its network says.
+
+    A network that does not know the task is not asked; in its place stand the rows' own labels.
+    """
+    if split.scores is None:
+        return _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
+    is_missing = np.isnan(split.scores).any(axis=1, keepdims=True)
+    if not is_missing.any():
+        return split.scores
+    if teacher.has_new_head:
+        assert split.labels is not None, "rows with neither scores nor labels are left out"
+        others = certain(split.labels, split.scores.shape[1])
+    else:
+        others = _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
+    return np.where(is_missing, others, split.scores)
 
 
 def cached_logits(
@@ -167,7 +193,8 @@ def cached_states_asked(
 ) -> Callable[[Batch], Tensor]:
     """A hidden state by batch, where the network is asked: (P, H). The logits are kept in the same pass."""
     output, offsets = Output(state, of="asked"), split.position_offsets
-    prepare_outputs(teacher, split, [output, LOGITS], pad_id=pad_id, context=context)
+    both = [output, LOGITS] if has_logits(teacher, split) else [output]
+    prepare_outputs(teacher, split, both, pad_id=pad_id, context=context)
     states = _cached(teacher, split, output, pad_id=pad_id, context=context)
 
     def lookup(batch: Batch) -> Tensor:

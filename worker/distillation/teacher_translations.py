@@ -15,7 +15,7 @@ import numpy as np
 from app.domain.methods import DistillationTerms
 from app.engine.generation import Decoding
 from worker.contracts import RunContext, TaskData, Teacher, TokenizedSplit
-from worker.data.batches import concatenate, ordered_rows
+from worker.data.batches import concatenate, ordered_rows, subset
 from worker.data.cached_files import is_cached
 from worker.evaluation.translation import TorchTranslator, translate_rows
 
@@ -30,16 +30,35 @@ def bitext_and_translations(
 ) -> TokenizedSplit:
     """The training split, and its sources and unlabelled ones once more with the teacher's translations.
 
-    A weight of 1 leaves the data's own translations out, a weight of 0 the teacher's.
+    A weight of 1 leaves the data's own translations out, a weight of 0 the teacher's. Translations that came
+    with the data as those of a teacher take the place of this one's.
     """
     sources = [data.train] if data.unlabeled is None else [data.train, data.unlabeled]
     parts = [data.train] if terms.logits_weight < 1 else []
     if terms.logits_weight > 0:
-        parts += [translated(teacher, split, pad_id=data.pad_id, context=context) for split in sources]
+        for split in sources:
+            given, others = _already_written(split)
+            parts += [given] if given is not None else []
+            if others is not None and not teacher.has_new_head:
+                parts.append(translated(teacher, others, pad_id=data.pad_id, context=context))
     whole = parts[0]
     for part in parts[1:]:
         whole = concatenate(whole, part)
     return whole
+
+
+def _already_written(split: TokenizedSplit) -> tuple[TokenizedSplit | None, TokenizedSplit | None]:
+    """The rows that came with a teacher's translation, which is their target, and those without."""
+    written = split.written
+    if written is None:
+        return None, split
+    is_written = written.lengths > 0
+    rows, others = np.flatnonzero(is_written), np.flatnonzero(~is_written)
+    given = None
+    if len(rows):
+        given = subset(split, rows)
+        given = replace(given, targets=given.written, references=None)
+    return given, subset(split, others) if len(others) else None
 
 
 def translated(

@@ -1,8 +1,8 @@
 """Teacher and student side by side on one data set."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,16 @@ from transformers import PreTrainedModel
 from app.domain.architectures import Architecture
 from app.domain.documents import Precision
 from app.domain.documents.manifest import OnnxExport
-from app.domain.documents.report import JobReport, ModelReport, Quality
+from app.domain.documents.report import JobReport, ModelReport, Quality, ScoresReport
 from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
 from worker.evaluation.latency import measure_latency
-from worker.evaluation.quality import choose_thresholds, measure, trivial_baseline
+from worker.evaluation.quality import choose_thresholds, measure, quality, trivial_baseline
 from worker.evaluation.report import compare_models
 from worker.export.exports import compare_exports, exported_metric, open_export
 from worker.tasks.implementation import Thresholds
+from worker.tasks.teacher_scores import chosen, is_complete
 
 
 @dataclass
@@ -31,11 +32,18 @@ class EvaluatedModel:
     architecture: Architecture
     head: Head
     quality: Quality = field(default_factory=dict)
+    agreement: Quality = field(default_factory=dict)
+    """With teachers' scores, in place of the labels."""
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
     thresholds: Thresholds = ()
     """Of the labels, chosen on dev."""
+
+    @property
+    def dev(self) -> Mapping[str, float]:
+        """Quality on dev; agreement where dev has no labels of its own."""
+        return self.quality.get("dev") or self.agreement["dev"]
 
     @property
     def threads(self) -> int:
@@ -46,7 +54,16 @@ class EvaluatedModel:
 class Evaluator:
     """The measurements that every model of a job goes through, and the report of them."""
 
-    def __init__(self, *, data: TaskData, test: TokenizedSplit | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        *,
+        data: TaskData,
+        test: TokenizedSplit | None,
+        device: torch.device,
+        by_teacher: Collection[str] = (),
+    ) -> None:
+        """``by_teacher`` names splits in which choices of teachers stand for the labels."""
+        self._by_teacher = by_teacher
         self._data = data
         self._test = test
         self._device = device
@@ -74,13 +91,13 @@ class Evaluator:
         candidate.thresholds = choose_thresholds(
             candidate.network.to(self._device), self._data, device=self._device
         )
-        candidate.quality["dev"] = self._quality(candidate, self._data.dev)
+        self._measure(candidate, "dev", self._data.dev)
 
     def look_at_test(self, candidate: EvaluatedModel) -> None:
         """Once a model and its files, when nothing can be changed any more."""
         if self._test is None:
             return
-        candidate.quality["test"] = self._quality(candidate, self._test)
+        self._measure(candidate, "test", self._test)
         for precision, path in candidate.paths.items():
             metric = exported_metric(
                 path,
@@ -117,6 +134,7 @@ class Evaluator:
         *,
         method: Mapping[str, float],
         seconds: Mapping[str, float],
+        teacher_scores: ScoresReport | None = None,
     ) -> JobReport:
         """Everything measured; ``seconds`` is the wall-clock of each stage."""
         report_t = None if teacher is None else self._model_report(teacher)
@@ -125,11 +143,31 @@ class Evaluator:
             metric=self.metric,
             trivial_baseline=self.trivial_baseline,
             teacher=report_t,
+            teacher_scores=teacher_scores,
             student=report_s,
             ratios=None if report_t is None else compare_models(report_t, report_s, metric=self.metric),
             method=dict(method),
             seconds=dict(seconds),
         )
+
+    def scores_quality(self) -> Quality:
+        """Of teachers' scores, where a split has them in all rows beside labels of its own."""
+        splits = {"dev": self._data.dev} | ({} if self._test is None else {"test": self._test})
+        return {
+            name: quality(self._data.task, split, split.scores, labels=self._data.labels)
+            for name, split in splits.items()
+            if name not in self._by_teacher and split.scores is not None and is_complete(split.scores)
+        }
+
+    def _measure(self, candidate: EvaluatedModel, name: str, split: TokenizedSplit) -> None:
+        found = self._quality(candidate, split)
+        if name in self._by_teacher:
+            candidate.agreement[name] = found
+            return
+        candidate.quality[name] = found
+        if split.scores is not None and is_complete(split.scores):
+            choices = replace(split, labels=chosen(split.scores, self._data.task))
+            candidate.agreement[name] = self._quality(candidate, choices)
 
     def _quality(self, candidate: EvaluatedModel, split: TokenizedSplit) -> dict[str, float]:
         network = candidate.network.to(self._device)
@@ -140,5 +178,6 @@ class Evaluator:
             candidate.architecture,
             head=candidate.head,
             quality=candidate.quality,
+            agreement=candidate.agreement,
             exports=candidate.exports,
         )

@@ -17,6 +17,7 @@ from worker.data.batches import watching_batches
 from worker.job.context import Cancellation, StageTimer
 from worker.job.failures import failure_of
 from worker.job.stages import needed_stages
+from worker.job.stages.scores import scores_report
 from worker.job.state import JobState
 from worker.job.supervisor_watch import SupervisorWatch
 from worker.runner.protocol import (
@@ -87,8 +88,13 @@ def compress(state: JobState, timer: StageTimer) -> Succeeded:
 def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
     given, student = state.request.teacher, state.evaluated_student
     report = state.teacher_evaluator.report(
-        state.evaluated_teacher, student, method=state.student.metrics, seconds=seconds
+        state.evaluated_teacher,
+        student,
+        method=state.student.metrics,
+        seconds=seconds,
+        teacher_scores=scores_report(state),
     )
+    agreement = {"agreement_with_teacher": student.agreement} if student.agreement else {}
     return Succeeded(
         manifest=ModelManifest(
             files=Files.of(state.student_folder, prefix=state.request.output_prefix),
@@ -102,7 +108,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
             max_length=state.max_length,  # what lies beyond was never trained
             exports=dict(student.exports),
         ),
-        metrics=dict(student.quality),
+        metrics={**student.quality, **agreement},
         report=report,
         teacher_exports=state.teacher_exports,
     )

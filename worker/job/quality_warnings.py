@@ -27,7 +27,7 @@ def quality_warnings(
         teacher: likewise; None where there is none to compare with.
         training: the student's metrics.
     """
-    quality, metric = student.quality["dev"], evaluator.metric
+    quality, metric = student.dev, evaluator.metric
     reached, baseline = quality[metric], evaluator.trivial_baseline["dev"]
     if evaluator.tells_apart and not evaluator.has_learnt(quality):
         yield (
@@ -37,7 +37,7 @@ def quality_warnings(
         )
         return
     if teacher is not None:
-        yield from _beside_teacher(reached, teacher.quality["dev"][metric], baseline, evaluator)
+        yield from _beside_teacher(reached, teacher.dev[metric], baseline, evaluator)
     if is_worthwhile(training.get(FINAL_GAIN, 0.0)):
         yield (
             f"The student's {metric} on dev was still rising when its training ended. More training.epochs, "

@@ -63,6 +63,11 @@ class JobState:
         return self.request.dataset.manifest
 
     @property
+    def keeps_unscored(self) -> bool:
+        """Whether unlabeled rows without teachers' scores are of use: a network may be asked of them."""
+        return not self.request.learns_from_scores or not self.teacher.has_new_head
+
+    @property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.workdir / CHECKPOINTS, note=self.workdir / LATENCIES)
 

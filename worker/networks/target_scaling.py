@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from app.domain.tasks import TASKS
-from worker.contracts import TaskData, Teacher, TokenizedSplit
+from worker.contracts import FloatArray, LabelArray, TaskData, Teacher, TokenizedSplit
 from worker.networks.views import head_view
 
 _FAR = 3.0
@@ -47,7 +47,8 @@ class TargetScaler:
         """The same texts with their scores on this scale."""
         if self.is_plain:
             return data
-        return replace(data, train=self._split(data.train), dev=self._split(data.dev))
+        unlabeled = None if data.unlabeled is None else self._split(data.unlabeled)
+        return replace(data, train=self._split(data.train), dev=self._split(data.dev), unlabeled=unlabeled)
 
     def teacher(self, teacher: Teacher) -> Teacher:
         """A teacher that answers on this scale; the one given stays as it is."""
@@ -71,9 +72,12 @@ class TargetScaler:
             _set_output(network, lambda weight, bias: (weight * self.spread, bias * self.spread + self.mean))
 
     def _split(self, split: TokenizedSplit) -> TokenizedSplit:
-        assert split.labels is not None
-        scores = (split.labels.astype(np.float64) - self.mean) / self.spread
-        return replace(split, labels=scores.astype(np.float32))
+        return replace(split, labels=self._scaled(split.labels), scores=self._scaled(split.scores))
+
+    def _scaled(self, scores: FloatArray | LabelArray | None) -> FloatArray | None:
+        if scores is None:
+            return None
+        return ((scores.astype(np.float64) - self.mean) / self.spread).astype(np.float32)
 
 
 @torch.no_grad()

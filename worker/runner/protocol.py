@@ -91,7 +91,14 @@ class JobRequest(BaseModel):
         given, method, dataset = self.teacher, self.spec.method, self.dataset.manifest
         if given is None or not method.is_compared:
             return False
-        return method.card.needs_head or given.manifest.has_head_for(dataset.task, dataset.labels)
+        if given.manifest.has_head_for(dataset.task, dataset.labels):
+            return True
+        return method.card.needs_head and not self.learns_from_scores
+
+    @property
+    def learns_from_scores(self) -> bool:
+        """Whether scores that came with the data take the place of a network's predictions."""
+        return self.spec.method.learns_from_outputs and bool(self.dataset.manifest.teachers)
 
     @property
     def planned_student(self) -> Architecture | None:

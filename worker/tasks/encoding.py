@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.domain.tasks.record import TEACHER_SCORES
 from worker.contracts import LabelArray, ModelTokenizers, TokenizedSplit
 from worker.data.tokenization import tokenize
 from worker.tasks.implementation import Encode
@@ -32,6 +33,7 @@ def texts_with(target: str, read: Callable[[list[Any], int], LabelArray]) -> Enc
             tokenizer=tokenizers.source_tokenizer,
             max_length=max_length,
             token_types=token_types,
+            scores=columns.get(TEACHER_SCORES),
         )
 
     return encode

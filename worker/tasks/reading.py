@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
 from app.domain.tasks import TASKS, Task
+from app.domain.tasks.record import TEACHER_SCORES
 from app.engine.tokenizing import pad_id, special_id
 from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
 from worker.data.tokenization import masked
 from worker.tasks import IMPLEMENTATIONS
+from worker.tasks.teacher_scores import RowScores, Weights, chosen, row_scores
 
 
 def load_task_data(
@@ -24,6 +27,8 @@ def load_task_data(
     tokenizers: ModelTokenizers,
     max_length: int,
     untrimmed: Mapping[str, TokenizedSplit] | None = None,
+    teacher_weights: Weights | None = None,
+    keeps_unscored: bool = True,
 ) -> tuple[TaskData, TokenizedSplit | None]:
     """The data that a method sees, and the test split, which it does not.
 
@@ -34,9 +39,12 @@ def load_task_data(
         max_length: tokens at which rows are cut.
         untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
             None: it was not.
+        teacher_weights: of the teachers whose scores the data set has; None: all count the same.
+        keeps_unscored: whether unlabeled rows of which no teacher says anything are of use.
 
     Raises:
-        JobError: ``missing_mask_token``, or ``no_trainable_tokens``, when no text of a split has a word left.
+        JobError: ``missing_mask_token``; ``no_trainable_tokens``, when no text of a split has a word left; or
+            ``missing_target``, when rows without labels have no scores of these teachers either.
     """
     record = TASKS[manifest.task]
     mask_id = special_id(tokenizers.source_tokenizer, "[MASK]", "<mask>")
@@ -50,7 +58,17 @@ def load_task_data(
     def read(name: Split) -> TokenizedSplit | None:
         if name not in manifest.splits:
             return None
-        columns = pq.read_table(folder / f"{name}.parquet").to_pydict()
+        table = pq.read_table(folder / f"{name}.parquet")
+        scores = row_scores(table, manifest, teacher_weights)
+        if name == "unlabeled" and not keeps_unscored:
+            if scores is None:
+                return None
+            is_scored = np.array([score is not None for score in scores], np.bool_)
+            table, scores = table.filter(is_scored), [score for score in scores if score is not None]
+        by_teacher = bool(manifest.splits[name].labelled_by_teacher)
+        if by_teacher:
+            _require_scores(name, scores)
+        columns = _columns(table, manifest.task, scores, by_teacher=by_teacher)
         split = encode_columns(
             manifest.task,
             columns,
@@ -70,6 +88,8 @@ def load_task_data(
         if record.masks_inputs and name in ("dev", "test"):
             assert mask_id is not None
             split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
+        if by_teacher and split.scores is not None:
+            split = replace(split, labels=chosen(split.scores, manifest.task))
         return replace(split, languages=columns.get("language"))
 
     train, dev = read("train"), read("dev")
@@ -87,6 +107,34 @@ def load_task_data(
         target_tokenizer=tokenizers.target_tokenizer,
     )
     return data, read("test")
+
+
+def _columns(
+    table: pa.Table, task: Task, scores: RowScores | None, *, by_teacher: bool
+) -> dict[str, list[Any]]:
+    """The columns of a split by name, teachers' scores as averaged; translations by a teacher are targets."""
+    columns: dict[str, list[Any]] = {
+        name: table[name].to_pylist() for name in table.column_names if name != TEACHER_SCORES
+    }
+    if scores is not None:
+        columns[TEACHER_SCORES] = list(scores)
+        target = TASKS[task].columns.target
+        if by_teacher and TASKS[task].writes and target is not None:
+            columns[target] = columns[TEACHER_SCORES]
+    return columns
+
+
+def _require_scores(name: Split, scores: RowScores | None) -> None:
+    """Raises ``JobError`` where rows have neither labels nor scores of the teachers that count."""
+    missing = None if scores is None else sum(score is None for score in scores)
+    if missing != 0:
+        rows = "All rows" if missing is None else f"{missing:,} rows"
+        raise JobError(
+            "missing_target",
+            f"{rows} of {name} have no label, and no scores of the teachers in teacher_weights. Add teachers "
+            "to teacher_weights, or upload labels.",
+            split=name,
+        )
 
 
 def encode_columns(

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.tasks.record import TEACHER_SCORES
 from worker.contracts import FloatArray, ModelTokenizers, TokenizedSplit
 from worker.data.tokenization import tokenize_words
 from worker.tasks.agreement import same_choice
@@ -16,7 +17,11 @@ def _encode(
     columns: Mapping[str, list[Any]], tokenizers: ModelTokenizers, *, max_length: int, **_options: object
 ) -> TokenizedSplit:
     return tokenize_words(
-        columns["tokens"], columns.get("tags"), tokenizer=tokenizers.source_tokenizer, max_length=max_length
+        columns["tokens"],
+        columns.get("tags"),
+        tokenizer=tokenizers.source_tokenizer,
+        max_length=max_length,
+        scores=columns.get(TEACHER_SCORES),
     )
 
 

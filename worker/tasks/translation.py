@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain.tasks.record import TEACHER_SCORES
 from worker.contracts import ModelTokenizers, TokenizedSplit
 from worker.data.tokenization import tokenize_translations
 from worker.tasks.agreement import same_choice_or_tied
@@ -18,6 +19,7 @@ def _encode(
         source_tokenizer=tokenizers.source_tokenizer,
         target_tokenizer=tokenizers.target_tokenizer,
         max_length=max_length,
+        written=columns.get(TEACHER_SCORES),
     )
 
 

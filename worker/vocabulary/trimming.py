@@ -27,7 +27,7 @@ def count_pieces(splits: Iterable[TokenizedSplit | None], vocabulary: int) -> In
     for split in splits:
         if split is not None:
             counts += np.bincount(split.ids, minlength=vocabulary)
-            counts += count_pieces([split.targets], vocabulary)
+            counts += count_pieces([split.targets, split.written], vocabulary)
     return counts
 
 

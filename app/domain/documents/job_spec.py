@@ -1,9 +1,10 @@
 """A job as its row stores it and the worker reads it."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
@@ -36,6 +37,15 @@ class JobSpec(ExactModel, StoredDocument):
         pattern=r"^dst_[0-9A-Z]{26}$", description="Id of the data set to train and evaluate on."
     )
     method: MethodSpec
+    teacher_weights: dict[str, float] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        # A worker of an earlier version refuses members that it does not know.
+        exclude_if=lambda weights: weights is None,
+        description="Weights of the teachers in the data set's `teacher_scores`, by name; others do not "
+        "count. Default: all count the same.",
+    )
     target: Target | None = Field(
         default=None, description="Size target; omit it for methods that keep the size."
     )
@@ -51,6 +61,14 @@ class JobSpec(ExactModel, StoredDocument):
     exports: list[Precision] = Field(
         default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )
+
+    @field_validator("teacher_weights")
+    @classmethod
+    def _require_weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        for name, weight in (weights or {}).items():
+            if not 0 < weight < math.inf:
+                raise ValueError(f"the weight of {name!r} is {weight:g}; weights are finite and above 0")
+        return weights
 
     @classmethod
     def _newer_part(cls, stored: object) -> str | None:

@@ -250,3 +250,9 @@ class DatasetManifest(StoredDocument):
     )
     is_pair: bool
     splits: dict[Split, SplitSummary]
+
+    @property
+    def teachers(self) -> list[str]:
+        """Names of those whose scores came with the rows of train or unlabeled."""
+        summaries = [self.splits[name] for name in ("train", "unlabeled") if name in self.splits]
+        return sorted({name for summary in summaries for name in summary.teacher_scores or ()})

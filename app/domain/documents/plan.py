@@ -11,6 +11,7 @@ from app.domain.architectures import (
     FamilyName,
     ParameterCount,
 )
+from app.domain.documents.manifest import Split
 from app.domain.documents.training import Precision
 from app.domain.documents.versions import StoredDocument
 from app.domain.methods.card import EmbeddingOption
@@ -104,11 +105,24 @@ class PlannedTeacher(BaseModel):
         )
 
 
+class PlannedScores(BaseModel):
+    """The teacher_scores of the data set that a job learns from in place of a network's predictions."""
+
+    weights: dict[str, float] = Field(description="Of the teachers, by name; they sum to 1.")
+    rows: dict[Split, dict[str, int]] = Field(description="Rows with scores by split, then by teacher.")
+    notes: list[str] = Field(
+        default=[], description="What becomes of rows without scores, and what to check."
+    )
+
+
 class Plan(StoredDocument):
     """Plan of a job: the student, and the estimated cost."""
 
     document_name: ClassVar = "plan"
 
     teacher: PlannedTeacher | None = Field(description="Null for jobs without a teacher.")
+    teacher_scores: PlannedScores | None = Field(
+        default=None, description="Null where the job learns from no scores of the data set."
+    )
     student: StudentPlan
     estimate: Estimate

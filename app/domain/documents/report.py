@@ -18,7 +18,15 @@ Quality = dict[str, dict[str, float]]
 class ModelReport(BaseModel):
     """One model on the job's data, and its files on the job's machine."""
 
-    quality: Quality = Field(description="By split (dev, and test where there is one), then by metric.")
+    quality: Quality = Field(
+        description="By split (dev, and test where there is one), then by metric; splits without labels of "
+        "their own are left out."
+    )
+    agreement: Quality = Field(
+        default_factory=dict,
+        description="Agreement with the teacher's scores: the same metrics against the choices of "
+        "teacher_scores in place of the labels, by split, where all its rows have scores.",
+    )
     parameters: ParameterCount
     total_parameters: int
     exports: dict[Precision, OnnxExport] = Field(description="Size, latency and parity by precision.")
@@ -31,9 +39,16 @@ class ModelReport(BaseModel):
         head: Head,
         quality: Quality,
         exports: Mapping[Precision, OnnxExport],
+        agreement: Quality | None = None,
     ) -> "ModelReport":
         count = architecture.count(head=head)
-        return cls(quality=quality, parameters=count, total_parameters=count.total, exports=dict(exports))
+        return cls(
+            quality=quality,
+            agreement=agreement or {},
+            parameters=count,
+            total_parameters=count.total,
+            exports=dict(exports),
+        )
 
 
 class Ratios(BaseModel):
@@ -43,6 +58,16 @@ class Ratios(BaseModel):
     size: dict[str, float] = Field(description="Of ONNX files, by precision.")
     latency: dict[str, dict[str, float]] = Field(description="By precision, then by batch size.")
     quality: dict[str, float] = Field(description="Share of the teacher's main metric kept, by split.")
+
+
+class ScoresReport(BaseModel):
+    """What the student learnt from in place of a network's predictions."""
+
+    weights: dict[str, float] = Field(description="Of the teachers, by name; they sum to 1.")
+    rows: dict[str, int] = Field(description="Rows with scores of these teachers, by split.")
+    quality: Quality = Field(
+        description="Metrics of the scores themselves, by split, where it has labels and scores in all rows."
+    )
 
 
 class JobReport(StoredDocument):
@@ -57,6 +82,9 @@ class JobReport(StoredDocument):
         description="The main metric of a constant prediction, by split."
     )
     teacher: ModelReport | None = Field(description="None where the job makes the teacher.")
+    teacher_scores: ScoresReport | None = Field(
+        default=None, description="None where the student learnt from no scores that came with the data."
+    )
     student: ModelReport
     ratios: Ratios | None
     method: dict[str, float] = Field(description="What the method measured on the way.")

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from app.domain.methods.card import MethodCard
 from app.domain.methods.spec import Dimension, Spec, StudentKind
-from app.domain.tasks import tasks_of
+from app.domain.tasks import Task, tasks_of
 
 
 class BiLstmSpec(Spec):
@@ -52,6 +52,9 @@ class BiLstmSpec(Spec):
     keeps: ClassVar[tuple[Dimension, ...]] = ("projection",)
     """It learns states of the teacher's width."""
     learns_from_outputs: ClassVar[bool] = True
+    learns_from_states: ClassVar[bool] = True
+    tasks_without_teacher: ClassVar[tuple[Task, ...]] = tuple(tasks_of("bilstm"))
+    """It has an architecture of its own, and learns its tokens from the data."""
 
     @property
     def named_layers(self) -> dict[str, int]:

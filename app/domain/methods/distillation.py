@@ -6,6 +6,7 @@ from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, StudentKind
 from app.domain.methods.terms import DistillationTerms, Initialisation, LayerMap
+from app.domain.tasks import Task, tasks_of
 
 
 class DistillationSpec(DistillingSpec):
@@ -58,3 +59,8 @@ class DistillationSpec(DistillingSpec):
         is_plain = not isinstance(teacher, EncoderArchitecture) or teacher.is_plain
         can_copy = is_plain and teacher.kind == student.kind != "bilstm"
         return "weight_copy" if can_copy else "random"
+
+    @property
+    def tasks_without_teacher(self) -> tuple[Task, ...]:
+        """Where the student takes neither weights nor tokens of a teacher: BiLSTMs, translation models."""
+        return () if self.reads_weights else (*tasks_of("bilstm"), *tasks_of("encoder_decoder"))

@@ -40,6 +40,7 @@ class PeaKdSpec(DistillingSpec):
         tasks=["text_classification"],
     )
     keeps: ClassVar[tuple[Dimension, ...]] = ("hidden", "heads", "ffn")
+    needs_dev_outputs: ClassVar[bool] = True
     unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
         "shared_layers": "it shares layers of its own choice",
     }

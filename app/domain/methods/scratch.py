@@ -17,6 +17,9 @@ class ScratchSpec(Spec):
         tasks=ALL_TASKS,
         needs_head=False,
     )
-    tasks_without_teacher: ClassVar[tuple[Task, ...]] = tuple(tasks_of("encoder_decoder"))
     students: ClassVar[tuple[StudentKind, ...]] = ("same_family", "bilstm")
     reads_weights: ClassVar[bool] = False
+
+    @property
+    def tasks_without_teacher(self) -> tuple[Task, ...]:
+        return tuple(tasks_of("encoder_decoder"))

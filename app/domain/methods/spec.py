@@ -53,8 +53,13 @@ class Spec(Settings):
     """Whether the teacher itself trains, and becomes small only on the way."""
     is_compared: ClassVar[bool] = True
     """Whether its student is measured against the teacher."""
-    tasks_without_teacher: ClassVar[tuple[Task, ...]] = ()
-    """Tasks for which it makes a first model of nothing but data."""
+    needs_dev_outputs: ClassVar[bool] = False
+    """Whether it compares a student with the teacher's outputs on dev, and cannot do without."""
+
+    @property
+    def tasks_without_teacher(self) -> tuple[Task, ...]:
+        """Tasks for which it makes a first model of nothing but data, teachers' scores among them."""
+        return ()
 
     @property
     def qualified_name(self) -> str:
@@ -97,6 +102,15 @@ class Spec(Settings):
         return self.distillation_terms is not None
 
     @property
+    def learns_from_states(self) -> bool:
+        """Whether hidden states of a teacher's network are learnt from, too."""
+        return self.distillation_terms is not None and bool(self.distillation_terms.state_weights)
+
+    def with_scores(self) -> "Spec":
+        """As it is meant where the data has teachers' scores, as far as settings do not say otherwise."""
+        return self
+
+    @property
     def inputs(self) -> tuple[ModelInput, ...]:
         """The models that it needs beside the teacher."""
         return ()
@@ -125,3 +139,9 @@ class DistillingSpec(Spec):
     @property
     def distillation_terms(self) -> DistillationTerms | None:
         return self.distillation
+
+    def with_scores(self) -> "Spec":
+        """Learning from them, unless ``distillation`` was set, be it to null."""
+        if self.distillation is not None or "distillation" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"distillation": DistillationTerms()})

@@ -69,3 +69,9 @@ class DistillationTerms(Settings):
         description="Number of relation heads; default: the most that divide both hidden sizes, up to the "
         "teacher's heads.",
     )
+
+    @property
+    def state_weights(self) -> dict[str, float]:
+        """By name, those above 0 of the terms on the inside of a teacher's network."""
+        names = ("hidden_weight", "patient_weight", "relation_weight")
+        return {name: weight for name in names if (weight := getattr(self, name))}

@@ -71,14 +71,13 @@ def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
     terms = spec.method.distillation_terms
     if terms is None or not TASKS[data.task].writes:
         return
-    for name in ("hidden_weight", "patient_weight", "relation_weight"):
-        if getattr(terms, name):
-            raise InvalidRequest(
-                "distillation_terms_not_supported",
-                f"{name} is not supported for translation: the student learns from the teacher's "
-                "translations only. Omit it.",
-                pointer=f"#/method/distillation/{name}",
-            )
+    for name in terms.state_weights:
+        raise InvalidRequest(
+            "distillation_terms_not_supported",
+            f"{name} is not supported for translation: the student learns from the teacher's "
+            "translations only. Omit it.",
+            pointer=f"#/method/distillation/{name}",
+        )
 
 
 def require_splits(data: DatasetManifest) -> None:
@@ -97,15 +96,49 @@ def require_splits(data: DatasetManifest) -> None:
         )
 
 
-def must_be_taught(spec: JobSpec, model: ModelManifest) -> bool:
+def require_outputs(spec: JobSpec, data: DatasetManifest) -> None:
+    """Refuse a job without a teacher that is to learn what only a teacher's network says.
+
+    Raises:
+        InvalidRequest: it learns from predictions and the data set has no scores, or from hidden states.
+    """
+    method = spec.method
+    if data.task not in method.tasks_without_teacher:
+        return  # it needs the teacher for more, and planning says so
+    if method.learns_from_outputs and not data.teachers:
+        raise InvalidRequest(
+            "teacher_required",
+            f"{method.name} learns from a teacher's predictions. Set teacher to the id of a registered "
+            "model, or upload the data set with a column 'teacher_scores' in train or unlabeled.",
+            pointer="#/teacher",
+        )
+    terms = method.distillation_terms
+    named = [f"distillation/{name}" for name in terms.state_weights] if terms else list(method.named_layers)
+    for setting in named:
+        raise InvalidRequest(
+            "teacher_required",
+            f"{setting.rpartition('/')[2]} is about hidden states, which teacher_scores do not say. Omit it, "
+            "or set teacher to the id of a registered model.",
+            pointer=f"#/method/{setting}",
+        )
+
+
+def learns_from_scores(spec: JobSpec, data: DatasetManifest) -> bool:
+    """Whether scores of the data set take the place of what a teacher's head says."""
+    return spec.method.learns_from_outputs and bool(data.teachers)
+
+
+def must_be_taught(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> bool:
     """Whether the method needs a teacher with a head, and the model is an encoder without one."""
-    return spec.method.card.needs_head and model.task is None
+    return spec.method.card.needs_head and model.task is None and not learns_from_scores(spec, data)
 
 
 def require_teacher(
     spec: JobSpec, model: ModelManifest, data: DatasetManifest, *, will_be_taught: bool
 ) -> None:
     """Refuse a teacher that cannot do the data set's task, or that does not know it yet where it must.
+
+    Where the data has teachers' scores, it need not know the task: its weights are what is inherited.
 
     Args:
         spec: of the job.
@@ -118,15 +151,16 @@ def require_teacher(
         Conflict: it has no head.
     """
     _require_kind(model.architecture, data.task)
-    if not spec.method.card.needs_head:
+    if not spec.method.card.needs_head or learns_from_scores(spec, data):
         return
-    if must_be_taught(spec, model):
+    if must_be_taught(spec, model, data):
         if will_be_taught:
             return
         raise Conflict(
             "teacher_has_no_head",
             f"The teacher is an encoder without a task head; {spec.method.name} needs one trained for "
-            f"{data.task}. Run a fine_tuning job first and use its student as the teacher.",
+            f"{data.task}. Run a fine_tuning job first and use its student as the teacher, or upload the "
+            "data set with a column 'teacher_scores' to learn from.",
             teacher=spec.teacher,
         )
     require_same_task("teacher", model, data, pointer="#/dataset")

@@ -56,6 +56,7 @@ def estimate(
     training: TrainingSpec,
     gflops: float,
     unlabeled: int = 0,
+    scored: int = 0,
 ) -> Estimate:
     """A rough price: six operations for each product of a row's forward pass, at a given rate.
 
@@ -72,6 +73,7 @@ def estimate(
         training: epochs and batches.
         gflops: what the host is thought to sustain.
         unlabeled: rows without labels, used by methods that learn from a teacher's predictions.
+        scored: rows whose scores take the place of these predictions.
     """
     learnt = learnt_rows(method, head, rows=rows, unlabeled=unlabeled)
     trained = teacher if method.trains_teacher and teacher is not None else student
@@ -81,7 +83,7 @@ def estimate(
     if teacher is not None:
         weights += _count(teacher, head).total
         if method.learns_from_outputs:
-            operations += 2 * _products(teacher, head, row) * (rows + unlabeled)
+            operations += 2 * _products(teacher, head, row) * (rows + unlabeled - scored)
     batch = training.micro_batch_size or training.batch_size
     return Estimate(
         steps=step_count(rows=learnt, training=training),

@@ -59,7 +59,7 @@ def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Ite
     shapes: Iterable[AnyShape]
     match teacher:
         case EncoderArchitecture() if method.students[0] == "bilstm":
-            shapes = _bilstms(teacher.shape, embedding)
+            shapes = published_bilstms(embedding, projection=teacher.shape.hidden)
         case EncoderArchitecture():
             shapes = _encoders(teacher, method, embedding)
         case EncoderDecoderArchitecture():
@@ -120,11 +120,11 @@ def _low_ranks(t: EncoderShape, embedding: int | None) -> Iterator[EncoderShape]
             yield t.model_copy(update={"rank": rank, "embedding": embedding})
 
 
-def _bilstms(t: EncoderShape, embedding: int | None) -> Iterator[BiLstmShape]:
-    """The published sizes (XtremeDistil, 2020), in which states of the teacher's width are learnt."""
+def published_bilstms(embedding: int | None, *, projection: int) -> Iterator[BiLstmShape]:
+    """The published sizes (XtremeDistil, 2020), with a projection in which a teacher's states are learnt."""
     for width in _BILSTM_EMBEDDINGS if embedding is None else (embedding,):
         for hidden in _BILSTM_WIDTHS:
-            yield BiLstmShape(embedding=width, hidden=hidden, projection=t.hidden)
+            yield BiLstmShape(embedding=width, hidden=hidden, projection=projection)
 
 
 def _translators(t: EncoderDecoderShape, method: Spec) -> Iterator[EncoderDecoderShape]:

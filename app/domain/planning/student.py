@@ -10,8 +10,6 @@ from app.domain.architectures import (
     AnyShape,
     Architecture,
     EncoderArchitecture,
-    EncoderDecoderArchitecture,
-    EncoderDecoderShape,
     EncoderShape,
 )
 from app.domain.documents import Target
@@ -29,17 +27,13 @@ from app.domain.planning.constraints import (
     require_teacher,
     with_embedding,
 )
+from app.domain.planning.first_model import first_model
 from app.domain.planning.search_space import LatencyOf, family, student_architecture
 from app.domain.tasks import Head
 
 _POINTER = "#/target"
 _MOST_TIMED: Final = 127
 """Students among which one is sought by its latency: seven measurements."""
-
-_NEW_VOCABULARY: Final = 8_000
-_LEAST_NEW_VOCABULARY: Final = 256 + 3
-"""A new tokenizer's bytes, which leave no text unknown, and its special tokens."""
-_NEW_POSITIONS: Final = 512
 
 
 def plan_student(
@@ -57,7 +51,7 @@ def plan_student(
     architecture.
 
     Args:
-        teacher: as it is registered, all its words included; None where ``scratch`` makes a first model.
+        teacher: as it is registered, all its words included; None where a first model is made.
         method: decides which shapes there are.
         target: what bounds the student.
         head: on top of it; outputs that are words follow the vocabulary.
@@ -68,7 +62,7 @@ def plan_student(
             the shape, or what it makes is too large for an ONNX file.
     """
     if teacher is None:
-        first = _first_model(method, target, head)
+        first = first_model(method, target, head)
         _require_one_file(first, head, pointer=_POINTER)
         return _described(first, whole=None, allowed=None, head=head)
     whole = total(teacher, head)
@@ -199,35 +193,6 @@ def _largest_in_time(
             fastest_ms=fastest_ms,
         )
     return best
-
-
-def _first_model(method: Spec, target: Target | None, head: Head) -> Architecture:
-    """A translation model without a teacher; its vocabulary will be made of the data."""
-    if head.task not in method.tasks_without_teacher:
-        raise InvalidRequest(
-            "teacher_required",
-            f"{method.name} on {head.task} needs a teacher. Set teacher to the id of a registered model; "
-            "only scratch jobs on translation can omit it.",
-            pointer="#/teacher",
-        )
-    if target is None or not isinstance(target.shape, EncoderDecoderShape):
-        raise InvalidRequest(
-            "shape_required",
-            "A job without a teacher needs an explicit shape. Set target.shape with encoder_layers, "
-            "decoder_layers, hidden, heads and ffn.",
-            pointer=f"{_POINTER}/shape" if target else _POINTER,
-        )
-    require_embedding(None, method, target)
-    vocabulary = target.vocabulary_size or _NEW_VOCABULARY
-    if vocabulary < _LEAST_NEW_VOCABULARY:
-        raise InvalidRequest(
-            "vocabulary_too_small",
-            f"target.vocabulary_size is {vocabulary}; a new vocabulary needs at least "
-            f"{_LEAST_NEW_VOCABULARY} tokens (256 bytes and three special tokens).",
-            pointer=f"{_POINTER}/vocabulary_size",
-            smallest=_LEAST_NEW_VOCABULARY,
-        )
-    return EncoderDecoderArchitecture(shape=target.shape, vocabulary=vocabulary, positions=_NEW_POSITIONS)
 
 
 def _trimmed(teacher: Architecture, target: Target) -> Architecture:

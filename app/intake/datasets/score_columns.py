@@ -84,21 +84,21 @@ class ScoreWriter:
         value = pa.string() if self.scores.scoring == "text" else pa.list_(pa.float32())
         return pa.struct([(name, value) for name in self.teachers])
 
-    def write(self, drafts: pa.StringArray, answers: Any | None) -> pa.StructArray:
+    def write(self, drafts: Any, answers: Any | None) -> Any:
         """The scores of some rows.
 
         Args:
             drafts: what ``TeacherScores.read`` made of each.
             answers: their own ones in canonical form; None where they have none.
         """
-        rows = [None if draft is None else json.loads(draft) for draft in drafts.to_pylist()]
-        columns = []
+        rows = [(0, {}) if draft is None else json.loads(draft) for draft in drafts.to_pylist()]
+        columns: list[Any] = []
         for teacher in self.teachers:
-            said: list[list[Entry] | None] = [row and row[1].get(teacher) for row in rows]
+            said: list[list[Entry] | None] = [words.get(teacher) for _, words in rows]
             if self.scores.scoring == "text":
                 columns.append(pa.array([words and words[0] for words in said], pa.string()))
                 continue
-            numbers = [row[0] for row, words in zip(rows, said, strict=True) if words]
+            numbers = [number for (number, _), words in zip(rows, said, strict=True) if words]
             logits = self._logits([words for words in said if words], numbers)
             if answers is not None and self.scores.scoring == "distribution":
                 self._compare(teacher, logits, answers, [words is not None for words in said])

@@ -171,8 +171,7 @@ class TeacherScores:
             one = self._named(value, place) or {}
             if len(one) != 1 or one.keys() & found.keys():
                 raise self._fault(
-                    place,
-                    'is a list of which not every item is {"label": ..., "score": ...} of another label',
+                    place, 'has an item that is not {"label": ..., "score": ...}, or a label twice'
                 )
             found |= one
         return found

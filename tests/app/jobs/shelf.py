@@ -1,6 +1,7 @@
 """Registered models and data sets of every task: the rows alone, which is all that planning looks at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.core.db.datasets import Dataset
 from app.core.db.models import Model
@@ -13,7 +14,14 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
 )
-from app.domain.documents.manifest import DatasetManifest, Files, ModelManifest, Split, SplitSummary
+from app.domain.documents.manifest import (
+    DatasetManifest,
+    Files,
+    ModelManifest,
+    ScoredRows,
+    Split,
+    SplitSummary,
+)
 from app.domain.tasks import TASKS, Task
 from tests.app.conftest import Api
 
@@ -75,17 +83,29 @@ def add_dataset(
     rows: int = 1000,
     words: int = 20,
     labels: list[str] | None = None,
+    scored: Mapping[Split, Mapping[str, int]] | None = None,
+    **summaries: Any,
 ) -> str:
+    """A data set whose splits are all alike, but for rows with scores, by split and teacher."""
     quantiles = {"p50": words, "p95": words, "p99": words, "max": words}
     summary = SplitSummary(
-        rows=rows, words=quantiles, target_words=quantiles if task == "translation" else None
+        rows=rows,
+        words=quantiles,
+        target_words=quantiles if task == "translation" else None,
+        **summaries,
     )
+
+    def summary_of(split: Split) -> SplitSummary:
+        counts = (scored or {}).get(split, {})
+        said = {name: ScoredRows(rows=count, agreement=0.4) for name, count in counts.items()}
+        return summary.model_copy(update={"teacher_scores": said or None})
+
     manifest = DatasetManifest(
         files=_NO_FILES,
         task=task,
         labels=labels_of(task) if labels is None else labels,
         is_pair=False,
-        splits=dict.fromkeys(splits, summary),
+        splits={split: summary_of(split) for split in splits},
     )
     with api.database.transaction() as session:
         dataset = Dataset(name="data", manifest_json=manifest.to_stored())

@@ -138,7 +138,8 @@ class TestTaken:
         from app.domain.architectures import EncoderDecoderArchitecture, EncoderDecoderShape
         from app.domain.tasks import Head
         from worker.networks.loading import build_network, save_network
-        from worker.networks.new_translator import marian_config, train_tokenizer
+        from worker.networks.new_tokenizer import train_tokenizer
+        from worker.networks.new_translator import marian_config
 
         tokenizer = train_tokenizer([" ".join(ENGLISH), " ".join(GERMAN)], vocabulary=300)
         config = marian_config(tokenizer, positions=32)

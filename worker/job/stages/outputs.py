@@ -3,7 +3,8 @@
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import save_model
 from worker.job.quality_warnings import quality_warnings
-from worker.job.stages.teacher import measure_teacher
+from worker.job.stages.scores import asks_teacher
+from worker.job.stages.teacher import measure_teacher, shown_metrics
 from worker.job.state import JobState
 
 
@@ -13,10 +14,10 @@ def evaluate(state: JobState) -> None:
     student = evaluator.candidate(state.student.network, state.architecture)
     evaluator.measure_dev(student)
     state.evaluated_student = student
-    state.reporter.metrics("evaluating", 0, student.quality["dev"])
-    warnings = quality_warnings(
-        evaluator, student, teacher=state.evaluated_teacher, training=state.student.metrics
-    )
+    state.reporter.metrics("evaluating", 0, shown_metrics(student))
+    # A network that is not learnt from is no measure of the student.
+    teacher = state.evaluated_teacher if asks_teacher(state) else None
+    warnings = quality_warnings(evaluator, student, teacher=teacher, training=state.student.metrics)
     for warning in warnings:
         state.reporter.message(warning, is_warning=True)
 

@@ -7,6 +7,7 @@ from app.domain.planning import plan_student
 from app.domain.tasks import Head
 from worker.job.evaluator import Evaluator
 from worker.job.latency_probe import LatencyProbe
+from worker.job.stages.scores import tell_of_scores
 from worker.job.state import JobState
 from worker.job.text_warnings import text_warnings
 from worker.networks.loading import build_network
@@ -19,14 +20,20 @@ def tokenize(state: JobState) -> None:
     """Encode every split once, and say what of its texts cannot be learnt."""
     tokenizers, max_length = state.teacher.tokenizers, state.max_length
     data, test = load_task_data(
-        state.dataset_folder, state.dataset, tokenizers=tokenizers, max_length=max_length
+        state.dataset_folder,
+        state.dataset,
+        tokenizers=tokenizers,
+        max_length=max_length,
+        teacher_weights=state.spec.teacher_weights,
+        keeps_unscored=state.keeps_unscored,
     )
     for warning in text_warnings(
         data, tokenizers, max_length=max_length, most_tokens=state.teacher_max_length
     ):
         state.reporter.message(warning, is_warning=True)
     state.data, state.test = data, test
-    state.teacher_evaluator = Evaluator(data=data, test=test, device=state.device)
+    tell_of_scores(state)
+    state.teacher_evaluator = _evaluator(state)
     state.student_evaluator = state.teacher_evaluator
 
 
@@ -72,8 +79,15 @@ def trim(state: JobState) -> None:
         state.dataset,
         tokenizers=teacher.tokenizers,
         max_length=state.max_length,
+        teacher_weights=state.spec.teacher_weights,
+        keeps_unscored=state.keeps_unscored,
         untrimmed=untrimmed.splits if state.test is None else {**untrimmed.splits, "test": state.test},
     )
     state.teacher = teacher
     state.architecture = state.architecture.model_copy(update={"vocabulary": vocabulary})
-    state.student_evaluator = Evaluator(data=state.data, test=state.test, device=state.device)
+    state.student_evaluator = _evaluator(state)
+
+
+def _evaluator(state: JobState) -> Evaluator:
+    by_teacher = [name for name, split in state.dataset.splits.items() if split.labelled_by_teacher]
+    return Evaluator(data=state.data, test=state.test, device=state.device, by_teacher=by_teacher)

@@ -8,6 +8,7 @@ from app.domain.errors import JobError
 from worker.export.exports import check_exports
 from worker.job.artifacts import set_aside, teacher_exports
 from worker.job.evaluator import EvaluatedModel
+from worker.job.stages.scores import asks_teacher
 from worker.job.state import JobState
 
 
@@ -22,9 +23,11 @@ def evaluate_teacher(state: JobState) -> None:
     quality: Mapping[str, float] = {}
     with suppress(JobError):  # its logits are not numbers
         evaluator.measure_dev(candidate)
-        quality = candidate.quality["dev"]
+        quality = candidate.dev
     cannot_tell = bool(quality) and not evaluator.tells_apart
-    if state.teacher.has_new_head or not (evaluator.has_learnt(quality) or cannot_tell):
+    has_learnt = evaluator.has_learnt(quality) or cannot_tell
+    # Where scores say everything, nothing is learnt from what this one says.
+    if state.teacher.has_new_head or not (has_learnt or (quality and not asks_teacher(state))):
         metric, baseline = evaluator.metric, evaluator.trivial_baseline["dev"]
         reached = quality.get(metric, math.nan)
         raise JobError(
@@ -36,8 +39,15 @@ def evaluate_teacher(state: JobState) -> None:
             teacher=reached,
             trivial_baseline=baseline,
         )
-    state.reporter.metrics("evaluating_teacher", 0, quality)
+    state.reporter.metrics("evaluating_teacher", 0, shown_metrics(candidate))
     state.evaluated_teacher = candidate
+
+
+def shown_metrics(model: EvaluatedModel) -> dict[str, float]:
+    """Those on dev by name, agreement with a teacher called so."""
+    if "dev" in model.quality:
+        return dict(model.quality["dev"])
+    return {f"agreement_{name}": value for name, value in model.agreement["dev"].items()}
 
 
 def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:

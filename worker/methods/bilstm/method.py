@@ -31,7 +31,8 @@ class BiLstmDistillation:
         network = random_network(teacher, data, context)
         assert isinstance(network, BiLstm)
         network.set_dropout(spec.dropout)
-        start_words(network.word_embeddings, teacher)
+        if not teacher.is_untrained:
+            start_words(network.word_embeddings, teacher)
         stage_objectives = StageObjectives(teacher, data, spec, context)
         steps = total_steps(stage_objectives.everything, context.training)
         if spec.training == "joint":
@@ -47,7 +48,10 @@ class BiLstmDistillation:
         else:
             labelled_share = len(data.train) / len(stage_objectives.everything)
             stages = plan_stages(
-                steps, labelled_share=labelled_share, gradual_unfreezing=spec.gradual_unfreezing
+                steps,
+                labelled_share=labelled_share,
+                gradual_unfreezing=spec.gradual_unfreezing,
+                has_states=stage_objectives.has_states,
             )
             labels_ratio = _FEW_LABELS_RATE_RATIO ** (1 - labelled_share)
             phases = [

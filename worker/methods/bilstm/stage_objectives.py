@@ -15,7 +15,7 @@ from app.domain.tasks import TASKS
 from worker.contracts import IntArray, RunContext, TaskData, Teacher
 from worker.data.batches import collate, concatenate, ordered_rows, subset
 from worker.distillation.objectives import Objective, answer_loss
-from worker.distillation.teacher_outputs import cached_logits, cached_states_asked
+from worker.distillation.teacher_outputs import cached_logits, cached_states_asked, has_logits
 from worker.distillation.training_objective import TrainingObjective, label_objective
 from worker.methods.bilstm.losses import AnswerTerm, LabelTerm, Lookup, StatesTerm, Sum, Term
 from worker.methods.bilstm.stages import Stage
@@ -35,18 +35,22 @@ class StageObjectives:
         self._context = context
         self.labels = label_objective(data, context)
         self.everything = data.train if data.unlabeled is None else concatenate(data.train, data.unlabeled)
-        state = teacher_state(teacher, data, spec)
-        states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
+        self._states_t: Lookup | None = None
+        self._dev_states_t: Lookup | None = None
+        if not teacher.is_untrained:
+            state = teacher_state(teacher, data, spec)
+            states = partial(cached_states_asked, teacher, state=state, pad_id=data.pad_id, context=context)
+            # Before the logits, which their pass leaves in the cache.
+            self._states_t, self._dev_states_t = states(self.everything), states(data.dev)
         logits = partial(cached_logits, teacher, pad_id=data.pad_id, context=context)
-        # States first: their pass leaves the logits in the cache.
-        self._states_t, self._dev_states_t = states(self.everything), states(data.dev)
-        self._logits_t, self._dev_logits_t = logits(self.everything), logits(data.dev)
+        self._logits_t = logits(self.everything)
+        self._dev_logits_t = logits(data.dev) if has_logits(teacher, data.dev) else None
 
     def of(self, stage: Stage) -> TrainingObjective:
         """The first two are taught on all texts, as if none had a label."""
         match stage:
             case "representation":
-                term: Term = StatesTerm(self._states_t, self._spec.representation_loss)
+                term: Term = self._states_term(self._states_t)
             case "logits":
                 term = AnswerTerm(self._logits_t, self._spec.soft_targets)
             case "labels":
@@ -57,8 +61,10 @@ class StageObjectives:
         """How near a student is to the teacher on dev, 0 is best; None: the task's metric tells."""
         match stage:
             case "representation":
-                term: Term = StatesTerm(self._dev_states_t, self._spec.representation_loss)
+                term: Term = self._states_term(self._dev_states_t)
             case "logits":
+                if self._dev_logits_t is None:
+                    return None
                 term = AnswerTerm(self._dev_logits_t, self._spec.soft_targets)
             case "labels":
                 return None
@@ -68,12 +74,22 @@ class StageObjectives:
         """All at once, the labelled rows so often that the labels are heard."""
         origin = _with_labelled_repeated(len(self._data.train), len(self.everything))
         smoothing = self._context.training.label_smoothing
-        terms = Sum(
+        terms: list[Term] = [
             LabelTerm(answer_loss(self._data.task, smoothing=smoothing)),
             AnswerTerm(_at(origin, self._logits_t), self._spec.soft_targets),
-            StatesTerm(_at(origin, self._states_t), self._spec.representation_loss),
-        )
-        return TrainingObjective(subset(self.everything, origin), terms, self._data.pad_id)
+        ]
+        if self._states_t is not None:
+            terms.append(self._states_term(_at(origin, self._states_t)))
+        return TrainingObjective(subset(self.everything, origin), Sum(*terms), self._data.pad_id)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether there is a network whose states can be learnt."""
+        return self._states_t is not None
+
+    def _states_term(self, states_t: Lookup | None) -> Term:
+        assert states_t is not None
+        return StatesTerm(states_t, self._spec.representation_loss)
 
     @torch.inference_mode()
     def _dev_loss(self, network: nn.Module, loss: Objective) -> float:

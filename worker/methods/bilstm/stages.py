@@ -35,26 +35,32 @@ class SubStage:
         return self.stage if whole else f"{self.stage}_{UNFREEZING[self.depth - 1][0]}"
 
 
-def stage_shares(labelled_share: float) -> dict[Stage, float]:
+def stage_shares(labelled_share: float, *, has_states: bool = True) -> dict[Stage, float]:
     """Each stage's share of the steps: the more rows have labels, the more is to be learnt from these."""
     few, all_of_them = _LABELS_SHARES
     labels = few + (all_of_them - few) * labelled_share
+    if not has_states:
+        return {"logits": 1 - labels, "labels": labels}
     representation = _REPRESENTATION_SHARE
     return {"representation": representation, "logits": 1 - representation - labels, "labels": labels}
 
 
-def plan_stages(steps: int, *, labelled_share: float, gradual_unfreezing: bool) -> list[SubStage]:
+def plan_stages(
+    steps: int, *, labelled_share: float, gradual_unfreezing: bool, has_states: bool = True
+) -> list[SubStage]:
     """Divide steps among stages and sub-stages; the first stage trains all parts at once.
 
     Args:
         steps: of the whole training.
         labelled_share: of the rows, in (0, 1].
         gradual_unfreezing: whether later stages begin with the top alone.
+        has_states: whether the teacher is a network, whose states are learnt first.
     """
     planned = []
-    shares = stage_shares(labelled_share)
+    shares = stage_shares(labelled_share, has_states=has_states)
+    first = next(iter(shares))
     for stage, count in zip(shares, divide(steps, list(shares.values())), strict=True):
-        if stage == "representation" or not gradual_unfreezing:
+        if stage == first or not gradual_unfreezing:
             planned.append(SubStage(stage, len(UNFREEZING), count))
             continue
         parts = divide(count, [share for _, share in UNFREEZING])

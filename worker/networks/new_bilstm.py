@@ -1,0 +1,47 @@
+"""A BiLSTM without a teacher: its vocabulary, made from a data set alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from app.domain.architectures import BiLstmArchitecture
+from app.domain.documents.manifest import DatasetManifest
+from app.domain.tasks import TASKS, Head
+from worker.contracts import Teacher
+from worker.networks.bilstm import bilstm_config
+from worker.networks.loading import build_network, with_labels
+from worker.networks.new_tokenizer import PADDING, train_tokenizer
+
+
+def untrained_bilstm(dataset: Path, manifest: DatasetManifest, architecture: BiLstmArchitecture) -> Teacher:
+    """A model of random weights that says what is to be trained.
+
+    Args:
+        dataset: the canonical folder, whose train and unlabeled splits the vocabulary is made of.
+        manifest: of the data set.
+        architecture: as planned; where the splits have fewer pieces than that, the model has fewer.
+    """
+    tokenizer = train_tokenizer(_texts(dataset, manifest), vocabulary=architecture.vocabulary)
+    architecture = architecture.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
+    head = Head.of(manifest.task, labels=len(manifest.labels), vocabulary=architecture.vocabulary)
+    config = bilstm_config(architecture, pad_id=tokenizer.token_to_id(PADDING))
+    return Teacher(
+        network=build_network(with_labels(config, head, manifest.labels), architecture, head),
+        tokenizer=tokenizer,
+        architecture=architecture,
+        digest="untrained",
+        has_new_head=True,
+        is_untrained=True,
+    )
+
+
+def _texts(dataset: Path, manifest: DatasetManifest) -> Iterator[str]:
+    """Those of the splits that are learnt from; words with spaces between them."""
+    known = TASKS[manifest.task].columns
+    names = [*known.inputs, *([known.pair] if manifest.is_pair and known.pair else [])]
+    for split in ("train", "unlabeled"):
+        if split in manifest.splits:
+            for column in pq.read_table(dataset / f"{split}.parquet", columns=names).columns:
+                for text in column.to_pylist():
+                    yield text if isinstance(text, str) else " ".join(text)
