@@ -125,6 +125,7 @@ class Shelf:
         target: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
         exports: Sequence[str] = ("fp32", "int8"),
+        teacher_weights: dict[str, float] | None = None,
         **changes: Any,
     ) -> JobRequest:
         job_id = new_id("job")
@@ -133,6 +134,7 @@ class Shelf:
                 "teacher": None if teacher is None else teacher.id,
                 "dataset": dataset.id,
                 "method": {"name": method} if isinstance(method, str) else method,
+                "teacher_weights": teacher_weights,
                 "target": target,
                 "training": {"epochs": 3, "batch_size": 32, "max_length": 32, "evaluations": 2}
                 | (training or {}),

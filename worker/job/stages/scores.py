@@ -1,11 +1,15 @@
 """What a job says of the scores that its data set has of teachers of other kinds."""
 
+from typing import Final
+
 import numpy as np
 
 from app.domain.documents.manifest import Split
 from app.domain.documents.report import ScoresReport
 from worker.contracts import TokenizedSplit
 from worker.job.state import JobState
+
+_LEARNT: Final[tuple[Split, ...]] = ("train", "unlabeled")
 
 
 def tell_of_scores(state: JobState) -> None:
@@ -19,7 +23,8 @@ def tell_of_scores(state: JobState) -> None:
         )
         return
     teachers = ", ".join(f"{name} ({share:.0%})" for name, share in _shares(state).items())
-    rows = " and ".join(f"{count:,} rows of {name}" for name, count in _scored(state).items())
+    scored = _scored(state)
+    rows = ", ".join(f"{scored[name]:,} rows of {name}" for name in _LEARNT if name in scored)
     state.reporter.message(f"The student learns from the teacher_scores of {teachers}: {rows}.")
     for name, count in _unscored(state).items():
         if not state.teacher.has_new_head:
@@ -72,8 +77,7 @@ def _scored(state: JobState) -> dict[str, int]:
 def _unscored(state: JobState) -> dict[str, int]:
     """Rows without scores by split, where there are some."""
     found: dict[str, int] = {}
-    names: tuple[Split, ...] = ("train", "unlabeled")
-    for name in names:
+    for name in _LEARNT:
         if name in state.dataset.splits:
             split = state.data.splits.get(name)
             count = state.dataset.splits[name].rows - (0 if split is None else scored_rows(split))
