@@ -116,7 +116,7 @@ async def create_dataset(
         UploadFile | None,
         File(
             description="Unlabeled rows for distillation: the same columns without labels, scores, "
-            "tags or translations; these are ignored."
+            "tags or translations; these are ignored. They may have `teacher_scores`."
         ),
     ] = None,
     task: Annotated[Task, Form()] = "text_classification",

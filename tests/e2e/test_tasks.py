@@ -154,6 +154,31 @@ def test_any_number_of_labels(stack: Stack, encoder: Json, tmp_path: Path) -> No
     taken_back(stack, squeezed, tmp_path / "squeezed")
 
 
+def test_a_teacher_that_is_known_by_its_scores(stack: Stack) -> None:
+    """No model is uploaded, and no row has a label of its own."""
+
+    def make(rows: int, seed: int) -> list[Json]:
+        return [
+            {"text": row["text"], "teacher_scores": {"llm": {"label": row["label"], "score": 0.9}}}
+            for row in tiny_examples(rows, seed=seed)
+        ]
+
+    data = register(stack, "text_classification", make)
+    assert data["labels"] == ["negative", "positive"]
+    assert data["splits"]["dev"]["labelled_by_teacher"] is True
+    shape = {"embedding": 16, "hidden": 16, "projection": 16}
+    training = {"epochs": 10, "learning_rate": 1e-2}
+    job = stack.start_job(None, data, "bilstm", target={"shape": shape}, training=training)
+    [(job, student)] = finish(stack, job)
+    metrics = job["metrics"]["student"]
+    assert "dev" not in metrics["quality"]
+    assert metrics["agreement"]["dev"]["accuracy"] > 0.9
+    assert student["metrics"] == {"agreement_with_teacher": metrics["agreement"]}
+    texts = ["a wonderful superb film", "the dull awful story"]
+    found = answers(stack, student, texts, top_k=1)
+    assert [answer[0]["label"] for answer in found] == ["positive", "negative"]
+
+
 def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
     dataset = register(stack, "text_regression", tiny_scored_examples)
     longer = {"epochs": 16, "learning_rate": 4e-3, "metric": "pearson"}

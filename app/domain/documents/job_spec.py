@@ -31,7 +31,10 @@ class JobSpec(ExactModel, StoredDocument):
     teacher: str | None = Field(
         default=None,
         pattern=r"^mdl_[0-9A-Z]{26}$",
-        description="Id of the model to compress; omit it for a scratch job that trains a first model.",
+        description="Id of the model to compress. Where the data set has `teacher_scores`, these are learnt "
+        "from, and the model, whose weights are inherited, needs no head for the task; a BiLSTM or a "
+        "translation model can learn them without a teacher. Omit it, too, for a scratch job that trains a "
+        "first model.",
     )
     dataset: str = Field(
         pattern=r"^dst_[0-9A-Z]{26}$", description="Id of the data set to train and evaluate on."

@@ -38,7 +38,9 @@ class MethodCard(BaseModel):
         default="labelled train and dev splits", description="Required and optional training data."
     )
     needs_head: bool = Field(
-        default=True, description="Whether the teacher needs a trained head for the task."
+        default=True,
+        description="Whether the teacher needs a trained head for the task, unless the data set has "
+        "teacher_scores to learn from.",
     )
 
     @property
