@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from app.domain.architectures import BiLstmArchitecture
 from app.domain.documents.manifest import DatasetManifest
 from app.domain.tasks import TASKS, Head
+from app.engine.tokenizing import pad_id
 from worker.contracts import Teacher
 from worker.networks.bilstm import bilstm_config
 from worker.networks.loading import build_network, with_labels
-from worker.networks.new_tokenizer import PADDING, train_tokenizer
+from worker.networks.new_tokenizer import train_tokenizer
 
 
 def untrained_bilstm(dataset: Path, manifest: DatasetManifest, architecture: BiLstmArchitecture) -> Teacher:
@@ -25,7 +27,7 @@ def untrained_bilstm(dataset: Path, manifest: DatasetManifest, architecture: BiL
     tokenizer = train_tokenizer(_texts(dataset, manifest), vocabulary=architecture.vocabulary)
     architecture = architecture.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
     head = Head.of(manifest.task, labels=len(manifest.labels), vocabulary=architecture.vocabulary)
-    config = bilstm_config(architecture, pad_id=tokenizer.token_to_id(PADDING))
+    config = bilstm_config(architecture, pad_id=pad_id(tokenizer))
     return Teacher(
         network=build_network(with_labels(config, head, manifest.labels), architecture, head),
         tokenizer=tokenizer,
@@ -43,5 +45,5 @@ def _texts(dataset: Path, manifest: DatasetManifest) -> Iterator[str]:
     for split in ("train", "unlabeled"):
         if split in manifest.splits:
             for column in pq.read_table(dataset / f"{split}.parquet", columns=names).columns:
-                for text in column.to_pylist():
-                    yield text if isinstance(text, str) else " ".join(text)
+                texts: list[Any] = column.to_pylist()
+                yield from (text if isinstance(text, str) else " ".join(text) for text in texts)
