@@ -18,6 +18,7 @@ MAX_LABEL_CHARACTERS = 200
 SHOWN = 5
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _MIN_LABELS = 2
+_TOO_MANY = f"more than {MAX_LABELS:,} different labels, the limit of text_classification."
 ELSEWHERE = "Rows without a label belong in the split 'unlabeled'."
 
 
@@ -59,15 +60,16 @@ class Labels:
         self._types[place.split].add(type(label))
         code = self._codes.setdefault(name, len(self._codes))
         if code == MAX_LABELS:
-            raise place.fault(
-                "too_many_labels",
-                f"more than {MAX_LABELS:,} different labels, the limit of text_classification.",
-            )
+            raise place.fault("too_many_labels", _TOO_MANY)
         return code
 
     def take(self, labels: Mapping[str, Place | None]) -> None:
         """Labels that train's rows have not, but their teachers' scores."""
-        self._counts["train"].update(dict.fromkeys(labels, 0))
+        for label, place in labels.items():
+            name = label if place is None else label_name(label, place)
+            self._counts["train"].setdefault(name, 0)
+            if place is not None and len(self._counts["train"]) > MAX_LABELS:
+                raise place.fault("too_many_labels", _TOO_MANY)
 
     def spellings(self) -> Mapping[str, int]:
         """The index of each label as it may be written, once ``settle`` knows them."""

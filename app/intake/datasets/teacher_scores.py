@@ -22,6 +22,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from app.domain.documents.manifest import ONE_TEACHER, Split
@@ -30,6 +31,7 @@ from app.domain.tasks import TASKS, Task
 from app.domain.tasks.record import TEACHER_SCORES
 from app.intake.datasets.cells import kind, require_whole_characters
 from app.intake.datasets.columns import TaskColumns
+from app.intake.datasets.labels import MAX_LABELS
 from app.intake.datasets.rows import Place, Row
 
 ScoresAre: TypeAlias = Literal["probabilities", "logits"]
@@ -37,6 +39,7 @@ Entry: TypeAlias = list[float] | dict[str, float] | str
 """Of one text or word: numbers in the order of the labels, numbers by label, or a text."""
 
 _SLACK = 1e-6
+_LARGEST = float(np.finfo(np.float32).max)
 _MAX_TEACHERS = 16
 _MAX_NAME_CHARACTERS = 100
 _CODE = "invalid_teacher_scores"
@@ -145,8 +148,9 @@ class TeacherScores:
         if named is None:
             return self._checked(value, place)
         first = self.labels[place.split]
-        for label in named.keys() - first.keys():
-            first[label] = replace(place)
+        if len(first) <= MAX_LABELS:
+            for label in named.keys() - first.keys():
+                first[label] = replace(place)
         return dict(zip(named, self._checked(list(named.values()), place, is_whole=False), strict=True))
 
     def _named(self, value: Any, place: Place) -> dict[str, Any] | None:
@@ -256,10 +260,11 @@ def _as_number(value: Any) -> Any:
 
 
 def _finite(values: Sequence[Any]) -> list[float] | None:
+    """The numbers, as 32 bits can hold them; None where a value is none."""
     if not all(map(_is_number, values)):
         return None
     try:
         numbers = list(map(float, values))
     except OverflowError:
         return None
-    return numbers if all(map(math.isfinite, numbers)) else None
+    return numbers if all(-_LARGEST <= number <= _LARGEST for number in numbers) else None

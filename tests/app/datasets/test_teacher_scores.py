@@ -262,6 +262,8 @@ class TestFaults:
             ([10, 90], "90, which is no probability"),
             ([0.5, math.nan], "nan"),
             ([0.5, math.inf], "inf"),
+            ([0.5, 1e39], "1e+39"),
+            ([0.5, 10**400], "an int"),
             ([0.5, True], "a bool"),
             ([0.5, "0.5"], "a str"),
             ([0.2, 0.3, 0.5], "3 numbers for 2 labels: 'no', 'yes'. Use one for each, in this order"),
