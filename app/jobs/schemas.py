@@ -10,7 +10,7 @@ from app.core.db.jobs import Job, JobEvent
 from app.core.db.workers import WorkerRow
 from app.domain.documents import Precision, Target, TrainingSpec
 from app.domain.documents.plan import Plan
-from app.domain.documents.report import JobReport, ModelReport, Ratios
+from app.domain.documents.report import JobReport, ModelReport, Ratios, ScoresReport
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
@@ -77,6 +77,9 @@ class JobMetrics(BaseModel):
 
     teacher: ModelReport | None = Field(
         default=None, description="Null if there is no teacher to compare with."
+    )
+    teacher_scores: ScoresReport | None = Field(
+        default=None, description="Null where the student learnt from no scores of the data set."
     )
     student: ModelReport | None = None
     metric: str | None = Field(

@@ -89,7 +89,8 @@ class OnnxExport(BaseModel):
     )
     metric: float | None = Field(
         default=None,
-        description="The task's main metric of this file on dev, or on a sample of a large dev split.",
+        description="The task's main metric of this file on dev, or on a sample of a large dev split; "
+        "agreement with teacher_scores where dev has no labels.",
     )
     network_metric: float | None = Field(
         default=None,

@@ -84,21 +84,21 @@ def add_dataset(
     words: int = 20,
     labels: list[str] | None = None,
     scored: Mapping[Split, Mapping[str, int]] | None = None,
-    **summaries: Any,
+    summary: Mapping[str, Any] | None = None,
 ) -> str:
     """A data set whose splits are all alike, but for rows with scores, by split and teacher."""
     quantiles = {"p50": words, "p95": words, "p99": words, "max": words}
-    summary = SplitSummary(
+    common = SplitSummary(
         rows=rows,
         words=quantiles,
         target_words=quantiles if task == "translation" else None,
-        **summaries,
+        **(summary or {}),
     )
 
     def summary_of(split: Split) -> SplitSummary:
         counts = (scored or {}).get(split, {})
         said = {name: ScoredRows(rows=count, agreement=0.4) for name, count in counts.items()}
-        return summary.model_copy(update={"teacher_scores": said or None})
+        return common.model_copy(update={"teacher_scores": said or None})
 
     manifest = DatasetManifest(
         files=_NO_FILES,

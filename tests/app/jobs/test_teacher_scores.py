@@ -34,7 +34,7 @@ def body(
     splits = changes.pop("splits", ("train", "dev"))
     return {
         "teacher": teacher,
-        "dataset": add_dataset(api, task, scored=scored, splits=splits, **changes.pop("summary", {})),
+        "dataset": add_dataset(api, task, scored=scored, splits=splits, summary=changes.pop("summary", None)),
         "method": {"name": method} if isinstance(method, str) else method,
         "target": {"compression_ratio": 1.5},
     } | changes

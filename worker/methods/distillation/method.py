@@ -15,7 +15,8 @@ class Distillation:
     def compress(
         self, teacher: Teacher, data: TaskData, spec: DistillationSpec, context: RunContext
     ) -> Student:
-        match spec.initial_weights(teacher.architecture, context.architecture):
+        weights = spec.initial_weights(teacher.architecture, context.architecture)
+        match "random" if teacher.is_untrained else weights:
             case "random":
                 initial = InitialStudent(random_network(teacher, data, context), projection=None)
             case "weight_copy":
