@@ -7,6 +7,7 @@ from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, ModelManifest, Split, SplitSummary
 from app.domain.documents.plan import PlannedScores
 from app.domain.errors import InvalidRequest
+from app.domain.planning.compatibility import learns_from_scores
 from app.domain.tasks import TASKS
 
 _LEARNT: Final[tuple[Split, ...]] = ("train", "unlabeled")
@@ -19,10 +20,9 @@ def plan_scores(spec: JobSpec, teacher: ModelManifest | None, data: DatasetManif
         InvalidRequest: ``teacher_weights`` names teachers that there are not, or there is nothing to weigh;
             texts of several are to be learnt; or the method needs to know more of the teacher.
     """
-    learns = spec.method.learns_from_outputs and bool(data.teachers)
     if spec.teacher_weights is not None:
         _require_weighable(spec, data)
-    if not learns:
+    if not learns_from_scores(spec, data):
         return None
     weights = spec.teacher_weights or dict.fromkeys(data.teachers, 1.0)
     _require_one_text(weights, data)
