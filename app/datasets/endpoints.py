@@ -74,9 +74,9 @@ model, an API or an ensemble, says of each row. Methods that learn from predicti
 * For `text_regression` a number, for `translation` a text.
 * Of several teachers: an object from each teacher's name to what it says.
 
-Numbers are probabilities, or logits if `teacher_scores_are` says so. In .csv and .tsv lists and objects are
-JSON. Rows may lack scores. Where the first row of a split has scores and no label, the teacher's choices
-stand for the labels of all its rows.
+Numbers are probabilities, or logits if `teacher_scores_are` says so. In .csv, .tsv and .parquet lists and
+objects are JSON text; a list of numbers in .parquet is read as it is. Rows may lack scores. Where the first
+row of a split has scores and no label, the teacher's choices stand for the labels of all its rows.
 
 Whitespace around labels, tags and .csv or .tsv column names is ignored.
 

@@ -111,6 +111,11 @@ class TestForms:
         read(tmp_path, train=("t.parquet", table), dev=ROWS)
         assert stored(tmp_path) == [logits(0.1, 0.9), logits(0.5, 0.5), None, logits(1, 0)]
 
+    def test_objects_of_parquet_as_json(self, tmp_path):
+        rows = [row | {SCORES: json.dumps({"llm": {"yes": 0.9}})} for row in ROWS]
+        read(tmp_path, train=("t.parquet", parquet_of(rows)), dev=ROWS)
+        assert stored(tmp_path, teacher="llm") == [logits(0.1, 0.9)] * 4
+
     def test_logits_are_kept_to_the_bit(self, tmp_path):
         said = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32).tolist()
         read(tmp_path, train=scored(*said), dev=ROWS, are="logits")
