@@ -26,6 +26,7 @@ def plan_scores(spec: JobSpec, teacher: ModelManifest | None, data: DatasetManif
         return None
     weights = spec.teacher_weights or dict.fromkeys(data.teachers, 1.0)
     _require_one_text(weights, data)
+    _require_choices(weights, data)
     has_head = teacher is not None and teacher.has_head_for(data.task, data.labels)
     if not has_head:
         _require_dev(spec, weights, data)
@@ -82,6 +83,19 @@ def _require_one_text(weights: Mapping[str, float], data: DatasetManifest) -> No
             pointer="#/teacher_weights",
             teachers=list(weights),
         )
+
+
+def _require_choices(weights: Mapping[str, float], data: DatasetManifest) -> None:
+    """Refuse a teacher that is silent of rows that have no label either; of several one may speak."""
+    for split, summary in data.splits.items():
+        if summary.labelled_by_teacher and len(weights) == 1 and (missing := unscored_rows(summary, weights)):
+            raise InvalidRequest(
+                "missing_target",
+                f"{missing:,} rows of {split} have no label, and no teacher_scores of {next(iter(weights))}. "
+                "Name more teachers in teacher_weights, or upload labels.",
+                pointer="#/teacher_weights",
+                split=split,
+            )
 
 
 def _require_dev(spec: JobSpec, weights: Mapping[str, float], data: DatasetManifest) -> None:

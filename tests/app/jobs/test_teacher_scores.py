@@ -154,6 +154,13 @@ class TestWeights:
         job = self.job(api, {"gpt": 1}) | {"method": {"name": "fine_tuning"}, "target": None}
         refused(api, job, "teacher_weights_not_allowed", "#/teacher_weights")
 
+    def test_of_a_teacher_that_is_silent_of_rows_without_labels(self, api):
+        scored = {"train": {"gpt": 1000, "bert": 1000}, "dev": {"gpt": 900, "bert": 100}}
+        some = {"scored": scored, "summary": {"labelled_by_teacher": True}}
+        detail = refused(api, self.job(api, {"gpt": 1}, **some), "missing_target", "#/teacher_weights")
+        assert detail.startswith("100 rows of dev have no label, and no teacher_scores of gpt.")
+        planned(api, self.job(api, {"gpt": 1, "bert": 2}, **some))
+
     def test_texts_are_not_averaged(self, api):
         job = body(
             api,
