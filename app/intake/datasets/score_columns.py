@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.float64]
 
 _LEAST: Final = 1e-6
 """Probability that stands for 0, whose logarithm is no number."""
-_CHUNK_NUMBERS = 2**22
+CHUNK_NUMBERS = 2**22
 _SHOWN = 10
 _BYTES_PER_NUMBER = 4
 _MAX_GROUP_NUMBERS = 2**27
@@ -133,7 +133,7 @@ class ScoreWriter:
         self.budget.spend(count * self.order.outputs)
         logits = np.empty((count, self.order.outputs), np.float32)
         begin = 0
-        for entries, where in _chunks(said, numbers, max(1, _CHUNK_NUMBERS // self.order.outputs)):
+        for entries, where in _chunks(said, numbers, max(1, CHUNK_NUMBERS // self.order.outputs)):
             logits[begin : begin + len(entries)] = self._of_entries(entries, where)
             begin += len(entries)
         return logits

@@ -180,7 +180,7 @@ class TestForms:
         assert np.allclose(np.reshape(stored(tmp_path)[0], (2, 3)), expected, atol=1e-6)
 
     def test_many_rows_over_many_chunks(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("app.intake.datasets.score_columns._CHUNK_NUMBERS", 64)
+        monkeypatch.setattr("app.intake.datasets.score_columns.CHUNK_NUMBERS", 64)
         draw = np.random.default_rng(0)
         rows, said = [], []
         for i in range(300):

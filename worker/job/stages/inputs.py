@@ -1,13 +1,11 @@
 """A job's inputs: from the work folder to a teacher."""
 
-from app.domain.architectures import Architecture, BiLstmArchitecture
+from app.domain.architectures import Architecture
 from app.domain.planning import plan_student
 from app.domain.tasks import Head
-from worker.contracts import Teacher
 from worker.job.state import JobState
 from worker.networks.loading import load_teacher
-from worker.networks.new_bilstm import untrained_bilstm
-from worker.networks.new_translator import untrained_translator
+from worker.networks.untrained import untrained_model
 from worker.numerics.determinism import make_deterministic
 
 
@@ -19,7 +17,7 @@ def load(state: JobState) -> None:
     given, dataset = state.request.teacher, state.dataset
     if given is None:
         architecture = state.request.planned_student or _planned_without_teacher(state)
-        teacher = _untrained(state, architecture)
+        teacher = untrained_model(state.dataset_folder, dataset, architecture)
         most_tokens = teacher.architecture.positions
     else:
         manifest = given.manifest
@@ -28,13 +26,6 @@ def load(state: JobState) -> None:
     state.uploaded_teacher = state.teacher = teacher
     state.teacher_max_length = most_tokens
     state.max_length = min(state.spec.training.max_length, most_tokens)
-
-
-def _untrained(state: JobState, architecture: Architecture) -> Teacher:
-    """What the student looks like, and a tokenizer made of the data."""
-    if isinstance(architecture, BiLstmArchitecture):
-        return untrained_bilstm(state.dataset_folder, state.dataset, architecture)
-    return untrained_translator(state.dataset_folder, architecture)
 
 
 def _planned_without_teacher(state: JobState) -> Architecture:
