@@ -44,12 +44,16 @@ class FamilyRow:
     other_shape: AnyShape
     """Another one that networks of the family can have."""
     token_types: int = 0
+    details: dict[str, int] = field(default_factory=dict)
+    """Of its architecture."""
+    switches: dict[str, Any] = field(default_factory=dict)
+    """Keys of its config that say no sizes, where they differ from the defaults."""
     pieces: Pieces = _BERT_PIECES
     common: dict[str, Any] = field(default_factory=lambda: {"vocab_size": 50, "max_position_embeddings": 20})
 
     @property
     def settings(self) -> dict[str, Any]:
-        return self.common | self.config
+        return self.common | self.config | self.switches
 
 
 _BERT = {
@@ -98,6 +102,21 @@ FAMILY_ROWS = {
             lowercase=True,
         ),
     ),
+    "deberta-v2": FamilyRow(
+        _BERT | {"type_vocab_size": 0},
+        _SHAPE,
+        _OTHER_SHAPE,
+        details={"absolute_positions": 0, "distances": 16, "norms_distances": 1},
+        switches={
+            "position_biased_input": False,
+            "relative_attention": True,
+            "position_buckets": 8,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+        },
+        pieces=Pieces("unigram", ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"), ("[CLS]", "[SEP]"), "[UNK]"),
+    ),
     "camembert": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_UNIGRAM),
     "marian": FamilyRow(
         {
@@ -143,9 +162,9 @@ def layout_of(family: str) -> str:
 
 def traits_of(family: str) -> frozenset[EncoderTrait]:
     """Those of the network in the row of a family."""
-    shape = FAMILY_ROWS[family].shape
-    assert isinstance(shape, EncoderShape)
-    return ENCODERS[family].traits({"embedding": shape.word_width, "hidden": shape.hidden})
+    row = FAMILY_ROWS[family]
+    assert isinstance(row.shape, EncoderShape)
+    return ENCODERS[family].traits(row.shape.sizes | row.details)
 
 
 def one_for_each(kind: Callable[[str], Hashable]) -> list[str]:

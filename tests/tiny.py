@@ -18,7 +18,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from app.domain.architectures import ENCODERS
-from tests.families import padding_of
+from tests.families import FAMILY_ROWS, padding_of
 
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
@@ -57,11 +57,16 @@ def tiny_model_folder(
 
     tokenizer = tokenizer or tiny_tokenizer()
     sizes = {"layers": layers, "hidden": hidden, "heads": heads, "ffn": ffn, "embedding": embedding or hidden}
-    tables = {"vocabulary": tokenizer.get_vocab_size(), "positions": 64, "token_types": 2}
+    row = FAMILY_ROWS[family]
+    tables = {"vocabulary": tokenizer.get_vocab_size(), "positions": 64, "token_types": row.token_types}
     head = {"id2label": dict(enumerate(labels))} if labels else {}
     # Where positions start after the padding id, that costs more of them.
     config = AutoConfig.for_model(
-        family, **ENCODERS[family].config_values(sizes | tables), pad_token_id=padding_of(family), **head
+        family,
+        **ENCODERS[family].config_values(sizes | tables),
+        **row.switches,
+        pad_token_id=padding_of(family),
+        **head,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

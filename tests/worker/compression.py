@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from app.domain.architectures import ENCODERS, AnyShape, Architecture, EncoderArchitecture, EncoderShape
+from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture, EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from app.domain.tasks import Head, Task
+from tests.families import FAMILY_ROWS
 from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
 from worker.contracts import Replica, TaskData, Teacher, TokenizedSplit
 from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
@@ -105,13 +106,14 @@ def _copied(state: Any) -> Any:
 
 def encoder_card(family: str = "bert", *, shape: EncoderShape = STUDENT_SHAPE) -> EncoderArchitecture:
     """Of networks on the tiny tokenizer, as ``tiny_model_folder`` makes them."""
-    token_types = 2 if ENCODERS[family].embeddings.token_types else 0
+    row = FAMILY_ROWS[family]
     return EncoderArchitecture(
         family=family,
         shape=shape,
         vocabulary=tiny_tokenizer().get_vocab_size(),
         positions=64,
-        token_types=token_types,
+        token_types=row.token_types,
+        details=row.details,
     )
 
 

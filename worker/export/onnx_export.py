@@ -182,6 +182,9 @@ def _tracing_warnings_silenced() -> Iterator[None]:
             ("The feature will be removed", DeprecationWarning),
             # Guards on shapes; that the graph holds at other shapes is what the parity check is for.
             ("Converting a tensor to a Python boolean", Warning),
+            # Of head sizes and numbers of buckets, which are the same for all texts.
+            ("torch.tensor results are registered as constants", Warning),
+            ("To copy construct from a tensor", UserWarning),
             ("Exporting aten::index operator of advanced indexing", UserWarning),
             # Of an LSTM, whose first states the graph makes as many of as there are texts.
             ("Exporting a model to ONNX with a batch_size other than 1", UserWarning),

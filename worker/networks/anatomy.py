@@ -69,8 +69,6 @@ class Anatomy(Stack):
     encoder: str
     """The network below any head."""
     heads: Mapping[Task, HeadParts]
-    embeddings: tuple[str, ...]
-    """The tables that are added up: words first."""
     embedding_norm: str
     projection: str | None
     """From narrower tables to the width of the layers, in networks that have it."""
@@ -106,7 +104,6 @@ def _anatomy(family: EncoderFamily) -> Anatomy:
         record=family.stack,
         encoder=family.encoder,
         heads={task: _head_parts(family, task) for task, kind in HEAD_KINDS.items() if kind in family.heads},
-        embeddings=family.embeddings.tables,
         embedding_norm=family.embeddings.norm,
         projection=family.embeddings.projection,
         relative_bias=None if bias is None else bias.table,

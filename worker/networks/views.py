@@ -128,6 +128,15 @@ class EmbeddingsView:
 
 
 @dataclass(frozen=True)
+class DistancesView:
+    """Vectors of the distances between tokens, on the dimensions of the residual stream."""
+
+    table: Table
+    norm: Norm | None
+    """Between it and the layers."""
+
+
+@dataclass(frozen=True)
 class HeadView:
     """What lies on an encoder."""
 
@@ -156,6 +165,8 @@ class StackView:
     """Whether its layers are one that runs again and again."""
     relative_bias: Table | None = field(default=None, kw_only=True)
     """What a distance adds to the scores of each head, in all layers: (distances, heads)."""
+    distances: DistancesView | None = field(default=None, kw_only=True)
+    """What queries and keys of all layers read beside states."""
     projection: Matrix | None = field(default=None, kw_only=True)
     """From embeddings that are narrower, normed, to the residual stream."""
     has_sines: bool = field(default=False, kw_only=True)
@@ -228,7 +239,7 @@ def encoder_view(network: nn.Module, architecture: Architecture) -> EncoderView:
     architecture = encoder_of(architecture)
     anatomy, shape = ANATOMIES[architecture.family], architecture.shape
     parts = _Parts(network)
-    words, *others = (Table(name, parts.module(name)) for name in anatomy.embeddings)
+    words, *others = map(parts.table, architecture.record.embeddings.tables(architecture.sizes))
     projection = None
     if architecture.projects and anatomy.projection is not None:
         projection = parts.matrix(anatomy.projection, Axis.RESIDUAL, Axis.EMBEDDING)
@@ -242,7 +253,8 @@ def encoder_view(network: nn.Module, architecture: Architecture) -> EncoderView:
         head=_head(parts, anatomy.head_of(network), words=Axis.EMBEDDING if projection else Axis.RESIDUAL),
         projection=projection,
         shares_layers=anatomy.record.shares_layers,
-        relative_bias=None if bias is None else Table(bias, parts.module(bias)),
+        relative_bias=None if bias is None else parts.table(bias),
+        distances=_distances(parts, architecture),
         has_sines=architecture.record.positions == "sinusoidal",
     )
 
@@ -257,7 +269,7 @@ def translator_view(network: nn.Module, architecture: EncoderDecoderArchitecture
         layers = (
             parts.layer(own, index, dimensions, is_decoder=is_decoder) for index in range(dimensions.layers)
         )
-        words = Table(name, parts.module(name))
+        words = parts.table(name)
         has_sines = architecture.record.positions == "sinusoidal"
         return StackView(network, dimensions, tuple(layers), EmbeddingsView(words), has_sines=has_sines)
 
@@ -304,6 +316,9 @@ class _Parts:
     def module(self, name: str) -> nn.Module:
         return self._network.get_submodule(name)
 
+    def table(self, name: str) -> Table:
+        return Table(name, self.module(name))
+
     def norm(self, name: str, *, is_decoder: bool = False) -> Norm:
         module = self.module(name)
         return Norm(name, module, self._run(module), is_decoder)
@@ -347,6 +362,14 @@ class _Parts:
     def _run(self, module: nn.Module) -> int:
         self._uses[id(module)] += 1
         return self._uses[id(module)] - 1
+
+
+def _distances(parts: _Parts, architecture: EncoderArchitecture) -> DistancesView | None:
+    names = architecture.record.stack.relative_embeddings
+    if names is None or "relative_embeddings" not in architecture.traits:
+        return None
+    norm = parts.norm(names.norm) if architecture.sizes["norms_distances"] else None
+    return DistancesView(parts.table(names.table), norm)
 
 
 def _head(parts: _Parts, names: HeadParts, *, words: Axis = Axis.RESIDUAL) -> HeadView:

@@ -8,6 +8,7 @@ import torch
 
 from worker.networks.parts import Axis, Matrix, Norm
 from worker.networks.views import EncoderView, HeadView, NetworkView, StackView, TranslatorView
+from worker.numerics.least_squares import fit_norm
 from worker.transfer.selection import Selection
 
 _Indices = torch.Tensor | slice
@@ -39,6 +40,7 @@ def subclone(
     memory = selections[0].residual
     for source, target, selection in zip(teacher.stacks, student.stacks, selections, strict=True):
         copy_relative_bias(source, target, selection)
+        _copy_distances(source, target, selection.residual)
         _copy_layers(source, target, selection, memory=memory, rescale=rescale)
     match teacher, student:
         case EncoderView(), EncoderView():
@@ -65,6 +67,38 @@ def copy_relative_bias(teacher: StackView, student: StackView, selection: Select
     """What distances add to the scores of the heads that are kept, which are the same in all layers."""
     if teacher.relative_bias is not None and student.relative_bias is not None:
         student.relative_bias.weight.copy_(teacher.relative_bias.weight[:, selection.heads[0]])
+
+
+@torch.no_grad()
+def map_distances(teacher: StackView, student: StackView, write: torch.Tensor) -> None:
+    """Bring what queries and keys read beside states to the student's dimensions.
+
+    Args:
+        teacher: whose distances they are.
+        student: written to.
+        write: (d, D), from the teacher's stream to the student's.
+    """
+    if teacher.distances is None or student.distances is None:
+        return
+    read = teacher.distances.table.weight
+    if teacher.distances.norm is not None:
+        read = teacher.distances.norm.layer(read)
+    wanted = read @ write.T  # (distances, d)
+    student.distances.table.weight.copy_(wanted)
+    norm = student.distances.norm
+    if norm is not None:
+        gain, shift = fit_norm(wanted, wanted, eps=norm.eps)
+        norm.weight.copy_(gain)
+        norm.bias.copy_(shift)
+
+
+def _copy_distances(teacher: StackView, student: StackView, keep: torch.Tensor) -> None:
+    """What queries and keys read beside states, of the dimensions that are kept."""
+    if teacher.distances is None or student.distances is None:
+        return
+    student.distances.table.weight.copy_(teacher.distances.table.weight[:, keep])
+    if teacher.distances.norm is not None and student.distances.norm is not None:
+        _copy_norm(teacher.distances.norm, student.distances.norm, keep)
 
 
 def _copy_words(

@@ -87,6 +87,9 @@ class EncoderArchitecture(_Network[EncoderShape]):
 
     family: EncoderFamilyName
     token_types: int
+    details: dict[str, int] = Field(
+        default_factory=dict, description="Other sizes that networks of its family have, and switches (0, 1)."
+    )
     schedule: tuple[LayerUse, ...] | None = Field(
         default=None,
         description="Order in which layers run, with repeats; default: each once, in order.",
@@ -119,6 +122,7 @@ class EncoderArchitecture(_Network[EncoderShape]):
             vocabulary=sizes["vocabulary"],
             positions=sizes["positions"],
             token_types=sizes.get("token_types", 0),
+            details={name: sizes[name] for name in ENCODERS[config.model_type].details},
             schedule=None if given.schedule is None else tuple(given.schedule),
         )
 
@@ -128,7 +132,7 @@ class EncoderArchitecture(_Network[EncoderShape]):
 
     @property
     def sizes(self) -> Sizes:
-        return {**super().sizes, "token_types": self.token_types}
+        return {**super().sizes, "token_types": self.token_types, **self.details}
 
     @property
     def traits(self) -> frozenset[EncoderTrait]:

@@ -16,9 +16,9 @@ from app.domain.tasks import Task
 from app.domain.tasks.record import HeadKind
 
 PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
-"""How a network knows the order of tokens; a relative bias is the stack's."""
+"""How a network knows the order of tokens; what is relative is the stack's."""
 
-EncoderTrait = Literal["projected_embeddings", "relative_bias", "shared_layers"]
+EncoderTrait = Literal["projected_embeddings", "relative_bias", "relative_embeddings", "shared_layers"]
 """What an encoder may have beside layers of their own on tables as wide as these; methods say what they
 support."""
 
@@ -36,6 +36,8 @@ class _Record:
     """What is kept of a config."""
     dimensions: Mapping[str, str]
     """Key of the config -> the dimension that it means."""
+    details: tuple[str, ...] = ()
+    """Other sizes of its networks, which its configs have as properties of these names."""
     positions: PositionKind
     positions_behind_padding: bool = False
     """Whether the first position is the one after the id of padding."""
@@ -53,7 +55,8 @@ class _Record:
     def read_sizes(self, config: FamilyConfig) -> dict[str, int]:
         """The sizes that a config says."""
         values = {key: getattr(config, key) for key in self.dimensions}
-        return {self.dimensions[key]: value for key, value in values.items() if value is not None}
+        sizes = {self.dimensions[key]: value for key, value in values.items() if value is not None}
+        return sizes | {name: int(getattr(config, name)) for name in self.details}
 
     def longest_text(self, config: FamilyConfig) -> int:
         """Tokens that a network of this config takes at most."""
@@ -86,6 +89,7 @@ class EncoderFamily(_Record):
         has: dict[EncoderTrait, bool] = {
             "projected_embeddings": self.embeddings.projects(sizes),
             "relative_bias": self.stack.relative_bias is not None,
+            "relative_embeddings": bool(sizes.get("distances")),
             "shared_layers": self.stack.shares_layers,
         }
         return frozenset(trait for trait, there in has.items() if there)

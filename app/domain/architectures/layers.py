@@ -77,6 +77,22 @@ class RelativeBias:
 
 
 @dataclass(frozen=True)
+class RelativeEmbeddings:
+    """Vectors of distances, one table for all layers, whose queries and keys read it as they read states.
+
+    A network has the sizes ``distances`` (rows of the table; 0: there is none) and ``norms_distances``.
+    """
+
+    table: str
+    norm: str
+    """It may be there without the table, and is not read then."""
+
+    def tensors(self, sizes: Sizes) -> Shapes:
+        shapes = table(self.table, sizes["distances"], sizes["hidden"]) if sizes["distances"] else {}
+        return shapes | (norm(self.norm, sizes["hidden"]) if sizes["norms_distances"] else {})
+
+
+@dataclass(frozen=True)
 class LayerStack:
     """A list of layers that are alike."""
 
@@ -90,6 +106,7 @@ class LayerStack:
     shares_layers: bool = False
     """Whether there is but one layer, which runs as often as the config says."""
     relative_bias: RelativeBias | None = None
+    relative_embeddings: RelativeEmbeddings | None = None
 
     def layer_name(self, index: int) -> str:
         return f"{self.layers}.{0 if self.shares_layers else index}"
@@ -107,9 +124,12 @@ class LayerStack:
 
     def common_tensors(self, sizes: Sizes) -> Shapes:
         """What belongs to no single layer."""
-        if self.relative_bias is None:
-            return {}
-        return table(self.relative_bias.table, self.relative_bias.buckets, sizes["heads"])
+        shapes: Shapes = {}
+        if self.relative_bias is not None:
+            shapes |= table(self.relative_bias.table, self.relative_bias.buckets, sizes["heads"])
+        if self.relative_embeddings is not None:
+            shapes |= self.relative_embeddings.tensors(sizes)
+        return shapes
 
 
 @lru_cache(maxsize=1024)
@@ -126,6 +146,8 @@ class Embeddings:
     positions: str
     norm: str
     token_types: str | None = None
+    position_rows: str = "positions"
+    """The size that says how many rows the table of positions has; of none there is no table."""
     projection: str | None = None
     """From tables that may be narrower than the network to its width; None: they are as wide as it."""
     always_projects: bool = False
@@ -135,10 +157,16 @@ class Embeddings:
         """Whether there is a projection in a network of these sizes."""
         return self.projection is not None and (self.always_projects or sizes["embedding"] != sizes["hidden"])
 
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """Words first."""
-        return tuple(name for name in (self.words, self.positions, self.token_types) if name)
+    def tables(self, sizes: Sizes) -> tuple[str, ...]:
+        """Those that a network of these sizes has, words first."""
+        return (self.words, *self._other_tables(sizes))
+
+    def _other_tables(self, sizes: Sizes) -> dict[str, int]:
+        """Rows of the tables beside the words, by name."""
+        rows = {self.positions: sizes[self.position_rows]}
+        if self.token_types is not None:
+            rows[self.token_types] = sizes["token_types"]
+        return {name: count for name, count in rows.items() if count}
 
     def tensors(self, sizes: Sizes) -> Shapes:
         """Of the tables, the norm and the projection.
@@ -148,13 +176,9 @@ class Embeddings:
         """
         hidden, narrow = sizes["hidden"], sizes["embedding"]
         width = hidden if self.projection is None else narrow
-        shapes = {
-            **self._words(sizes["vocabulary"], narrow, width),
-            **table(self.positions, sizes["positions"], width),
-            **norm(self.norm, width),
-        }
-        if self.token_types is not None:
-            shapes |= table(self.token_types, sizes["token_types"], width)
+        shapes = {**self._words(sizes["vocabulary"], narrow, width), **norm(self.norm, width)}
+        for name, rows in self._other_tables(sizes).items():
+            shapes |= table(name, rows, width)
         if self.projection is not None and self.projects(sizes):
             shapes |= linear(self.projection, hidden, narrow)
         return shapes

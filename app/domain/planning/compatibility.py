@@ -222,8 +222,9 @@ def require_mixable(
     """
     if small.task is not None:
         require_same_task("small model", small, data, pointer=pointer)
-    for name in ("family", "vocabulary", "positions", "token_types", "projected_embedding"):
-        ours, theirs = (getattr(model.architecture, name, None) for model in (small, teacher))
+    details = teacher.architecture.record.details
+    for name in ("family", "vocabulary", "positions", "token_types", "projected_embedding", *details):
+        ours, theirs = (_fact(model.architecture, name) for model in (small, teacher))
         if ours != theirs:
             raise InvalidRequest(
                 "incompatible_small_model",
@@ -242,6 +243,10 @@ def require_mixable(
 
 def _with_labels(count: int) -> str:
     return f" with {count} labels" if count else ""
+
+
+def _fact(architecture: Architecture, name: str) -> object:
+    return getattr(architecture, name, architecture.sizes.get(name))
 
 
 def _listed(names: list[Task] | list[SizeConstraint] | list[str]) -> str:

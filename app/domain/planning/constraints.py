@@ -59,6 +59,7 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
 _TRAITS: Final[dict[EncoderTrait, str]] = {
     "projected_embeddings": "embeddings are projected to the width of its layers",
     "relative_bias": "layers share a relative position bias",
+    "relative_embeddings": "queries and keys read relative positions",
     "shared_layers": "layers share their weights",
 }
 """What is said of a teacher."""

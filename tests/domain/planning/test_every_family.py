@@ -28,6 +28,7 @@ def teacher_of(family: str) -> EncoderArchitecture:
         vocabulary=30_522,
         positions=512,
         token_types=FAMILY_ROWS[family].token_types,
+        details=FAMILY_ROWS[family].details,
     )
 
 

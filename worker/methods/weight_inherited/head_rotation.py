@@ -38,7 +38,8 @@ def turn_heads(
     found = capture_activations(teacher, batches, before=[view.output], after=[view.query, view.key])
     queries, keys = found.output_of(view.query), found.output_of(view.key)  # (K, D)
     mixed = found.input_of(view.output)  # (K, D)
-    key.bias.sub_(keys.mean(0))
+    if weights.wiring.view.distances is None:  # with it, queries see more than how keys differ
+        key.bias.sub_(keys.mean(0))
     value.bias.sub_(mixed.mean(0))  # a head's weights add up to one
     output.bias.add_(output.weight @ mixed.mean(0))
     for head in range(view.heads):

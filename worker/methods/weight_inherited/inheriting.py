@@ -273,8 +273,11 @@ class InheritedWeights:
                 target.weight.copy_(source.weight @ columns)
 
     def _tables(self) -> Iterator[tuple[Table, Table]]:
-        """Each of the teacher's, and the network's."""
-        return zip(self.wiring.view.embeddings, self._view.embeddings, strict=True)
+        """Each of the teacher's on the residual stream, and the network's."""
+        ours, theirs = self.wiring.view, self._view
+        yield from zip(ours.embeddings, theirs.embeddings, strict=True)
+        if ours.distances is not None and theirs.distances is not None:
+            yield ours.distances.table, theirs.distances.table
 
     def _words_columns(self) -> Tensor:
         return selected(self.words.T, self._indices[RESIDUAL]).T  # (D, d)

@@ -40,7 +40,7 @@ def rotate(
     """
     norms = weights.wiring.norms
     targets = capture_activations(teacher, batches, after=norms)
-    turn = _directions([targets.output_of(norm) for norm in norms])  # (D, D)
+    turn = _directions([targets.output_of(norm) for norm in weights.wiring.stream_norms])  # (D, D)
     weights.words.copy_(turn.T)
     for matrix, ends in weights.wiring.matrices.items():
         if ends.rows == RESIDUAL:

@@ -38,11 +38,11 @@ class Wiring:
         """Look at a network, whatever its head."""
         self.view = view
         self.matrices = self._matrices()
-        self.norms = [view.embedding_norm]
-        for layer in view.layers:
-            self.norms += [layer.attention_norm, layer.ffn_norm]
-        if view.head.norm is not None:
-            self.norms.append(view.head.norm)
+        self._readers = _readers(view)
+        self.stream_norms = list(self._readers)
+        """Those that give the residual stream."""
+        others = (view.head.norm, view.distances.norm if view.distances else None)
+        self.norms = [*self.stream_norms, *(norm for norm in others if norm is not None)]
         self._queries = {layer.query for layer in view.layers}
 
     @property
@@ -71,15 +71,7 @@ class Wiring:
 
     def readers_after(self, norm: Norm) -> list[Matrix]:
         """The layers that read what a norm gives."""
-        head, layers = self.view.head, self.view.layers
-        if norm == head.norm:
-            return []
-        layer, after_attention = divmod(self.norms.index(norm), 2)
-        if after_attention:
-            return [layers[layer].ffn_in]
-        if layer < len(layers):
-            return list(layers[layer].attention.projections)
-        return [head.dense or head.output]
+        return self._readers.get(norm, [])
 
     def is_query(self, matrix: Matrix) -> bool:
         return matrix in self._queries
@@ -95,6 +87,16 @@ class Wiring:
         if not self.is_tied:
             found[head.output] = Ends(None, _key(head.output.columns))
         return found
+
+
+def _readers(view: EncoderView) -> dict[Norm, list[Matrix]]:
+    """The layers that read what each norm of the stream gives."""
+    found, last = {}, view.embedding_norm
+    for layer in view.layers:
+        found[last] = list(layer.attention.projections)
+        found[layer.attention_norm] = [layer.ffn_in]
+        last = layer.ffn_norm
+    return {**found, last: [view.head.dense or view.head.output]}
 
 
 def _key(axis: Axis, layer: int | None = None) -> GroupKey:

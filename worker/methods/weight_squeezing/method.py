@@ -25,7 +25,7 @@ from worker.training.schedules import PhaseSchedule
 from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import calibration_batches, completed, unfolded_network, unfolded_views
 from worker.transfer.selection import select
-from worker.transfer.subcloning import subclone
+from worker.transfer.subcloning import map_distances, subclone
 
 _GATE_TRAVEL = 8.0
 """How far a gate's logit can go in a training: between open (4) and shut (-4)."""
@@ -127,4 +127,8 @@ def initial_maps(
     if spec.initial_map == "pca":
         return regression_stack_maps(pairs, tables, batches, on_layer=on_layer)
     make = {"select": selecting_maps, "svd": singular_maps, "gauss": random_maps}[spec.initial_map]
-    return make(pairs, tables)
+    maps = make(pairs, tables)
+    if spec.initial_map != "select":
+        for pair in pairs:  # they lie on the dimensions that the words come to
+            map_distances(pair.teacher, pair.student, maps.projection.T)
+    return maps

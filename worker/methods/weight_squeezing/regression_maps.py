@@ -35,7 +35,7 @@ from worker.numerics.least_squares import (
 )
 from worker.parameterization.maps import map_columns, map_rows
 from worker.transfer.activations import Activations, Inputs, capture_activations
-from worker.transfer.subcloning import copy_embeddings, copy_relative_bias
+from worker.transfer.subcloning import copy_embeddings, copy_relative_bias, map_distances
 
 OnLayer = Callable[[int], None]
 """Called before each student layer is solved; may raise to stop."""
@@ -76,6 +76,7 @@ def regression_maps(
         directions = directions @ nearest_rotation(streams @ directions, theirs)
     write = (directions - directions.mean(0)).T.contiguous()  # (d, D); a layer norm takes the mean away
     copy_relative_bias(teacher, student, pair.selection)
+    map_distances(teacher, student, write)
     solver = _Solver(pair, batches, write, memory=None)
     tables = {}
     if teacher.projection is not None and student.projection is not None:
