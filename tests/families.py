@@ -117,6 +117,26 @@ FAMILY_ROWS = {
         },
         pieces=Pieces("unigram", ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"), ("[CLS]", "[SEP]"), "[UNK]"),
     ),
+    "modernbert": FamilyRow(
+        {
+            "num_hidden_layers": 3,
+            "hidden_size": 24,
+            "num_attention_heads": 4,
+            "intermediate_size": 40,
+            "global_attn_every_n_layers": 2,
+        },
+        _SHAPE,
+        _OTHER_SHAPE,
+        details={"global_every": 2},
+        switches={
+            "pad_token_id": 0,
+            "local_attention": 6,
+            **dict.fromkeys(("cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id")),
+        },
+        pieces=Pieces(
+            "byte_pairs", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), ("[CLS]", "[SEP]"), "[UNK]"
+        ),
+    ),
     "camembert": FamilyRow(_BERT, _SHAPE, _OTHER_SHAPE, token_types=2, pieces=_UNIGRAM),
     "marian": FamilyRow(
         {

@@ -63,9 +63,8 @@ def tiny_model_folder(
     # Where positions start after the padding id, that costs more of them.
     config = AutoConfig.for_model(
         family,
-        **ENCODERS[family].config_values(sizes | tables),
-        **row.switches,
-        pad_token_id=padding_of(family),
+        **ENCODERS[family].config_values(sizes | tables | row.details),
+        **row.switches | {"pad_token_id": padding_of(family)},
         **head,
     )
     with torch.random.fork_rng():

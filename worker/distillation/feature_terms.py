@@ -217,10 +217,13 @@ class RelationTerm:
         below_t, mask = self._teaching.states(batch, self._state), batch.inputs["attention_mask"]
         own = encoder_view(network, self._student).layers[-1].attention
         losses = []
+        with torch.no_grad():
+            read_t = self._teacher.reads(below_t)
+        read_s = own.reads(states[-2])
         for part_s, part_t in zip(own.projections, self._teacher.projections, strict=True):
             with torch.no_grad():
-                vectors_t = part_t.module(below_t)
-            vectors_s = part_s.module(states[-2])
+                vectors_t = part_t.module(read_t)
+            vectors_s = part_s.module(read_s)
             losses.append(relation_loss(vectors_s, vectors_t, mask, heads=self._heads))
         return batch.token_weight * torch.stack(losses).mean()
 

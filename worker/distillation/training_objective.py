@@ -107,7 +107,7 @@ def principal_projection(teacher: Teacher, data: TaskData, context: RunContext) 
     mapped alike: a layer passes on what it was given.
     """
     network = teacher.network.to(context.device)
-    last = encoder_view(network, teacher.architecture).layers[-1].ffn_norm
+    last = encoder_view(network, teacher.architecture).last
     batches = calibration_batches(data, device=context.device)
     states = capture_activations(network, batches, after=[last]).output_of(last)
     return principal_directions(states, encoder_of(context.architecture).shape.hidden)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from app.domain.architectures import BYTES_PER_PARAMETER, MAX_ONNX_BYTES
 from app.domain.errors import JobError
 from worker.networks.decoding import SourceReader, WritingStep
+from worker.networks.fused import joined
 
 _OPSET = 17
 
@@ -34,7 +35,7 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
         answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
     axes = dict.fromkeys(names, sequences)
     axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
-    with _prepared(network), _words_flattened(network):
+    with _prepared(network), joined(network), _words_flattened(network):
         _trace(_Logits(network, names), dict.fromkeys(names, example), path, outputs=["logits"], axes=axes)
 
 

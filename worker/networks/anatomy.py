@@ -44,7 +44,7 @@ class Stack:
         return self.record.layer
 
     def part_name(self, layer: int, role: str) -> str:
-        return f"{self.record.layer_name(layer)}.{getattr(self.layer, role)}"
+        return f"{self.record.layer_name(layer)}.{self.layer.module(role)}"
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,13 @@ class HeadParts:
 
     network: type[PreTrainedModel]
     output: str
-    """Gives the logits. Its matrix is the word table's where there is a norm."""
+    """Gives the logits."""
     dense: str | None = None
     """The layer between the encoder and the output."""
     norm: str | None = None
-    """Between the dense layer and the output of a masked-language model."""
+    """Between the dense layer and the output."""
+    is_tied: bool = False
+    """Whether the output's matrix is the word table's."""
     steps: tuple[str, ...] = ()
     """The modules that make words of states, in the order they run in."""
 
@@ -118,6 +120,7 @@ def _head_parts(family: EncoderFamily, task: Task) -> HeadParts:
         output=head.output,
         dense=head.dense,
         norm=head.norm,
+        is_tied=head.is_tied,
         steps=head.steps,
     )
 

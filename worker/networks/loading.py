@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel
 
 from app.domain.architectures import (
+    FAMILIES,
     Architecture,
     BiLstmArchitecture,
     EncoderArchitecture,
@@ -23,6 +24,8 @@ from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config, trun
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
+from worker.networks.fused import joined_state, part_fused, parted_state
+from worker.networks.local_attention import let_padding_see_itself
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
 
@@ -85,6 +88,8 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
         torch_dtype=torch.float32,
     )
     fix_positions(network)
+    if isinstance(architecture, EncoderArchitecture):
+        _adapt(network, architecture.record)
     return network.eval()
 
 
@@ -92,9 +97,19 @@ def save_network(network: PreTrainedModel, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``; ``load_network`` reads them."""
     is_structured = getattr(network.config, CONFIG_KEY, None) is not None
     # What layers share is unknown to transformers, which would refuse to leave it out by itself.
-    state = unshared_state(network) if is_structured else None
-    network.save_pretrained(folder, state_dict=state)
+    state = unshared_state(network) if is_structured else network.state_dict()
+    network.save_pretrained(folder, state_dict=joined_state(network, state))
     (folder / "generation_config.json").unlink(missing_ok=True)  # says again what config.json says
+    _add_known_keys(folder / "config.json")
+
+
+def _add_known_keys(path: Path) -> None:
+    """Say in a config also what the family's first configs say in other keys, for older readers."""
+    values = json.loads(path.read_text())
+    given = {key: value for key, value in values.items() if value is not None}
+    known = FAMILIES[values["model_type"]].config.model_validate(given)
+    values = known.model_dump(mode="json", exclude_none=True) | values
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -144,8 +159,10 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     network = network_class(architecture, head.task)(with_labels(own_config, head, labels))
     if isinstance(architecture, EncoderDecoderArchitecture):
         draw_weights(network)
-    if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
-        restructure(network, architecture)
+    if isinstance(architecture, EncoderArchitecture):
+        _adapt(network, architecture.record)
+        if describe(architecture) is not None:
+            restructure(network, architecture)
     return network.eval()
 
 
@@ -170,13 +187,20 @@ def _reshaped(
     return type(config).from_dict(values)
 
 
+def _adapt(network: PreTrainedModel, family: EncoderFamily) -> None:
+    """Make a network of transformers one that methods work on and that trains, in place."""
+    part_fused(network, family.stack)
+    if "global_every" in family.details:
+        let_padding_see_itself(network.base_model)
+
+
 def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has_own_head: bool) -> None:
     """Fill a network that ``from_pretrained`` could not build.
 
     Raises:
         JobError: ``invalid_model``, when the file does not hold just what the network has.
     """
-    own, stored = unshared_state(network), load_file(weights)
+    own, stored = unshared_state(network), parted_state(network, load_file(weights))
     fitting = {name for name in own.keys() & stored.keys() if own[name].shape == stored[name].shape}
     wrong = (own.keys() | stored.keys()) - fitting
     if not has_own_head:  # one for other labels is drawn anew

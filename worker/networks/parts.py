@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+import torch
 from torch import Tensor, nn
+
+from worker.numerics.least_squares import fit_norm
+
+
+def _write(module: nn.Linear | nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> None:
+    module.weight.copy_(weight)
+    if module.bias is not None and bias is not None:
+        module.bias.copy_(bias)
 
 
 class Axis(Enum):
@@ -62,12 +71,29 @@ class Norm(Part):
         return self.layer.weight
 
     @property
-    def bias(self) -> Tensor:
+    def bias(self) -> Tensor | None:
         return self.layer.bias
+
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """The parameters of its gain and its shift, if it has one."""
+        return (self.weight_name,) if self.bias is None else (self.weight_name, self.bias_name)
 
     @property
     def eps(self) -> float:
         return self.layer.eps
+
+    @torch.no_grad()
+    def write(self, gain: Tensor, shift: Tensor | None) -> None:
+        """Set its numbers; without a bias it has no place for a shift."""
+        _write(self.layer, gain, shift)
+
+    @torch.no_grad()
+    def fit(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Set its numbers so that of (K, P) inputs it makes the nearest to outputs; returns what it makes."""
+        self.write(*fit_norm(inputs, outputs, eps=self.eps, shifts=self.bias is not None))
+        normed: Tensor = self.layer(inputs)
+        return normed
 
 
 @dataclass(frozen=True)
@@ -93,8 +119,13 @@ class Matrix(Part):
         return self.linear.weight
 
     @property
-    def bias(self) -> Tensor:
+    def bias(self) -> Tensor | None:
         return self.linear.bias
+
+    @torch.no_grad()
+    def write(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Set its numbers; those of a bias that it has not are left out."""
+        _write(self.linear, weight, bias)
 
     @property
     def factors(self) -> tuple[nn.Linear, nn.Linear]:

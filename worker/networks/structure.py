@@ -60,7 +60,9 @@ def restructure(network: PreTrainedModel, architecture: EncoderArchitecture) -> 
             for matrix in layer.matrices:
                 factors = nn.Sequential(
                     nn.Linear(matrix.linear.in_features, architecture.shape.rank, bias=False),
-                    nn.Linear(architecture.shape.rank, matrix.linear.out_features),
+                    nn.Linear(
+                        architecture.shape.rank, matrix.linear.out_features, bias=matrix.bias is not None
+                    ),
                 )
                 network.set_submodule(matrix.name, factors)
     if architecture.has_factorised_words:
@@ -143,9 +145,9 @@ def _share_layers(
 def _second_use(layer: nn.Module, parts: LayerParts, *, swapped: bool) -> nn.Module:
     """A layer of its own whose parts are another's, so that it holds no parameter of its own."""
     again = copy.deepcopy(layer)
-    exchanged = {"query": parts.key, "key": parts.query} if swapped else {}
+    exchanged = {"query": parts.module("key"), "key": parts.module("query")} if swapped else {}
     for field in fields(parts):
-        name: str = getattr(parts, field.name)
+        name = parts.module(field.name)
         if name:
             again.set_submodule(name, layer.get_submodule(exchanged.get(field.name, name)))
     return again

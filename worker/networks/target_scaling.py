@@ -85,7 +85,7 @@ def _set_output(
     network: PreTrainedModel,
     change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> None:
-    output = head_view(network).output
+    output = head_view(network).output.linear
     weight, bias = change(output.weight.double(), output.bias.double())
     output.weight.copy_(weight)
     output.bias.copy_(bias)

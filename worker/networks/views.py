@@ -20,21 +20,24 @@ from app.domain.architectures import (
     EncoderShape,
     encoder_of,
 )
+from app.domain.architectures.layers import LayerKind
 from worker.networks.anatomy import ANATOMIES, MARIAN, HeadParts, Stack
 from worker.networks.parts import Axis, Matrix, Norm, Part, Table
 
 
 @dataclass(frozen=True)
 class AttentionView:
-    """One attention of a layer, with the norm that follows it."""
+    """One attention of a layer, with the norm that follows or precedes it."""
 
     query: Matrix
     key: Matrix
     value: Matrix
     output: Matrix
-    norm: Norm
+    norm: Norm | None
+    """None where it reads embeddings that are normed already."""
     heads: int
     head_dim: int
+    norm_precedes: bool = False
 
     @property
     def reads_encoder(self) -> bool:
@@ -51,6 +54,13 @@ class AttentionView:
         """That of its heads."""
         return self.query.rows
 
+    def reads(self, states: Tensor) -> Tensor:
+        """What its queries, keys and values read of the states below its layer, (..., D)."""
+        if self.norm is None or not self.norm_precedes:
+            return states
+        normed: Tensor = self.norm.layer(states)
+        return normed
+
     def rows(self, head: int) -> slice:
         """A head's rows of query, key and value, and its columns of the output."""
         return slice(head * self.head_dim, (head + 1) * self.head_dim)
@@ -65,10 +75,14 @@ class AttentionView:
 class LayerView:
     """One layer as it is run."""
 
+    whole: Part
+    """The layer itself."""
     attention: AttentionView
     ffn_in: Matrix
     ffn_out: Matrix
     ffn_norm: Norm
+    ffn_gate: Matrix | None = None
+    """What the activation of ``ffn_in`` is multiplied with."""
     cross_attention: AttentionView | None = None
     """A decoder's, to the encoder."""
 
@@ -89,8 +103,13 @@ class LayerView:
         return self.attention.output
 
     @property
-    def attention_norm(self) -> Norm:
+    def attention_norm(self) -> Norm | None:
         return self.attention.norm
+
+    @property
+    def ffn_readers(self) -> tuple[Matrix, ...]:
+        """What of the feed-forward reads the stream."""
+        return (self.ffn_in,) if self.ffn_gate is None else (self.ffn_in, self.ffn_gate)
 
     @property
     def attentions(self) -> tuple[AttentionView, ...]:
@@ -101,7 +120,7 @@ class LayerView:
     def matrices(self) -> tuple[Matrix, ...]:
         """All of them, in the same order in each layer of a family."""
         own = self.attention
-        matrices = (own.query, own.key, own.value, own.output, self.ffn_in, self.ffn_out)
+        matrices = (own.query, own.key, own.value, own.output, *self.ffn_readers, self.ffn_out)
         if self.cross_attention is None:
             return matrices
         cross = self.cross_attention
@@ -109,9 +128,9 @@ class LayerView:
 
     @property
     def norms(self) -> tuple[Norm, ...]:
-        """Likewise."""
-        norms = (self.attention.norm, self.ffn_norm)
-        return norms if self.cross_attention is None else (*norms, self.cross_attention.norm)
+        """Likewise, of those of a kind."""
+        cross = None if self.cross_attention is None else self.cross_attention.norm
+        return tuple(norm for norm in (self.attention.norm, self.ffn_norm, cross) if norm is not None)
 
 
 @dataclass(frozen=True)
@@ -141,16 +160,18 @@ class HeadView:
     """What lies on an encoder."""
 
     output: Matrix
-    """Gives the logits. Its weight is the word table's where there is a norm."""
+    """Gives the logits."""
     dense: Matrix | None = None
     """Between the encoder and the output."""
     norm: Norm | None = None
-    """Between the dense layer and the output of a masked-language model."""
+    """Between the dense layer and the output."""
+    is_tied: bool = False
+    """Whether the output's weight is the word table."""
 
     @property
-    def is_tied(self) -> bool:
-        """Whether the output's weight is the word table."""
-        return self.norm is not None
+    def reader(self) -> Matrix:
+        """What reads the stream."""
+        return self.dense or self.output
 
 
 @dataclass(frozen=True)
@@ -171,11 +192,27 @@ class StackView:
     """From embeddings that are narrower, normed, to the residual stream."""
     has_sines: bool = field(default=False, kw_only=True)
     """Whether positions are sines, so that each residual dimension has a frequency of its own."""
+    is_rotary: bool = field(default=False, kw_only=True)
+    """Whether positions turn each head's dimensions in pairs, each pair with a frequency of its own."""
+    final_norm: Norm | None = field(default=None, kw_only=True)
+    """What follows the last layer, where norms precede blocks."""
+    kinds: tuple[LayerKind, ...] = field(default=(), kw_only=True)
+    """Those of its layers; a shallower stack has the first of them."""
+
+    @property
+    def norms_precede(self) -> bool:
+        """Whether norms precede blocks, so that the stream is a sum of all."""
+        return self.final_norm is not None
 
     @property
     def stream_parts(self) -> tuple[Part, ...]:
         """What gives the residual stream where each layer ends."""
-        return tuple(layer.ffn_norm for layer in self.layers)
+        return tuple(layer.whole if self.norms_precede else layer.ffn_norm for layer in self.layers)
+
+    @property
+    def last(self) -> Norm:
+        """What gives the states that lie above all layers."""
+        return self.final_norm or self.layers[-1].ffn_norm
 
 
 @dataclass(frozen=True)
@@ -253,9 +290,12 @@ def encoder_view(network: nn.Module, architecture: Architecture) -> EncoderView:
         head=_head(parts, anatomy.head_of(network), words=Axis.EMBEDDING if projection else Axis.RESIDUAL),
         projection=projection,
         shares_layers=anatomy.record.shares_layers,
+        final_norm=parts.norm(anatomy.record.final_norm) if anatomy.record.final_norm else None,
+        kinds=tuple(anatomy.record.kind(index, architecture.sizes) for index in range(architecture.runs)),
         relative_bias=None if bias is None else parts.table(bias),
         distances=_distances(parts, architecture),
         has_sines=architecture.record.positions == "sinusoidal",
+        is_rotary=architecture.record.positions == "rotary",
     )
 
 
@@ -316,6 +356,10 @@ class _Parts:
     def module(self, name: str) -> nn.Module:
         return self._network.get_submodule(name)
 
+    def part(self, name: str) -> Part:
+        module = self.module(name)
+        return Part(name, module, self._run(module))
+
     def table(self, name: str) -> Table:
         return Table(name, self.module(name))
 
@@ -335,6 +379,10 @@ class _Parts:
         def norm(role: str) -> Norm:
             return self.norm(stack.part_name(index, role), is_decoder=is_decoder)
 
+        def attention_norm(role: str) -> Norm | None:
+            is_there = isinstance(self.module(stack.part_name(index, role)), nn.LayerNorm)
+            return norm(role) if is_there else None
+
         def attention(roles: tuple[str, str, str, str, str], heads: Axis, read: Axis) -> AttentionView:
             query, key, value, output, norm_role = roles
             return AttentionView(
@@ -342,18 +390,22 @@ class _Parts:
                 key=matrix(key, heads, read),
                 value=matrix(value, heads, read),
                 output=matrix(output, Axis.RESIDUAL, heads),
-                norm=norm(norm_role),
+                norm=attention_norm(norm_role),
                 heads=shape.heads,
                 head_dim=shape.head_dim,
+                norm_precedes=stack.record.norm_placement == "before",
             )
 
         own = attention(_SELF_ATTENTION, Axis.HEADS, Axis.RESIDUAL)
         cross = None
         if stack.layer.cross_query:
             cross = attention(_CROSS_ATTENTION, Axis.CROSS_HEADS, Axis.MEMORY)
+        gate = matrix("ffn_gate", Axis.NEURONS, Axis.RESIDUAL) if stack.layer.ffn_gate else None
         return LayerView(
+            whole=self.part(stack.record.layer_name(index)),
             attention=own,
             ffn_in=matrix("ffn_in", Axis.NEURONS, Axis.RESIDUAL),
+            ffn_gate=gate,
             ffn_out=matrix("ffn_out", Axis.RESIDUAL, Axis.NEURONS),
             ffn_norm=norm("ffn_norm"),
             cross_attention=cross,
@@ -377,9 +429,10 @@ def _head(parts: _Parts, names: HeadParts, *, words: Axis = Axis.RESIDUAL) -> He
     if names.dense is None:
         return HeadView(parts.matrix(names.output, Axis.OUTPUTS, Axis.RESIDUAL))
     # The rows below a tied output meet the word table, and lie on its columns' indices.
-    inner = words if names.norm is not None else Axis.FEATURES
+    inner = words if names.is_tied else Axis.FEATURES
     return HeadView(
         dense=parts.matrix(names.dense, inner, Axis.RESIDUAL),
         norm=None if names.norm is None else parts.norm(names.norm),
         output=parts.matrix(names.output, Axis.OUTPUTS, inner),
+        is_tied=names.is_tied,
     )

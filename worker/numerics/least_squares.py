@@ -34,18 +34,21 @@ def nearest_rotation(values: Tensor, wanted: Tensor) -> Tensor:
     return torch.as_tensor(left @ right, dtype=values.dtype)
 
 
-def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[Tensor, Tensor]:
+def ridge_regression(
+    inputs: Tensor, outputs: Tensor, *, ridge: float, shifts: bool = True
+) -> tuple[Tensor, Tensor]:
     """The affine map from (K, P) to (K, Q) of least squared error.
 
     Args:
         inputs: (K, P).
         outputs: (K, Q).
         ridge: penalty on the map, as a share of the inputs' mean variance; keeps a thin sample harmless.
+        shifts: whether there may be an offset; else it is 0.
 
     Returns:
         The matrix (Q, P) and the offset (Q,).
     """
-    mean_in, mean_out = inputs.mean(0), outputs.mean(0)
+    mean_in, mean_out = _means(inputs, shifts=shifts), _means(outputs, shifts=shifts)
     x, y = (inputs - mean_in).double(), (outputs - mean_out).double()
     gram = x.T @ x  # (P, P)
     penalty = ridge * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny  # inputs may all be the same
@@ -55,14 +58,19 @@ def ridge_regression(inputs: Tensor, outputs: Tensor, *, ridge: float) -> tuple[
     return matrix, mean_out - matrix @ mean_in
 
 
-def fit_norm(inputs: Tensor, outputs: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+def fit_norm(inputs: Tensor, outputs: Tensor, *, eps: float, shifts: bool = True) -> tuple[Tensor, Tensor]:
     """Gain and shift, (P,) each, with which a layer norm of (K, P) inputs comes closest to (K, P) outputs.
 
-    Of one observation the gain is 0.
+    Of one observation the gain is 0 if there may be a shift; else the shift is 0.
     """
     spread = (inputs.var(1, unbiased=False, keepdim=True) + eps).sqrt()
     normed = (inputs - inputs.mean(1, keepdim=True)) / spread
-    mean_in, mean_out = normed.mean(0), outputs.mean(0)
+    mean_in, mean_out = _means(normed, shifts=shifts), _means(outputs, shifts=shifts)
     covariance = ((normed - mean_in) * (outputs - mean_out)).sum(0)
     gain = covariance / (normed - mean_in).square().sum(0).clamp_min(torch.finfo(inputs.dtype).tiny)
     return gain, mean_out - gain * mean_in
+
+
+def _means(values: Tensor, *, shifts: bool) -> Tensor:
+    """What an offset can make up for."""
+    return values.mean(0) if shifts else torch.zeros_like(values[0])

@@ -24,18 +24,19 @@ def evenly_spaced_selections(
 ) -> tuple[Selection, ...]:
     """What weight selection keeps of each stack."""
     return tuple(
-        evenly_spaced_selection(stack.shape, shape, has_sines=stack.has_sines)
+        evenly_spaced_selection(stack.shape, shape, has_sines=stack.has_sines, is_rotary=stack.is_rotary)
         for stack, shape in zip(teacher.stacks, student.stacks, strict=True)
     )
 
 
 def evenly_spaced_selection(
-    teacher: EncoderShape, student: EncoderShape, *, has_sines: bool = False
+    teacher: EncoderShape, student: EncoderShape, *, has_sines: bool = False, is_rotary: bool = False
 ) -> Selection:
-    """What it keeps of one; residual dimensions to which sines are added are spaced as these are."""
+    """What it keeps of one; dimensions with a frequency of their own are spaced as frequencies are."""
     residual = positional_dimensions if has_sines else evenly_spaced
+    within = positional_dimensions if is_rotary else evenly_spaced
     heads = evenly_spaced(teacher.heads, student.heads)
-    head_dims = evenly_spaced(teacher.head_dim, student.head_dim).expand(student.heads, -1)
+    head_dims = within(teacher.head_dim, student.head_dim).expand(student.heads, -1)
     neurons = evenly_spaced(teacher.ffn, student.ffn)
     return Selection(
         layers=list(range(student.layers)),

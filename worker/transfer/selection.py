@@ -9,7 +9,7 @@ Shapes: D, N, n, k, F are the teacher's width, layers, heads, head width and ffn
 width, heads, head width and ffn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -88,7 +88,7 @@ def select(
         What is kept of each stack.
     """
     plans = [
-        (stack, shape, map_layers(layer_map, teacher=stack.shape.layers, student=shape.layers))
+        (stack, shape, _layers(stack, layer_map, student=shape.layers))
         for stack, shape in zip(teacher.stacks, student.stacks, strict=True)
     ]
     values = capture_activations(
@@ -101,10 +101,35 @@ def select(
     return tuple(_selection(stack, values, layers, student=shape) for stack, shape, layers in plans)
 
 
+def nearest_alike(wanted: Sequence[int], kinds: Sequence[Hashable]) -> list[int]:
+    """Layers in order, each of the kind that stands in its place, that lie nearest to those that are wanted.
+
+    Args:
+        wanted: a layer for each place.
+        kinds: of all layers; the first ones are those of the places.
+    """
+    best: dict[int, tuple[int, list[int]]] = {-1: (0, [])}  # by the last layer: distance so far, and layers
+    for place, layer in enumerate(wanted):
+        reached: dict[int, tuple[int, list[int]]] = {}
+        for candidate in (index for index, kind in enumerate(kinds) if kind == kinds[place]):
+            before = min((path for last, path in best.items() if last < candidate), default=None)
+            if before is not None:
+                reached[candidate] = (before[0] + abs(candidate - layer), [*before[1], candidate])
+        best = reached
+    return min(best.values())[1]
+
+
+def _layers(stack: StackView, layer_map: LayerMap, *, student: int) -> list[int]:
+    """The teacher layer of each student layer, of the kind that it is to be."""
+    wanted = map_layers(layer_map, teacher=stack.shape.layers, student=student)
+    return nearest_alike(wanted, stack.kinds) if len(set(stack.kinds)) > 1 else wanted
+
+
 def positional_dimensions(teacher: int, student: int) -> Tensor:
     """The teacher dimension, (d,), whose sine or cosine is nearest in frequency to each of the student's.
 
-    Marian's sines fill the first half of a width, its cosines the second, each from fast to slow.
+    Marian's sines fill the first half of a width, its cosines the second, each from fast to slow; so do the
+    first and the second of the pairs of dimensions that rotary positions turn in the width of a head.
     """
     sines, cosines = (
         _evenly_below(length, count)
@@ -161,6 +186,9 @@ def _selection(
         if stack.relative_bias is not None:
             ranked = _added(ranked)
         kept = [_top(scores, student.heads) for scores in ranked]  # (h,)
+        if stack.is_rotary:
+            width = positional_dimensions(stack.shape.head_dim, student.head_dim)
+            return kept, [width.to(heads.device).expand(len(heads), -1) for heads in kept]
         dims = [
             scores[heads].topk(student.head_dim).indices.sort().values  # (h, j)
             for scores, heads in zip(by_head, kept, strict=True)

@@ -8,7 +8,6 @@ import torch
 
 from worker.networks.parts import Axis, Matrix, Norm
 from worker.networks.views import EncoderView, HeadView, NetworkView, StackView, TranslatorView
-from worker.numerics.least_squares import fit_norm
 from worker.transfer.selection import Selection
 
 _Indices = torch.Tensor | slice
@@ -42,6 +41,8 @@ def subclone(
         copy_relative_bias(source, target, selection)
         _copy_distances(source, target, selection.residual)
         _copy_layers(source, target, selection, memory=memory, rescale=rescale)
+        if source.final_norm is not None and target.final_norm is not None:
+            _copy_norm(source.final_norm, target.final_norm, selection.residual)
     match teacher, student:
         case EncoderView(), EncoderView():
             copy_embeddings(teacher, student, memory)
@@ -85,11 +86,8 @@ def map_distances(teacher: StackView, student: StackView, write: torch.Tensor) -
         read = teacher.distances.norm.layer(read)
     wanted = read @ write.T  # (distances, d)
     student.distances.table.weight.copy_(wanted)
-    norm = student.distances.norm
-    if norm is not None:
-        gain, shift = fit_norm(wanted, wanted, eps=norm.eps)
-        norm.weight.copy_(gain)
-        norm.bias.copy_(shift)
+    if student.distances.norm is not None:
+        student.distances.norm.fit(wanted, wanted)
 
 
 def _copy_distances(teacher: StackView, student: StackView, keep: torch.Tensor) -> None:
@@ -157,29 +155,33 @@ def _copy_head(teacher: HeadView, student: HeadView, keep: torch.Tensor, *, resc
     inner = _WHOLE if teacher.output.columns is Axis.EMBEDDING else keep
     if teacher.dense is not None and student.dense is not None:
         _copy_matrix(teacher.dense, student.dense, inner, keep, rescale=rescale)
+    if teacher.norm is not None and student.norm is not None:
+        _copy_norm(teacher.norm, student.norm, inner)
     output = teacher.output.linear
-    if teacher.norm is None or student.norm is None:
+    if not teacher.is_tied:
         outputs = torch.arange(output.out_features)
         _copy_matrix(teacher.output, student.output, outputs, keep, rescale=rescale)
         return
     # The output's matrix is the word table, which stands already.
-    _copy_norm(teacher.norm, student.norm, inner)
-    if rescale:
+    if rescale and student.norm is not None:
         _scale(student.norm, math.sqrt(output.in_features / student.output.linear.in_features))
-    student.output.bias.copy_(output.bias)
+    student.output.linear.bias.copy_(output.bias)
 
 
 def _copy_matrix(source: Matrix, target: Matrix, rows: _Indices, columns: _Indices, *, rescale: bool) -> None:
     scale = math.sqrt(source.linear.in_features / target.linear.in_features) if rescale else 1.0
-    target.weight.copy_(scale * source.weight[rows][:, columns])
-    target.bias.copy_(source.bias[rows])
+    target.write(scale * source.weight[rows][:, columns], _of(source.bias, rows))
 
 
 def _copy_norm(source: Norm, target: Norm, keep: _Indices) -> None:
-    target.weight.copy_(source.weight[keep])
-    target.bias.copy_(source.bias[keep])
+    target.write(source.weight[keep], _of(source.bias, keep))
+
+
+def _of(bias: torch.Tensor | None, indices: _Indices) -> torch.Tensor | None:
+    return None if bias is None else bias[indices]
 
 
 def _scale(part: Matrix | Norm, factor: float) -> None:
     part.weight.mul_(factor)
-    part.bias.mul_(factor)
+    if part.bias is not None:
+        part.bias.mul_(factor)

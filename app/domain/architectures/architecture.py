@@ -184,11 +184,11 @@ class EncoderArchitecture(_Network[EncoderShape]):
         Equal to what the networks hold; ``tests/worker/networks/test_families.py`` compares the two.
         """
         sizes, record = self.sizes, self.record
-        layer = record.stack.layer_parameters(sizes, rank=self.shape.rank)
+        layers = record.stack.parameters(self.stored_layers, sizes, rank=self.shape.rank)
         common = parameters(record.stack.common_tensors(sizes))
         return ParameterCount(
             embeddings=parameters(record.embeddings.tensors(sizes)),
-            encoder=self.stored_layers * layer + common,
+            encoder=layers + common,
             head=parameters(record.head_tensors(head_kind(head.task), sizes, outputs=head.outputs)),
         )
 
@@ -265,8 +265,8 @@ class EncoderDecoderArchitecture(_Network[EncoderDecoderShape]):
         encoder, decoder = _side_sizes(s).values()
         return ParameterCount(
             embeddings=parameters(record.word_tensors(self.sizes)),
-            encoder=s.encoder_layers * record.encoder.layer_parameters(encoder),
-            decoder=s.decoder_layers * record.decoder.layer_parameters(decoder),
+            encoder=record.encoder.parameters(s.encoder_layers, encoder),
+            decoder=record.decoder.parameters(s.decoder_layers, decoder),
             head=0,
         )
 

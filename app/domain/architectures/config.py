@@ -29,10 +29,9 @@ class FamilyConfig(BaseModel):
     @model_validator(mode="after")
     def _check_token_ids(self) -> "FamilyConfig":
         for name in type(self).model_fields:
-            if name.endswith("_token_id") and getattr(self, name) >= self.vocab_size:
-                raise ValueError(
-                    f"{name} ({getattr(self, name)}) must be below vocab_size ({self.vocab_size})"
-                )
+            id_ = getattr(self, name) if name.endswith("_token_id") else None
+            if id_ is not None and id_ >= self.vocab_size:
+                raise ValueError(f"{name} ({id_}) must be below vocab_size ({self.vocab_size})")
         return self
 
 

@@ -4,9 +4,9 @@ Derived from it are the parameter count, the tensors expected in an upload, the 
 modules that methods work on. Names are whole module names; a module's tensors are called after it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig
 from app.domain.architectures.heads import CLASS_SUFFIXES, HeadModules
@@ -18,7 +18,14 @@ from app.domain.tasks.record import HeadKind
 PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
 """How a network knows the order of tokens; what is relative is the stack's."""
 
-EncoderTrait = Literal["projected_embeddings", "relative_bias", "relative_embeddings", "shared_layers"]
+EncoderTrait = Literal[
+    "projected_embeddings",
+    "relative_bias",
+    "relative_embeddings",
+    "rotary_positions",
+    "shared_layers",
+    "unlike_layers",
+]
 """What an encoder may have beside layers of their own on tables as wide as these; methods say what they
 support."""
 
@@ -37,7 +44,9 @@ class _Record:
     dimensions: Mapping[str, str]
     """Key of the config -> the dimension that it means."""
     details: tuple[str, ...] = ()
-    """Other sizes of its networks, which its configs have as properties of these names."""
+    """Other sizes of its networks; a config has those that no key says as properties of these names."""
+    computed: Mapping[str, Callable[[Sizes], Any]] = field(default_factory=dict)
+    """Other keys of the config that follow from sizes."""
     positions: PositionKind
     positions_behind_padding: bool = False
     """Whether the first position is the one after the id of padding."""
@@ -48,15 +57,17 @@ class _Record:
     legacy_tensors: Mapping[str, str] = field(default_factory=lambda: _LEGACY_TENSORS)
     """Last parts of tensor names in old files -> those of today."""
 
-    def config_values(self, sizes: Sizes) -> dict[str, int]:
+    def config_values(self, sizes: Sizes) -> dict[str, Any]:
         """What the config of a network of these sizes says of them."""
-        return {key: sizes[dimension] for key, dimension in self.dimensions.items()}
+        values = {key: sizes[dimension] for key, dimension in self.dimensions.items()}
+        return values | {key: compute(sizes) for key, compute in self.computed.items()}
 
     def read_sizes(self, config: FamilyConfig) -> dict[str, int]:
         """The sizes that a config says."""
         values = {key: getattr(config, key) for key in self.dimensions}
         sizes = {self.dimensions[key]: value for key, value in values.items() if value is not None}
-        return sizes | {name: int(getattr(config, name)) for name in self.details}
+        derived = (name for name in self.details if name not in sizes)
+        return sizes | {name: int(getattr(config, name)) for name in derived}
 
     def longest_text(self, config: FamilyConfig) -> int:
         """Tokens that a network of this config takes at most."""
@@ -90,7 +101,9 @@ class EncoderFamily(_Record):
             "projected_embeddings": self.embeddings.projects(sizes),
             "relative_bias": self.stack.relative_bias is not None,
             "relative_embeddings": bool(sizes.get("distances")),
+            "rotary_positions": self.positions == "rotary",
             "shared_layers": self.stack.shares_layers,
+            "unlike_layers": self.stack.first_reads_embeddings,
         }
         return frozenset(trait for trait, there in has.items() if there)
 

@@ -37,20 +37,22 @@ class HeadModules:
     """The modules of one kind of head."""
 
     output: str
-    """Gives the logits. Its matrix is the word table's where there is a norm."""
+    """Gives the logits."""
     dense: str | None = None
     """The layer between the states and the output."""
     norm: str | None = None
-    """Between the dense layer and the output of a masked-language model."""
+    """Between the dense layer and the output."""
+    biases: bool = True
+    """Whether these two have biases."""
     bias: str = ""
-    """The tensor of the output's bias, where its matrix is the word table."""
+    """The tensor of the output's bias, where its matrix is the word table; else empty."""
     steps: tuple[str, ...] = ()
     """The modules that make words of states, in the order they run in."""
 
     @property
     def is_tied(self) -> bool:
         """Whether the output's matrix is the word table."""
-        return self.norm is not None
+        return bool(self.bias)
 
     def tensors(self, *, states: int, features: int, outputs: int) -> Shapes:
         """Of the head alone.
@@ -60,10 +62,12 @@ class HeadModules:
             features: width of what its output reads.
             outputs: numbers of an answer.
         """
-        shapes: Shapes = {} if self.dense is None else linear(self.dense, features, states)
-        if self.norm is None:
-            return shapes | linear(self.output, outputs, features)
-        return shapes | norm(self.norm, features) | {self.bias: (outputs,)}
+        shapes: Shapes = {}
+        if self.dense is not None:
+            shapes |= linear(self.dense, features, states, bias=self.biases)
+        if self.norm is not None:
+            shapes |= norm(self.norm, features, bias=self.biases)
+        return shapes | ({self.bias: (outputs,)} if self.is_tied else linear(self.output, outputs, features))
 
     def copies(self, words: str) -> dict[str, str]:
         """Tensors that may be stored a second time, and which they repeat, given the name of the words."""

@@ -1,9 +1,9 @@
 """The layers and embeddings of a transformer: module names by role, and the tensors that follow from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from app.domain.architectures.tensors import Shapes, linear, norm, parameters, product, table
 
@@ -20,6 +20,7 @@ _MATRICES: Final = {
     "cross_value": ("hidden", "memory"),
     "cross_output": ("hidden", "hidden"),
     "ffn_in": ("ffn", "hidden"),
+    "ffn_gate": ("ffn", "hidden"),
     "ffn_out": ("hidden", "ffn"),
 }
 """A layer's linear modules by role, with their (outputs, inputs); memory is the width of the encoder."""
@@ -31,7 +32,8 @@ _NORMS: Final = ("attention_norm", "cross_norm", "ffn_norm")
 class LayerParts:
     """Module names inside one layer; a decoder's reads the encoder between attention and ffn.
 
-    Roles with the same name are fused: their rows lie in one matrix, in the order of the roles.
+    Roles with the same name are fused: their rows lie in one matrix of the file, in the order of the roles,
+    while methods work on a layer for each of them.
     """
 
     query: str
@@ -42,29 +44,47 @@ class LayerParts:
     ffn_in: str
     ffn_out: str
     ffn_norm: str
+    ffn_gate: str = ""
+    """What the activation of ``ffn_in`` is multiplied with."""
     cross_query: str = ""
     cross_key: str = ""
     cross_value: str = ""
     cross_output: str = ""
     cross_norm: str = ""
 
+    @property
+    def fused(self) -> Mapping[str, tuple[str, ...]]:
+        """The roles in each fused module, by its name."""
+        roles: dict[str, tuple[str, ...]] = {}
+        for role in _MATRICES:
+            name = getattr(self, role)
+            roles[name] = (*roles.get(name, ()), role)
+        return {name: found for name, found in roles.items() if name and len(found) > 1}
+
+    def module(self, role: str) -> str:
+        """The name of what methods work on; empty where layers have no such part."""
+        name: str = getattr(self, role)
+        return f"{name}.{role}" if role in self.fused.get(name, ()) else name
+
     def tensors(self, layer: str, sizes: Sizes, *, rank: int | None, biases: bool) -> Shapes:
-        """Of the layer of that name; its matrices are whole, or products of two."""
+        """Of the layer of that name; its matrices are whole, or products of two, none of them fused."""
+        shapes: Shapes = {}
         matrices: dict[str, tuple[int, int]] = {}
         for role, (outputs, inputs) in _MATRICES.items():
-            if part := getattr(self, role):
-                name = f"{layer}.{part}"
-                fused_rows, _ = matrices.get(name, (0, 0))
-                matrices[name] = (fused_rows + sizes[outputs], sizes[inputs])
-        shapes: Shapes = {}
+            if not getattr(self, role):
+                continue
+            rows, columns = sizes[outputs], sizes[inputs]
+            if rank is not None:
+                shapes |= product(f"{layer}.{self.module(role)}", rows, columns, rank, bias=biases)
+                continue
+            name = f"{layer}.{getattr(self, role)}"
+            fused_rows, _ = matrices.get(name, (0, 0))
+            matrices[name] = (fused_rows + rows, columns)
         for name, (rows, columns) in matrices.items():
-            if rank is None:
-                shapes |= linear(name, rows, columns, bias=biases)
-            else:
-                shapes |= product(name, rows, columns, rank, bias=biases)
+            shapes |= linear(name, rows, columns, bias=biases)
         for role in _NORMS:
             if part := getattr(self, role):
-                shapes |= norm(f"{layer}.{part}", sizes["hidden"])
+                shapes |= norm(f"{layer}.{part}", sizes["hidden"], bias=biases)
         return shapes
 
 
@@ -92,17 +112,32 @@ class RelativeEmbeddings:
         return shapes | (norm(self.norm, sizes["hidden"]) if sizes["norms_distances"] else {})
 
 
+class LayerKind(NamedTuple):
+    """In what the layers of one stack may differ; those of one kind may stand for one another."""
+
+    is_global: bool
+    """Whether it attends to all tokens, and not only to those near by."""
+    has_attention_norm: bool
+
+
 @dataclass(frozen=True)
 class LayerStack:
-    """A list of layers that are alike."""
+    """A list of layers that are alike, but for their ``LayerKind``.
+
+    Where the size ``global_every`` is n, every n-th layer attends to all tokens, beginning with the first.
+    """
 
     layers: str
     """The list's name."""
     layer: LayerParts
     norm_placement: Literal["after", "before"] = "after"
     """Whether norms follow the sum of the stream and what a block adds, or precede the block."""
+    final_norm: str = ""
+    """What follows the last layer, where norms precede blocks."""
+    first_reads_embeddings: bool = False
+    """Whether the first layer's attention has no norm: embeddings are normed already."""
     biases: bool = True
-    """Whether the matrices have biases."""
+    """Whether matrices and norms have biases."""
     shares_layers: bool = False
     """Whether there is but one layer, which runs as often as the config says."""
     relative_bias: RelativeBias | None = None
@@ -115,16 +150,29 @@ class LayerStack:
         """How many of so many layers have parameters of their own."""
         return 1 if self.shares_layers else layers
 
-    def layer_tensors(self, index: int, sizes: Sizes, *, rank: int | None = None) -> Shapes:
-        return self.layer.tensors(self.layer_name(index), sizes, rank=rank, biases=self.biases)
+    def kind(self, index: int, sizes: Sizes) -> LayerKind:
+        return LayerKind(
+            is_global=index % sizes.get("global_every", 1) == 0,
+            has_attention_norm=index > 0 or not self.first_reads_embeddings,
+        )
 
-    def layer_parameters(self, sizes: Sizes, *, rank: int | None = None) -> int:
-        """Of one layer. Remembered: planning counts thousands of shapes that differ in their depths alone."""
-        return _layer_parameters(self, sizes["hidden"], sizes["ffn"], sizes.get("memory", 0), rank)
+    def layer_tensors(self, index: int, sizes: Sizes, *, rank: int | None = None) -> Shapes:
+        layer = self.layer
+        if not self.kind(index, sizes).has_attention_norm:
+            layer = replace(layer, attention_norm="")
+        return layer.tensors(self.layer_name(index), sizes, rank=rank, biases=self.biases)
+
+    def parameters(self, layers: int, sizes: Sizes, *, rank: int | None = None) -> int:
+        """Of so many layers that are stored."""
+        own = {name: sizes.get(name, 0) for name in ("hidden", "ffn", "memory")}
+        first, other = (_layer_parameters(self, index, **own, rank=rank) for index in (0, 1))
+        return first + (layers - 1) * other
 
     def common_tensors(self, sizes: Sizes) -> Shapes:
         """What belongs to no single layer."""
         shapes: Shapes = {}
+        if self.final_norm:
+            shapes |= norm(self.final_norm, sizes["hidden"], bias=self.biases)
         if self.relative_bias is not None:
             shapes |= table(self.relative_bias.table, self.relative_bias.buckets, sizes["heads"])
         if self.relative_embeddings is not None:
@@ -133,9 +181,12 @@ class LayerStack:
 
 
 @lru_cache(maxsize=1024)
-def _layer_parameters(stack: LayerStack, hidden: int, ffn: int, memory: int, rank: int | None) -> int:
+def _layer_parameters(
+    stack: LayerStack, index: int, *, hidden: int, ffn: int, memory: int, rank: int | None
+) -> int:
+    """Remembered: planning counts thousands of shapes that differ in their depths alone."""
     sizes = {"hidden": hidden, "ffn": ffn, "memory": memory}
-    return parameters(stack.layer_tensors(0, sizes, rank=rank))
+    return parameters(stack.layer_tensors(index, sizes, rank=rank))
 
 
 @dataclass(frozen=True)
@@ -143,11 +194,13 @@ class Embeddings:
     """The tables that are added up, and what follows them up to the first layer."""
 
     words: str
-    positions: str
+    positions: str | None
     norm: str
     token_types: str | None = None
     position_rows: str = "positions"
     """The size that says how many rows the table of positions has; of none there is no table."""
+    biases: bool = True
+    """Whether the norm has one."""
     projection: str | None = None
     """From tables that may be narrower than the network to its width; None: they are as wide as it."""
     always_projects: bool = False
@@ -163,10 +216,8 @@ class Embeddings:
 
     def _other_tables(self, sizes: Sizes) -> dict[str, int]:
         """Rows of the tables beside the words, by name."""
-        rows = {self.positions: sizes[self.position_rows]}
-        if self.token_types is not None:
-            rows[self.token_types] = sizes["token_types"]
-        return {name: count for name, count in rows.items() if count}
+        rows = {self.positions: self.position_rows, self.token_types: "token_types"}
+        return {name: sizes[rows[name]] for name in rows if name is not None and sizes[rows[name]]}
 
     def tensors(self, sizes: Sizes) -> Shapes:
         """Of the tables, the norm and the projection.
@@ -176,7 +227,10 @@ class Embeddings:
         """
         hidden, narrow = sizes["hidden"], sizes["embedding"]
         width = hidden if self.projection is None else narrow
-        shapes = {**self._words(sizes["vocabulary"], narrow, width), **norm(self.norm, width)}
+        shapes = {
+            **self._words(sizes["vocabulary"], narrow, width),
+            **norm(self.norm, width, bias=self.biases),
+        }
         for name, rows in self._other_tables(sizes).items():
             shapes |= table(name, rows, width)
         if self.projection is not None and self.projects(sizes):

@@ -16,8 +16,9 @@ def product(name: str, outputs: int, inputs: int, rank: int, *, bias: bool = Tru
     return linear(f"{name}.0", rank, inputs, bias=False) | linear(f"{name}.1", outputs, rank, bias=bias)
 
 
-def norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+def norm(name: str, width: int, *, bias: bool = True) -> Shapes:
+    shapes: Shapes = {f"{name}.weight": (width,)}
+    return shapes | ({f"{name}.bias": (width,)} if bias else {})
 
 
 def table(name: str, rows: int, width: int) -> Shapes:

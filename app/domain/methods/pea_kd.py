@@ -43,6 +43,7 @@ class PeaKdSpec(DistillingSpec):
     needs_dev_outputs: ClassVar[bool] = True
     unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
         "shared_layers": "it shares layers of its own choice",
+        "unlike_layers": "it runs layers again in the places of others",
     }
 
     def layer_schedule(self, layers: int) -> tuple[LayerUse, ...]:

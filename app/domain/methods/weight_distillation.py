@@ -40,4 +40,5 @@ class WeightDistillationSpec(DistillingSpec):
     translator_search: ClassVar[TranslatorSearch] = "decoder_first"
     unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
         "shared_layers": "it generates each layer from a group of different ones",
+        "unlike_layers": "it generates each layer from a group of those beside one another",
     }

@@ -56,11 +56,17 @@ class WeightInheritedSpec(DistillingSpec):
         embedding_options=["vocabulary_size"],
     )
     trains_teacher: ClassVar[bool] = True
-    unsupported_traits: ClassVar[Mapping[EncoderTrait, str]] = {
-        "projected_embeddings": "it prunes embeddings that lie on the dimensions of the layers",
-        "relative_bias": "it prunes the heads of each layer by themselves",
-        "shared_layers": "it prunes each layer by itself",
-    }
+
+    @property
+    def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
+        traits: dict[EncoderTrait, str] = {
+            "projected_embeddings": "it prunes embeddings that lie on the dimensions of the layers",
+            "relative_bias": "it prunes the heads of each layer by themselves",
+            "shared_layers": "it prunes each layer by itself",
+        }
+        if self.strategy == "dim":
+            traits["rotary_positions"] = "strategy dim prunes within heads. Use strategy head"
+        return traits
 
     @model_validator(mode="after")
     def _check(self) -> "WeightInheritedSpec":

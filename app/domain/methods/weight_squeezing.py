@@ -67,10 +67,14 @@ class WeightSqueezingSpec(DistillingSpec):
 
     @property
     def unsupported_traits(self) -> Mapping[EncoderTrait, str]:
-        if self.initial_map != "pca":
-            return {}
-        reason = "initial_map pca fits each layer by itself. Use initial_map select"
-        return {"shared_layers": reason}
+        match self.initial_map:
+            case "pca":
+                return {"shared_layers": "initial_map pca fits each layer by itself. Use initial_map select"}
+            case "select":
+                return {}
+            case "svd" | "gauss":
+                mixes = f"initial_map {self.initial_map} mixes the dimensions within heads"
+                return {"rotary_positions": f"{mixes}. Use initial_map pca or select"}
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:

@@ -60,7 +60,9 @@ _TRAITS: Final[dict[EncoderTrait, str]] = {
     "projected_embeddings": "embeddings are projected to the width of its layers",
     "relative_bias": "layers share a relative position bias",
     "relative_embeddings": "queries and keys read relative positions",
+    "rotary_positions": "positions are rotary, so that the dimensions of heads belong together in pairs",
     "shared_layers": "layers share their weights",
+    "unlike_layers": "layers differ in what they attend to and where their norms are",
 }
 """What is said of a teacher."""
 
@@ -104,6 +106,23 @@ def require_fitting(teacher: AnyShape, method: Spec, shape: AnyShape, *, head: H
             _require_encoder(teacher, method, shape)
         case EncoderDecoderShape(), EncoderDecoderShape():
             _require_translator(teacher, method, shape)
+
+
+def require_head_pairs(student: Architecture) -> None:
+    """Refuse heads of an odd size where positions turn their dimensions in pairs.
+
+    Raises:
+        InvalidRequest: they are.
+    """
+    if not isinstance(student, EncoderArchitecture) or "rotary_positions" not in student.traits:
+        return
+    if student.shape.head_dim % 2:
+        raise InvalidRequest(
+            "invalid_shape",
+            f"The student's head size (hidden / heads) is {student.shape.head_dim}; the rotary positions of "
+            f"{student.record.title} need an even one. Change hidden or heads.",
+            pointer=f"{_SHAPE}/heads",
+        )
 
 
 def _require_bilstm_task(head: Head) -> None:

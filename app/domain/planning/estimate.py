@@ -140,7 +140,8 @@ def _activations(architecture: Architecture, head: Head, row: TypicalRow) -> flo
     match architecture:
         case EncoderArchitecture():
             words = architecture.vocabulary * _answers(head, row) if head.record.answers_in_tokens else 0
-            return row.tokens * architecture.runs * _of_layer(architecture.shape) + words
+            gated = architecture.shape.ffn if architecture.record.stack.layer.ffn_gate else 0
+            return row.tokens * architecture.runs * (_of_layer(architecture.shape) + gated) + words
         case BiLstmArchitecture():
             return row.tokens * (
                 16 * architecture.shape.hidden + architecture.shape.embedding + architecture.shape.projection

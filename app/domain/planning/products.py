@@ -27,7 +27,8 @@ def matrix_products(architecture: Architecture, head: Head, *, tokens: int) -> I
     """Those of a text of so many tokens; a translation has as many, written one by one."""
     match architecture:
         case EncoderArchitecture(shape=s):
-            yield from _layer(s, rows=tokens, tokens=tokens, times=architecture.runs)
+            gates = 1 if architecture.record.stack.layer.ffn_gate else 0
+            yield from _layer(s, rows=tokens, tokens=tokens, times=architecture.runs, gates=gates)
             answers = tokens if head.record.answering == "token" else 1
             yield Product(answers, s.hidden, head.outputs)
         case BiLstmArchitecture(shape=b):
@@ -44,16 +45,18 @@ def matrix_products(architecture: Architecture, head: Head, *, tokens: int) -> I
             yield Product(1, d.hidden, architecture.vocabulary, times=tokens)
 
 
-def _layer(s: EncoderShape, *, rows: int, tokens: int, times: int) -> Iterator[Product]:
-    """Queries, keys, values and outputs, the scores and what they weigh, and the feed-forward's two.
+def _layer(s: EncoderShape, *, rows: int, tokens: int, times: int, gates: int = 0) -> Iterator[Product]:
+    """Queries, keys, values and outputs, the scores and what they weigh, and the feed-forward's.
 
     Args:
         s: of the stack.
         rows: tokens that the layer works on.
         tokens: those that attention looks at.
         times: runs of such layers.
+        gates: matrices beside the first of the feed-forward.
     """
-    for inner, columns in [(s.hidden, s.hidden)] * 4 + [(s.hidden, s.ffn), (s.ffn, s.hidden)]:
+    feed_forward = [(s.hidden, s.ffn)] * (1 + gates) + [(s.ffn, s.hidden)]
+    for inner, columns in [(s.hidden, s.hidden)] * 4 + feed_forward:
         if s.rank is None:
             yield Product(rows, inner, columns, times)
         else:

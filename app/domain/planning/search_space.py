@@ -88,7 +88,7 @@ def _encoders(teacher: EncoderArchitecture, method: Spec, embedding: int | None)
     if method.factorises:
         yield from _low_ranks(t, embedding or teacher.embedding_at(t.hidden))
         return
-    for hidden, heads in _widths(t, method):
+    for hidden, heads in _widths(teacher, method):
         width = embedding or teacher.embedding_at(hidden)
         if hidden < _SMALLEST_WIDTH or (width is not None and width >= hidden):
             continue
@@ -96,12 +96,14 @@ def _encoders(teacher: EncoderArchitecture, method: Spec, embedding: int | None)
         yield from (narrow.model_copy(update={"layers": depth}) for depth in _depths(t.layers, method))
 
 
-def _widths(t: EncoderShape, method: Spec) -> list[tuple[int, int]]:
+def _widths(teacher: EncoderArchitecture, method: Spec) -> list[tuple[int, int]]:
     """Pairs of hidden and heads, narrow ones first."""
+    t = teacher.shape
     if "hidden" in method.keeps:
         return [(t.hidden, t.heads)]
     if "heads" in method.keeps:
-        return [(t.heads * head_dim, t.heads) for head_dim in range(1, t.head_dim + 1)]
+        step = 2 if "rotary_positions" in teacher.traits else 1  # their dimensions are turned in pairs
+        return [(t.heads * head_dim, t.heads) for head_dim in range(step, t.head_dim + 1, step)]
     return [(t.head_dim * heads, heads) for heads in range(1, t.heads + 1)]
 
 

@@ -23,6 +23,7 @@ from app.domain.planning.constraints import (
     require_embedding,
     require_embeddings_found,
     require_fitting,
+    require_head_pairs,
     require_relations,
     require_teacher,
     with_embedding,
@@ -157,6 +158,7 @@ def _given(
     architecture = student_architecture(_trimmed(teacher, target), method, shape)
     require_fitting(teacher.shape, method, shape, head=head)
     require_embeddings_found(teacher, method, architecture)
+    require_head_pairs(architecture)
     whole = total(teacher, head)
     if total(architecture, head) >= whole:
         raise _too_large(f"The shape {shape}", whole)

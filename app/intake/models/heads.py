@@ -1,5 +1,6 @@
 """Which head lies on a network, by its tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, HeadKind
@@ -28,10 +29,16 @@ def find_head(shapes: Shapes, architecture: EncoderArchitecture, *, network: str
         architecture: of the encoder.
         network: the class that wrote them, where that is known: a BERT that classifies tokens may have kept
             a pooler, without use.
+
+    Raises:
+        InvalidRequest: it is of texts or of tokens, whose heads look alike in this family, and the class
+            does not say which.
     """
     heads = architecture.record.heads
     tokens_only = network.endswith(CLASS_SUFFIXES["token"])
     text, token, word = heads["text"], heads["token"], heads["word"]
+    if text == token and f"{text.output}.weight" in shapes:
+        _require_class(network, ("text", "token"))
     if {f"{text.dense}.weight", f"{text.output}.weight"} <= shapes.keys() and not tokens_only:
         return _found("text", architecture, outputs=_rows(shapes, text.output))
     if f"{token.output}.weight" in shapes:
@@ -47,17 +54,23 @@ def bilstm_head(shapes: Shapes, architecture: BiLstmArchitecture, *, network: st
     Raises:
         InvalidRequest: there is none, or it is not said which of the two it is.
     """
-    output, kinds = architecture.record.head.output, architecture.record.head_kinds
-    kind = next((kind for kind in kinds if network.endswith(CLASS_SUFFIXES[kind])), None)
-    if kind is None:
-        raise InvalidRequest(
-            "unsupported_head",
-            f"config.json has architectures {network[:80]!r}, which does not end in "
-            f"{' or '.join(CLASS_SUFFIXES[kind] for kind in kinds)}. Upload the config.json written by this "
-            "service.",
-        )
+    output = architecture.record.head.output
+    kind = _require_class(network, architecture.record.head_kinds)
     classes = _rows(shapes, output) if f"{output}.weight" in shapes else 1
     return FoundHead(kind, classes, architecture.head_tensors(outputs=classes), {})
+
+
+def _require_class(network: str, kinds: Sequence[HeadKind]) -> HeadKind:
+    """The kind of head of the class that a config names."""
+    for kind in kinds:
+        if network.endswith(CLASS_SUFFIXES[kind]):
+            return kind
+    raise InvalidRequest(
+        "unsupported_head",
+        f"config.json has architectures {network[:80]!r}, which does not end in "
+        f"{' or '.join(CLASS_SUFFIXES[kind] for kind in kinds)}. Upload the config.json that was saved with "
+        "the weights.",
+    )
 
 
 def _found(kind: HeadKind, architecture: EncoderArchitecture, *, outputs: int) -> FoundHead:

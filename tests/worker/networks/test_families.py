@@ -25,6 +25,7 @@ from app.intake.models.model_config import ModelConfig, read_config
 from app.intake.models.weights import WeightsReport, check_weights
 from tests.families import FAMILY_ROWS
 from worker.networks.anatomy import ANATOMIES, MARIAN, network_class, word_head
+from worker.networks.fused import part_fused
 from worker.networks.loading import build_network, save_network, with_labels
 from worker.networks.views import encoder_view
 
@@ -68,7 +69,9 @@ def network_of(family: str, task: str) -> PreTrainedModel:
 def encoder_of(family: str) -> tuple[PreTrainedModel, EncoderArchitecture]:
     architecture = architecture_in(family)
     assert isinstance(architecture, EncoderArchitecture)
-    return network_of(family, "token_classification"), architecture
+    network = network_of(family, "token_classification")
+    part_fused(network, architecture.record.stack)
+    return network, architecture
 
 
 def part(network: nn.Module, kind: type[nn.Module], name: str) -> nn.Module:
@@ -181,11 +184,16 @@ class TestEncoder:
         assert network.get_submodule(anatomy.encoder) is network.base_model
         words = ENCODERS[family].embeddings.words
         assert part(network, nn.Embedding, words) is network.get_input_embeddings()
+        stack = architecture.record.stack
+        gate = ["ffn_gate"] if stack.layer.ffn_gate else []
         for layer in range(architecture.shape.layers):
-            for role in ROLES:
-                assert part(network, nn.Linear, anatomy.part_name(layer, role)).bias is not None
-            for role in ("attention_norm", "ffn_norm"):
-                assert part(network, nn.LayerNorm, anatomy.part_name(layer, role)).bias is not None
+            for role in (*ROLES, *gate):
+                matrix = part(network, nn.Linear, anatomy.part_name(layer, role))
+                assert (matrix.bias is not None) == stack.biases
+            has_norm = stack.kind(layer, architecture.sizes).has_attention_norm
+            for role in ("attention_norm", "ffn_norm") if has_norm else ("ffn_norm",):
+                norm = part(network, nn.LayerNorm, anatomy.part_name(layer, role))
+                assert (norm.bias is not None) == stack.biases
         assert part(network, nn.LayerNorm, anatomy.embedding_norm).weight.requires_grad
 
     def test_layers_run_as_often_as_counted(self, family):
@@ -231,6 +239,7 @@ class TestEncoder:
         )
         if head.norm is not None:
             assert part(network, nn.LayerNorm, head.norm).weight.requires_grad
+        if head.is_tied:
             assert part(network, nn.Linear, head.output).weight is network.get_input_embeddings().weight
 
 

@@ -57,7 +57,7 @@ def row_fisher(
         (N,) by name.
     """
     network.zero_grad(set_to_none=True)
-    total = {name: torch.zeros_like(module.bias) for name, module in matrices.items()}
+    total = {name: torch.zeros_like(module.weight[:, 0]) for name, module in matrices.items()}
     count = 0
     for batch in batches:
         objective(network, batch).backward()  # type: ignore[no-untyped-call]

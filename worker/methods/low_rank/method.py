@@ -67,4 +67,5 @@ def _fill(
         a, b = factorise(source.weight, inner.out_features, importance=importance.get(source.name))
         inner.weight.copy_(b)
         outer.weight.copy_(a)
-        outer.bias.copy_(source.bias)
+        if source.bias is not None:
+            outer.bias.copy_(source.bias)

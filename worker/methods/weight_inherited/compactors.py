@@ -27,18 +27,21 @@ class CompactedLinear(nn.Module):
         outputs, inputs = layer.weight.shape
         device = layer.weight.device
         self.weight = nn.Parameter(layer.weight.detach().clone())
-        self.bias = nn.Parameter(layer.bias.detach().clone())
+        bias: Tensor | None = layer.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
         self.rows = nn.Parameter(torch.zeros(outputs, outputs, device=device)) if has_rows else None
         """R - I."""
         self.columns = nn.Parameter(torch.zeros(inputs, inputs, device=device))
         """(L - I)ᵀ."""
 
-    def forward(self, rows: Tensor | None, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """W' (a, b) and c' (a,), of what is there; ``rows`` where there is an R."""
+    def forward(self, rows: Tensor | None, columns: Tensor) -> tuple[Tensor, Tensor | None]:
+        """W' (a, b) and c' (a,) or None, of what is there; ``rows`` where there is an R."""
         outputs, inputs = self.weight.shape
         if self.rows is None or rows is None:
             return compacted(self.weight, None, self.columns, None, columns), self.bias
-        bias = selected(self.bias, rows) + selected(self.rows, rows) @ self.bias
+        bias = self.bias
+        if bias is not None:
+            bias = selected(bias, rows) + selected(self.rows, rows) @ bias
         a, b = len(rows), len(columns)
         if a * outputs * inputs + a * inputs * b <= outputs * inputs * b + a * outputs * b:
             return compacted(self.weight, self.rows, self.columns, rows, columns), bias
@@ -56,8 +59,14 @@ class CompactedLinear(nn.Module):
         """
         identity = torch.eye(len(self.columns), device=self.columns.device)
         read = (self.columns + identity).index_select(0, columns)  # (b, m)
-        self.bias.add_(self.weight @ (offset @ read))
+        self.shift(self.weight @ (offset @ read))
         self.columns[kept] = matrix.T @ read - identity.index_select(0, kept)
+
+    @torch.no_grad()
+    def shift(self, offset: Tensor) -> None:
+        """Add to the bias, (n,); of a layer that has none the offset is 0."""
+        if self.bias is not None:
+            self.bias.add_(offset)
 
     def mean_abs_column_sums(self) -> list[tuple[nn.Parameter, float]]:
         """Each compactor, and how far an entry of W' moves when all entries of that compactor move by one.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from worker.methods.weight_inherited.compactors import CompactedLinear
 from worker.methods.weight_inherited.inheriting import InheritedWeights
 from worker.transfer.activations import Inputs, capture_activations
 
@@ -38,20 +39,27 @@ def turn_heads(
     found = capture_activations(teacher, batches, before=[view.output], after=[view.query, view.key])
     queries, keys = found.output_of(view.query), found.output_of(view.key)  # (K, D)
     mixed = found.input_of(view.output)  # (K, D)
-    if weights.wiring.view.distances is None:  # with it, queries see more than how keys differ
-        key.bias.sub_(keys.mean(0))
-    value.bias.sub_(mixed.mean(0))  # a head's weights add up to one
-    output.bias.add_(output.weight @ mixed.mean(0))
+    if weights.wiring.view.distances is None:  # those meet keys alone, whose mean they would miss
+        key.shift(-keys.mean(0))
+    if value.bias is not None and output.bias is not None:  # a head's weights add up to one
+        value.shift(-mixed.mean(0))
+        output.shift(output.weight @ mixed.mean(0))
     for head in range(view.heads):
         rows = view.rows(head)
         q, k, z = queries[:, rows], keys[:, rows], mixed[:, rows]
         turn, inverse = balancing_maps(_second_moment(q), _second_moment(k - k.mean(0)))
-        query.weight[rows], query.bias[rows] = turn @ query.weight[rows], turn @ query.bias[rows]
-        key.weight[rows], key.bias[rows] = inverse.T @ key.weight[rows], inverse.T @ key.bias[rows]
+        _turn(query, rows, turn)
+        _turn(key, rows, inverse.T)
         written = output.weight[:, rows].double()
         turn, inverse = balancing_maps(_second_moment(z - z.mean(0)), written.T @ written)
-        value.weight[rows], value.bias[rows] = turn @ value.weight[rows], turn @ value.bias[rows]
+        _turn(value, rows, turn)
         output.weight[:, rows] = output.weight[:, rows] @ inverse
+
+
+def _turn(layer: CompactedLinear, rows: slice, by: Tensor) -> None:
+    layer.weight[rows] = by @ layer.weight[rows]
+    if layer.bias is not None:
+        layer.bias[rows] = by @ layer.bias[rows]
 
 
 def balancing_maps(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from worker.networks.loading import build_network
 from worker.networks.parts import Axis, Part, Table
 from worker.networks.views import encoder_view
 from worker.numerics.precision import product
+from worker.training.dropout import copy_dropout
 from worker.transfer.activations import Inputs
 
 
@@ -90,16 +91,17 @@ class InheritedWeights:
             for matrix, ends in self.wiring.matrices.items()
         }
         self.vectors = {
-            name: _copied(values)
+            name: _copied(norm.layer.get_parameter(name.removeprefix(f"{norm.name}.")))
             for norm in self.wiring.norms
-            for name, values in ((norm.weight_name, norm.weight), (norm.bias_name, norm.bias))
+            for name in norm.vector_names
         }
         """Gains and shifts of all norms, and what else of a head is no matrix of its own."""
-        self._own = set()
+        self._vector_groups = {
+            name: group for norm, group in self.wiring.norms.items() for name in norm.vector_names
+        }
         if self.wiring.is_tied:
             output = self.wiring.view.head.output
-            self.vectors[output.bias_name] = _copied(output.bias)
-            self._own.add(output.bias_name)
+            self.vectors[output.bias_name] = _copied(output.linear.bias)
         self._clock = torch.zeros(2, dtype=torch.int64)
         """Steps taken, and the interval whose portion has been given up."""
         self._indices: dict[GroupKey, Tensor] = {}
@@ -115,7 +117,8 @@ class InheritedWeights:
             column_sums += layer.mean_abs_column_sums()
             layer.weight.requires_grad_(rates.matrices > 0)
         matrices = [layer.weight for layer in self.linears.values() if rates.matrices > 0]
-        vectors = [*(layer.bias for layer in self.linears.values()), *self.vectors.values()]
+        biases = [layer.bias for layer in self.linears.values() if layer.bias is not None]
+        vectors = [*biases, *self.vectors.values()]
         return [
             *(
                 {"params": [compactor], "lr": rates.compactors / column_sum, "weight_decay": 0.0}
@@ -224,11 +227,7 @@ class InheritedWeights:
         architecture = self._architecture.at(shape)
         with torch.random.fork_rng():  # draws weights that nobody will see
             made = build_network(self.network.config, architecture, self._head).to(self._device)
-        for name, module in made.named_modules():  # the config's own dropout is the teacher's
-            if isinstance(module, nn.Dropout):
-                dropout = self.network.get_submodule(name)
-                assert isinstance(dropout, nn.Dropout)
-                module.p = dropout.p
+        copy_dropout(self.network, made)  # the config's own is the teacher's
         replace_modules(self.network, made)
         self._view = encoder_view(self.network, architecture)
         # With a sparse gradient a step touches the batch's rows alone, never the whole vocabulary.
@@ -244,9 +243,12 @@ class InheritedWeights:
             rows = None if ends.rows is None else self._indices[ends.rows]
             weight, bias = self.linears[matrix.name](rows, self._indices[ends.columns])
             scale = temperature if self.wiring.is_query(matrix) else 1.0
-            made[matrix.weight_name], made[matrix.bias_name] = scale * weight, scale * bias
+            made[matrix.weight_name] = scale * weight
+            if bias is not None:
+                made[matrix.bias_name] = scale * bias
         for name, vector in self.vectors.items():
-            made[name] = vector if name in self._own else selected(vector, self._indices[RESIDUAL])
+            group = self._vector_groups.get(name)
+            made[name] = vector if group is None else selected(vector, self._indices[group])
         return made
 
     def _write(self) -> None:
@@ -296,9 +298,10 @@ class InheritedWeights:
 
         for key, group in self.index_groups.items():
             if key == RESIDUAL:
-                # Every use of a dimension, even the sum before the next norm, follows a norm.
-                vectors = [name for norm in self.wiring.norms for name in (norm.weight_name, norm.bias_name)]
-                found = torch.stack([effects(name) for name in vectors]).sum(0)
+                vectors, readers = self.wiring.stream_uses()
+                of_vectors = [effects(name) for norm in vectors for name in norm.vector_names]
+                of_columns = [effects(reader.weight_name).sum(0) for reader in readers]
+                found = torch.stack([*of_vectors, *of_columns]).sum(0)
             else:
                 found = effects(self.wiring.reader_of(key).weight_name).sum(0)
             group.add_scores(self._indices[key], found)

@@ -11,6 +11,7 @@ from worker.methods.weight_inherited.head_rotation import turn_heads
 from worker.methods.weight_inherited.indices import Schedule
 from worker.methods.weight_inherited.inheriting import CompactionRates, InheritedWeights
 from worker.methods.weight_inherited.rotation import rotate
+from worker.methods.weight_inherited.wiring import RESIDUAL
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
 from worker.training.selection import PhaseSelection
@@ -59,7 +60,7 @@ class WeightInherited:
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
             if spec.rotation == "pca" and not TASKS[data.task].masks_inputs:
                 batches = calibration_batches(data, device=context.device)
-                norms = weights.wiring.norms
+                norms = weights.wiring.norms_on(RESIDUAL)
                 # A head that is kept or given up as a whole gains nothing by being turned.
                 turned = range(architecture.shape.layers) if spec.strategy == "dim" else ()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_inherited.compactors import CompactedLinear
-from worker.methods.weight_inherited.wiring import RESIDUAL, GroupKey, Wiring
+from worker.methods.weight_inherited.wiring import GroupKey, Wiring
 from worker.networks.parts import Part
 from worker.numerics.least_squares import fit_norm, ridge_regression
 from worker.transfer.activations import Inputs, capture_activations
@@ -52,32 +52,37 @@ def reconstruct(
     fewer = [key for key, indices in before.items() if len(kept[key]) < len(indices)]
     if not fewer:
         return
-    readers = {key: wiring.reader_of(key) for key in fewer if key != RESIDUAL}
-    norms = wiring.norms if RESIDUAL in fewer else []
+    norms = {norm: key for norm, key in wiring.norms.items() if key in fewer}
+    readers = {key: wiring.reader_of(key) for key in fewer if key not in norms.values()}
     values = capture_activations(network, batches, before=[*norms, *readers.values()], after=norms)
     stay = {key: torch.searchsorted(before[key], kept[key]) for key in fewer}
-    for norm in norms:
+    for norm, key in norms.items():
         on_fit(norm)
-        inputs = values.input_of(norm)[:, stay[RESIDUAL]]  # (K, k)
+        inputs = values.input_of(norm)[:, stay[key]]  # (K, k)
         outputs = values.output_of(norm)  # (K, p)
-        gain, shift = fit_norm(inputs, outputs[:, stay[RESIDUAL]], eps=norm.eps)
-        vectors[norm.weight_name][kept[RESIDUAL]] = gain
-        vectors[norm.bias_name][kept[RESIDUAL]] = shift
-        stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, norm.eps)
-        read = ridge_regression(stream, outputs, ridge=_STREAM_RIDGE)
-        for reader in wiring.readers_after(norm):
-            linears[reader.name].read_instead(before[RESIDUAL], kept[RESIDUAL], *read)
+        fitted = fit_norm(inputs, outputs[:, stay[key]], eps=norm.eps, shifts=norm.bias is not None)
+        for name, vector in zip(norm.vector_names, fitted, strict=False):
+            vectors[name][kept[key]] = vector
+        stream = nn.functional.layer_norm(inputs, inputs.shape[1:], *fitted, norm.eps)
+        layers = [linears[reader.name] for reader in wiring.readers_after(norm)]
+        shifts = all(layer.bias is not None for layer in layers)
+        read = ridge_regression(stream, outputs, ridge=_STREAM_RIDGE, shifts=shifts)
+        for layer in layers:
+            layer.read_instead(before[key], kept[key], *read)
     for key, reader in readers.items():
         on_fit(reader)
-        read = _predicting(values.input_of(reader), stay[key])
-        linears[reader.name].read_instead(before[key], kept[key], *read)
+        layer = linears[reader.name]
+        read = _predicting(values.input_of(reader), stay[key], shifts=layer.bias is not None)
+        layer.read_instead(before[key], kept[key], *read)
 
 
-def _predicting(values: Tensor, stay: Tensor) -> tuple[Tensor, Tensor]:
+def _predicting(values: Tensor, stay: Tensor, *, shifts: bool) -> tuple[Tensor, Tensor]:
     """The matrix (p, k) and the offset (p,) that predict values, (K, p), from those of them that stay."""
     goes = torch.ones(values.shape[1], dtype=torch.bool, device=values.device)
     goes[stay] = False
     matrix, offset = values.new_zeros(len(goes), len(stay)), values.new_zeros(len(goes))
     matrix[stay, torch.arange(len(stay), device=values.device)] = 1
-    matrix[goes], offset[goes] = ridge_regression(values[:, stay], values[:, goes], ridge=_RIDGE)
+    matrix[goes], offset[goes] = ridge_regression(
+        values[:, stay], values[:, goes], ridge=_RIDGE, shifts=shifts
+    )
     return matrix, offset

@@ -38,15 +38,16 @@ def rotate(
         batches: text on which directions, norms and readers are fitted.
         on_norm: called before each norm is fitted; may raise to stop.
     """
-    norms = weights.wiring.norms
-    targets = capture_activations(teacher, batches, after=norms)
-    turn = _directions([targets.output_of(norm) for norm in weights.wiring.stream_norms])  # (D, D)
+    norms, parts = weights.wiring.norms_on(RESIDUAL), weights.wiring.stream_parts
+    targets = capture_activations(teacher, batches, after=[*norms, *parts])
+    turn = _directions([targets.output_of(part) for part in parts])  # (D, D)
     weights.words.copy_(turn.T)
     for matrix, ends in weights.wiring.matrices.items():
         if ends.rows == RESIDUAL:
             writer = weights.linears[matrix.name]
             writer.weight.copy_(turn @ writer.weight)
-            writer.bias.copy_(turn @ writer.bias)
+            if writer.bias is not None:
+                writer.bias.copy_(turn @ writer.bias)
     for norm in norms:
         on_norm(norm)
         _fit(weights, norm, targets.output_of(norm), turn, batches)
@@ -78,12 +79,13 @@ def _fit(
     """Fit a norm to the turned stream, (K, D), and what reads it to the teacher's."""
     weights.fold()
     inputs = capture_activations(weights.network, batches, before=[norm]).input_of(norm)
-    gain, shift = fit_norm(inputs, target @ turn.T, eps=norm.eps)
-    weights.vectors[norm.weight_name].copy_(gain)
-    weights.vectors[norm.bias_name].copy_(shift)
-    stream = nn.functional.layer_norm(inputs, gain.shape, gain, shift, norm.eps)
-    read, offset = ridge_regression(stream, target, ridge=_RIDGE)
-    for reader in weights.wiring.readers_after(norm):
-        layer = weights.linears[reader.name]
-        layer.bias.add_(layer.weight @ offset)
+    fitted = fit_norm(inputs, target @ turn.T, eps=norm.eps, shifts=norm.bias is not None)
+    for name, vector in zip(norm.vector_names, fitted, strict=False):
+        weights.vectors[name].copy_(vector)
+    stream = nn.functional.layer_norm(inputs, target.shape[1:], *fitted, norm.eps)
+    readers = [weights.linears[reader.name] for reader in weights.wiring.readers_after(norm)]
+    shifts = all(layer.bias is not None for layer in readers)
+    read, offset = ridge_regression(stream, target, ridge=_RIDGE, shifts=shifts)
+    for layer in readers:
+        layer.shift(layer.weight @ offset)
         layer.weight.copy_(layer.weight @ read)

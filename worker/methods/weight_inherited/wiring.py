@@ -1,10 +1,11 @@
 """Which rows and columns of an encoder lie on the same indices, and must therefore lose the same ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.architectures import EncoderShape
 from worker.methods.weight_inherited.indices import IndexGroup
-from worker.networks.parts import Axis, Matrix, Norm
+from worker.networks.parts import Axis, Matrix, Norm, Part
 from worker.networks.views import EncoderView
 
 
@@ -39,10 +40,8 @@ class Wiring:
         self.view = view
         self.matrices = self._matrices()
         self._readers = _readers(view)
-        self.stream_norms = list(self._readers)
-        """Those that give the residual stream."""
-        others = (view.head.norm, view.distances.norm if view.distances else None)
-        self.norms = [*self.stream_norms, *(norm for norm in others if norm is not None)]
+        self.norms = self._norm_groups()
+        """With the group that each one's numbers lie on."""
         self._queries = {layer.query for layer in view.layers}
 
     @property
@@ -73,8 +72,39 @@ class Wiring:
         """The layers that read what a norm gives."""
         return self._readers.get(norm, [])
 
+    def norms_on(self, group: GroupKey) -> list[Norm]:
+        return [norm for norm, own in self.norms.items() if own == group]
+
+    @property
+    def stream_parts(self) -> Sequence[Part]:
+        """What gives the residual stream, at every place where it changes."""
+        if self.view.norms_precede:
+            return self.view.stream_parts
+        return [norm for norm in self._readers if self.norms[norm] == RESIDUAL]
+
+    def stream_uses(self) -> tuple[list[Norm], list[Matrix]]:
+        """Norms and layers that between them meet every use of a dimension of the stream once.
+
+        Where norms follow blocks, even the sum before the next norm follows a norm. Where they precede them,
+        the first one gives what all others read.
+        """
+        norms = self.norms_on(RESIDUAL)
+        if not self.view.norms_precede:
+            return norms, []
+        unread = [norm for norm in norms if norm not in self._readers]
+        return unread, [matrix for matrix, ends in self.matrices.items() if ends.columns == RESIDUAL]
+
     def is_query(self, matrix: Matrix) -> bool:
         return matrix in self._queries
+
+    def _norm_groups(self) -> dict[Norm, GroupKey]:
+        head, distances = self.view.head, self.view.distances
+        groups = dict.fromkeys(self._readers, RESIDUAL)
+        if head.norm is not None:
+            groups[head.norm] = RESIDUAL if head.is_tied else FEATURES
+        if distances is not None and distances.norm is not None:
+            groups[distances.norm] = RESIDUAL
+        return groups
 
     def _matrices(self) -> dict[Matrix, Ends]:
         found: dict[Matrix, Ends] = {}
@@ -90,13 +120,20 @@ class Wiring:
 
 
 def _readers(view: EncoderView) -> dict[Norm, list[Matrix]]:
-    """The layers that read what each norm of the stream gives."""
-    found, last = {}, view.embedding_norm
+    """The layers that read what each norm gives."""
+    found: dict[Norm, list[Matrix]] = {view.embedding_norm: []}
+    last = view.embedding_norm
     for layer in view.layers:
-        found[last] = list(layer.attention.projections)
-        found[layer.attention_norm] = [layer.ffn_in]
+        own = layer.attention_norm
+        before_attention, before_ffn = (own or last, layer.ffn_norm) if view.norms_precede else (last, own)
+        assert before_ffn is not None
+        found[before_attention] = list(layer.attention.projections)
+        found[before_ffn] = list(layer.ffn_readers)
         last = layer.ffn_norm
-    return {**found, last: [view.head.dense or view.head.output]}
+    found[view.last] = [view.head.reader]
+    if view.head.norm is not None and not view.head.is_tied:
+        found[view.head.norm] = [view.head.output]
+    return found
 
 
 def _key(axis: Axis, layer: int | None = None) -> GroupKey:

@@ -193,10 +193,12 @@ def _selecting_feed_forward(
     pair: StackPair, layer: int, source: LayerView, target: LayerView
 ) -> dict[str, Maps]:
     keep, neurons = pair.residual_selector(), pair.neuron_selector(layer)  # (d, D), (f, F)
-    return {
-        target.ffn_in.weight_name: Maps(source.ffn_in.weight.detach(), neurons, _grown(keep.T)),
-        target.ffn_out.weight_name: Maps(source.ffn_out.weight.detach(), keep, _grown(neurons.T)),
+    maps = {
+        ours.weight_name: Maps(theirs.weight.detach(), neurons, _grown(keep.T))
+        for theirs, ours in zip(source.ffn_readers, target.ffn_readers, strict=True)
     }
+    maps[target.ffn_out.weight_name] = Maps(source.ffn_out.weight.detach(), keep, _grown(neurons.T))
+    return maps
 
 
 def _grown(columns: Tensor) -> Tensor:

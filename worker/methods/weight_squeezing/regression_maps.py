@@ -28,7 +28,6 @@ from worker.methods.weight_squeezing.stack_pairs import StackPair
 from worker.networks.parts import Matrix, Norm, Part
 from worker.networks.views import AttentionView, EncoderView, LayerView, StackView
 from worker.numerics.least_squares import (
-    fit_norm,
     nearest_rotation,
     principal_directions,
     ridge_regression,
@@ -68,8 +67,9 @@ def regression_maps(
     Returns:
         Maps whose folded weights are those of the student.
     """
-    ends = [teacher.layers[layer].ffn_norm for layer in pair.selection.layers]
-    streams = _streams(teacher, [teacher.stream_start, *ends], batches)
+    start, *ends = teacher.stream_parts
+    parts = [start, *(ends[layer] for layer in pair.selection.layers)]
+    streams = _streams(teacher, parts, batches)
     directions = principal_directions(streams, student.shape.hidden)  # (D, d)
     if like is not None:
         theirs = _streams(like, like.stream_parts, batches)
@@ -88,9 +88,10 @@ def regression_maps(
         for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
             target.weight.copy_(source.weight @ write.T)
             tables[target.weight_name] = TableMap(source.weight, write.T.contiguous())
-        below = capture_activations(teacher.network, batches, after=[teacher.embedding_norm])
-        solver.fit_norm(student.embedding_norm, below.output_of(teacher.embedding_norm))
+        solver.fit_norm(teacher.embedding_norm, student.embedding_norm)
     matrices = solver.solve(on_layer)
+    if teacher.final_norm is not None and student.final_norm is not None:
+        solver.fit_norm(teacher.final_norm, student.final_norm)
     HeadRegression(teacher, student, batches, write, ridge=_WRITE_RIDGE).fit()
     return InitialMaps(matrices, tables, write.T.contiguous(), layers_by_matrix([pair]))
 
@@ -156,27 +157,44 @@ class _Solver:
 
     def solve(self, on_layer: OnLayer) -> dict[str, Maps]:
         """Write every matrix, bias and norm of the layers; the maps by parameter."""
-        stream = self._student_input(self._pair.student.layers[0].query)
+        first = self._pair.student.layers[0].attention
+        stream = self._student_input(self._preceding(first.norm) or first.query)
         for layer, source, target in self._pair.layers:
             on_layer(layer)
-            for ours, theirs in zip(source.attentions, target.attentions, strict=True):
-                stream = self._solve_attention(layer, ours, theirs, stream)
-            stream = self._solve_feed_forward(layer, source, target, stream)
+            for theirs, ours in zip(source.attentions, target.attentions, strict=True):
+                goal = self._target.input_of(self._preceding(source.ffn_norm) or _there(theirs.norm))
+                stream = self._solve_attention(layer, theirs, ours, stream, goal)
+            is_sum = self._pair.teacher.norms_precede
+            goal = self._target.output_of(source.whole) if is_sum else self._target.input_of(source.ffn_norm)
+            stream = self._solve_feed_forward(layer, source, target, stream, goal)
         return self._matrices
 
-    def fit_norm(self, norm: Norm, wanted: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """Fit a norm of the student to the teacher's stream after its own; returns the student's stream."""
-        inputs = self._student_input(norm) if inputs is None else inputs
-        gain, shift = fit_norm(inputs, wanted @ self._write.T, eps=norm.eps)
-        norm.weight.copy_(gain)
-        norm.bias.copy_(shift)
-        normed: Tensor = norm.layer(inputs)
-        return normed
+    def fit_norm(self, source: Norm, target: Norm) -> None:
+        """Fit a norm of the student that belongs to no layer to what the teacher's gives."""
+        network = self._pair.teacher.network
+        given = capture_activations(network, self._batches, after=[source]).output_of(source)
+        target.fit(self._student_input(target), given @ self._write.T)
+
+    def _preceding(self, norm: Norm | None) -> Norm | None:
+        """The norm, if it precedes its block."""
+        return norm if self._pair.teacher.norms_precede else None
+
+    def _before(self, source: Norm | None, target: Norm | None, stream: Tensor) -> Tensor:
+        """What a block of the student reads of its stream: past the norm, if one precedes it."""
+        if source is None or target is None or not self._pair.teacher.norms_precede:
+            return stream
+        return target.fit(stream, self._target.output_of(source) @ self._write.T)
+
+    def _after(self, source: Norm | None, target: Norm | None, summed: Tensor) -> Tensor:
+        """The student's stream behind a block: past the norm, if one follows it."""
+        if source is None or target is None or self._pair.teacher.norms_precede:
+            return summed
+        return target.fit(summed, self._target.output_of(source) @ self._write.T)
 
     def _solve_attention(
-        self, layer: int, source: AttentionView, target: AttentionView, stream: Tensor
+        self, layer: int, source: AttentionView, target: AttentionView, stream: Tensor, goal: Tensor
     ) -> Tensor:
-        asked = self._reading(source.query, stream)
+        asked = self._reading(source.query, self._before(source.norm, target.norm, stream))
         memory = self._memory_reading() if source.reads_encoder else asked
         heads = self._pair.head_selector(layer, source)  # (h, j, k)
         temperature = (heads.shape[1] / heads.shape[2]) ** 0.5
@@ -186,26 +204,29 @@ class _Solver:
         weight = self._pair.kept_weight(layer, source.output)
         columns = heads.mT.contiguous()
         context = self._student_input(target.output)
-        wanted, bias = self._wanted(source.norm, context, stream)
+        wanted, bias = self._wanted(target.output, goal, context, stream)
         rows = _nearest_rows(self._write, map_columns(weight, columns), wanted)
         self._place(target.output, Maps(weight, rows, columns), bias)
-        summed = stream + context @ wanted.T + bias
-        return self.fit_norm(target.norm, self._target.output_of(source.norm), summed)
+        return self._after(source.norm, target.norm, stream + context @ wanted.T + bias)
 
-    def _solve_feed_forward(self, layer: int, source: LayerView, target: LayerView, stream: Tensor) -> Tensor:
+    def _solve_feed_forward(
+        self, layer: int, source: LayerView, target: LayerView, stream: Tensor, goal: Tensor
+    ) -> Tensor:
         neurons = self._pair.neuron_selector(layer)  # (f, F)
-        self._read(layer, source.ffn_in, target.ffn_in, neurons, self._reading(source.ffn_in, stream))
+        read = self._reading(source.ffn_in, self._before(source.ffn_norm, target.ffn_norm, stream))
+        for theirs, ours in zip(source.ffn_readers, target.ffn_readers, strict=True):
+            self._read(layer, theirs, ours, neurons, read)
         inner = self._student_input(target.ffn_out)
-        wanted, bias = self._wanted(source.ffn_norm, inner, stream)
+        wanted, bias = self._wanted(target.ffn_out, goal, inner, stream)
         weight = source.ffn_out.weight.detach()
         columns = _nearest_columns(map_rows(self._write, weight), neurons.T, wanted)
         self._place(target.ffn_out, Maps(weight, self._write.clone(), columns), bias)
-        summed = stream + inner @ wanted.T + bias
-        return self.fit_norm(target.ffn_norm, self._target.output_of(source.ffn_norm), summed)
+        return self._after(source.ffn_norm, target.ffn_norm, stream + inner @ wanted.T + bias)
 
     def _reading(self, source: Matrix, stream: Tensor) -> tuple[Tensor, Tensor]:
         """What a teacher's matrix reads: a regression on the student's stream."""
-        return ridge_regression(stream, self._target.input_of(source), ridge=_READ_RIDGE)
+        wanted, shifts = self._target.input_of(source), source.bias is not None
+        return ridge_regression(stream, wanted, ridge=_READ_RIDGE, shifts=shifts)
 
     def _memory_reading(self) -> tuple[Tensor, Tensor]:
         """What a teacher's decoder reads of its encoder: a regression on what the student's says."""
@@ -226,14 +247,20 @@ class _Solver:
         moved = weight @ offset + bias
         self._place(target, Maps(weight, rows, read), map_rows(rows, moved[:, None])[:, 0])
 
-    def _wanted(self, norm: Norm, values: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
-        """The matrix and bias that write what the student's stream lacks of the teacher's before a norm."""
-        goal = self._target.input_of(norm) @ self._write.T - stream
-        return ridge_regression(values, goal, ridge=_WRITE_RIDGE)
+    def _wanted(self, writer: Matrix, goal: Tensor, values: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """The matrix and bias by which a writer adds what the student's stream lacks of the teacher's.
+
+        Args:
+            writer: of the student; without a bias that is 0.
+            goal: the teacher's stream behind the block, (K, D).
+            values: what the writer reads, (K, P).
+            stream: the student's before the block, (K, d).
+        """
+        lacking, shifts = goal @ self._write.T - stream, writer.bias is not None
+        return ridge_regression(values, lacking, ridge=_WRITE_RIDGE, shifts=shifts)
 
     def _place(self, target: Matrix, maps: Maps, bias: Tensor) -> None:
-        target.weight.copy_(map_columns(map_rows(maps.rows, maps.weight), maps.columns))
-        target.bias.copy_(bias)
+        target.write(map_columns(map_rows(maps.rows, maps.weight), maps.columns), bias)
         self._matrices[target.weight_name] = maps
 
     def _student_input(self, part: Part) -> Tensor:
@@ -245,10 +272,18 @@ def _recorded(pair: StackPair, batches: Sequence[Inputs]) -> Activations:
     """What a teacher's layers read, and its stream before and after their norms."""
     reads: list[Matrix] = []
     norms: list[Norm] = []
+    ends: list[Part] = []
     for _, source, _ in pair.layers:
         reads += [*(attention.query for attention in source.attentions), source.ffn_in]
         norms += source.norms
-    return capture_activations(pair.teacher.network, batches, before=[*reads, *norms], after=norms)
+        ends += [source.whole] if pair.teacher.norms_precede else []
+    return capture_activations(pair.teacher.network, batches, before=[*reads, *norms], after=[*norms, *ends])
+
+
+def _there(norm: Norm | None) -> Norm:
+    """The norm behind a block, which each has where norms follow blocks."""
+    assert norm is not None
+    return norm
 
 
 def _nearest_rows(rows: Tensor, mapped: Tensor, wanted: Tensor) -> Tensor:

@@ -44,8 +44,9 @@ class StackPair:
         return weight
 
     def kept_bias(self, layer: int, matrix: Matrix) -> Tensor:
-        """Its bias, likewise."""
-        return matrix.bias[self.kept_heads(layer, matrix.rows)] if matrix.rows in _HEAD_AXES else matrix.bias
+        """Its bias, likewise; zeros where it has none."""
+        bias = matrix.weight.new_zeros(len(matrix.weight)) if matrix.bias is None else matrix.bias
+        return bias[self.kept_heads(layer, matrix.rows)] if matrix.rows in _HEAD_AXES else bias
 
     def kept_heads(self, layer: int, axis: Axis) -> Tensor:
         """Flat indices (h k,) into the teacher's concatenated heads."""
