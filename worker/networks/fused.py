@@ -28,8 +28,8 @@ class ParallelLayers(nn.ModuleDict):
         """One layer that holds the rows of all."""
         layers = [layer for layer in self.values() if isinstance(layer, nn.Linear)]
         weight = torch.cat([layer.weight.detach() for layer in layers])
-        has_bias = layers[0].bias is not None
-        return _linear(weight, torch.cat([layer.bias.detach() for layer in layers]) if has_bias else None)
+        biases = [bias.detach() for bias in map(_bias, layers) if bias is not None]
+        return _linear(weight, torch.cat(biases) if biases else None)
 
 
 def part_fused(network: nn.Module, stack: LayerStack) -> None:
@@ -43,17 +43,22 @@ def part_fused(network: nn.Module, stack: LayerStack) -> None:
 
 def _parted(fused: nn.Linear, roles: tuple[str, ...]) -> ParallelLayers:
     """All of them write equally much."""
-    rows = fused.out_features // len(roles)
+    rows, bias = fused.out_features // len(roles), _bias(fused)
     parted = ParallelLayers()
     for index, role in enumerate(roles):
         own = slice(index * rows, (index + 1) * rows)
-        bias = None if fused.bias is None else fused.bias.detach()[own].clone()
-        parted[role] = _linear(fused.weight.detach()[own].clone(), bias)
+        own_bias = None if bias is None else bias.detach()[own].clone()
+        parted[role] = _linear(fused.weight.detach()[own].clone(), own_bias)
     return parted
 
 
+def _bias(layer: nn.Linear) -> Tensor | None:
+    return layer.bias
+
+
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(*weight.T.shape, bias=bias is not None, device="meta")
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight)
     if bias is not None:
         layer.bias = nn.Parameter(bias)
@@ -78,9 +83,9 @@ def joined_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, T
     found = dict(state)
     for name, layers in _whole_ones(network).items():
         for kind in ("weight", "bias"):
-            rows = [found.pop(f"{name}.{role}.{kind}", None) for role in layers]
-            if rows[0] is not None:
-                found[f"{name}.{kind}"] = torch.cat(rows)
+            own = [f"{name}.{role}.{kind}" for role in layers]
+            if own[0] in found:
+                found[f"{name}.{kind}"] = torch.cat([found.pop(part) for part in own])
     return found
 
 

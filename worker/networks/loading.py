@@ -191,7 +191,7 @@ def _adapt(network: PreTrainedModel, family: EncoderFamily) -> None:
     """Make a network of transformers one that methods work on and that trains, in place."""
     part_fused(network, family.stack)
     if "global_every" in family.details:
-        let_padding_see_itself(network.base_model)
+        let_padding_see_itself(network.get_submodule(family.encoder))
 
 
 def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has_own_head: bool) -> None:
@@ -231,4 +231,8 @@ def _config(folder: Path, class_: type[PreTrainedModel]) -> PretrainedConfig:
     assert config_class is not None
     for key in ("num_labels", "id2label", "label2id", "problem_type", "architectures"):
         values.pop(key, None)
-    return config_class.from_dict(values)
+    config = config_class.from_dict(values)
+    for name, id_ in config.to_dict().items():  # the class's own defaults are of its first vocabulary
+        if name.endswith("_token_id") and isinstance(id_, int) and id_ >= config.vocab_size:
+            setattr(config, name, None)
+    return config

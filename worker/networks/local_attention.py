@@ -7,15 +7,14 @@ of ``scaled_dot_product_attention`` may make NaN, which then reaches the text as
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 from transformers.masking_utils import (
     create_bidirectional_mask,
     create_bidirectional_sliding_window_mask,
 )
 
 
-def let_padding_see_itself(encoder: PreTrainedModel) -> None:
+def let_padding_see_itself(encoder: nn.Module) -> None:
     """Have an encoder with layers that attend to near tokens build its masks so, from now on."""
     encoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
 
@@ -30,8 +29,8 @@ def _build_masks(
     # Of the states their form alone is looked at.
     states = torch.empty((*there.shape, 1), device=there.device)
     form = {"config": network.config, "inputs_embeds": states, "attention_mask": there}
-    near = create_bidirectional_sliding_window_mask(**form)  # (B, 1, T, T)
-    if near is not None:
+    near = create_bidirectional_sliding_window_mask(**form)
+    if isinstance(near, Tensor):  # (B, 1, T, T); None: all are near, and there
         near = near | torch.eye(there.shape[1], dtype=torch.bool, device=there.device)
     masks = {"full_attention": create_bidirectional_mask(**form), "sliding_attention": near}
     return args, inputs | {"attention_mask": masks}

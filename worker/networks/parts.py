@@ -11,8 +11,9 @@ from worker.numerics.least_squares import fit_norm
 
 def _write(module: nn.Linear | nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> None:
     module.weight.copy_(weight)
-    if module.bias is not None and bias is not None:
-        module.bias.copy_(bias)
+    own: Tensor | None = module.bias
+    if own is not None and bias is not None:
+        own.copy_(bias)
 
 
 class Axis(Enum):

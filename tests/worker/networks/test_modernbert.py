@@ -1,4 +1,4 @@
-"""ModernBERT: what its configs may say, layers apart and joined, padding far behind a text, and long texts."""
+"""ModernBERT: what its configs may say, fused layers apart and joined, padding far behind a text."""
 
 import json
 

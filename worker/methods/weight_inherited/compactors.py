@@ -39,7 +39,7 @@ class CompactedLinear(nn.Module):
         outputs, inputs = self.weight.shape
         if self.rows is None or rows is None:
             return compacted(self.weight, None, self.columns, None, columns), self.bias
-        bias = self.bias
+        bias: Tensor | None = self.bias
         if bias is not None:
             bias = selected(bias, rows) + selected(self.rows, rows) @ bias
         a, b = len(rows), len(columns)

@@ -54,7 +54,7 @@ def reconstruct(
         return
     norms = {norm: key for norm, key in wiring.norms.items() if key in fewer}
     readers = {key: wiring.reader_of(key) for key in fewer if key not in norms.values()}
-    values = capture_activations(network, batches, before=[*norms, *readers.values()], after=norms)
+    values = capture_activations(network, batches, before=[*norms, *readers.values()], after=[*norms])
     stay = {key: torch.searchsorted(before[key], kept[key]) for key in fewer}
     for norm, key in norms.items():
         on_fit(norm)

@@ -82,8 +82,8 @@ def regression_maps(
     if teacher.projection is not None and student.projection is not None:
         tables = whole_tables(teacher)
         copy_embeddings(teacher, student, pair.selection.residual)
-        student.projection.weight.copy_(write @ teacher.projection.weight)
-        student.projection.bias.copy_(write @ teacher.projection.bias)
+        bias = teacher.projection.bias
+        student.projection.write(write @ teacher.projection.weight, None if bias is None else write @ bias)
     else:
         for source, target in zip(teacher.embeddings, student.embeddings, strict=True):
             target.weight.copy_(source.weight @ write.T)
