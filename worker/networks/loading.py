@@ -25,7 +25,6 @@ from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
 from worker.networks.fused import joined_state, part_fused, parted_state
-from worker.networks.local_attention import let_padding_see_itself
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
 
@@ -89,7 +88,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     )
     fix_positions(network)
     if isinstance(architecture, EncoderArchitecture):
-        _adapt(network, architecture.record)
+        part_fused(network, architecture.record.stack)
     return network.eval()
 
 
@@ -160,7 +159,7 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     if isinstance(architecture, EncoderDecoderArchitecture):
         draw_weights(network)
     if isinstance(architecture, EncoderArchitecture):
-        _adapt(network, architecture.record)
+        part_fused(network, architecture.record.stack)
         if describe(architecture) is not None:
             restructure(network, architecture)
     return network.eval()
@@ -185,13 +184,6 @@ def _reshaped(
     values = config.to_dict() | architecture.config_values()
     values.pop(CONFIG_KEY, None)
     return type(config).from_dict(values)
-
-
-def _adapt(network: PreTrainedModel, family: EncoderFamily) -> None:
-    """Make a network of transformers one that methods work on and that trains, in place."""
-    part_fused(network, family.stack)
-    if "global_every" in family.details:
-        let_padding_see_itself(network.get_submodule(family.encoder))
 
 
 def _fill(network: PreTrainedModel, weights: Path, family: EncoderFamily, *, has_own_head: bool) -> None:

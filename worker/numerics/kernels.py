@@ -86,7 +86,8 @@ def attention(
         query: (B, H, S, d).
         key: (B, H, T, d).
         value: (B, H, T, d).
-        attn_mask: broadcast to (B, H, S, T); of booleans, true where a token is seen, or added to scores.
+        attn_mask: broadcast to (B, H, S, T); of booleans, true where a token is seen, or added to scores. A
+            query that sees none takes some of everything, where torch's takes nothing.
         dropout_p: of the weights.
         is_causal: whether a token sees none after it.
         scale: of the scores; default: 1 / sqrt(d).
@@ -98,7 +99,8 @@ def attention(
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
+        # Not -inf: padding far behind a text may see no token that is there, and would become NaN.
+        scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
     elif attn_mask is not None:
         scores = scores + attn_mask
     return dropout(scores.softmax(-1), dropout_p) @ value

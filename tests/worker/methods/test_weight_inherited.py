@@ -1,5 +1,5 @@
 import copy
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ CPU = torch.device("cpu")
 NARROW = EncoderShape(layers=4, hidden=20, heads=4, ffn=24)
 FEW_HEADS = EncoderShape(layers=4, hidden=16, heads=2, ffn=24)
 TASKS = ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
+TARGETS = [NARROW, FEW_HEADS]
 SHAPES = [pytest.param(NARROW, id="dim"), pytest.param(FEW_HEADS, id="head")]
 STEPS, SELECTIONS = 20, 4
 
@@ -103,7 +104,8 @@ class CompactedInGraph(nn.Module):
 
     def forward(self, values):
         right, left = compactors(self.layer)
-        values = (values * self.columns) @ right.T @ self.layer.weight.T + self.layer.bias
+        values = (values * self.columns) @ right.T @ self.layer.weight.T
+        values = values if self.layer.bias is None else values + self.layer.bias
         return values if self.rows is None else (values @ left.T) * self.rows
 
 
@@ -125,23 +127,27 @@ class MaskedNorm(nn.Module):
         mean = (values * self.mask).sum(-1, keepdim=True) / self.mask.sum()
         spread = ((values - mean) ** 2 * self.mask).sum(-1, keepdim=True) / self.mask.sum()
         normed = (values - mean) / (spread + self.eps) ** 0.5
-        return (normed * self.weight + self.bias) * self.mask
+        normed = normed * self.weight
+        return (normed if self.bias is None else normed + self.bias) * self.mask
 
 
 def teacher_sized(teacher, weights):
     """The network that the paper trains: every layer in the teacher's size, with masks."""
     masks = {name: group.kept.float() for name, group in weights.index_groups.items()}
     network = copy.deepcopy(teacher.network).eval()
-    for table in encoder_view(network, teacher.architecture).embeddings:
+    view = encoder_view(network, teacher.architecture)
+    distances = [] if view.distances is None else [view.distances.table]
+    for table in (*view.embeddings, *distances):
         table.weight.data.copy_((table.weight.data @ weights.words) * masks[RESIDUAL])
     for matrix, ends in weights.wiring.matrices.items():
         rows = None if ends.rows is None else masks[ends.rows]
         layer = CompactedInGraph(weights.linears[matrix.name], rows, masks[ends.columns])
         network.set_submodule(matrix.name, layer)
+    groups = {norm.name: group for norm, group in weights.wiring.norm_groups.items()}
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.LayerNorm):
-            gain, shift = (weights.vectors[f"{name}.{kind}"] for kind in ("weight", "bias"))
-            network.set_submodule(name, MaskedNorm(gain, shift, masks[RESIDUAL], module.eps))
+            gain, shift = (weights.vectors.get(f"{name}.{kind}") for kind in ("weight", "bias"))
+            network.set_submodule(name, MaskedNorm(gain, shift, masks[groups[name]], module.eps))
     if weights.wiring.is_tied:
         name = weights.wiring.view.head.output.bias_name
         network.get_parameter(name).data.copy_(weights.vectors[name])
@@ -154,7 +160,9 @@ def dev_batch(data):
 
 class TestNarrowingNetwork:
     @pytest.mark.parametrize("task", TASKS)
-    @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert"])
+    @pytest.mark.parametrize(
+        "family", ["bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2", "modernbert"]
+    )
     def test_is_the_teacher_at_step_0(self, tmp_path, task, family):
         teacher, data = make_teacher(tmp_path, family, task=task), make_data(task, dev=16)
         network, weights = make_weights(teacher, data, tmp_path)
@@ -165,17 +173,17 @@ class TestNarrowingNetwork:
         assert torch.allclose(forward(network, batch).logits, expected, atol=1e-5)
 
     @pytest.mark.parametrize(
-        ("family", "task"),
+        ("family", "task", "target"),
         [
-            ("bert", "text_classification"),
-            ("bert", "masked_language_modeling"),
-            ("roberta", "text_regression"),
-            ("roberta", "masked_language_modeling"),
-            ("distilbert", "token_classification"),
-            ("distilbert", "masked_language_modeling"),
+            *product(["bert"], ["text_classification", "masked_language_modeling"], TARGETS),
+            *product(["roberta"], ["text_regression", "masked_language_modeling"], TARGETS),
+            *product(["distilbert"], ["token_classification", "masked_language_modeling"], TARGETS),
+            *product(["deberta-v2"], ["text_classification"], TARGETS),
+            # Its heads cannot be narrowed.
+            *product(["modernbert"], ["text_classification", "masked_language_modeling"], [FEW_HEADS]),
         ],
+        ids=str,
     )
-    @pytest.mark.parametrize("target", SHAPES)
     @pytest.mark.parametrize("steps", [12, STEPS])
     def test_equals_the_teacher_sized_one_with_compactors_in_its_graph(
         self, tmp_path, exact, target, task, family, steps
@@ -267,8 +275,9 @@ class TestNarrowingNetwork:
 
 
 class TestRotation:
-    def test_is_the_teacher_where_norms_have_no_gains(self, tmp_path, data):
-        teacher = make_teacher(tmp_path)
+    @pytest.mark.parametrize("family", ["bert", "deberta-v2", "modernbert"])
+    def test_is_the_teacher_where_norms_have_no_gains(self, tmp_path, data, family):
+        teacher = make_teacher(tmp_path, family)
         for module in teacher.network.modules():
             if isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
@@ -298,6 +307,16 @@ class TestRotation:
 
 
 class TestTurnedHeads:
+    def test_keep_what_distances_meet(self, data, tmp_path, exact):
+        """Keys that meet distances say more than how they differ from one another."""
+        teacher = make_teacher(tmp_path, "deberta-v2")
+        network, weights = make_weights(teacher, data, tmp_path)
+        turn_heads(weights, teacher.network, calibration_batches(data, device=CPU), layer=1)
+        weights.fold()
+        batch = dev_batch(data)
+        expected = forward(teacher.network.eval(), batch).logits
+        torch.testing.assert_close(forward(network.eval(), batch).logits, expected, rtol=1e-4, atol=1e-5)
+
     @pytest.fixture
     def turned(self, teacher, data, tmp_path, exact):
         network, weights = make_weights(teacher, data, tmp_path)

@@ -97,7 +97,7 @@ class InheritedWeights:
         }
         """Gains and shifts of all norms, and what else of a head is no matrix of its own."""
         self._vector_groups = {
-            name: group for norm, group in self.wiring.norms.items() for name in norm.vector_names
+            name: group for norm, group in self.wiring.norm_groups.items() for name in norm.vector_names
         }
         if self.wiring.is_tied:
             output = self.wiring.view.head.output

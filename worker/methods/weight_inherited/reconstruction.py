@@ -52,7 +52,7 @@ def reconstruct(
     fewer = [key for key, indices in before.items() if len(kept[key]) < len(indices)]
     if not fewer:
         return
-    norms = {norm: key for norm, key in wiring.norms.items() if key in fewer}
+    norms = {norm: key for norm, key in wiring.norm_groups.items() if key in fewer}
     readers = {key: wiring.reader_of(key) for key in fewer if key not in norms.values()}
     values = capture_activations(network, batches, before=[*norms, *readers.values()], after=[*norms])
     stay = {key: torch.searchsorted(before[key], kept[key]) for key in fewer}

@@ -40,8 +40,9 @@ class Wiring:
         self.view = view
         self.matrices = self._matrices()
         self._readers = _readers(view)
-        self.norms = self._norm_groups()
-        """With the group that each one's numbers lie on."""
+        self.norm_groups = self._norm_groups()
+        """Of the numbers of each norm."""
+        self.norms = list(self.norm_groups)
         self._queries = {layer.query for layer in view.layers}
 
     @property
@@ -73,14 +74,14 @@ class Wiring:
         return self._readers.get(norm, [])
 
     def norms_on(self, group: GroupKey) -> list[Norm]:
-        return [norm for norm, own in self.norms.items() if own == group]
+        return [norm for norm, own in self.norm_groups.items() if own == group]
 
     @property
     def stream_parts(self) -> Sequence[Part]:
         """What gives the residual stream, at every place where it changes."""
         if self.view.norms_precede:
             return self.view.stream_parts
-        return [norm for norm in self._readers if self.norms[norm] == RESIDUAL]
+        return [norm for norm in self._readers if self.norm_groups[norm] == RESIDUAL]
 
     def stream_uses(self) -> tuple[list[Norm], list[Matrix]]:
         """Norms and layers that between them meet every use of a dimension of the stream once.
