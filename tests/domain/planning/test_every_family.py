@@ -68,6 +68,19 @@ def test_a_shape_has_the_teachers_embedding_unless_it_says_another(family: str, 
 
 
 @each_family
+@pytest.mark.parametrize("name", ["weight_copy", "scratch"])
+def test_heads_that_are_turned_in_pairs_have_an_even_size(family: str, name: str) -> None:
+    teacher = teacher_of(family)
+    odd = Target(shape=EncoderShape(layers=2, hidden=189, heads=7, ffn=768))
+    if "rotary_positions" not in teacher.traits:
+        assert plan_student(teacher, method(name), odd, head=CLASSES)
+        return
+    with pytest.raises(InvalidRequest, match="is 27; the rotary positions") as caught:
+        plan_student(teacher, method(name), odd, head=CLASSES)
+    assert caught.value.pointer == "#/target/shape/heads"
+
+
+@each_family
 def test_weights_are_read_where_the_embedding_size_is_kept(family: str) -> None:
     teacher = teacher_of(family)
     smaller = (Target(compression_ratio=2, embedding_size=64), Target(shape=WIDE, embedding_size=64))
