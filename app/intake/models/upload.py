@@ -11,7 +11,7 @@ from app.intake.models.reading import MADE, UNPACKED
 from app.intake.models.tokenizer import STEP
 from app.intake.models.tokenizer_faults import too_expensive
 
-_CONVERSION = ("app.intake.models.tokenizer_conversion",)
+CONVERSION = ("app.intake.models.tokenizer_conversion",)
 """Imports transformers."""
 
 _MEMORY_BYTES = 2 * 2**30
@@ -74,7 +74,7 @@ def _read(
             limits,
             files=files,
             folder=folder,
-            modules=_CONVERSION,
+            modules=CONVERSION,
         )
     except LimitExceededError as error:
         raise _explained(error, limits) from None

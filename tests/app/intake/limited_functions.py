@@ -36,6 +36,10 @@ def environment(_):
     return sorted(os.environ)
 
 
+def is_imported(modules):
+    return [name for name in modules if name in sys.modules]
+
+
 def is_forked(_):
     return [name for name in ("app.main", "fastapi", "sqlalchemy") if name in sys.modules]
 

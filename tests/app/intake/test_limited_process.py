@@ -44,6 +44,14 @@ def test_no_credentials_and_nothing_of_the_server(monkeypatch):
     assert run("is_forked") == []
 
 
+def test_slow_modules_are_imported_before_the_fork():
+    asked = ["colorsys", "no.such.module"]
+    function = "tests.app.intake.limited_functions:is_imported"
+    assert run_limited(function, asked, LIMITS) == []
+    assert run_limited(function, asked, LIMITS, modules=asked) == ["colorsys"]
+    assert run_limited(function, asked, LIMITS) == ["colorsys"]  # for all that follow
+
+
 @pytest.mark.parametrize(
     ("function", "argument", "limits", "reason"),
     [

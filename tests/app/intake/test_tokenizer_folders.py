@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @settings(
-    max_examples=EXAMPLES or 20,
+    max_examples=EXAMPLES or 12,
     deadline=None,
     derandomize=not EXAMPLES,
     suppress_health_check=list(HealthCheck),

@@ -194,9 +194,7 @@ def _tokenizer_json(draw: st.DrawFn, kind: str, vocabulary: dict[str, bytes]) ->
     """One of the same vocabulary, which says something else of what is done to a text, or the same."""
     flags = draw(_flags(kind))
     added = draw(st.lists(st.sampled_from(["<new>", "Added", "covid", "漢字"]), max_size=3, unique=True))
-    tokenizer = Tokenizer.from_str(
-        _fast(kind, tuple(sorted(vocabulary.items())), tuple(sorted(flags.items())))
-    )
+    tokenizer = Tokenizer.from_str(_fast(tuple(sorted(vocabulary.items())), tuple(sorted(flags.items()))))
     for token in added:
         is_special, normalized = draw(st.booleans()), draw(st.booleans())
         tokenizer.add_tokens([AddedToken(token, special=is_special, normalized=normalized)])

@@ -14,7 +14,9 @@ from transformers import AutoTokenizer
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import InvalidRequest
 from app.engine.tokenizing import TextTokenizer
+from app.intake.limited_process import Limits, run_limited
 from app.intake.models.reading import read_archive
+from app.intake.models.upload import CONVERSION
 from tests.app.registry.conftest import accepted, downloaded, edit_config
 from tests.tiny import LABELS, tarred, tiny_model_folder, zipped
 
@@ -85,6 +87,14 @@ class TestTokenizers:
         settings(words, strip_accents=False, truncation_side="left", model_max_length=16)
         taken = downloaded(api, accepted(api, words), tmp_path / "taken")
         assert_same_ids(words, taken, 16)
+
+    def test_no_training_framework_is_loaded(self):
+        """transformers reads them without torch, in the process that this one's uploads are read in."""
+        frameworks = ["transformers.models.bert.tokenization_bert", "torch", "tensorflow", "jax"]
+        limits = Limits(memory_bytes=2**30, cpu_s=60, wall_s=300)
+        function = "tests.app.intake.limited_functions:is_imported"
+        loaded = run_limited(function, frameworks, limits, modules=CONVERSION)
+        assert loaded == ["transformers.models.bert.tokenization_bert"]
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_lines_end_at_line_ends_alone(self, words, end):

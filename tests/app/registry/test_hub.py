@@ -54,6 +54,22 @@ def test_only_known_files_are_fetched(api, hub):
     assert not any("modeling" in path or "README" in path for path in hub.asked)
 
 
+def test_the_network_of_an_old_sentence_transformer(api, hub):
+    hub.files = {f"0_Transformer/{name}": content for name, content in hub.files.items()}
+    hub.files |= {f"2_Dense/{name}": b"{}" for name in ("config.json", "model.safetensors")}
+    hub.files["config.json"] = b'{"__version__": "0.2.5"}'
+    hub.files["modules.json"] = b'[{"idx": 0, "path": "0_Transformer"}, {"idx": 1, "path": "1_Pooling"}]'
+    assert register(api).json()["labels"] == LABELS
+    assert not any("Dense" in path or "README" in path for path in hub.asked)
+
+
+def test_shards(api, hub):
+    shard = "model-00001-of-00001.safetensors"
+    hub.files[shard] = hub.files.pop("model.safetensors")
+    hub.files["model.safetensors.index.json"] = json.dumps({"weight_map": {"x": shard}}).encode()
+    assert register(api).json()["labels"] == LABELS
+
+
 @pytest.mark.parametrize(
     "name", ["no-slash", "../../etc", "org/name/more", "http://evil/x", "org/..", "a b/c", "org/n\u00e4me"]
 )
