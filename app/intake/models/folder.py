@@ -10,7 +10,7 @@ from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import InvalidRequest
 from app.engine.tokenizer_config import TOKENIZER_CONFIG
 from app.intake.models.json_files import read_object
-from app.intake.models.layouts import Layout
+from app.intake.models.layouts import Layout, find_model
 from app.intake.models.model_config import read_config, refuse_code
 from app.intake.models.model_files import CONFIG, INDEX, WEIGHTS, is_shard
 from app.intake.models.old_configs import family_of
@@ -28,11 +28,11 @@ _PICKLES_OF_TRAINING = {
 """Which lie beside a model and hold none of it."""
 
 
-def prepare(layout: Layout, target: Path, *, pickles: Sequence[str]) -> ModelManifest:
+def prepare(upload: Path, target: Path, *, pickles: Sequence[str]) -> ModelManifest:
     """Fill an empty folder with what is to be stored of a model and describe it.
 
     Args:
-        layout: of the upload.
+        upload: a folder that has one as Hugging Face libraries write it, or is one.
         target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``
             and, of a translation model that writes other pieces than it reads, ``target_tokenizer.json``.
         pickles: files of the upload that start as a pickle does.
@@ -40,6 +40,7 @@ def prepare(layout: Layout, target: Path, *, pickles: Sequence[str]) -> ModelMan
     Raises:
         InvalidRequest: this service cannot take the model; the message says what to do.
     """
+    layout = find_model(upload)
     source, notes = layout.folder, list(layout.notes)
     raw = _read_config_files(layout)
     tokenizer_settings = read_object(layout.tokenizer, TOKENIZER_CONFIG, required=False)

@@ -6,7 +6,6 @@ from typing import Any, BinaryIO
 
 from app.intake.models.archives import unpack
 from app.intake.models.folder import prepare
-from app.intake.models.layouts import find_model
 from app.intake.models.model_files import is_model_file
 
 MADE, UNPACKED = "made", "unpacked"
@@ -27,5 +26,5 @@ def read_folder(argument: dict[str, Any]) -> Any:
 
 def _prepared(folder: Path, pickles: Sequence[str]) -> Any:
     (folder / MADE).mkdir()
-    manifest = prepare(find_model(folder / UNPACKED), folder / MADE, pickles=pickles)
+    manifest = prepare(folder / UNPACKED, folder / MADE, pickles=pickles)
     return manifest.model_dump(mode="json")
