@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, TypeVar, get_args
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,7 +14,8 @@ from app.auth.routes import ProtectedRoute
 from app.core.db import datasets
 from app.core.db.usage import require_room
 from app.datasets import service
-from app.datasets.schemas import DatasetRead, LabelNames
+from app.datasets.schemas import DatasetCheck, DatasetRead, LabelNames
+from app.datasets.service import Upload
 from app.dependencies import (
     DatabaseDep,
     Name,
@@ -29,8 +31,10 @@ from app.domain.documents.manifest import Split
 from app.domain.tasks import TASKS, Task
 from app.errors import problems
 from app.idempotency.creation import CreationDep
+from app.intake.datasets.archives import is_archive
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.tables import Table
+from app.intake.datasets.labels import LabelType
+from app.intake.datasets.readers import Table
 from app.intake.datasets.teacher_scores import ScoresAre
 from app.rows import UnreadableRow, read_row
 from app.uploads.service import get_whole, opened
@@ -45,7 +49,10 @@ _MAX_FIELDS = 20
 
 _NEEDED: Sequence[Split] = ("train", "dev")
 _UPLOADS: TypeAdapter[dict[Split, str]] = TypeAdapter(dict[Split, str])
-_TABLE = "A table: .jsonl, .csv, .tsv or .parquet, each also .gz."
+_TABLE = (
+    "A table: .jsonl, .json, .csv, .tsv, .parquet, .arrow, .conll or .txt, each also .gz; or an archive with "
+    "it: .zip, .tar or .tar.gz."
+)
 
 _COLUMNS = "\n".join(f"| `{task}` | {record.columns_help} |" for task, record in TASKS.items())
 
@@ -97,7 +104,11 @@ async def read_fields(request: Request) -> None:
     status_code=201,
     description=_CREATE,
     dependencies=[Depends(read_fields)],
-    responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
+    response_model=DatasetRead,
+    responses={
+        200: {"model": DatasetCheck, "description": "With `validate_only`: how the tables were understood."},
+        **problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
+    },
     form_limits={"max_files": len(get_args(Split)), "max_fields": _MAX_FIELDS},
 )
 async def create_dataset(
@@ -135,13 +146,23 @@ async def create_dataset(
     ] = None,
     labels: Annotated[
         str | None,
-        Form(description="JSON list of the labels or tags, in order of their index; default: sorted."),
+        Form(
+            description="JSON list of the labels or tags, in order of their index; default: the names that "
+            "the files have for integers, or sorted."
+        ),
+    ] = None,
+    label_type: Annotated[
+        LabelType | None,
+        Form(description="Says that labels are booleans or floats, which are refused otherwise."),
     ] = None,
     teacher_scores_are: Annotated[
         ScoresAre,
         Form(description="What the numbers of `teacher_scores` are; log-probabilities are logits, too."),
     ] = "probabilities",
-) -> DatasetRead:
+    validate_only: Annotated[
+        bool, Query(description="Read the tables, say how they were understood, and store nothing.")
+    ] = False,
+) -> Any:
     """Register a data set."""
     files: dict[Split, UploadFile | None] = {
         "train": train,
@@ -151,36 +172,35 @@ async def create_dataset(
     }
     given = {split: file for split, file in files.items() if file is not None}
     sent_before = _parse("uploads", _UPLOADS, uploads) if uploads else {}
-    _require_splits(given.keys(), sent_before.keys())
+    may_hold_others = "train" in sent_before or (train is not None and is_archive(train.filename or ""))
+    _require_splits(given.keys(), sent_before.keys(), needed=_NEEDED[:1] if may_hold_others else _NEEDED)
     names = _parse("columns", TypeAdapter(ColumnNames), columns) if columns else ColumnNames()
     label_names = _parse("labels", LabelNames, labels) if labels else None
+
+    def uploaded(stack: ExitStack) -> Upload:
+        tables = {split: Table(file.file, file.filename or "") for split, file in given.items()}
+        for split, upload_id in sent_before.items():
+            upload = get_whole(database, upload_id, pointer=f"#/uploads/{split}")
+            tables[split] = Table(stack.enter_context(opened(storage, upload)), upload.filename)
+        return Upload(tables, task, names, label_names, label_type, teacher_scores_are)
+
+    def check() -> JSONResponse:
+        with ExitStack() as stack, service.read(uploaded(stack), settings) as (manifest, _):
+            read = DatasetCheck.of(manifest)
+        return JSONResponse(read.model_dump(mode="json"))
 
     def register() -> DatasetRead:
         with creation.transaction(database) as session:
             with database.reading() as reading:
                 require_room(reading)  # before anything is read
             with ExitStack() as stack:
-                tables = {split: Table(file.file, file.filename or "") for split, file in given.items()}
-                for split, upload_id in sent_before.items():
-                    upload = get_whole(database, upload_id, pointer=f"#/uploads/{split}")
-                    tables[split] = Table(stack.enter_context(opened(storage, upload)), upload.filename)
-                dataset = service.register(
-                    session,
-                    storage,
-                    tables,
-                    name=name,
-                    task=task,
-                    columns=names,
-                    labels=label_names,
-                    scores_are=teacher_scores_are,
-                    settings=settings,
-                )
+                dataset = service.register(session, storage, uploaded(stack), name=name, settings=settings)
             for upload_id in set(sent_before.values()):
                 remove_upload(session, storage, upload_id)
             read = read_row(DatasetRead.of, dataset)
             return creation.answer(session, read, location=f"/v1/datasets/{dataset.id}")
 
-    return await places.run(register)
+    return await places.run(check if validate_only else register)
 
 
 @router.get("", responses=problems(422, 500, 503))
@@ -205,11 +225,11 @@ def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) 
         service.delete_dataset(session, storage, dataset_id)
 
 
-def _require_splits(files: Collection[Split], uploads: Collection[Split]) -> None:
+def _require_splits(files: Collection[Split], uploads: Collection[Split], *, needed: Sequence[Split]) -> None:
     """Raises RequestValidationError where a data set lacks what each needs, or has a split twice."""
     faults: list[dict[str, Any]] = [
         {"type": "missing", "loc": ("body", split), "msg": "Field required", "input": None}
-        for split in _NEEDED
+        for split in needed
         if split not in files and split not in uploads
     ]
     faults += [

@@ -1,7 +1,9 @@
 """Registering and removing data sets."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.db import ProjectWriteSession, after_rollback
@@ -11,27 +13,53 @@ from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage, project_prefix
-from app.domain.documents.manifest import Split
+from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import Conflict
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
-from app.intake.datasets.tables import Table
+from app.intake.datasets.labels import LabelType
+from app.intake.datasets.readers import Table
 from app.intake.datasets.teacher_scores import ScoresAre
 from app.intake.datasets.upload import read_upload
 from app.rows import delete_with_files
 
 
+@dataclass(frozen=True)
+class Upload:
+    """Tables, and what a client says of them."""
+
+    tables: Mapping[Split, Table]
+    task: Task
+    columns: Columns
+    labels: list[str] | None
+    label_type: LabelType | None
+    scores_are: ScoresAre
+
+
+@contextmanager
+def read(upload: Upload, settings: Settings) -> Iterator[tuple[DatasetManifest, Path]]:
+    """What tables are, and a folder with their canonical form, which is gone afterwards.
+
+    Raises:
+        InvalidRequest: a table cannot be taken as it is.
+        TooLarge: more rows or bytes than this server takes.
+    """
+    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
+        yield read_upload(
+            upload.tables,
+            Path(folder),
+            task=upload.task,
+            columns=upload.columns,
+            labels=upload.labels,
+            label_type=upload.label_type,
+            max_rows=settings.max_rows,
+            max_bytes=settings.max_unpacked_bytes,
+            scores_are=upload.scores_are,
+        )
+
+
 def register(
-    session: ProjectWriteSession,
-    storage: Storage,
-    tables: Mapping[Split, Table],
-    *,
-    name: str,
-    task: Task,
-    columns: Columns,
-    labels: list[str] | None,
-    scores_are: ScoresAre,
-    settings: Settings,
+    session: ProjectWriteSession, storage: Storage, upload: Upload, *, name: str, settings: Settings
 ) -> Dataset:
     """Check the tables, store them in canonical form and register them.
 
@@ -42,17 +70,7 @@ def register(
     """
     dataset_id = new_id("dst")
     prefix = project_prefix(session.project_id, "datasets", dataset_id)
-    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        manifest, made = read_upload(
-            tables,
-            Path(folder),
-            task=task,
-            columns=columns,
-            labels=labels,
-            max_rows=settings.max_rows,
-            max_bytes=settings.max_unpacked_bytes,
-            scores_are=scores_are,
-        )
+    with read(upload, settings) as (manifest, made):
         after_rollback(session, lambda: storage.delete_prefix(prefix))
         files = storage.put_folder(prefix, made)
     require_room(session, files.size_bytes)

@@ -24,3 +24,8 @@ def words(text: str) -> list[str]:
     ['It', "'", 's', 'fine', '.']
     """
     return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
+
+
+def word_offsets(text: str) -> list[tuple[int, int]]:
+    """Where in a text its words begin and end."""
+    return [found.span() for found in (_ASCII_WORD if text.isascii() else _WORD).finditer(text)]

@@ -208,7 +208,7 @@ def _call(fds: list[int], server: int) -> None:
         outcome = {"result": function(request["argument"], *(os.fdopen(fd, "rb") for fd in files))}
     except (InvalidRequest, TooLarge) as error:
         outcome = {
-            "error": type(error).__name__,
+            "error": "TooLarge" if isinstance(error, TooLarge) else "InvalidRequest",
             "code": error.code,
             "message": error.message,
             "pointer": error.pointer,

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.architectures import Architecture
+from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Head, Task
 
@@ -251,6 +252,9 @@ class DatasetManifest(StoredDocument):
     )
     is_pair: bool
     splits: dict[Split, SplitSummary]
+    reading: DatasetReading | None = Field(
+        default=None, description="How the tables were read; null for data sets of earlier versions."
+    )
 
     @property
     def teachers(self) -> list[str]:

@@ -1,21 +1,26 @@
 """Rows of a Parquet file of which nothing is believed: a few hundred bytes of it can stand for gigabytes."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from app.domain.errors import InvalidRequest
+from app.intake.datasets.arrow_values import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    class_labels,
+    is_list,
+    rows_of,
+    wanted_columns,
+)
 from app.intake.datasets.parquet_pages import pages
-from app.intake.datasets.rows import LIST_ITEM_BYTES, MAX_ROW_BYTES, Place, Row, too_many_bytes
+from app.intake.datasets.rows import LIST_ITEM_BYTES, Place, Row, too_many_bytes
 
-_BATCH_ROWS = 8192
-_BATCH_BYTES = 16 * 2**20
 _PAGE_BYTES = 1024
 """What a page counts for at least, so that few bytes cannot be endless pages."""
 
@@ -23,34 +28,56 @@ _MAX_GROUP_ITEMS = 2**25
 """Items of lists in a row group: all of them may be one row's, and a row is read at once."""
 
 _SHOWN = 20
-_TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-_LIST_TYPES = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
-def parquet_rows(file: IO[bytes], place: Place, *, columns: Collection[str], max_bytes: int) -> Iterator[Row]:
+def parquet_rows(
+    file: IO[bytes],
+    place: Place,
+    *,
+    columns: Collection[str],
+    others: Collection[str] = (),
+    max_bytes: int,
+) -> Iterator[Row]:
     """Rows as mappings; of columns that were not asked for, only some names.
+
+    Args:
+        file: seekable.
+        place: is moved on.
+        columns: that are looked for.
+        others: that are read where they can be.
+        max_bytes: that pages and values may take.
 
     Raises:
         InvalidRequest: the file is not Parquet, or a column is of no type that a table of texts has.
         TooLarge: the values take more than ``max_bytes``.
     """
-    try:
-        table = _Table.of(file, columns, place)
+    with _readable(place):
+        table = _Table.of(file, columns, others, place)
         # Other columns are never read; a message that seeks a column names some of them.
-        others = dict.fromkeys(islice((name for name in table.schema.names if name not in columns), _SHOWN))
+        unread = (name for name in table.schema.names if name not in table.wanted)
+        unread_names = dict.fromkeys(islice(unread, _SHOWN))
+        if not table.wanted and table.metadata.num_rows:
+            place.number = 1
+            yield dict(unread_names)
+            return
         _require_bounded_pages(file, table, place, max_bytes)
-        left = max_bytes
-        for batch in _batches(file, table):
-            sizes = [_value_bytes(column) for column in batch.columns]
-            left -= sum(pc.sum(size).as_py() or 0 for size in sizes)
-            if left < 0:
-                raise too_many_bytes(place, max_bytes)
-            step = max(1, _BATCH_BYTES // max(1, _longest(sizes, place)))
-            for start in range(0, len(batch), step):
-                part = batch.slice(start, step)
-                for values in zip(*map(_values, part.columns), strict=True):
-                    place.number += 1
-                    yield others | dict(zip(table.wanted, values, strict=True))
+        yield from rows_of(_batches(file, table), place, others=unread_names, max_bytes=max_bytes)
+
+
+def parquet_class_labels(file: IO[bytes], place: Place) -> dict[str, list[str]]:
+    """By column, the names that the file has for its integers.
+
+    Raises:
+        InvalidRequest: the file is not Parquet.
+    """
+    with _readable(place):
+        return class_labels(pq.read_schema(file))
+
+
+@contextmanager
+def _readable(place: Place) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InvalidRequest(
             "invalid_parquet",
@@ -78,13 +105,14 @@ class _Table:
     leaves: list[_Leaf]
 
     @classmethod
-    def of(cls, file: IO[bytes], columns: Collection[str], place: Place) -> "_Table":
+    def of(cls, file: IO[bytes], columns: Collection[str], others: Collection[str], place: Place) -> "_Table":
         schema, metadata = pq.read_schema(file), pq.read_metadata(file)
-        wanted = [name for name in schema.names if name in columns]
+        wanted = wanted_columns(schema, columns, others)
         for name in wanted:
             if wanted.count(name) > 1:
                 raise _bad_column(place, name, "duplicated. Rename one of them")
-            _require_readable(schema.field(name).type, name, place)
+            if name in columns and name not in others:
+                _require_readable(schema.field(name).type, name, place)
         leaves: list[_Leaf] = []
         for number in range(metadata.num_columns):
             leaf = metadata.schema.column(number)
@@ -96,7 +124,7 @@ class _Table:
 
 def _require_readable(type_: Any, name: str, place: Place) -> None:
     """Single values, or lists of them."""
-    if _is_list(type_) and not pa.types.is_nested(type_.value_type):
+    if is_list(type_) and not pa.types.is_nested(type_.value_type):
         return
     if pa.types.is_struct(type_):
         raise _bad_column(
@@ -150,51 +178,7 @@ def _batch_rows(group: pq.RowGroupMetaData, leaves: Sequence[_Leaf]) -> int:
     """So many rows that, were they all alike, they would fill a batch."""
     items = sum(group.column(leaf.number).num_values for leaf in leaves if leaf.is_list)
     width = (group.total_byte_size + LIST_ITEM_BYTES * items) // max(1, group.num_rows)
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, width)))
-
-
-def _longest(sizes: Sequence[Any], place: Place) -> int:
-    """The longest value of a batch."""
-    longest: int = max((pc.max(size).as_py() or 0 for size in sizes), default=0)
-    if longest > MAX_ROW_BYTES:
-        place.number += 1 + max(pc.index(size, longest).as_py() for size in sizes)
-        raise place.fault(
-            "line_too_long", f"the row is longer than {MAX_ROW_BYTES:,} bytes. Shorten the text."
-        )
-    return longest
-
-
-def _value_bytes(column: Any) -> Any:
-    """The length of each text or list; nothing for numbers and dates, which cannot be long."""
-    if pa.types.is_dictionary(column.type):
-        return _value_bytes(column.dictionary).take(column.indices)
-    if any(is_of(column.type) for is_of in _TEXT_TYPES):
-        return pc.binary_length(column)
-    if _is_list(column.type):
-        items = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-        sizes = pc.fill_null(_value_bytes(column.flatten()), 0).to_numpy() + LIST_ITEM_BYTES
-        ends = np.cumsum(items)
-        reached = np.concatenate([[0], np.cumsum(sizes)])
-        return pa.array(reached[ends] - reached[ends - items])
-    return pa.nulls(len(column), pa.int64())
-
-
-def _values(column: Any) -> list[Any]:
-    """What ``to_pylist`` gives, several times as fast where there are lists."""
-    if pa.types.is_dictionary(column.type):
-        return _values(column.dictionary_decode())
-    if _is_list(column.type):
-        items = _values(column.flatten())
-        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy())
-        starts = np.concatenate([[0], ends[:-1]]).tolist()
-        parts = zip(column.is_valid().to_pylist(), starts, ends.tolist(), strict=True)
-        return [items[start:end] if is_valid else None for is_valid, start, end in parts]
-    values: list[Any] = column.to_pylist()
-    return values
-
-
-def _is_list(type_: Any) -> bool:
-    return any(is_of(type_) for is_of in _LIST_TYPES)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, width)))
 
 
 def _bad_column(place: Place, name: str, what: str) -> InvalidRequest:

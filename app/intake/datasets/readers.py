@@ -1,234 +1,363 @@
-"""Reading a table that somebody uploaded, row by row: .jsonl, .csv, .tsv or .parquet, each also .gz."""
+"""Reading a table that somebody uploaded, row by row, in whichever format it is; each also as .gz."""
 
-import csv
-import gzip
-import io
-import json
 import tempfile
-import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import IO, Any, BinaryIO
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import IO, BinaryIO, Final, TypeAlias
 
 from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
-from app.intake.datasets.parquet import parquet_rows
-from app.intake.datasets.rows import MAX_ROW_BYTES, Place, Row, RowBudget, too_many_bytes
+from app.intake.datasets import conll, delimited, json_tables
+from app.intake.datasets.arrow import arrow_class_labels, arrow_rows
+from app.intake.datasets.content import Content, Encoding, find_encoding, read_lines, readable_lines
+from app.intake.datasets.delimited import Dialect
+from app.intake.datasets.notes import Notes
+from app.intake.datasets.parquet import parquet_class_labels, parquet_rows
+from app.intake.datasets.rows import BadRow, LeftOutRow, Place, Row, RowBudget
 
-FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
+FORMATS: Final[Mapping[str, str]] = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "delimited",
+    ".tsv": "delimited",
+    ".tab": "delimited",
+    ".txt": "text",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+"""By the ending of a name, which reader looks at the content."""
 
-_MAX_RATIO = 200
-"""Unpacked over packed bytes: tables shrink tenfold, bombs a thousandfold."""
-
-_RATIO_FLOOR_BYTES = 64 * 2**20
+_CONVERSIONS: Final = {
+    ".xlsx": "Save the sheet as CSV UTF-8.",
+    ".xls": "Save the sheet as CSV UTF-8.",
+    ".ods": "Save the sheet as .csv.",
+    ".spacy": "Write doc.to_json() of each document as a line of .jsonl.",
+    ".pkl": "Nothing in an upload is executed: write the table with to_parquet().",
+    ".pickle": "Nothing in an upload is executed: write the table with to_parquet().",
+}
 _COPY_BYTES = 2**20
+_TAB_ENDINGS: Final = (".tsv", ".tab")
+_ROWS_WITH_COLUMNS: Final = 100
 
-csv.field_size_limit(MAX_ROW_BYTES)  # of the process; its default is an eighth of what a row may be
+Rows: TypeAlias = Iterator[Row | BadRow | LeftOutRow | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """An uploaded file."""
+
+    file: BinaryIO
+    filename: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that came out of an archive."""
+
+    path: Path
+    filename: str
+    """Within the archive."""
+    class_labels: Mapping[str, list[str]]
+    """By column, the names for integers that a description beside the file has."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for in a table."""
+
+    columns: Collection[str]
+    """A format that can leaves others unread."""
+    others: Collection[str] = ()
+    """Columns that may be in their place."""
+    text_column: str | None = None
+    """The one that a line of plain text is for; None where a row has more than a text."""
+    may_be_columns: bool = False
+    """Whether a file may have a token and its tag in each line."""
+
+
+@dataclass
+class OpenTable:
+    """A table that is being read."""
+
+    place: Place
+    """Where the reader stands."""
+    filename: str
+    format: str
+    options: dict[str, str]
+    """What the format leaves open, as it was understood."""
+    rows: Rows
+    """None for blank lines, which ``open_table`` leaves out."""
+    columns: dict[str, None] = field(default_factory=dict)
+    """Those of the first rows that were read."""
+    class_labels: Mapping[str, list[str]] = field(default_factory=dict)
+    """By column, the names that the file has for its integers."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The columns of fields that the format itself tells."""
+    has_empty_cells: bool = False
+    """Whether a cell without characters means that there is no value."""
+
+
+def ending_of(filename: str) -> str | None:
+    """That of ``FORMATS`` which a name has, but for .gz; None where it has none."""
+    stem = filename.lower().removesuffix(".gz")
+    return next((ending for ending in FORMATS if stem.endswith(ending)), None)
+
+
+def _advice(filename: str) -> str:
+    return next(
+        (advice for ending, advice in _CONVERSIONS.items() if filename.lower().endswith(ending)),
+        "Rename or convert the file.",
+    )
 
 
 @contextmanager
 def open_table(
-    file: BinaryIO,
+    tables: Sequence[Table | Member],
     *,
-    filename: str,
     split: Split,
-    columns: Collection[str],
+    wanted: Wanted,
     max_bytes: int,
     budget: RowBudget,
-) -> Iterator[tuple[Place, Iterator[Row]]]:
-    """The rows of a table as mappings of column names to values, and where their reader stands.
+    notes: Notes | None = None,
+) -> Iterator[OpenTable]:
+    """The rows of a table as mappings of column names to values.
 
     Args:
-        file: seekable.
-        filename: its ending tells the format.
+        tables: its file, or several of one format that are read one after the other.
         split: for messages.
-        columns: what is looked for; a format that can leaves the others unread.
-        max_bytes: that the file may have once unpacked.
+        wanted: what is looked for.
+        max_bytes: that a file may have once unpacked.
         budget: of rows, which those of this table are taken from.
+        notes: get what was assumed.
 
     Raises:
         InvalidRequest: the format is unknown or the file is not of it; also while rows are read.
         TooLarge: the file unpacks to more than allowed, or has too many rows; also while rows are read.
     """
-    name = filename.lower()
-    stem = name.removesuffix(".gz")
-    format_ = next((suffix for suffix in FORMATS if stem.endswith(suffix)), None)
-    if format_ is None:
-        raise InvalidRequest(
-            "unknown_format",
-            f"{split}: {filename[:100]!r} has an unsupported extension; use {', '.join(FORMATS)} (each also "
-            ".gz). Rename or convert the file.",
-            pointer=f"#/{split}",
-        )
-    packed = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    max_bytes = min(max_bytes, max(_RATIO_FLOOR_BYTES, packed * _MAX_RATIO))
-    place = Place(split, unit="row" if format_ == ".parquet" else "line")
-    with _unpacked(file, is_gzip=name != stem) as content:
-        bounded = _Bounded(content, place, max_bytes)
-        rows: Iterator[Row | None]
-        if format_ == ".jsonl":
-            rows = _json_rows(bounded, place)
-        elif format_ == ".parquet":
-            rows = _parquet_rows(bounded, place, columns, max_bytes)
-        else:
-            rows = _delimited_rows(bounded, place, is_tabs=format_ == ".tsv")
-        yield place, _counted(rows, budget)
+    opening = _Opening(Place(split, "line"), wanted, notes or Notes(), max_bytes)
+    first, *others = tables
+    with ExitStack() as stack:
+        table = opening.open(first, stack)
+        if others:
+            table.options["files"] = f"{len(tables):,}"
+            table.rows = chain(table.rows, opening.rows(others, table))
+        table.rows = _counted(table, table.rows, budget)
+        yield table
 
 
-def _counted(rows: Iterator[Row | None], budget: RowBudget) -> Iterator[Row]:
+def _counted(table: OpenTable, rows: Rows, budget: RowBudget) -> Iterator[Row | BadRow | LeftOutRow]:
     """Those that are not blank."""
-    for row in rows:
+    for number, row in enumerate(rows):
         budget.spend()
+        if number < _ROWS_WITH_COLUMNS and isinstance(row, dict):
+            table.columns |= dict.fromkeys(row)
         if row is not None:
             yield row
 
 
-@contextmanager
-def _unpacked(file: BinaryIO, *, is_gzip: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    if not is_gzip:
-        yield file
-        return
-    with gzip.GzipFile(fileobj=file, mode="rb") as content:
-        yield content
+@dataclass
+class _Opening:
+    """Finds out what files are."""
 
+    place: Place
+    wanted: Wanted
+    notes: Notes
+    max_bytes: int
 
-class _Bounded:
-    """Reads a file that may be a gzip bomb, or no gzip at all."""
-
-    def __init__(self, content: IO[bytes] | gzip.GzipFile, place: Place, max_bytes: int) -> None:
-        self._content = content
-        self._place = place
-        self._max_bytes = max_bytes
-        self._bytes = 0
-
-    def read(self, size: int) -> bytes:
-        return self._count(self._guarded(self._content.read, size))
-
-    def readline(self) -> bytes:
-        """A line, or the beginning of one that is longer than a row may be."""
-        return self._count(self._guarded(self._content.readline, MAX_ROW_BYTES + 1))
-
-    def _guarded(self, read: Any, size: int) -> bytes:
-        try:
-            content: bytes = read(size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    def open(self, table: Table | Member, stack: ExitStack) -> OpenTable:
+        """A file, open as long as the stack."""
+        ending = ending_of(table.filename)
+        if ending is None:
             raise InvalidRequest(
-                "invalid_gzip",
-                f"{self._place.split}: the file cannot be decompressed ({error}). Compress it again with "
-                "gzip.",
-                pointer=f"#/{self._place.split}",
-            ) from None
-        return content
-
-    def _count(self, content: bytes) -> bytes:
-        self._bytes += len(content)
-        if self._bytes > self._max_bytes:
-            raise too_many_bytes(self._place, self._max_bytes)
-        return content
-
-
-def _lines(content: _Bounded, place: Place) -> Iterator[str]:
-    """Lines of UTF-8, with or without a byte order mark; ``place`` is the last one read."""
-    while line := content.readline():
-        place.number += 1
-        if len(line) > MAX_ROW_BYTES:
-            raise place.fault(
-                "line_too_long",
-                f"the line is longer than {MAX_ROW_BYTES:,} bytes. Shorten the text or fix a missing "
-                "newline.",
+                "unknown_format",
+                f"{self.place.split}: {table.filename[:100]!r} has an unsupported extension; use "
+                f"{', '.join(FORMATS)} (each also .gz), or an archive of such. {_advice(table.filename)}",
+                pointer=f"#/{self.place.split}",
             )
-        if place.number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        try:
-            yield line.decode()
-        except UnicodeDecodeError as error:
-            raise place.fault(
-                "invalid_utf8",
-                f"byte {error.start + 1} is not UTF-8 (0x{line[error.start]:02x}). Save the file as UTF-8.",
-                byte=error.start + 1,
-            ) from None
+        self.place.file = table.filename if isinstance(table, Member) else ""
+        file: BinaryIO = (
+            stack.enter_context(table.path.open("rb")) if isinstance(table, Member) else table.file
+        )
+        is_gzip = table.filename.lower().endswith(".gz")
+        content = Content(file, is_gzip=is_gzip, place=self.place, max_bytes=self.max_bytes)
+        opened = _File(content, ending, table.filename, self.wanted, self.notes, stack).open()
+        if isinstance(table, Member):
+            opened.class_labels = {**opened.class_labels, **table.class_labels}
+        self.place.number = 0
+        return opened
+
+    def rows(self, tables: Sequence[Table | Member], first: OpenTable) -> Rows:
+        """Those of further files, each of which is like the first."""
+        for table in tables:
+            with ExitStack() as stack:
+                opened = self.open(table, stack)
+                if opened.class_labels != first.class_labels:
+                    raise InvalidRequest(
+                        "labels_mismatch",
+                        f"{self.place.split}: {table.filename[:100]!r} names other labels for its integers "
+                        f"than {first.filename[:100]!r}. Write both from one data set.",
+                        pointer=f"#/{self.place.split}",
+                    )
+                yield from opened.rows
 
 
-def _json_rows(content: _Bounded, place: Place) -> Iterator[Row | None]:
-    """None for a blank line."""
-    for line in _lines(content, place):
-        if not line.strip():
-            yield None
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise place.fault(
-                "invalid_json", f"not valid JSON ({error}). Write one object per line."
-            ) from None
-        if not isinstance(row, dict):
-            raise place.fault("invalid_json", "not a JSON object. Write one object per line.")
-        yield row
+@dataclass
+class _File:
+    """Finds out what a file is."""
 
+    content: Content
+    ending: str
+    filename: str
+    wanted: Wanted
+    notes: Notes
+    stack: ExitStack
 
-class _Cells:
-    """The lines of a delimited file. Quoted cells hold newlines, so that a row may be many lines."""
+    def open(self) -> OpenTable:
+        match FORMATS[self.ending]:
+            case "parquet":
+                return self._parquet()
+            case "arrow":
+                return self._arrow()
+            case "json":
+                return self._json()
+            case "conll":
+                return self._conll(self._encoding())
+            case "text":
+                return self._text(self._encoding())
+        return self._delimited(self._encoding())
 
-    def __init__(self, content: _Bounded, place: Place) -> None:
-        self._lines = _lines(content, place)
-        self._place = place
-        self._characters = 0
+    @property
+    def _columns(self) -> Collection[str]:
+        """All that a header may name."""
+        return {*self.wanted.columns, *self.wanted.others}
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self._characters += len(line)
-            if self._characters > MAX_ROW_BYTES:
-                raise self._place.fault(
-                    "line_too_long",
-                    f"the row is longer than {MAX_ROW_BYTES:,} characters. Shorten the text or fix an "
-                    "unclosed quote.",
-                )
-            yield line
+    @property
+    def _place(self) -> Place:
+        return self.content.place
 
-    def end_row(self) -> None:
-        self._characters = 0
+    def _encoding(self) -> Encoding:
+        encoding = find_encoding(self.content)
+        if encoding.is_guess:
+            self.notes.warn(
+                f"{self._place.split}: the file is not UTF-8 and was read as Windows-1252. Compare the first "
+                "rows, or save it as UTF-8."
+            )
+        return encoding
 
+    def _table(self, format_: str, options: dict[str, str], rows: Rows, *, unit: str = "line") -> OpenTable:
+        self._place.unit = unit
+        return OpenTable(self._place, self.filename, format_, options, rows)
 
-def _delimited_rows(content: _Bounded, place: Place, *, is_tabs: bool) -> Iterator[Row | None]:
-    """None for a blank line."""
-    lines = _Cells(content, place)
-    # Tab-separated text, as GLUE's, means a quote by a quote; comma-separated text quotes with it.
-    reader = (
-        csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if is_tabs
-        else csv.reader(lines, strict=True)
-    )
-    header: list[str] | None = None
-    try:
-        for cells in reader:
-            lines.end_row()
-            if not cells:
-                yield None
-                continue
-            if header is None:
-                header = [name.strip() for name in cells]
-                if len(set(header)) != len(header):
-                    raise place.fault("invalid_header", "two columns have the same name. Rename one of them.")
-                continue
-            if len(cells) != len(header):
-                raise place.fault(
-                    "ragged_row",
-                    f"{len(cells)} cells where the header has {len(header)}. "
-                    + ("Remove tabs inside texts." if is_tabs else "Quote cells that contain a comma."),
-                    cells=len(cells),
-                    expected=len(header),
-                )
-            yield dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise place.fault(
-            "invalid_csv", f"invalid CSV ({error}). Write the file with a CSV library."
-        ) from None
+    def _json(self) -> OpenTable:
+        encoding = find_encoding(self.content, is_json=True)
+        options = {"encoding": encoding.name}
+        layout = json_tables.find_layout(self.content, encoding, are_lines=self.ending != ".json")
+        if layout == "lines":
+            return self._table("jsonl", options, json_tables.json_lines(self.content, encoding))
+        if layout == "list":
+            items = json_tables.json_list(self.content, encoding)
+            return self._table("json", options | {"form": "list of objects"}, items, unit="row")
+        form, rows = json_tables.json_object(self.content, encoding, self.wanted.columns)
+        return self._table("json", options | {"form": form}, rows, unit="row")
 
+    def _delimited(self, encoding: Encoding) -> OpenTable:
+        is_tabs = self.ending in _TAB_ENDINGS
+        dialect, warning = delimited.find_dialect(
+            self.content, encoding, default="\t" if is_tabs else ",", columns=self._columns
+        )
+        if (
+            self.wanted.may_be_columns
+            and not self._names_columns(encoding, dialect)
+            and self._is_parted(encoding)
+        ):
+            return self._conll(encoding)
+        if warning:
+            self.notes.warn(warning)
+        rows = delimited.delimited_rows(self.content, encoding, dialect)
+        options = {"encoding": encoding.name} | dialect.options
+        table = self._table("tsv" if dialect.delimiter == "\t" else "csv", options, rows)
+        table.has_empty_cells = True
+        return table
 
-def _parquet_rows(content: _Bounded, place: Place, columns: Collection[str], max_bytes: int) -> Iterator[Row]:
-    """Through a file of our own: Parquet is read from its end, and the upload may be packed."""
-    with tempfile.TemporaryFile(prefix="squeeze-intake-") as file:
-        while chunk := content.read(_COPY_BYTES):
+    def _names_columns(self, encoding: Encoding, dialect: Dialect) -> bool:
+        """Whether the header has any that is looked for."""
+        return bool(self._columns & delimited.read_header(self.content, encoding, dialect).keys())
+
+    def _is_parted(self, encoding: Encoding) -> bool:
+        """Whether there are blank lines between others."""
+        is_blank = [False, False]
+        for line in readable_lines(self.content, encoding):
+            is_blank = [is_blank[1], not line.strip()]
+            if is_blank == [True, False]:
+                return True
+        return False
+
+    def _conll(self, encoding: Encoding) -> OpenTable:
+        layout = conll.find_layout(self.content, encoding)
+        rows = conll.conll_rows(self.content, encoding, layout)
+        table = self._table("conll", {"encoding": encoding.name} | layout.options, rows)
+        table.fields = layout.fields
+        return table
+
+    def _text(self, encoding: Encoding) -> OpenTable:
+        """A table like any other, or what has no columns: tokens and tags, or a text a line."""
+        dialect, _ = delimited.find_dialect(self.content, encoding, default="\t", columns=self.wanted.columns)
+        if self._names_columns(encoding, dialect):
+            return self._delimited(encoding)
+        column = self.wanted.text_column
+        if self.wanted.may_be_columns and (column is None or self._is_parted(encoding)):
+            return self._conll(encoding)
+        if column is None:
+            raise InvalidRequest(
+                "unknown_format",
+                f"{self._place.split}: {self.filename[:100]!r} has no header that names columns, and a row "
+                "has more than a text. Write a header, or JSON Lines.",
+                pointer=f"#/{self._place.split}",
+            )
+        lines = (line.strip() for line in read_lines(self.content, encoding))
+        rows: Rows = ({column: line} if line else None for line in lines)
+        return self._table("text", {"encoding": encoding.name}, rows)
+
+    def _parquet(self) -> OpenTable:
+        file = self._copy()
+        rows = parquet_rows(
+            file,
+            self._place,
+            columns=self.wanted.columns,
+            others=self.wanted.others,
+            max_bytes=self.content.max_bytes,
+        )
+        table = self._table("parquet", {}, rows, unit="row")
+        table.class_labels = parquet_class_labels(file, self._place)
+        return table
+
+    def _arrow(self) -> OpenTable:
+        file = self._copy()
+        rows = arrow_rows(
+            file,
+            self._place,
+            columns=self.wanted.columns,
+            others=self.wanted.others,
+            max_bytes=self.content.max_bytes,
+        )
+        table = self._table("arrow", {}, rows, unit="row")
+        table.class_labels = arrow_class_labels(file, self._place)
+        return table
+
+    def _copy(self) -> IO[bytes]:
+        """The content as a file of our own: formats are read from the end, and the upload may be packed."""
+        temporary = tempfile.TemporaryFile(prefix="squeeze-intake-")  # noqa: SIM115 - the stack closes it
+        file = self.stack.enter_context(temporary)
+        self.content.rewind()
+        while chunk := self.content.read(_COPY_BYTES):
             file.write(chunk)
-        yield from parquet_rows(file, place, columns=columns, max_bytes=max_bytes)
+        return file

@@ -5,7 +5,8 @@ from typing import Any, BinaryIO
 
 from app.domain.documents.manifest import DatasetManifest, Files
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.tables import Table, prepare
+from app.intake.datasets.readers import Table
+from app.intake.datasets.tables import prepare
 
 MADE = "made"
 """In the process's folder: what is to be stored."""
@@ -21,9 +22,11 @@ def read_tables(argument: dict[str, Any], *files: BinaryIO) -> Any:
         task=argument["task"],
         columns=ColumnNames.model_validate(argument["columns"]),
         labels=argument["labels"],
+        label_type=argument["label_type"],
         max_rows=argument["max_rows"],
         max_bytes=argument["max_bytes"],
         scores_are=argument["scores_are"],
+        required=("train", "dev"),
     )
     return DatasetManifest(
         files=Files(prefix="", entries={}),
@@ -31,4 +34,5 @@ def read_tables(argument: dict[str, Any], *files: BinaryIO) -> Any:
         labels=prepared.labels,
         is_pair=prepared.is_pair,
         splits=prepared.splits,
+        reading=prepared.reading,
     ).model_dump(mode="json")

@@ -18,13 +18,17 @@ from app.intake.datasets.cells import cell, kind, text
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.input_columns import count_words
 from app.intake.datasets.label_lists import LabelLists
-from app.intake.datasets.labels import Labels
+from app.intake.datasets.labels import LabelOptions, Labels
+from app.intake.datasets.notes import Notes
 from app.intake.datasets.quantiles import quantiles
 from app.intake.datasets.rows import Place, Row
 from app.intake.datasets.tags import Tags
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _MAX_NUMBER_CHARACTERS = 100
+_NO_SCORE = -1
+"""What sets of the hub have in splits whose scores are not public."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -37,6 +41,9 @@ class Answer(Protocol):
 
     @property
     def type(self) -> pa.DataType: ...
+
+    def column_of(self, row: Row, /) -> str:
+        """The column of a row that holds its answer."""
 
     def read(self, row: Row, place: Place, asked: Row, /) -> Any:
         """A row's answer; ``asked`` is what the row asks, in canonical form."""
@@ -56,28 +63,35 @@ class Answer(Protocol):
 class Named(Answer, Protocol):
     """Answers with names: codes, until every split is read and ``finish`` puts indices in their place."""
 
+    @property
+    def order(self) -> str:
+        """Where the order of the names is from."""
+
     def take(self, labels: Mapping[str, Place | None], /) -> None:
         """Count names as train's, before ``settle``: its rows have none, but their teachers' scores."""
 
     def spellings(self) -> Mapping[str, int]:
         """The index of each name, however it may be written, after ``settle``."""
 
-    def finish(self, codes: Any, split: Split, /) -> Any:
-        """The answers of the split in canonical form, of a column of codes."""
+    def declare(self, split: Split, names: list[str]) -> None:
+        """Say what integers of a split stand for, before it is read."""
+
+    def finish(self, codes: Any, split: Split, /) -> tuple[Any, Any]:
+        """The answers of a column of codes in canonical form, and which rows of it have one, (rows,)."""
 
 
-def answer_of(task: Task, columns: TaskColumns, labels: list[str] | None) -> Answer | None:
+def answer_of(task: Task, columns: TaskColumns, options: LabelOptions, notes: Notes) -> Answer | None:
     """What a task predicts; None where the texts themselves are the answers.
 
     Raises:
         InvalidRequest: ``labels`` are given for a task that has none, or are no tags.
     """
-    if labels is not None and not TASKS[task].has_labels:
+    if options.names is not None and not TASKS[task].has_labels:
         raise InvalidRequest(
             "labels_not_allowed", f"{task} has no labels. Omit 'labels'.", pointer="#/labels"
         )
     target = TASKS[task].columns.target
-    return None if target is None else TARGETS[task](columns, labels)
+    return None if target is None else TARGETS[task](columns, options, notes)
 
 
 @dataclass
@@ -100,7 +114,7 @@ class Scores:
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> float:
         value = cell(
-            row, self._column(row), place, absent="Rows without a score belong in the split 'unlabeled'."
+            row, self.column_of(row), place, absent="Rows without a score belong in the split 'unlabeled'."
         )
         score = _number(value)
         if score is None or not abs(score) <= _LARGEST:
@@ -124,13 +138,21 @@ class Scores:
                 f"Every score of train is {train.least:g}. Regression needs at least two different scores.",
                 pointer="#/train",
             )
+        for split, seen in self._ranges.items():
+            if seen.least == seen.greatest == _NO_SCORE and train.least >= 0:
+                raise InvalidRequest(
+                    "no_scores",
+                    f"Every score of {split} is -1, and train has none below {train.least:g}: -1 stands for "
+                    "no score. Omit the split, or send it as 'unlabeled'.",
+                    pointer=f"#/{split}",
+                )
         return []
 
     def summary(self, split: Split) -> dict[str, Any]:
         seen = self._ranges[split]
         return {"scores": {"min": seen.least, "mean": seen.total / seen.count, "max": seen.greatest}}
 
-    def _column(self, row: Row) -> str:
+    def column_of(self, row: Row, /) -> str:
         """``score``, or ``label`` in its stead."""
         score = self._columns["score"]
         if "score" in self._columns.named or score in row:
@@ -147,6 +169,9 @@ class Targets:
     def __init__(self, column: str) -> None:
         self._column = column
         self._words: defaultdict[Split, Counter[int]] = defaultdict(Counter)
+
+    def column_of(self, _row: Row, /) -> str:
+        return self._column
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> str:
         target = text(
@@ -165,14 +190,16 @@ class Targets:
         return {"target_words": quantiles(self._words[split])}
 
 
-TARGETS: Final[Mapping[Task, Callable[[TaskColumns, list[str] | None], Answer]]] = {
-    "text_classification": lambda columns, labels: Labels(columns["label"], labels),
-    "multi_label_classification": lambda columns, labels: LabelLists(columns["labels"], labels),
-    "text_regression": lambda columns, _labels: Scores(columns),
-    "token_classification": lambda columns, labels: Tags(columns["tags"], labels),
-    "translation": lambda columns, _labels: Targets(columns["target"]),
+TARGETS: Final[Mapping[Task, Callable[[TaskColumns, LabelOptions, Notes], Answer]]] = {
+    "text_classification": lambda columns, options, notes: Labels(columns["label"], options, notes),
+    "multi_label_classification": lambda columns, options, notes: LabelLists(
+        columns["labels"], options, notes
+    ),
+    "text_regression": lambda columns, _options, _notes: Scores(columns),
+    "token_classification": lambda columns, options, notes: Tags(columns["tags"], options, notes),
+    "translation": lambda columns, _options, _notes: Targets(columns["target"]),
 }
-"""How the target column of each task that has one is read; ``labels`` are those that the client named."""
+"""How the target column of each task that has one is read."""
 
 
 def _number(value: Any) -> float | None:

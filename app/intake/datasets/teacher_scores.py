@@ -90,6 +90,13 @@ class TeacherScores:
             raise self._fault(place, f"names more than {_MAX_TEACHERS} teachers. Leave some of them out")
         return json.dumps([place.number, said])
 
+    def forget(self, split: Split, draft: str | None) -> None:
+        """Take a row, as ``read`` has made it, out of the counts."""
+        if draft is not None:
+            _, said = json.loads(draft)
+            self.rows[split].subtract(said.keys())
+            self.rows[split] += Counter()
+
     def _parsed(self, value: Any, place: Place) -> Any:
         """What a cell of text writes as JSON; anything else as it is."""
         if not isinstance(value, str) or self.scoring == "text":

@@ -7,8 +7,9 @@ from pathlib import Path
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
+from app.intake.datasets.labels import LabelType
+from app.intake.datasets.readers import Table
 from app.intake.datasets.reading import MADE
-from app.intake.datasets.tables import Table
 from app.intake.datasets.teacher_scores import ScoresAre
 from app.intake.limited_process import LimitExceededError, Limits, require_plain_files, run_limited
 
@@ -30,6 +31,7 @@ def read_upload(
     task: Task,
     columns: Columns,
     labels: list[str] | None,
+    label_type: LabelType | None = None,
     max_rows: int,
     max_bytes: int,
     scores_are: ScoresAre,
@@ -42,6 +44,7 @@ def read_upload(
         task: as there.
         columns: as there.
         labels: as there.
+        label_type: as there.
         max_rows: as there.
         max_bytes: as there.
         scores_are: as there.
@@ -68,6 +71,7 @@ def read_upload(
         "task": task,
         "columns": columns.model_dump(exclude_none=True),
         "labels": labels,
+        "label_type": label_type,
         "max_rows": max_rows,
         "max_bytes": max_bytes,
         "scores_are": scores_are,

@@ -60,7 +60,6 @@ def test_unlabeled_rows_need_no_labels(api, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "code", "what"),
     [
-        (None, "invalid_labels", "empty"),
         ("joy", "invalid_labels", "JSON list"),
         ('{"joy": 1}', "invalid_labels", "a dict"),
         ("[" * 100_000, "invalid_labels", "a str"),

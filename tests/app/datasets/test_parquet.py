@@ -11,7 +11,7 @@ import pytest
 from app.domain.errors import InvalidRequest, TooLarge
 from app.intake.datasets.parquet import parquet_rows
 from app.intake.datasets.parquet_pages import pages
-from app.intake.datasets.readers import open_table
+from app.intake.datasets.readers import Table, Wanted, open_table
 from app.intake.datasets.rows import Place, RowBudget
 
 MiB = 2**20
@@ -26,14 +26,13 @@ def written(table: pa.Table, **options: Any) -> bytes:
 
 def read(content: bytes, *columns: str, max_bytes: int = 64 * MiB) -> list[dict[str, Any]]:
     with open_table(
-        io.BytesIO(content),
-        filename="t.parquet",
+        [Table(io.BytesIO(content), "t.parquet")],
         split="train",
-        columns=columns,
+        wanted=Wanted(columns),
         max_bytes=max_bytes,
         budget=RowBudget(10**9),
-    ) as (_, rows):
-        return list(rows)
+    ) as table:
+        return list(table.rows)
 
 
 def one_row_of(items: int) -> pa.Table:

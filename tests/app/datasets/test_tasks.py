@@ -69,7 +69,6 @@ class TestRegression:
     @pytest.mark.parametrize(
         "score",
         [
-            None,
             "",
             "high",
             "4,5",
@@ -139,7 +138,7 @@ class TestTranslation:
     @pytest.mark.parametrize("side", ["source", "target"])
     @pytest.mark.parametrize(
         ("value", "code"),
-        [("", "empty_text"), (" \n", "empty_text"), ("\u200b", "empty_text"), (None, "invalid_text")],
+        [("", "empty_text"), (" \n", "empty_text"), ("\u200b", "empty_text")],
     )
     def test_an_empty_side(self, api, side, value, code):
         response = post_rows(api, "translation", [*TRANSLATED, TRANSLATED[0] | {side: value}])
@@ -155,7 +154,9 @@ class TestTranslation:
         table = ("t.parquet", parquet_of(rows))
         columns = json.dumps({"source": "translation"})
         response = post(api, {"task": "translation", "columns": columns}, train=table, dev=table)
-        assert "Split it into plain columns" in refused(api, response, "invalid_parquet")
+        assert "'translation' has the languages 'en', 'de'. Say which is which with columns" in refused(
+            api, response, "unclear_direction"
+        )
 
 
 class TestMaskedLanguageModeling:
@@ -240,7 +241,7 @@ class TestLanguages:
 
     def test_a_row_without(self, api):
         rows = [LABELLED[0] | {"language": "da"}, LABELLED[1]]
-        detail = refused(api, post_rows(api, "text_classification", rows), "missing_column")
+        detail = refused(api, post_rows(api, "text_classification", rows, dev=LABELLED), "missing_column")
         assert detail.endswith("Set the language in all rows of a split or in none.")
 
     def test_named_and_not_there(self, api):

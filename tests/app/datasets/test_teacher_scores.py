@@ -14,7 +14,8 @@ from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS, Task
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.tables import Prepared, Table, prepare
+from app.intake.datasets.readers import Table
+from app.intake.datasets.tables import Prepared, prepare
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 
 SCORES = "teacher_scores"

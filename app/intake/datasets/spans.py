@@ -1,0 +1,173 @@
+"""Entities as spans of characters, as annotation tools write them, become words and their tags."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from app.domain.tag_schemes import OUTSIDE
+from app.domain.words import word_offsets
+from app.intake.datasets.cells import kind
+from app.intake.datasets.rows import Place
+
+CUT_WORDS: Final = "words cut where an entity begins or ends within"
+TRIMMED: Final = "entities without the spaces around them"
+MOVED: Final = "entities whose offsets count UTF-16 units"
+
+_STARTS: Final = ("start", "start_offset")
+_ENDS: Final = ("end", "end_offset")
+_TYPES: Final = ("label", "labels", "type", "tag", "entity", "entity_group", "class")
+_TEXTS: Final = ("text", "word")
+
+
+@dataclass(frozen=True, order=True)
+class Entity:
+    """``text[start:end]``, and what it is."""
+
+    start: int
+    end: int
+    type: str
+
+
+def are_spans(value: Any) -> bool:
+    """Whether a cell holds what annotators marked; an empty list may be anything."""
+    return isinstance(value, list) and all(map(_is_span, value))
+
+
+def tag_words(
+    text: str, spans: Any, place: Place, repaired: Counter[str], tokens: Any = None
+) -> tuple[list[str], list[str]]:
+    """The words of a text, and a tag in IOB2 for each.
+
+    Args:
+        text: where the entities are.
+        spans: a list of them, or JSON with one.
+        place: of the row, for messages.
+        repaired: counts what had to be changed.
+        tokens: where words begin and end, if the row tells.
+
+    Raises:
+        BadRow: entities overlap, or are none of the text.
+    """
+    entities = _entities(text, spans, place, repaired)
+    words = _told(tokens) or word_offsets(text)
+    ends = {offset for entity in entities for offset in (entity.start, entity.end)}
+    pieces = [piece for word in words for piece in _cut(word, ends)]
+    repaired[CUT_WORDS] += (
+        sum(any(start < end < stop for end in ends) for start, stop in words) if ends else 0
+    )
+    tags = [OUTSIDE] * len(pieces)
+    for entity in entities:
+        within = [number for number, (start, end) in enumerate(pieces) if entity.start <= start < entity.end]
+        for number in within:
+            tags[number] = f"{'I' if number > within[0] else 'B'}-{entity.type}"
+    return [text[start:end] for start, end in pieces], tags
+
+
+def _entities(text: str, spans: Any, place: Place, repaired: Counter[str]) -> list[Entity]:
+    if isinstance(spans, str):
+        spans = _parsed(spans)
+    if not are_spans(spans):
+        raise place.fault(
+            "invalid_entities",
+            f"the entities are {kind(spans)}. Write a list of [start, end, type], or of objects with start, "
+            "end and label.",
+        )
+    found = sorted({_entity(text, span, place, repaired) for span in spans})
+    for before, after in pairwise(found):
+        if after.start < before.end:
+            raise place.fault(
+                "overlapping_entities",
+                f"{text[before.start : before.end]!r} ({before.type}) and {text[after.start : after.end]!r} "
+                f"({after.type}) overlap. A word has one tag: keep one of them.",
+            )
+    return found
+
+
+def _entity(text: str, span: Any, place: Place, repaired: Counter[str]) -> Entity:
+    start, end, type_, marked = _parts(span)
+    if not isinstance(type_, str) or not type_.strip():
+        raise place.fault(
+            "invalid_entities",
+            f"the type of an entity is {kind(type_)}. Export the names of types, not their ids.",
+        )
+    if isinstance(marked, str) and text[start:end] != marked:
+        start, end = _from_utf_16(text, start), _from_utf_16(text, end)
+        if text[start:end] != marked:
+            raise place.fault(
+                "invalid_entities",
+                f"the text has no {marked[:50]!r} where an entity says. Export the annotations again.",
+            )
+        repaired[MOVED] += 1
+    inner = text[start:end]
+    if not 0 <= start < end <= len(text) or not inner.strip():
+        raise place.fault(
+            "invalid_entities",
+            f"an entity goes from {start} to {end}, and the text has {len(text)} characters. An entity must "
+            "be text[start:end].",
+        )
+    if inner != inner.strip():
+        repaired[TRIMMED] += 1
+        start += len(inner) - len(inner.lstrip())
+        end = start + len(inner.strip())
+    return Entity(start, end, type_.strip())
+
+
+def _parts(span: Any) -> tuple[Any, Any, Any, Any]:
+    """Start, end, type and text."""
+    if isinstance(span, list):
+        return span[0], span[1], span[2], None
+    types = _first(span, _TYPES)
+    type_ = types[0] if isinstance(types, list) and len(types) == 1 else types
+    return _first(span, _STARTS), _first(span, _ENDS), type_, _first(span, _TEXTS)
+
+
+def _is_span(item: Any) -> bool:
+    if isinstance(item, list):
+        return len(item) >= 3 and _are_offsets(item[:2]) and isinstance(item[2], str | int)
+    if not isinstance(item, dict):
+        return False
+    return _are_offsets([_first(item, _STARTS), _first(item, _ENDS)])
+
+
+def _are_offsets(values: Sequence[Any]) -> bool:
+    return all(type(value) is int for value in values)
+
+
+def _first(span: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((span[name] for name in names if name in span), None)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _told(tokens: Any) -> list[tuple[int, int]]:
+    """Where words are, as Prodigy and spaCy write them; none where a row does not tell."""
+    if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
+        return []
+    offsets = [(token.get("start"), token.get("end")) for token in tokens]
+    if not all(_are_offsets(pair) and pair[0] < pair[1] for pair in offsets):
+        return []
+    if any(before[1] > after[0] for before, after in pairwise(offsets)):
+        return []
+    return offsets
+
+
+def _cut(word: tuple[int, int], ends: Iterable[int]) -> list[tuple[int, int]]:
+    """The parts of a word between the ends of entities."""
+    start, stop = word
+    cuts = [start, *sorted(end for end in ends if start < end < stop), stop]
+    return list(pairwise(cuts))
+
+
+def _from_utf_16(text: str, units: Any) -> int:
+    """An offset in characters, of one in the units that browsers count."""
+    if not isinstance(units, int) or units < 0:
+        return 0
+    return len(text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore"))
