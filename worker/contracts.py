@@ -15,6 +15,7 @@ from app.domain.architectures import AnyShape, Architecture
 from app.domain.documents import TrainingSpec
 from app.domain.methods import Spec
 from app.domain.tasks import Head, Task
+from app.domain.tasks.record import Activation
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -146,6 +147,8 @@ class TaskData:
     """Of the token that hides a word; only a task that masks inputs needs it."""
     target_tokenizer: Tokenizer | None = None
     """Makes texts of what is written; only a task that writes needs it."""
+    activation: Activation | None = None
+    """What a network's one output goes through; the scores are then from 0 to 1."""
 
     @property
     def head(self) -> Head:

@@ -10,10 +10,12 @@ from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.documents.plan import Advice, Plan, PlannedScores, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
+from app.domain.job_labels import job_labels, told_match
 from app.domain.methods import ModelInput
 from app.domain.planning import TypicalRow, estimate, learnt_rows, plan_student, with_epochs
 from app.domain.planning.compatibility import (
     must_be_taught,
+    needs_head,
     require_method,
     require_metric,
     require_mixable,
@@ -23,6 +25,7 @@ from app.domain.planning.compatibility import (
     require_terms,
 )
 from app.domain.planning.teacher_scores import plan_scores, unscored_rows
+from app.domain.score_scale import job_activation, score_scale
 from app.domain.tasks import Head
 from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
 
@@ -62,7 +65,8 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
     data = get_dataset(session, spec.dataset).manifest
     require_method(spec, data)
     require_splits(data)
-    require_metric(spec, data)
+    labels = job_labels(model, data, needs_head=needs_head(spec, data))
+    require_metric(spec, data, labels=len(labels))
     if data.teachers:
         spec = spec.model_copy(update={"method": spec.method.with_scores()})
     require_terms(spec, data)
@@ -73,19 +77,19 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
         spec = _with_max_length(spec, model)
     scores = plan_scores(spec, model, data)
     architecture = None if model is None else model.architecture
-    head = Head.of(
-        data.task, labels=len(data.labels), vocabulary=architecture.vocabulary if architecture else 1
-    )
+    head = Head.of(data.task, labels=len(labels), vocabulary=architecture.vocabulary if architecture else 1)
     rows = data.splits["train"].rows
     unlabeled = _unlabeled_rows(data, scores, model)
     training = with_epochs(
         spec.training,
         rows=learnt_rows(spec.method, head, rows=rows, unlabeled=unlabeled),
-        labels=len(data.labels),
+        labels=len(labels),
     )
-    spec = spec.model_copy(update={"target": _target(session, spec, model, data), "training": training})
+    spec = spec.model_copy(
+        update={"target": _target(session, spec, model, data, labels), "training": training}
+    )
     student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
-    caveats = list(_caveats(spec, model, data, student))
+    caveats = list(_caveats(spec, model, data, student, labels))
     student = student.model_copy(update={"advice": [*caveats, *student.advice]})
     return JobPlan(
         spec=spec,
@@ -146,12 +150,16 @@ def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:
 
 
 def _target(
-    session: ProjectReadSession, spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest
+    session: ProjectReadSession,
+    spec: JobSpec,
+    teacher: ModelManifest | None,
+    data: DatasetManifest,
+    labels: list[str],
 ) -> Target | None:
     method = spec.method
     if method.shape_role is not None and teacher is not None:
         [small] = [given for given in method.inputs if given.role == method.shape_role]
-        return _target_of(session, spec, small, teacher, data)
+        return _target_of(session, spec, small, teacher, data, labels)
     if spec.target is None and not method.card.keeps_size:
         raise InvalidRequest(
             "target_required",
@@ -167,10 +175,18 @@ def _target_of(
     given: ModelInput,
     teacher: ModelManifest,
     data: DatasetManifest,
+    labels: list[str],
 ) -> Target:
     """The shape of the model that the student is mixed with."""
     small = get_model(session, given.model_id).manifest
-    require_mixable(small, teacher, data, pointer=given.pointer)
+    require_mixable(
+        small,
+        teacher,
+        data,
+        labels=labels,
+        activation=job_activation(teacher, data, needs_head=needs_head(spec, data)),
+        pointer=given.pointer,
+    )
     target = Target(shape=small.architecture.shape)
     if spec.target is not None and spec.target != target:
         raise InvalidRequest(
@@ -196,7 +212,11 @@ def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
 
 
 def _caveats(
-    spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest, student: StudentPlan
+    spec: JobSpec,
+    teacher: ModelManifest | None,
+    data: DatasetManifest,
+    student: StudentPlan,
+    labels: list[str],
 ) -> Iterator[Advice]:
     if teacher is not None and must_be_taught(spec, teacher, data):
         yield Advice(
@@ -204,6 +224,11 @@ def _caveats(
             message=f"The teacher has no head for {data.task} yet. This is the plan for the model that a "
             "fine_tuning job makes of it; run that job first.",
         )
+    if (matched := told_match(labels, data)) is not None:
+        yield Advice(about="labels", message=matched)
+    activation = job_activation(teacher, data, needs_head=needs_head(spec, data))
+    if activation is not None and (scale := score_scale(data)) is not None:
+        yield Advice(about="teacher", message=scale.told)
     if student.latency_ms is not None:
         yield Advice(
             about="latency",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
@@ -31,7 +31,7 @@ from app.errors import problems
 from app.idempotency.creation import CreationDep
 from app.intake.models.hub import HubReference
 from app.registry import service
-from app.registry.schemas import ModelCreate, ModelRead, UploadReference
+from app.registry.schemas import ModelCreate, ModelRead, UploadReference, names_of
 from app.rows import UnreadableRow, read_row
 from app.signing.signer import sign
 from app.uploads import service as uploads
@@ -49,6 +49,20 @@ class ModelUpload(BaseModel):
 
     file: UploadFile = Field(description="The model folder as .zip, .tar or .tar.gz.")
     name: Name
+    labels: Annotated[
+        str | None,
+        Field(
+            description="Names of the head's outputs, in place of those in `config.json`: a JSON list in "
+            'their order, or an object such as `{"0": "negative", "1": "positive"}`.'
+        ),
+    ] = None
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: str | None) -> str | None:
+        if labels is not None:
+            names_of(labels)
+        return labels
 
 
 _REFERENCES, _SCHEMAS = models_json_schema(
@@ -74,7 +88,7 @@ async def read_source(request: Request) -> AsyncIterator[ModelUpload | ModelCrea
         body = await request.body()
         yield _validated(lambda: ModelCreate.model_validate_json(body))
         return
-    # Of fields one is known; more are read so that a refusal can name those that are not.
+    # Of fields few are known; more are read so that a refusal can name those that are not.
     async with request.form(max_files=1, max_fields=10) as form:
         require_known_fields(form, list(ModelUpload.model_fields))
         fields: dict[str, Any] = dict(form)
@@ -116,7 +130,13 @@ async def create_model(
     SentencePiece model, with what `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`
     say. Folders of sentence-transformers, one checkpoint of a training and downloaded students of this
     service are taken, too. `manifest.notes` says what was assumed.
+
+    A classifier's labels may be in any order: data sets are matched with them by name. `labels` names outputs
+    that have no names, such as `LABEL_0`. Taggers may have the tags of any scheme: IO, IOB, BIOES, BILOU,
+    BMES. One output goes through a sigmoid, unless `config.json` names `problem_type` `regression` or
+    sentence-transformers' `Identity`.
     """
+    labels = names_of(source.labels)
 
     def register() -> ModelRead:
         with creation.transaction(database) as session:
@@ -124,18 +144,18 @@ async def create_model(
                 require_room(reading)  # before anything is read or downloaded
             if isinstance(source, ModelUpload):
                 model = service.register_upload(
-                    session, storage, source.file.file, name=source.name, settings=settings
+                    session, storage, source.file.file, name=source.name, labels=labels, settings=settings
                 )
             elif isinstance(source.source, UploadReference):
                 upload = get_whole(database, source.source.upload, pointer="#/source/upload")
                 with opened(storage, upload) as archive:
                     model = service.register_upload(
-                        session, storage, archive, name=source.name, settings=settings
+                        session, storage, archive, name=source.name, labels=labels, settings=settings
                     )
                 uploads.remove(session, storage, upload.id)
             else:
                 model = service.register_from_hub(
-                    session, storage, source.source, name=source.name, settings=settings
+                    session, storage, source.source, name=source.name, labels=labels, settings=settings
                 )
             read = read_row(ModelRead.of, model)
             return creation.answer(session, read, location=f"/v1/models/{model.id}")

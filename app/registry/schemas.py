@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from app.core.db.models import Model
 from app.dependencies import Name
@@ -26,10 +35,53 @@ def _read_source(given: Any) -> Any:
     return (UploadReference if is_upload else HubReference).model_validate(given)
 
 
+_Label = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+OutputNames = list[_Label] | dict[str, _Label]
+_NAMES: TypeAdapter[OutputNames] = TypeAdapter(OutputNames)
+
+
+def names_of(given: str | OutputNames | None) -> list[str] | None:
+    """Names of a head's outputs in their order; as a form has them, in JSON.
+
+    Raises:
+        ValueError: they are no such names, or do not number outputs from 0 without gaps, or repeat.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        try:
+            given = _NAMES.validate_json(given)
+        except ValidationError:
+            raise ValueError("use a JSON list of names, or an object from index to name") from None
+    if isinstance(given, dict):
+        by_index = {key.removeprefix("LABEL_"): name for key, name in given.items()}
+        if set(by_index) != {str(index) for index in range(len(given))}:
+            raise ValueError("number the outputs from 0 without gaps")
+        given = [by_index[str(index)] for index in range(len(by_index))]
+    if len(set(given)) != len(given):
+        raise ValueError("two outputs have the same name")
+    return given
+
+
+def _check_names(given: OutputNames | None) -> OutputNames | None:
+    names_of(given)
+    return given
+
+
 class ModelCreate(ExactModel):
     """A model to download from the hub, or to make of an upload."""
 
     name: Name
+    labels: Annotated[
+        Annotated[OutputNames, Field(min_length=1, max_length=1000)] | None, AfterValidator(_check_names)
+    ] = Field(
+        default=None,
+        description="Names of the head's outputs, in place of those in config.json: a list in their order, "
+        "or an object from index to name.",
+    )
     source: Annotated[HubReference | UploadReference, BeforeValidator(_read_source)]
 
 
@@ -56,7 +108,7 @@ class ModelRead(BaseModel):
     shape: AnyShape
     task: Task | None = Field(description="Null for an encoder without a task head.")
     labels: list[str] | None = Field(
-        description="Labels of a text classifier or IOB2 tags of a token classifier; null for other tasks."
+        description="Labels of a text classifier or tags of a token classifier; null for other tasks."
     )
     parameters: int
     size_bytes: int = Field(description="Total size of all files.")

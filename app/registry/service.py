@@ -21,9 +21,15 @@ from app.rows import delete_with_files
 
 
 def register_upload(
-    session: ProjectWriteSession, storage: Storage, archive: BinaryIO, *, name: str, settings: Settings
+    session: ProjectWriteSession,
+    storage: Storage,
+    archive: BinaryIO,
+    *,
+    name: str,
+    labels: list[str] | None,
+    settings: Settings,
 ) -> Model:
-    """Register the model in an archive.
+    """Register the model in an archive; ``labels`` names its head's outputs, in place of its own names.
 
     Raises:
         InvalidRequest: the archive or the model in it cannot be taken.
@@ -31,12 +37,20 @@ def register_upload(
         Forbidden: it is more than the project may store.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        manifest, made = read_upload(archive, Path(folder), max_bytes=settings.max_unpacked_bytes)
+        manifest, made = read_upload(
+            archive, Path(folder), max_bytes=settings.max_unpacked_bytes, labels=labels
+        )
         return _register(session, storage, manifest, made, name=name, origin="upload")
 
 
 def register_from_hub(
-    session: ProjectWriteSession, storage: Storage, reference: HubReference, *, name: str, settings: Settings
+    session: ProjectWriteSession,
+    storage: Storage,
+    reference: HubReference,
+    *,
+    name: str,
+    labels: list[str] | None,
+    settings: Settings,
 ) -> Model:
     """Register a model of the hub, at the commit that its revision names now.
 
@@ -50,7 +64,7 @@ def register_from_hub(
         downloaded = Path(folder, UNPACKED)
         downloaded.mkdir()
         source = download(reference, downloaded, settings=settings)
-        manifest, made = read_download(Path(folder), max_bytes=settings.max_unpacked_bytes)
+        manifest, made = read_download(Path(folder), max_bytes=settings.max_unpacked_bytes, labels=labels)
         return _register(session, storage, manifest, made, name=name, origin="hub", source=source)
 
 

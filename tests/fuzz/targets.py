@@ -88,8 +88,8 @@ def configs(content: bytes) -> None:
         return
     with suppress(*DOCUMENTED):
         config = read_config(value)
-        task, labels = read_task(config, _HEADS[content[0] % len(_HEADS)])
-        json.dumps(config.kept | task_keys(config.architecture, task, labels), ensure_ascii=False).encode()
+        purpose = read_task(config, _HEADS[content[0] % len(_HEADS)])
+        json.dumps(config.kept | task_keys(config.architecture, purpose), ensure_ascii=False).encode()
 
 
 def tokenizers(content: bytes) -> None:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from app.domain.methods import DistillationTerms
 from app.domain.tasks import TASKS, Task
+from app.domain.tasks.record import Activation
 from worker.data.batches import Batch
 from worker.data.tokenization import MASKED_SHARE
 from worker.networks.forward import forward
-from worker.tasks import IMPLEMENTATIONS
+from worker.tasks import implementation_of
 from worker.tasks.implementation import AnswerLoss
 
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -24,17 +25,21 @@ InnerTerm = Callable[[nn.Module, Sequence[Tensor], Batch], Tensor]
 """Of a student, its hidden states on a batch, and the batch: a scalar. See ``inside``."""
 
 
-def answer_loss(task: Task, *, smoothing: float | None = None) -> AnswerLoss:
+def answer_loss(
+    task: Task, *, smoothing: float | None = None, activation: Activation | None = None
+) -> AnswerLoss:
     """The labels' loss of a task; None: with the label smoothing that is usual for it."""
     default = TASKS[task].label_smoothing
-    return IMPLEMENTATIONS[task].answer_loss(default if smoothing is None else smoothing)
+    return implementation_of(task, activation).answer_loss(default if smoothing is None else smoothing)
 
 
 class LabelLoss:
     """What the labels say."""
 
-    def __init__(self, task: Task, *, smoothing: float | None = None) -> None:
-        self._loss = answer_loss(task, smoothing=smoothing)
+    def __init__(
+        self, task: Task, *, smoothing: float | None = None, activation: Activation | None = None
+    ) -> None:
+        self._loss = answer_loss(task, smoothing=smoothing, activation=activation)
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         return batch.label_weight * self._loss(forward(network, batch).logits, labels_of(batch))
@@ -104,6 +109,7 @@ class DistillationLoss:
         task: Task,
         *,
         smoothing: float | None,
+        activation: Activation | None = None,
         teacher_logits: Callable[[Batch], Tensor],
         inner: Sequence[tuple[float, InnerTerm]] = (),
     ) -> None:
@@ -113,12 +119,13 @@ class DistillationLoss:
             terms: the temperature T and the weight w.
             task: whose labels' loss is L.
             smoothing: of labels; None: the task's default.
+            activation: that outputs go through.
             teacher_logits: batch -> (P, C).
             inner: terms that look at hidden states, each with its weight.
         """
         self._terms = terms
-        self._loss = answer_loss(task, smoothing=smoothing)
-        self._soft_loss = IMPLEMENTATIONS[task].soft_loss
+        self._loss = answer_loss(task, smoothing=smoothing, activation=activation)
+        self._soft_loss = implementation_of(task, activation).soft_loss
         self._teacher_logits = teacher_logits
         self._inner = inner
 

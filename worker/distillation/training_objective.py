@@ -46,7 +46,9 @@ class TrainingObjective:
 
 def label_objective(data: TaskData, context: RunContext) -> TrainingObjective:
     """The training split and its labels."""
-    objective: Objective = LabelLoss(data.task, smoothing=context.training.label_smoothing)
+    objective: Objective = LabelLoss(
+        data.task, smoothing=context.training.label_smoothing, activation=data.activation
+    )
     return TrainingObjective(data.train, _masking(objective, data), data.pad_id)
 
 
@@ -94,6 +96,7 @@ def distillation_objective(
         terms,
         data.task,
         smoothing=context.training.label_smoothing,
+        activation=data.activation,
         teacher_logits=signals.logits,
         inner=inner,
     )

@@ -13,12 +13,13 @@ from transformers import PreTrainedModel
 
 from app.domain.errors import JobError
 from app.domain.tasks import TASKS, Task
+from app.domain.tasks.record import Activation
 from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.data.batches import collate, ordered_rows
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
 from worker.networks.forward import forward
-from worker.tasks import IMPLEMENTATIONS
+from worker.tasks import IMPLEMENTATIONS, implementation_of
 from worker.tasks.implementation import Thresholds
 
 _BATCH_SIZE = 64
@@ -62,7 +63,9 @@ def measure(
         words = _word_metrics(network, split, pad_id=data.pad_id, device=device)
         return {**_bleu(network, split, data), **words} if record.writes else words
     logits = predict_logits(network, split, pad_id=data.pad_id, device=device)
-    return quality(data.task, split, logits, labels=data.labels, thresholds=thresholds)
+    return quality(
+        data.task, split, logits, labels=data.labels, thresholds=thresholds, activation=data.activation
+    )
 
 
 def choose_thresholds(network: nn.Module, data: TaskData, *, device: torch.device) -> Thresholds:
@@ -84,7 +87,9 @@ def main_metric(
     split: TokenizedSplit, logits: FloatArray, data: TaskData, *, thresholds: Thresholds | None = None
 ) -> float:
     """The task's main metric, from logits (P, C) at a split's positions."""
-    found = quality(data.task, split, logits, labels=data.labels, thresholds=thresholds)
+    found = quality(
+        data.task, split, logits, labels=data.labels, thresholds=thresholds, activation=data.activation
+    )
     return found[TASKS[data.task].main_metric]
 
 
@@ -95,14 +100,15 @@ def quality(
     *,
     labels: list[str],
     thresholds: Thresholds | None = None,
+    activation: Activation | None = None,
 ) -> dict[str, float]:
-    """Every metric of the task, from logits (P, C) at a split's positions.
+    """Every metric of the task, from logits (P, C) at a split's positions, before any activation.
 
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
     """
     _require_finite(logits)
-    implementation = IMPLEMENTATIONS[task]
+    implementation = implementation_of(task, activation)
     assert implementation.metrics is not None
     if thresholds is None:
         thresholds = chosen_thresholds(task, split, logits)

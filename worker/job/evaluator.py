@@ -154,7 +154,13 @@ class Evaluator:
         """Of teachers' scores, where a split has them in all rows beside labels of its own."""
         splits = {"dev": self._data.dev} | ({} if self._test is None else {"test": self._test})
         return {
-            name: quality(self._data.task, split, split.scores, labels=self._data.labels)
+            name: quality(
+                self._data.task,
+                split,
+                split.scores,
+                labels=self._data.labels,
+                activation=self._data.activation,
+            )
             for name, split in splits.items()
             if name not in self._by_teacher and split.scores is not None and is_complete(split.scores)
         }
@@ -166,7 +172,7 @@ class Evaluator:
             return
         candidate.quality[name] = found
         if split.scores is not None and is_complete(split.scores):
-            choices = replace(split, labels=chosen(split.scores, self._data.task))
+            choices = replace(split, labels=chosen(split.scores, self._data.task, self._data.activation))
             candidate.agreement[name] = self._quality(candidate, choices)
 
     def _quality(self, candidate: EvaluatedModel, split: TokenizedSplit) -> dict[str, float]:

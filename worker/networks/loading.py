@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from app.domain.architectures import (
@@ -17,9 +19,10 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderFamily,
 )
+from app.domain.architectures.heads import head_kind
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
-from app.domain.tasks import Head, Task
+from app.domain.tasks import TASKS, Head, Task
 from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config, truncation_side
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
@@ -32,6 +35,7 @@ TOKENIZER = "tokenizer.json"
 TARGET_TOKENIZER = "target_tokenizer.json"
 """Of a translation model that writes other pieces than it reads."""
 
+_HEAD_KEYS = ("num_labels", "id2label", "label2id", "problem_type", "architectures", "sentence_transformers")
 _MODEL_FILES = ("config.json", "model.safetensors", TOKENIZER, TARGET_TOKENIZER)
 
 
@@ -51,6 +55,8 @@ def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
 
 def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
     """The network in a folder, with a head for a task, in eval mode, fp32.
+
+    Its outputs are in the order of ``labels``, whatever the folder's is.
 
     Raises:
         JobError: ``weights_not_finite``, when some weights are no numbers: nothing can be learnt from them.
@@ -73,10 +79,11 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     class_ = network_class(architecture, task)
     config = with_labels(_config(folder, class_), head, labels)
     has_own_head = manifest.has_head_for(task, labels)
+    weights = folder / "model.safetensors"
     if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
         network = build_network(config, architecture, head)
-        _fill(network, folder / "model.safetensors", architecture.record, has_own_head=has_own_head)
-        return network
+        _fill(network, weights, architecture.record, has_own_head=has_own_head)
+        return _with_labels_in_order(network, weights, manifest, task, labels)
     network = class_.from_pretrained(
         folder,
         config=config,
@@ -89,7 +96,43 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     fix_positions(network)
     if isinstance(architecture, EncoderArchitecture):
         part_fused(network, architecture.record.stack)
-    return network.eval()
+    return _with_labels_in_order(network.eval(), weights, manifest, task, labels)
+
+
+@torch.no_grad()
+def _with_labels_in_order(
+    network: PreTrainedModel, weights: Path, manifest: ModelManifest, task: Task, labels: list[str]
+) -> PreTrainedModel:
+    """The same network, whose outputs are these labels: the stored ones in this order, else drawn anew."""
+    name = _output_name(manifest.architecture, task)
+    if name is None:
+        return network
+    output = network.get_submodule(name)
+    assert isinstance(output, nn.Linear)
+    if manifest.has_head_for(task, labels):
+        order = [(manifest.labels or []).index(label) for label in labels]
+        output.weight.copy_(output.weight[order])
+        output.bias.copy_(output.bias[order])
+    elif _holds(weights, f"{name}.weight", output.weight.shape):
+        # As many labels as before, but others: what the head knows of those is wrong of these.
+        nn.init.normal_(output.weight, std=getattr(network.config, "initializer_range", 0.02))
+        nn.init.zeros_(output.bias)
+    return network
+
+
+def _output_name(architecture: Architecture, task: Task) -> str | None:
+    """Of the layer that gives a number for each label; None where answers are words."""
+    if not TASKS[task].has_labels:
+        return None
+    if isinstance(architecture, BiLstmArchitecture):
+        return architecture.record.head.output
+    assert isinstance(architecture, EncoderArchitecture)
+    return architecture.record.heads[head_kind(task)].output
+
+
+def _holds(weights: Path, name: str, shape: torch.Size) -> bool:
+    with safe_open(weights, "pt") as file:
+        return name in file.keys() and file.get_slice(name).get_shape() == list(shape)  # noqa: SIM118
 
 
 def save_network(network: PreTrainedModel, folder: Path) -> None:
@@ -221,7 +264,7 @@ def _config(folder: Path, class_: type[PreTrainedModel]) -> PretrainedConfig:
     values = json.loads((folder / "config.json").read_text())
     config_class = class_.config_class
     assert config_class is not None
-    for key in ("num_labels", "id2label", "label2id", "problem_type", "architectures"):
+    for key in _HEAD_KEYS:
         values.pop(key, None)
     config = config_class.from_dict(values)
     for name, id_ in config.to_dict().items():  # the class's own defaults are of its first vocabulary

@@ -31,7 +31,7 @@ class TargetScaler:
     @classmethod
     def of(cls, data: TaskData) -> "TargetScaler":
         """That of the training split's scores; of other tasks, and of scores of about one, as they are."""
-        if TASKS[data.task].outputs != "number" or data.train.labels is None:
+        if TASKS[data.task].outputs != "number" or data.activation or data.train.labels is None:
             return cls()
         known = data.train.labels[np.isfinite(data.train.labels)].astype(np.float64)
         mean, spread = float(known.mean()), float(known.std())

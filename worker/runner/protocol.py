@@ -21,7 +21,10 @@ from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport
+from app.domain.job_labels import job_labels
 from app.domain.methods import TEACHER
+from app.domain.score_scale import job_activation
+from app.domain.tasks.record import Activation
 
 REQUEST = "request.json"
 OUTCOME = "outcome.json"
@@ -91,14 +94,29 @@ class JobRequest(BaseModel):
         given, method, dataset = self.teacher, self.spec.method, self.dataset.manifest
         if given is None or not method.is_compared:
             return False
-        if given.manifest.has_head_for(dataset.task, dataset.labels):
-            return True
-        return method.card.needs_head and not self.learns_from_scores
+        return given.manifest.has_head_for(dataset.task, self.labels) or self.needs_head
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether the predictions of the teacher's head are learnt from, or its head is inherited."""
+        return self.spec.method.card.needs_head and not self.learns_from_scores
 
     @property
     def learns_from_scores(self) -> bool:
         """Whether scores that came with the data take the place of a network's predictions."""
         return self.spec.method.learns_from_outputs and bool(self.dataset.manifest.teachers)
+
+    @property
+    def labels(self) -> list[str]:
+        """Of the student, in the order of its outputs."""
+        model = None if self.teacher is None else self.teacher.manifest
+        return job_labels(model, self.dataset.manifest, needs_head=self.needs_head)
+
+    @property
+    def activation(self) -> Activation | None:
+        """What the student's one output goes through."""
+        model = None if self.teacher is None else self.teacher.manifest
+        return job_activation(model, self.dataset.manifest, needs_head=self.needs_head)
 
     @property
     def planned_student(self) -> Architecture | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.domain.tasks import Task
+from app.domain.tasks.record import Activation
 from worker.tasks import (
     masked_language_modeling,
     multi_label_classification,
@@ -22,3 +23,11 @@ IMPLEMENTATIONS: Final[Mapping[Task, TaskImplementation]] = {
     "masked_language_modeling": masked_language_modeling.IMPLEMENTATION,
     "translation": translation.IMPLEMENTATION,
 }
+
+
+def implementation_of(task: Task, activation: Activation | None = None) -> TaskImplementation:
+    """Of a task whose outputs go through an activation."""
+    if activation is None:
+        return IMPLEMENTATIONS[task]
+    assert task == "text_regression"
+    return text_regression.SIGMOID_IMPLEMENTATION

@@ -1,6 +1,6 @@
 """How many named entities were found."""
 
-from app.domain.entity_spans import spans
+from app.domain.entity_spans import Tagging
 from worker.contracts import IntArray
 
 
@@ -18,15 +18,14 @@ def span_f1(
         truth: (P,) indices into ``labels``, the sentences laid end to end.
         predictions: (P,).
         offsets: (sentences + 1,): where each begins.
-        labels: the tags.
+        labels: the tags, of any scheme.
         rows: the sentences that count; default: all.
     """
+    tagging = Tagging(labels)
     right, found, there = 0, 0, 0
     for row in range(len(offsets) - 1) if rows is None else rows:
         begin, end = offsets[row], offsets[row + 1]
-        true, predicted = (
-            set(spans([labels[tag] for tag in tags[begin:end]])) for tags in (truth, predictions)
-        )
+        true, predicted = (set(tagging.spans(tags[begin:end].tolist())) for tags in (truth, predictions))
         right += len(true & predicted)
         found += len(predicted)
         there += len(true)

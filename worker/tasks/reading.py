@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import pyarrow.parquet as pq
 
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
+from app.domain.score_scale import score_scale
 from app.domain.tasks import TASKS, Task
-from app.domain.tasks.record import TEACHER_SCORES
+from app.domain.tasks.record import TEACHER_SCORES, Activation
 from app.engine.tokenizing import pad_id, special_id
 from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
 from worker.data.tokenization import masked
 from worker.tasks import IMPLEMENTATIONS
+from worker.tasks.relabelling import relabelled
 from worker.tasks.teacher_scores import RowScores, Weights, chosen, row_scores
+from worker.tasks.unit_scores import on_unit_scale
 
 
 def load_task_data(
@@ -26,6 +30,8 @@ def load_task_data(
     *,
     tokenizers: ModelTokenizers,
     max_length: int,
+    labels: list[str] | None = None,
+    activation: Activation | None = None,
     untrimmed: Mapping[str, TokenizedSplit] | None = None,
     teacher_weights: Weights | None = None,
     keeps_unscored: bool = True,
@@ -37,6 +43,8 @@ def load_task_data(
         manifest: says which there are.
         tokenizers: of the model that is to read them.
         max_length: tokens at which rows are cut.
+        labels: of the network's outputs, which know all of the data set's by name; None: just these.
+        activation: that the network's one output goes through; scores are then from 0 to 1.
         untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
             None: it was not.
         teacher_weights: of the teachers whose scores the data set has; None: all count the same.
@@ -47,6 +55,8 @@ def load_task_data(
             ``missing_target``, when rows without labels have no scores of these teachers either.
     """
     record = TASKS[manifest.task]
+    labels = manifest.labels if labels is None else labels
+    for_outputs = partial(_for_outputs, manifest=manifest, labels=labels, activation=activation)
     mask_id = special_id(tokenizers.source_tokenizer, "[MASK]", "<mask>")
     if record.masks_inputs and mask_id is None:
         raise JobError(
@@ -68,14 +78,14 @@ def load_task_data(
         by_teacher = bool(manifest.splits[name].labelled_by_teacher)
         if by_teacher:
             _require_scores(name, scores)
-        columns = _columns(table, manifest.task, scores, by_teacher=by_teacher)
+        columns = for_outputs(_columns(table, manifest.task, scores, by_teacher=by_teacher))
         split = encode_columns(
             manifest.task,
             columns,
             tokenizers=tokenizers,
             max_length=max_length,
             is_pair=manifest.is_pair,
-            labels=len(manifest.labels),
+            labels=len(labels),
             untrimmed=None if untrimmed is None else untrimmed[name],
         )
         if split.position_offsets[-1] == 0:
@@ -89,7 +99,7 @@ def load_task_data(
             assert mask_id is not None
             split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
         if by_teacher and split.scores is not None:
-            split = replace(split, labels=chosen(split.scores, manifest.task))
+            split = replace(split, labels=chosen(split.scores, manifest.task, activation))
         return replace(split, languages=columns.get("language"))
 
     train, dev = read("train"), read("dev")
@@ -100,11 +110,12 @@ def load_task_data(
         train=train,
         dev=dev,
         unlabeled=read("unlabeled"),
-        labels=manifest.labels,
+        labels=labels,
         pad_id=pad_id(tokenizers.source_tokenizer),
         vocabulary=tokenizers.vocabulary,
         mask_id=mask_id,
         target_tokenizer=tokenizers.target_tokenizer,
+        activation=activation,
     )
     return data, read("test")
 
@@ -122,6 +133,19 @@ def _columns(
         if by_teacher and TASKS[task].writes and target is not None:
             columns[target] = columns[TEACHER_SCORES]
     return columns
+
+
+def _for_outputs(
+    columns: dict[str, list[Any]],
+    *,
+    manifest: DatasetManifest,
+    labels: list[str],
+    activation: Activation | None,
+) -> dict[str, list[Any]]:
+    """The same columns for a network with these labels, or whose one output goes through an activation."""
+    if activation is not None:
+        return on_unit_scale(columns, score_scale(manifest))
+    return relabelled(columns, manifest.task, given=manifest.labels, wanted=labels)
 
 
 def _require_scores(name: Split, scores: RowScores | None) -> None:

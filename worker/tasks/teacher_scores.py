@@ -5,7 +5,7 @@ Shapes: R rows, P texts or words of all rows end to end, C outputs, K teachers.
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from app.domain.documents.manifest import DatasetManifest
 from app.domain.tasks import TASKS, Task
-from app.domain.tasks.record import TEACHER_SCORES, Scoring
+from app.domain.tasks.record import TEACHER_SCORES, Activation, Scoring
 from worker.contracts import FloatArray, LabelArray
 
 Weights = Mapping[str, float]
@@ -23,6 +23,8 @@ RowScores = list[FloatArray | str | None]
 
 _LEAST = 1e-6
 """Probability that stands for 0."""
+NEVER: Final = float(np.log(_LEAST))
+"""A label's logit, beside one of 0, where it has that probability."""
 
 
 def row_scores(table: pa.Table, manifest: DatasetManifest, weights: Weights | None) -> RowScores | None:
@@ -86,11 +88,12 @@ def average(logits: FloatArray, weights: npt.NDArray[np.float64], scoring: Scori
     return np.asarray(np.logaddexp.reduce(log_shares + normalised), np.float32)
 
 
-def chosen(logits: FloatArray, task: Task) -> LabelArray:
+def chosen(logits: FloatArray, task: Task, activation: Activation | None = None) -> LabelArray:
     """What teachers choose, as labels of the task; of (P, C)."""
     scoring = TASKS[task].scoring
     if scoring == "number":
-        return logits[:, 0]
+        numbers = logits[:, 0]
+        return numbers if activation is None else (1 / (1 + np.exp(-numbers))).astype(np.float32)
     if scoring == "per_label":
         return (logits > 0).astype(np.float32)
     best: npt.NDArray[np.int64] = logits.argmax(axis=1)
@@ -105,11 +108,11 @@ def is_complete(logits: FloatArray) -> bool:
 def certain(labels: LabelArray, outputs: int) -> FloatArray:
     """Logits (P, C) of a teacher that is sure of labels; NaN where there is no label."""
     if labels.ndim == 2:
-        sure: FloatArray = np.where(labels > 0, 1, -1) * np.float32(-np.log(_LEAST))
+        sure: FloatArray = np.where(labels > 0, 1, -1) * np.float32(-NEVER)
         return np.where(np.isfinite(labels), sure, np.nan).astype(np.float32)
     if np.issubdtype(labels.dtype, np.floating):
         return labels.astype(np.float32)[:, None]
-    logits = np.full((len(labels), outputs), np.log(_LEAST), np.float32)
+    logits = np.full((len(labels), outputs), NEVER, np.float32)
     known = labels >= 0
     logits[known, labels[known]] = 0
     logits[~known] = np.nan

@@ -13,6 +13,7 @@ from app.domain.architectures import Architecture
 from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Head, Task
+from app.domain.tasks.record import Activation
 
 Split = Literal["train", "dev", "test", "unlabeled"]
 
@@ -131,8 +132,13 @@ class ModelManifest(StoredDocument):
     architecture: Architecture
     task: Task | None = Field(description="Null for an encoder without a task head.")
     labels: list[str] | None = Field(
-        description="Labels of a text classifier or IOB2 tags of a token classifier, in order; null for "
+        description="Labels of a text classifier or tags of a token classifier, in order; null for "
         "other models."
+    )
+    activation: Activation | None = Field(
+        default=None,
+        description="What the one output of a text_regression model goes through: sigmoid, for answers from "
+        "0 to 1; null where it is the answer itself.",
     )
     thresholds: list[float] | None = Field(
         default=None,
@@ -162,7 +168,7 @@ class ModelManifest(StoredDocument):
 
     def has_head_for(self, task: Task, labels: Sequence[str]) -> bool:
         """Whether its head answers this task with just these labels; else a job draws a new one."""
-        return self.task == task and list(self.labels or ()) == list(labels)
+        return self.task == task and set(self.labels or ()) == set(labels)
 
 
 def stored_prefix(manifest: object) -> str | None:

@@ -21,7 +21,7 @@ from app.domain.tasks import Head
 class Advice(BaseModel):
     """A suggested change and its effect, or what a plan assumes."""
 
-    about: EmbeddingOption | Literal["latency", "teacher"] = Field(
+    about: EmbeddingOption | Literal["latency", "teacher", "labels"] = Field(
         description="Field of the target, or of the job."
     )
     value: int | None = Field(default=None, description="Suggested value.")

@@ -1,14 +1,21 @@
 """Do a teacher, a data set and a method fit one another?"""
 
-from typing import get_args
+import re
+from typing import Final, get_args
 
 from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.documents import JobSpec
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.errors import Conflict, InvalidRequest
+from app.domain.job_labels import unknown_labels
 from app.domain.methods import METHOD_CARDS
 from app.domain.methods.card import SizeConstraint
 from app.domain.tasks import TASKS, Task, tasks_of
+from app.domain.tasks.record import Activation
+
+_UNNAMED: Final = re.compile(r"LABEL_\d+")
+"""As transformers calls an output that nobody has named."""
+_INTEGER: Final = re.compile(r"-?\d+")
 
 
 def require_method(spec: JobSpec, data: DatasetManifest) -> None:
@@ -45,18 +52,18 @@ def require_method(spec: JobSpec, data: DatasetManifest) -> None:
         )
 
 
-def require_metric(spec: JobSpec, data: DatasetManifest) -> None:
-    """Refuse to keep the best step by a metric that the task has not.
+def require_metric(spec: JobSpec, data: DatasetManifest, *, labels: int) -> None:
+    """Refuse to keep the best step by a metric that the task has not with so many labels.
 
     Raises:
         InvalidRequest: it has others.
     """
-    metric, possible = spec.training.metric, TASKS[data.task].selecting_metrics_of(len(data.labels))
+    metric, possible = spec.training.metric, TASKS[data.task].selecting_metrics_of(labels)
     if metric is not None and metric not in possible:
         has = f"supports {_listed(list(possible))}" if possible else "is selected by loss; omit metric"
         raise InvalidRequest(
             "metric_not_supported_for_task",
-            f"training.metric is {metric}; {data.task}{_with_labels(len(data.labels))} {has}.",
+            f"training.metric is {metric}; {data.task}{_with_labels(labels)} {has}.",
             pointer="#/training/metric",
             metrics=list(possible),
         )
@@ -128,9 +135,14 @@ def learns_from_scores(spec: JobSpec, data: DatasetManifest) -> bool:
     return spec.method.learns_from_outputs and bool(data.teachers)
 
 
+def needs_head(spec: JobSpec, data: DatasetManifest) -> bool:
+    """Whether the method needs the teacher's head on this data set."""
+    return spec.method.card.needs_head and not learns_from_scores(spec, data)
+
+
 def must_be_taught(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> bool:
     """Whether the method needs a teacher with a head, and the model is an encoder without one."""
-    return spec.method.card.needs_head and model.task is None and not learns_from_scores(spec, data)
+    return needs_head(spec, data) and model.task is None
 
 
 def require_teacher(
@@ -151,7 +163,7 @@ def require_teacher(
         Conflict: it has no head.
     """
     _require_kind(model.architecture, data.task)
-    if not spec.method.card.needs_head or learns_from_scores(spec, data):
+    if not needs_head(spec, data):
         return
     if must_be_taught(spec, model, data):
         if will_be_taught:
@@ -164,6 +176,7 @@ def require_teacher(
             teacher=spec.teacher,
         )
     require_same_task("teacher", model, data, pointer="#/dataset")
+    _require_known_labels(model, data)
 
 
 def _require_kind(architecture: Architecture, task: Task) -> None:
@@ -183,7 +196,7 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
 
 
 def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *, pointer: str) -> None:
-    """Refuse a model with a head for another task, or for other labels.
+    """Refuse a model with a head for another task.
 
     Raises:
         InvalidRequest: it has.
@@ -197,31 +210,67 @@ def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *
             model_task=model.task,
             dataset_task=data.task,
         )
-    theirs = model.labels or []
-    if not TASKS[data.task].has_labels or theirs == data.labels:
+
+
+def _require_known_labels(teacher: ModelManifest, data: DatasetManifest) -> None:
+    """Refuse a teacher that does not know all labels of the data set, by name and in whatever order."""
+    theirs = teacher.labels or []
+    unknown = unknown_labels(theirs, data)
+    if not unknown:
         return
-    advice = "Register a data set with the same labels, or fine-tune a teacher on this one."
-    if sorted(theirs) == sorted(data.labels):
-        advice = "Only the order differs: register the data set with 'labels' in the model's order."
     raise InvalidRequest(
         "label_mismatch",
-        f"The {whose} has the labels {_some(theirs)}; the data set has {_some(data.labels)}. {advice}",
-        pointer=pointer,
+        f"The teacher has the labels {_some(theirs)}; the data set has {_some(data.labels)}. Labels are "
+        f"matched by name, and the teacher does not know {_some(unknown)}. {_naming_advice(theirs, data)}",
+        pointer="#/dataset",
         model_labels=theirs,
         dataset_labels=data.labels,
+        unknown=unknown,
     )
 
 
+def _naming_advice(theirs: list[str], data: DatasetManifest) -> str:
+    """What makes labels match that are numbers on either side."""
+    model_has_none = all(_UNNAMED.fullmatch(label) for label in theirs)
+    data_has_none = all(_INTEGER.fullmatch(label) for label in data.labels)
+    of_model = "the teacher with 'labels', a JSON list of the names of its outputs in their order"
+    of_data = "the data set with 'labels', the names in the order of its integers"
+    if model_has_none and data_has_none:
+        return f"Give both names: register {of_model}; and {of_data}."
+    if model_has_none:
+        return f"Its outputs have no names: register {of_model}."
+    if data_has_none:
+        return f"Integers are not matched with names: register {of_data}."
+    return "Register a data set with labels that the teacher knows, or fine-tune it on this one."
+
+
 def require_mixable(
-    small: ModelManifest, teacher: ModelManifest, data: DatasetManifest, *, pointer: str
+    small: ModelManifest,
+    teacher: ModelManifest,
+    data: DatasetManifest,
+    *,
+    labels: list[str],
+    activation: Activation | None,
+    pointer: str,
 ) -> None:
     """Refuse a small model that cannot be mixed with what is made of the teacher, weight by weight.
+
+    ``labels`` and ``activation`` are the job's: the small model's labels may be in another order.
 
     Raises:
         InvalidRequest: it is of another family, or has other tables or another head.
     """
     if small.task is not None:
         require_same_task("small model", small, data, pointer=pointer)
+        _require_same_labels(small, labels, pointer=pointer)
+        if small.activation != activation:
+            raise InvalidRequest(
+                "incompatible_small_model",
+                f"The small model's output goes through {small.activation or 'no activation'}, the student's "
+                f"through {activation or 'none'}. Use a small model that was made of this teacher, or one "
+                "without a head.",
+                pointer=pointer,
+            )
     details = teacher.architecture.record.details
     for name in ("family", "vocabulary", "positions", "token_types", "projected_embedding", *details):
         ours, theirs = (_fact(model.architecture, name) for model in (small, teacher))
@@ -238,6 +287,19 @@ def require_mixable(
             "The small model shares layers (as students of pea_kd do); gating needs separate weights for "
             "each layer. Use a small model without shared layers.",
             pointer=pointer,
+        )
+
+
+def _require_same_labels(small: ModelManifest, labels: list[str], *, pointer: str) -> None:
+    theirs = small.labels or []
+    if set(theirs) != set(labels):
+        raise InvalidRequest(
+            "label_mismatch",
+            f"The small model has the labels {_some(theirs)}; the student will have {_some(labels)}. Gating "
+            "needs a small model with the same labels, in any order, or one without a head.",
+            pointer=pointer,
+            model_labels=theirs,
+            student_labels=labels,
         )
 
 

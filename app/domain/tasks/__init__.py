@@ -6,11 +6,11 @@ A module of this package that has a ``RECORD`` is a task: nothing lists them.
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.tasks.record import NetworkKind, TaskRecord
+from app.domain.tasks.record import Activation, NetworkKind, TaskRecord
 
 
 def _records() -> Iterator[tuple[str, TaskRecord]]:
@@ -36,6 +36,18 @@ else:  # a type checker cannot know which modules there are
 def tasks_of(kind: NetworkKind) -> list[Task]:
     """What networks of a kind can do."""
     return [task for task, record in TASKS.items() if kind in record.networks]
+
+
+def activation_keys(activation: Activation | None) -> dict[str, Any]:
+    """What a ``config.json`` says of what one output goes through, to transformers and CrossEncoder.
+
+    Without a problem type, transformers' pipeline applies a sigmoid as well.
+    """
+    name = "torch.nn.modules.activation.Sigmoid" if activation else "torch.nn.modules.linear.Identity"
+    return {
+        "problem_type": None if activation else "regression",
+        "sentence_transformers": {"activation_fn": name},
+    }
 
 
 class Head(BaseModel):

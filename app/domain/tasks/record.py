@@ -12,6 +12,9 @@ HeadKind = Literal["text", "token", "word"]
 Outputs = Literal["labels", "number", "vocabulary"]
 """What one answer's outputs are: a score for each label, one number, or a score for each token."""
 
+Activation = Literal["sigmoid"]
+"""What a head's one output goes through to become an answer."""
+
 NetworkKind = Literal["encoder", "bilstm", "encoder_decoder"]
 
 Scoring = Literal["distribution", "per_label", "number", "text"]

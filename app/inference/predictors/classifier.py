@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from app.domain.tasks.record import Activation
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import LabelScore, Number, RankedLabels
-from app.inference.predictors.scores import softmax
+from app.inference.predictors.scores import sigmoid, softmax
 
 _LIMITS = RunLimits()
 _BY_SCORE = attrgetter("score")
@@ -51,11 +52,14 @@ class Classifier:
 
 
 class Regressor:
-    """A number."""
+    """A number: the output, or what its activation makes of it."""
 
-    def __init__(self, encoder: OnnxEncoder, tokenizer: TextTokenizer) -> None:
+    def __init__(
+        self, encoder: OnnxEncoder, tokenizer: TextTokenizer, *, activation: Activation | None = None
+    ) -> None:
         self._encoder = encoder
         self._tokenizer = tokenizer
+        self._activation = activation
 
     def run_options(self, _inputs: Sequence[TextInput], _options: None) -> None:
         return None
@@ -68,7 +72,8 @@ class Regressor:
 
     def run(self, run: Run[TokenizedText, None]) -> list[float]:
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        numbers: list[float] = logits[:, 0].tolist()
+        outputs = logits[:, 0] if self._activation is None else sigmoid(logits[:, 0])
+        numbers: list[float] = outputs.tolist()
         return numbers
 
     def result(self, row: float, _options: None) -> Number:

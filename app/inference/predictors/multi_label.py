@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import LabelScore, RankedLabels
+from app.inference.predictors.scores import sigmoid
 
 _LIMITS = RunLimits()
 _DEFAULT_THRESHOLD = 0.5
@@ -41,8 +40,8 @@ class MultiLabelClassifier:
 
     def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
         """The probability of each label."""
-        logits = self._encoder.logits(self._tokenizer.pad(run.texts)).astype(np.float64)
-        probabilities: list[list[float]] = (1 / (1 + np.exp(-logits))).tolist()
+        logits = self._encoder.logits(self._tokenizer.pad(run.texts))
+        probabilities: list[list[float]] = sigmoid(logits).tolist()
         return probabilities
 
     def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:

@@ -67,7 +67,9 @@ PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     "multi_label_classifier": lambda export: MultiLabelClassifier(
         export.encoder(), export.tokenizer(), export.labels, export.manifest.thresholds
     ),
-    "regressor": lambda export: Regressor(export.encoder(), export.tokenizer()),
+    "regressor": lambda export: Regressor(
+        export.encoder(), export.tokenizer(), activation=export.manifest.activation
+    ),
     "tagger": lambda export: Tagger(export.encoder(), export.tokenizer(), export.labels),
     "fill_mask": lambda export: FillMask(
         export.encoder(), export.tokenizer(), vocabulary=export.manifest.architecture.vocabulary

@@ -9,3 +9,9 @@ def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     odds = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     probabilities: npt.NDArray[np.float64] = odds / odds.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Of each logit by itself."""
+    probabilities: npt.NDArray[np.float64] = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return probabilities

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 
 import numpy as np
 
-from app.domain.entity_spans import spans
+from app.domain.entity_spans import Tagging
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
@@ -31,6 +32,8 @@ class TaggingOptions:
 class _TaggedText:
     text: str
     words: list[TaggedWord]
+    tags: list[int]
+    """Of each word, an index into the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Tagger:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._labels = labels
+        self._tagging = Tagging(labels)
 
     def run_options(self, _inputs: Sequence[TextInput], _options: TaggingOptions) -> None:
         return None
@@ -78,27 +82,25 @@ class Tagger:
         rows = np.repeat(np.arange(len(run.texts)), [len(text.places) for text in run.texts])
         columns = [piece for text in run.texts for piece in text.first_pieces]
         probabilities = softmax(logits[rows, columns])  # (words of all texts, tags)
-        tags = iter(probabilities.argmax(axis=1).tolist())
+        every_tag = iter(probabilities.argmax(axis=1).tolist())
         scores = iter(probabilities.max(axis=1).tolist())
-        return [
-            _TaggedText(
-                text.text,
-                [
-                    TaggedWord(self._labels[next(tags)], next(scores), text.text[start:end], start, end)
-                    for start, end in text.places
-                ],
-            )
-            for text in run.texts
-        ]
+        tagged = []
+        for text in run.texts:
+            tags = list(islice(every_tag, len(text.places)))
+            words = [
+                TaggedWord(self._labels[tag], next(scores), text.text[start:end], start, end)
+                for tag, (start, end) in zip(tags, text.places, strict=True)
+            ]
+            tagged.append(_TaggedText(text.text, words, tags))
+        return tagged
 
     def result(self, row: _TaggedText, options: TaggingOptions) -> TaggedWords | NamedEntities:
         if not options.groups:
             return TaggedWords([word for word in row.words if word.tag not in options.ignored])
-        return NamedEntities([entity for entity in _entities(row) if entity.kind not in options.ignored])
+        return NamedEntities([entity for entity in self._entities(row) if entity.kind not in options.ignored])
 
-
-def _entities(tagged: _TaggedText) -> Iterator[NamedEntity]:
-    for kind, first, after in spans([word.tag for word in tagged.words]):
-        words = tagged.words[first:after]
-        start, end = words[0].start, words[-1].end
-        yield NamedEntity(kind, fmean(word.score for word in words), tagged.text[start:end], start, end)
+    def _entities(self, tagged: _TaggedText) -> Iterator[NamedEntity]:
+        for kind, first, after in self._tagging.spans(tagged.tags):
+            words = tagged.words[first:after]
+            start, end = words[0].start, words[-1].end
+            yield NamedEntity(kind, fmean(word.score for word in words), tagged.text[start:end], start, end)

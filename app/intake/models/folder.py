@@ -28,7 +28,9 @@ _PICKLES_OF_TRAINING = {
 """Which lie beside a model and hold none of it."""
 
 
-def prepare(upload: Path, target: Path, *, pickles: Sequence[str]) -> ModelManifest:
+def prepare(
+    upload: Path, target: Path, *, pickles: Sequence[str], labels: list[str] | None = None
+) -> ModelManifest:
     """Fill an empty folder with what is to be stored of a model and describe it.
 
     Args:
@@ -36,6 +38,7 @@ def prepare(upload: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
         target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``
             and, of a translation model that writes other pieces than it reads, ``target_tokenizer.json``.
         pickles: files of the upload that start as a pickle does.
+        labels: names of the head's outputs in their order; None: those of its config.
 
     Raises:
         InvalidRequest: this service cannot take the model; the message says what to do.
@@ -52,10 +55,12 @@ def prepare(upload: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
         notes.append(f"{layout.config} has no model_type: by its weights the model is {raw['model_type']}.")
     config = read_config(raw)
     weights = check_weights(source / WEIGHTS, config)
-    task, labels = read_task(config, weights.head)
-    tokenizers = read_tokenizers(layout.tokenizer, config, task)
+    purpose = read_task(config, weights.head, labels)
+    notes += purpose.notes
+    tokenizers = read_tokenizers(layout.tokenizer, config, purpose.task)
 
-    kept = config.kept | task_keys(config.architecture, task, labels)
+    keys = config.kept | task_keys(config.architecture, purpose)
+    kept = {key: value for key, value in keys.items() if value is not None}
     (target / CONFIG).write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     for name, text in tokenizers.files.items():
         (target / name).write_text(text, "utf-8")
@@ -63,8 +68,9 @@ def prepare(upload: Path, target: Path, *, pickles: Sequence[str]) -> ModelManif
     return ModelManifest(
         files=Files(prefix="", entries={}),
         architecture=config.architecture,
-        task=task,
-        labels=labels,
+        task=purpose.task,
+        labels=purpose.labels,
+        activation=purpose.activation,
         parameters=weights.parameters,
         lowercase=lowercases(tokenizers.files["tokenizer.json"]),
         max_length=tokenizers.max_length,

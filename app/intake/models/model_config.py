@@ -31,6 +31,8 @@ class ModelConfig:
     """The config's known keys."""
     tokenizer_class: str | None = None
     """Class of its tokenizer, if named here."""
+    activation: str | None = None
+    """What sentence-transformers puts the outputs through: the name of a class of torch, if named here."""
 
 
 def read_config(raw: dict[str, Any]) -> ModelConfig:
@@ -71,6 +73,7 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
         network=_network(given.get("architectures")),
         kept=config.model_dump(mode="json", exclude_none=True),
         tokenizer_class=_name(given.get("tokenizer_class")),
+        activation=_activation(given),
     )
 
 
@@ -120,6 +123,13 @@ def _network(architectures: Any) -> str:
 
 def _name(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _activation(config: dict[str, Any]) -> str | None:
+    """As CrossEncoder writes it, today and before version 4."""
+    today = config.get("sentence_transformers")
+    named = today.get("activation_fn") if isinstance(today, dict) else None
+    return _name(named) or _name(config.get("sbert_ce_default_activation_function"))
 
 
 def labels_of(config: ModelConfig) -> list[str] | None:

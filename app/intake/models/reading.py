@@ -17,14 +17,14 @@ def read_archive(argument: dict[str, Any], archive: BinaryIO) -> Any:
     (folder / UNPACKED).mkdir()
     max_bytes = argument["max_bytes"]
     pickles = unpack(archive, folder / UNPACKED, keeps=is_model_file, max_bytes=max_bytes)
-    return _prepared(folder, pickles)
+    return _prepared(folder, pickles, argument["labels"])
 
 
 def read_folder(argument: dict[str, Any]) -> Any:
-    return _prepared(Path(argument["folder"]), pickles=[])
+    return _prepared(Path(argument["folder"]), [], argument["labels"])
 
 
-def _prepared(folder: Path, pickles: Sequence[str]) -> Any:
+def _prepared(folder: Path, pickles: Sequence[str], labels: list[str] | None) -> Any:
     (folder / MADE).mkdir()
-    manifest = prepare(folder / UNPACKED, folder / MADE, pickles=pickles)
+    manifest = prepare(folder / UNPACKED, folder / MADE, pickles=pickles, labels=labels)
     return manifest.model_dump(mode="json")

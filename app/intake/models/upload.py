@@ -25,13 +25,16 @@ _MADE_BYTES = 2**30
 """Of a file that is made of others, a tokenizer say, however small those have to be."""
 
 
-def read_upload(archive: BinaryIO, folder: Path, *, max_bytes: int) -> tuple[ModelManifest, Path]:
+def read_upload(
+    archive: BinaryIO, folder: Path, *, max_bytes: int, labels: list[str] | None = None
+) -> tuple[ModelManifest, Path]:
     """Check the model in an archive.
 
     Args:
         archive: .zip, .tar or .tar.gz: a file with a descriptor.
         folder: an empty one, for all that is made of it.
         max_bytes: of all members, unpacked.
+        labels: names of its head's outputs, in place of those that it has.
 
     Returns:
         What it is, and the folder within ``folder`` with what is to be stored.
@@ -42,16 +45,18 @@ def read_upload(archive: BinaryIO, folder: Path, *, max_bytes: int) -> tuple[Mod
         Unavailable: the machine is too busy.
     """
     packed_bytes = archive.seek(0, io.SEEK_END)
-    argument = {"folder": str(folder), "max_bytes": max_bytes}
+    argument = {"folder": str(folder), "max_bytes": max_bytes, "labels": labels}
     limits = _limits(packed_bytes, file_bytes=max_bytes)
     return _read("read_archive", argument, limits, folder, [archive])
 
 
-def read_download(folder: Path, *, max_bytes: int) -> tuple[ModelManifest, Path]:
+def read_download(
+    folder: Path, *, max_bytes: int, labels: list[str] | None = None
+) -> tuple[ModelManifest, Path]:
     """As ``read_upload``, of the files in a folder's ``UNPACKED``."""
     size_bytes = sum(path.stat().st_size for path in (folder / UNPACKED).iterdir())
     limits = _limits(size_bytes, file_bytes=max_bytes)
-    return _read("read_folder", {"folder": str(folder)}, limits, folder, [])
+    return _read("read_folder", {"folder": str(folder), "labels": labels}, limits, folder, [])
 
 
 def _limits(size_bytes: int, *, file_bytes: int) -> Limits:

@@ -1,13 +1,17 @@
 """Numbers of texts and pairs, against the torch network; labels are in ``test_endpoints``."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
+from app.inference.predictors.classifier import Regressor
+from app.inference.predictors.predictor import Run
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import Folders, load
 from tests.tiny import tiny_pair_examples
@@ -50,3 +54,21 @@ def test_number_reaches_the_client_of_hugging_face(
     (score,) = hub.text_classification(PAIRS[0][0], function_to_apply="none")
     assert score.label == "score"
     assert score.score == pytest.approx(number_of(folder, PAIRS[0][0]), abs=1e-4)
+
+
+def test_a_number_that_goes_through_a_sigmoid() -> None:
+    class Encoder:
+        def logits(self, _tokens: Any) -> Any:
+            return np.array([[0.0], [-100.0], [2.0]], np.float32)
+
+    class Tokenizer:
+        def pad(self, texts: Any) -> Any:
+            return texts
+
+    predictor: Any = Regressor
+    run = Run(["a", "b", "c"], None, lambda _: True)
+    plain, through = (
+        predictor(Encoder(), Tokenizer(), activation=activation).run(run) for activation in (None, "sigmoid")
+    )
+    assert plain == [0, -100, 2]
+    assert through == pytest.approx([0.5, 0, 0.880797])

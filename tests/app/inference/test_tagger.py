@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
-from app.domain.entity_spans import spans
+from app.domain.entity_spans import Tagging
 from app.inference.predictors.words import word_places
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import MAX_LENGTH, TAGS, Folders, load
@@ -95,7 +95,8 @@ class TestEntities:
         for text, answer in zip(TEXTS, answers, strict=True):
             words = list(tagged(folder, text))
             expected = []
-            for kind, first, after in spans([tag for *_, tag, _ in words]):
+            tags = [TAGS.index(tag) for *_, tag, _ in words]
+            for kind, first, after in Tagging(TAGS).spans(tags):
                 scores = [score for *_, score in words[first:after]]
                 start, end = words[first][0], words[after - 1][1]
                 expected.append(

@@ -17,7 +17,7 @@ from app.domain.documents import TrainingSpec
 from app.domain.methods import METHOD_CARDS
 from app.domain.tasks import TASKS, Task
 from tests.app.conftest import Api, make_settings, run_api
-from tests.app.jobs.shelf import BILSTM, ENCODER, TRANSLATOR, add_dataset, add_model
+from tests.app.jobs.shelf import BILSTM, ENCODER, LABELS, TRANSLATOR, add_dataset, add_model
 
 PAIRS = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task in method.tasks]
 UNABLE = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task not in method.tasks]
@@ -144,6 +144,36 @@ class TestTeacher:
         teacher = add_model(api, ENCODER, "token_classification", labels=["O", "B-PER", "I-PER"])
         body = job(api, "distillation", "token_classification", teacher=teacher)
         assert "B-PER" in refused(api, body, "label_mismatch", "#/dataset")
+
+    @pytest.mark.parametrize(
+        "tags",
+        [["B-LOC", "I-LOC", "O"], ["I-LOC", "O"], ["O", "LOC", "PER"], ["O", "S-LOC", "B-LOC"]],
+    )
+    def test_of_the_same_kinds_in_another_order_or_scheme(self, api, tags):
+        teacher = add_model(api, ENCODER, "token_classification", labels=tags)
+        plan = planned(api, job(api, "distillation", "token_classification", teacher=teacher))
+        assert plan["student"]["advice"][0]["about"] == "labels"
+        assert plan["student"]["parameters"]["head"] % len(tags) == 0
+
+    def test_that_knows_more_labels(self, api):
+        teacher = add_model(api, ENCODER, "text_classification", labels=["odd", *LABELS[::-1]])
+        plan = planned(api, job(api, "distillation", "text_classification", teacher=teacher))
+        assert "No row of it has [odd]." in plan["student"]["advice"][0]["message"]
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours", "advice"),
+        [
+            (["LABEL_0", "LABEL_1"], LABELS, "register the teacher with 'labels'"),
+            (LABELS, ["0", "1"], "register the data set with 'labels'"),
+            (["LABEL_0", "LABEL_1"], ["0", "1"], "Give both names"),
+            (["good", "bad"], LABELS, "or fine-tune it on this one"),
+        ],
+    )
+    def test_whose_labels_cannot_be_matched_by_name(self, api, theirs, ours, advice):
+        teacher = add_model(api, ENCODER, "text_classification", labels=theirs)
+        dataset = add_dataset(api, "text_classification", labels=ours)
+        body = job(api, "distillation", "text_classification", teacher=teacher, dataset=dataset)
+        assert advice in refused(api, body, "label_mismatch", "#/dataset")
 
     @pytest.mark.parametrize(
         ("architecture", "task", "words"),

@@ -150,8 +150,9 @@ class TestFit:
 
     def test_the_same_labels_in_another_order(self, api, body, dataset_files):
         dataset = api.upload_dataset(dataset_files, labels='["positive", "negative"]').json()
-        problem = refused(api, body | {"dataset": dataset["id"]}, "label_mismatch")
-        assert "order differs" in problem["detail"]
+        plan = api.http.post("/v1/plans", json=body | {"dataset": dataset["id"]}).json()
+        assert "[negative, positive]" in plan["student"]["advice"][0]["message"]
+        assert plan["student"]["advice"][0]["about"] == "labels"
 
     def test_fine_tuning_takes_any_labels(self, api, body, tmp_path):
         files = tiny_dataset_files(tmp_path / "pairs", pairs=True)

@@ -105,7 +105,7 @@ class TestText:
 
     @pytest.mark.parametrize(
         ("task", "problem_type"),
-        [("text_regression", "multi_label_classification"), ("text_classification", "ranking")],
+        [("text_regression", "ranking"), ("text_classification", "ranking")],
     )
     def test_another_problem(self, api, tmp_path, task, problem_type):
         folder = model_folder(tmp_path / "model", task)
@@ -152,23 +152,29 @@ class TestToken:
             None,
             ["NOUN", "VERB", "ADJ", "DET", "X"],
             ["O", "B-PER", "I-PER", "B-", "I-LOC"],
-            ["O", "B-PER", "E-PER", "S-PER", "I-PER"],
-            ["O", "PER", "LOC", "ORG", "MISC"],
+            ["O", "B-PER", "I-PER", "X", "[CLS]"],
             ["B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG"],
         ],
         ids=str,
     )
-    def test_tags_that_are_not_iob2(self, api, tmp_path, tags):
+    def test_tags_that_are_of_no_scheme(self, api, tmp_path, tags):
         folder = model_folder(tmp_path / "model", "token_classification")
         edit_config(folder, id2label=tags and dict(enumerate(tags)))
         message = refused(api, zipped(folder), "unsupported_tags")
         assert "id2label" in message
         assert "B-PER" in message
 
-    def test_tags_in_another_order_and_without_a_first(self, api, tmp_path):
-        """As those of models of CoNLL-2003, where nobody's name follows another's."""
+    @pytest.mark.parametrize(
+        "tags",
+        [
+            ["B-LOC", "I-LOC", "I-PER", "I-ORG", "O"],  # of CoNLL-2003, where no name follows another
+            ["O", "B-PER", "E-PER", "S-PER", "I-PER"],
+            ["PER", "LOC", "O", "ORG", "MISC"],
+        ],
+        ids=str,
+    )
+    def test_tags_in_any_order_and_scheme(self, api, tmp_path, tags):
         folder = model_folder(tmp_path / "model", "token_classification")
-        tags = ["B-LOC", "I-LOC", "I-PER", "I-ORG", "O"]
         edit_config(folder, id2label=dict(enumerate(tags)))
         assert accepted(api, folder)["labels"] == tags
 

@@ -21,7 +21,7 @@ def load(state: JobState) -> None:
         most_tokens = teacher.architecture.positions
     else:
         manifest = given.manifest
-        teacher = load_teacher(state.teacher_folder, manifest, task=dataset.task, labels=dataset.labels)
+        teacher = load_teacher(state.teacher_folder, manifest, task=dataset.task, labels=state.request.labels)
         most_tokens = manifest.max_length
     state.uploaded_teacher = state.teacher = teacher
     state.teacher_max_length = most_tokens
@@ -30,5 +30,5 @@ def load(state: JobState) -> None:
 
 def _planned_without_teacher(state: JobState) -> Architecture:
     # The vocabulary is made of the data; the plan says how large it may be.
-    head = Head.of(state.dataset.task, labels=len(state.dataset.labels), vocabulary=1)
+    head = Head.of(state.dataset.task, labels=len(state.request.labels), vocabulary=1)
     return plan_student(None, state.spec.method, state.spec.target, head=head).architecture

@@ -1,5 +1,6 @@
 """From a trained student to one that can be stored: measured, exported and checked."""
 
+from app.domain.tasks import TASKS, activation_keys
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import save_model
 from worker.job.quality_warnings import quality_warnings
@@ -26,6 +27,8 @@ def export(state: JobState) -> None:
     """Write the student's folder: weights, config, tokenizer and ONNX files."""
     student, folder = state.evaluated_student, state.student_folder
     student.network.cpu()
+    if TASKS[state.data.task].outputs == "number":
+        student.network.config.update(activation_keys(state.data.activation))
     save_model(student, state.teacher, folder, max_length=state.max_length)
     student.paths = make_exports(student.network, state.spec.exports, folder)
 

@@ -4,6 +4,7 @@ from transformers import PreTrainedModel
 
 from app.domain.architectures import Architecture
 from app.domain.planning import plan_student
+from app.domain.score_scale import score_scale
 from app.domain.tasks import Head
 from worker.job.evaluator import Evaluator
 from worker.job.latency_probe import LatencyProbe
@@ -22,6 +23,8 @@ def tokenize(state: JobState) -> None:
     data, test = load_task_data(
         state.dataset_folder,
         state.dataset,
+        labels=state.request.labels,
+        activation=state.request.activation,
         tokenizers=tokenizers,
         max_length=max_length,
         teacher_weights=state.spec.teacher_weights,
@@ -31,6 +34,8 @@ def tokenize(state: JobState) -> None:
         data, tokenizers, max_length=max_length, most_tokens=state.teacher_max_length
     ):
         state.reporter.message(warning, is_warning=True)
+    if data.activation is not None and (scale := score_scale(state.dataset)) is not None:
+        state.reporter.message(scale.told, is_warning=True)
     state.data, state.test = data, test
     tell_of_scores(state)
     state.teacher_evaluator = _evaluator(state)
@@ -77,6 +82,8 @@ def trim(state: JobState) -> None:
     state.data, state.test = load_task_data(
         state.dataset_folder,
         state.dataset,
+        labels=state.request.labels,
+        activation=state.request.activation,
         tokenizers=teacher.tokenizers,
         max_length=state.max_length,
         teacher_weights=state.spec.teacher_weights,

@@ -44,7 +44,7 @@ def train(state: JobState) -> None:
 def _load_input(role: str, state: JobState, scale: TargetScaler) -> PreTrainedModel:
     """Raises ``JobError`` when its words are not the teacher's, row by row."""
     model, folder = state.request.inputs[role], input_folder(state.workdir, role)
-    task, labels = state.dataset.task, state.dataset.labels
+    task, labels = state.data.task, state.data.labels
     if load_tokenizer(folder / TOKENIZER).get_vocab() != state.teacher.tokenizer.get_vocab():
         raise JobError(
             "incompatible_small_model",
