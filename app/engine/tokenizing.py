@@ -1,9 +1,10 @@
 """From texts to the arrays that a session takes."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +16,12 @@ from app.engine.tokenizer_config import truncation_side
 
 TextInput: TypeAlias = str | tuple[str, str]
 """A text, or a text and its pair."""
+
+WordsInput: TypeAlias = str | list[str]
+"""A text, or its words."""
+
+Input: TypeAlias = TextInput | WordsInput
+"""Whatever a model may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,15 @@ class TextTokenizer:
     def pieces(self, text: str) -> list[int]:
         """Ids of a part of a text, nothing added."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def piece_places(self, text: str) -> list[tuple[int, int]]:
+        """A text cut where its pieces begin, but before no mark; whole, where one of them is unknown."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        if special_id(self._tokenizer, "[UNK]", "<unk>") in encoding.ids:
+            return [(0, len(text))]
+        starts = {start for start, end in encoding.offsets if 0 < start < end}
+        cuts = sorted(start for start in starts if not unicodedata.category(text[start]).startswith("M"))
+        return list(pairwise([0, *cuts, len(text)]))
 
     def decode(self, texts: Sequence[Sequence[int]], *, skip_special: bool = True) -> list[str]:
         decoded: list[str] = self._tokenizer.decode_batch(list(texts), skip_special_tokens=skip_special)

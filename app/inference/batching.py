@@ -18,7 +18,7 @@ from prometheus_client import Gauge, Histogram
 
 from app.core import telemetry
 from app.domain.errors import Overloaded
-from app.engine.tokenizing import TextInput
+from app.engine.tokenizing import Input
 from app.inference.predictors.predictor import Predictor, Run
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ T = TypeVar("T", bound=Sized)
 class _Entry:
     """Texts of one client. Everything but ``texts`` and ``options`` belongs to the event loop."""
 
-    texts: Sequence[TextInput]
+    texts: Sequence[Input]
     options: Hashable
     answered: "asyncio.Future[list[Any]]"
     queued_ns: int = field(default_factory=time.time_ns)
@@ -89,7 +89,7 @@ class BatchQueue:
         for thread in self._threads:
             thread.start()
 
-    async def predict(self, texts: Sequence[TextInput], options: Hashable = None) -> list[Any]:
+    async def predict(self, texts: Sequence[Input], options: Hashable = None) -> list[Any]:
         """What the model says of each text, run with these options.
 
         Raises:
@@ -152,7 +152,7 @@ class BatchQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _submit(self, texts: Sequence[TextInput], options: Hashable) -> _Entry:
+    def _submit(self, texts: Sequence[Input], options: Hashable) -> _Entry:
         entry = _Entry(texts, options, self._loop.create_future())
         with self._changed:
             self._entries.append(entry)
@@ -252,7 +252,7 @@ def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int, start_token
         yield run
 
 
-def _pieces(texts: Sequence[TextInput], size: int) -> Iterator[Sequence[TextInput]]:
+def _pieces(texts: Sequence[Input], size: int) -> Iterator[Sequence[Input]]:
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import TASKS, Task
-from app.engine.tokenizing import TextInput
+from app.engine.tokenizing import Input
 from app.inference.predictors.errors import InvalidArgument
 
 
-def require_inputs(model: ModelManifest, texts: Sequence[TextInput]) -> None:
-    """Refuse texts for a model of pairs, pairs for a model of texts, and empty texts.
+def require_inputs(model: ModelManifest, texts: Sequence[Input]) -> None:
+    """Refuse texts for a model of pairs, pairs for a model of texts, words for any but taggers, empty texts.
 
     Of a text of nothing but white space a classifier would say something all the same. A tagger finds nothing
     there, rightly, and a translation of it is as empty.
@@ -22,6 +22,10 @@ def require_inputs(model: ModelManifest, texts: Sequence[TextInput]) -> None:
     wants_pairs = model.is_pair if record.columns.pair is not None else False
     needs_words = record.answering == "text"
     for position, text in enumerate(texts):
+        if isinstance(text, list):
+            if record.predictor != "tagger":
+                raise _words(position, model.task)
+            continue
         parts = (text,) if isinstance(text, str) else text
         is_pair = len(parts) > 1
         if wants_pairs is not None and is_pair != wants_pairs:
@@ -40,6 +44,15 @@ def _single_text(position: int) -> InvalidArgument:
         "pair_required",
         f"Input {position} is a single text; this model was trained on pairs of texts. Send "
         '{"text": "...", "text_pair": "..."}.',
+        argument="inputs",
+        position=position,
+    )
+
+
+def _words(position: int, task: Task) -> InvalidArgument:
+    return InvalidArgument(
+        "words_not_supported",
+        f"Input {position} is a list of words; {task} models take texts. Send the words as one text.",
         argument="inputs",
         position=position,
     )

@@ -21,7 +21,7 @@ from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import Conflict, NotFound
 from app.domain.tasks import Task
 from app.engine.threads import share_threads, usable_cores
-from app.engine.tokenizing import TextInput
+from app.engine.tokenizing import Input
 from app.inference.batching import BatchQueue
 from app.inference.inputs import require_inputs
 from app.inference.model_files import ModelFiles
@@ -106,7 +106,7 @@ class InferenceRuntime:
     async def predict(
         self,
         model: ServableModel,
-        texts: Sequence[TextInput],
+        texts: Sequence[Input],
         options: Any,
         *,
         precision: str | None = None,
@@ -254,7 +254,7 @@ class InferenceRuntime:
         _LOADED.dec()
 
 
-async def _answer(queue: BatchQueue, texts: Sequence[TextInput], options: Any) -> list[Result]:
+async def _answer(queue: BatchQueue, texts: Sequence[Input], options: Any) -> list[Result]:
     predictor = queue.predictor
     rows = await queue.predict(texts, predictor.run_options(texts, options))
     return [predictor.result(row, options) for row in rows]

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import TASKS
+from app.domain.word_splitting import RECORD, WordSplitter
 from app.engine.encoder import OnnxEncoder
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
@@ -50,6 +51,12 @@ class ModelExport:
     def tokenizer(self, file: str = "tokenizer.json") -> TextTokenizer:
         return TextTokenizer.from_file(self.fetch(file), max_length=self.manifest.max_length)
 
+    def word_splitter(self) -> WordSplitter:
+        """That of the data the model was trained on; by rules alone where it is not known."""
+        if RECORD not in self.manifest.files.entries:
+            return WordSplitter()
+        return WordSplitter.from_json(self.fetch(RECORD).read_bytes())
+
     @property
     def labels(self) -> list[str]:
         return self.manifest.labels or []
@@ -70,7 +77,9 @@ PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     "regressor": lambda export: Regressor(
         export.encoder(), export.tokenizer(), activation=export.manifest.activation
     ),
-    "tagger": lambda export: Tagger(export.encoder(), export.tokenizer(), export.labels),
+    "tagger": lambda export: Tagger(
+        export.encoder(), export.tokenizer(), export.labels, export.word_splitter()
+    ),
     "fill_mask": lambda export: FillMask(
         export.encoder(), export.tokenizer(), vocabulary=export.manifest.architecture.vocabulary
     ),

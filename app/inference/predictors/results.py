@@ -26,7 +26,10 @@ class Number(NamedTuple):
 
 
 class TaggedWord(NamedTuple):
-    """A word, which is ``text[start:end]``, with its tag."""
+    """A word, which is ``text[start:end]``, with its tag.
+
+    Where the input is a list of words, ``start`` and ``end`` count words, in entities too.
+    """
 
     tag: str
     score: float

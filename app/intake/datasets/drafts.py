@@ -14,6 +14,7 @@ from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS, Task
 from app.domain.tasks.record import TEACHER_SCORES
+from app.domain.word_splitting import WordSplitter
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.input_columns import (
     Column,
@@ -31,6 +32,7 @@ from app.intake.datasets.teacher_scores import TeacherScores, lacks_answer, requ
 
 _BATCH_ROWS = 50_000
 _BATCH_CHARACTERS = 16 * 2**20
+_LEARNT_ROWS = 50_000
 _MAX_LANGUAGES = 1000
 
 
@@ -104,6 +106,17 @@ class DraftWriter:
     scores: TeacherScores | None
     notes: Notes
     bad: BadRows
+    splitter: WordSplitter = field(default_factory=WordSplitter)
+    """Of plain texts, where the task's inputs are words."""
+
+    def learn_words(self, train: Draft) -> None:
+        """Split the plain texts of later tables as the words of train are, from the first of its rows."""
+        if TASKS[self.task].columns.unlabeled_input is None or not train.rows:
+            return
+        with pq.ParquetFile(train.path) as table:
+            [first, *_] = table.iter_batches(_LEARNT_ROWS, row_groups=[0], columns=["tokens"])
+            sentences: list[Any] = first["tokens"].to_pylist()
+            self.splitter = WordSplitter.learnt(sentences)
 
     def wanted(self, split: Split) -> Wanted:
         """What is looked for in the table of a split."""
@@ -192,7 +205,7 @@ class DraftWriter:
             place.split,
             folder / f"{place.split}.draft",
             table,
-            inputs=input_columns(self.task, self.columns, place.split, first=first),
+            inputs=input_columns(self.task, self.columns, place.split, first=first, splitter=self.splitter),
             answer=answer,
             language=language_column(self.columns, first=first),
             scores=scores,

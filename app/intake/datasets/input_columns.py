@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from app.domain.documents.manifest import Split
 from app.domain.tasks import TASKS, Task
+from app.domain.word_splitting import WordSplitter
 from app.domain.words import words
 from app.intake.datasets.cells import cell, items, kind, require_whole_characters, text
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.rows import Place, Row
 
 _MAX_LANGUAGE_CHARACTERS = 100
+_TOKENS = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,25 @@ class Column:
     read: Callable[[Row, Place], Any]
 
 
-def input_columns(task: Task, columns: TaskColumns, split: Split, *, first: Row) -> list[Column]:
-    """The columns of a split that are not to be predicted, by what its first row has."""
+def input_columns(
+    task: Task, columns: TaskColumns, split: Split, *, first: Row, splitter: WordSplitter
+) -> list[Column]:
+    """The columns of a split that are not to be predicted, by what its first row has.
+
+    Args:
+        task: says which there are.
+        columns: where the table keeps them.
+        split: the table's.
+        first: row.
+        splitter: of plain texts, where the task's inputs are words.
+    """
     known = TASKS[task].columns
     if known.unlabeled_input is not None:
         [tokens] = known.inputs
-        return [_tokens(tokens, known.unlabeled_input, columns, split, first=first)]
+        plain = columns.optional(known.unlabeled_input, first)
+        if split == "unlabeled" and plain and columns[tokens] not in first:
+            return [Column(tokens, _TOKENS, partial(_split_text, column=plain, splitter=splitter))]
+        return [Column(tokens, _TOKENS, partial(_token_list, column=columns[tokens]))]
     found = [_text(name, columns[name]) for name in known.inputs]
     if known.pair is not None and (pair := columns.optional(known.pair, first)):
         found.append(_text(known.pair, pair))
@@ -60,12 +75,9 @@ def _text(name: str, column: str) -> Column:
     return Column(name, pa.string(), lambda row, place: text(row, column, place))
 
 
-def _tokens(name: str, unlabeled: str, columns: TaskColumns, split: Split, *, first: Row) -> Column:
-    """Tokens; unlabeled rows may also have plain text."""
-    tokens, plain = columns[name], columns.optional(unlabeled, first)
-    if split == "unlabeled" and plain and tokens not in first:
-        return Column(name, pa.list_(pa.string()), lambda row, place: words(text(row, plain, place)))
-    return Column(name, pa.list_(pa.string()), partial(_token_list, column=tokens))
+def _split_text(row: Row, place: Place, *, column: str, splitter: WordSplitter) -> list[str]:
+    plain = text(row, column, place)
+    return [plain[start:end] for start, end in splitter.places(plain)]
 
 
 def _token_list(row: Row, place: Place, *, column: str) -> list[str]:

@@ -83,7 +83,7 @@ def prepare(
     with ExitStack() as stack:
         found = unpacked(tables, stack, max_bytes=max_bytes)
         _require(required, found)
-        for split, files in found.items():
+        for split, files in sorted(found.items(), key=lambda item: item[0] == "unlabeled"):
             with (
                 _optional(split not in tables, notes),
                 open_table(
@@ -96,6 +96,8 @@ def prepare(
                 ) as opened,
             ):
                 drafts.append(writer.write(opened, folder))
+                if split == "train" and "unlabeled" in found:
+                    writer.learn_words(drafts[-1])
     bad.raise_any()
     _require_alike(drafts)
     if scores and isinstance(answer, Named) and any(d.by_teacher for d in drafts if d.split == "train"):

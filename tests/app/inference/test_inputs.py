@@ -16,6 +16,7 @@ TEXT, PAIR = "a film", {"text": "a film", "text_pair": "a story"}
         (None, ["", TEXT], "empty_text", 0),
         (None, [TEXT, " \n\t\u3000"], "empty_text", 1),
         (None, [PAIR, PAIR | {"text_pair": ""}], "empty_text", 1),
+        (None, [TEXT, {"words": ["a", "film"]}], "words_not_supported", 1),
     ],
 )
 def test_what_does_not_fit_is_named(client, register, is_pair, inputs, code, position):

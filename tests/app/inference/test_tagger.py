@@ -11,7 +11,7 @@ from huggingface_hub import InferenceClient
 from tokenizers import Tokenizer
 
 from app.domain.entity_spans import Tagging
-from app.inference.predictors.words import word_places
+from app.domain.word_splitting import WordSplitter
 from tests.app.inference.conftest import Register, predict
 from tests.app.inference.models import MAX_LENGTH, TAGS, Folders, load
 
@@ -25,7 +25,7 @@ TEXTS = [
 
 def tagged(folder: Path, text: str) -> Iterator[tuple[int, int, str, float]]:
     """Start, end, tag and score of each word that the model has room for."""
-    places = word_places(text)
+    places = WordSplitter().places(text)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     pieces = [tokenizer.encode(text[a:b], add_special_tokens=False).ids for a, b in places]
     ids = [id_ for word in pieces for id_ in word][: MAX_LENGTH - 2]
@@ -143,6 +143,36 @@ class TestEntities:
         ]
 
 
+class TestListsOfWords:
+    def test_are_tagged_as_they_are(self, client: httpx.Client, model_id: str) -> None:
+        """As the same words with spaces between them; places count words."""
+        text = "The story of Oslo and Kari"
+        words = text.split()
+        every = {"aggregation_strategy": "none", "ignore_labels": []}
+        expected = predict(client, model_id, text, **every).json()
+        answer = predict(client, model_id, {"words": words}, **every).json()
+        assert [(word["entity"], word["word"]) for word in answer] == [
+            (word["entity"], word["word"]) for word in expected
+        ]
+        assert [(word["start"], word["end"]) for word in answer] == [(i, i + 1) for i in range(len(words))]
+        mixed = predict(client, model_id, [text, {"words": words}], **every).json()
+        assert [word["entity"] for word in mixed[1]] == [word["entity"] for word in answer]
+
+    def test_are_not_split(self, client: httpx.Client, model_id: str) -> None:
+        words = ["J.", "Smith", "saw", "the", "U.S.", "Oslo Airport"]
+        every = {"aggregation_strategy": "none", "ignore_labels": []}
+        answer = predict(client, model_id, {"words": words}, **every).json()
+        assert [word["word"] for word in answer] == words
+        for entity in predict(client, model_id, {"words": words}).json():
+            assert entity["word"] == " ".join(words[entity["start"] : entity["end"]])
+
+    @pytest.mark.parametrize("words", [[], ["a", 1], "a b", [["a"]], ["a"] * 10_001, ["a" * 100_001]])
+    def test_that_are_none_are_refused(self, client: httpx.Client, model_id: str, words: Any) -> None:
+        response = predict(client, model_id, ["a", {"words": words}])
+        assert response.status_code == 422
+        assert "nput 1" in response.json()["detail"]
+
+
 class TestRefusals:
     def test_of_a_pair(self, client: httpx.Client, model_id: str) -> None:
         response = predict(client, model_id, ["a", {"text": "a", "text_pair": "b"}])
@@ -170,4 +200,4 @@ class TestRefusals:
     ],
 )
 def test_words_of_a_text(text: str, words: str) -> None:
-    assert "|".join(text[start:end] for start, end in word_places(text)) == words
+    assert "|".join(text[start:end] for start, end in WordSplitter().places(text)) == words

@@ -1,6 +1,8 @@
 """From a trained student to one that can be stored: measured, exported and checked."""
 
 from app.domain.tasks import TASKS, activation_keys
+from app.domain.word_splitting import RECORD
+from worker.evaluation.served_tagging import learnt_words, served_quality, served_warning, tags_words
 from worker.export.exports import check_exports, make_exports
 from worker.job.artifacts import save_model
 from worker.job.quality_warnings import quality_warnings
@@ -24,13 +26,16 @@ def evaluate(state: JobState) -> None:
 
 
 def export(state: JobState) -> None:
-    """Write the student's folder: weights, config, tokenizer and ONNX files."""
+    """Write the student's folder: weights, config, tokenizer, ONNX files, how its words lie in a text."""
     student, folder = state.evaluated_student, state.student_folder
     student.network.cpu()
     if TASKS[state.data.task].outputs == "number":
         student.network.config.update(activation_keys(state.data.activation))
     save_model(student, state.teacher, folder, max_length=state.max_length)
     student.paths = make_exports(student.network, state.spec.exports, folder)
+    if tags_words(state.dataset.task):
+        record = learnt_words(state.dataset_folder).to_json()
+        (folder / RECORD).write_text(record, "utf-8")
 
 
 def check(state: JobState) -> None:
@@ -45,6 +50,25 @@ def check(state: JobState) -> None:
         onnx_tolerance=state.request.onnx_tolerance,
         int8_min_agreement=state.request.int8_min_agreement,
     )
+    if tags_words(state.dataset.task):
+        _measure_served(state)
+
+
+def _measure_served(state: JobState) -> None:
+    """Measure a tagger on running text too, and warn where that is worse than on the data's own words."""
+    student = state.evaluated_student
+    path = student.paths.get("fp32") or next(iter(student.paths.values()))
+    served = served_quality(
+        path,
+        state.student_folder,
+        state.dataset_folder,
+        labels=state.dataset.labels,
+        max_length=state.max_length,
+        threads=student.threads,
+    )
+    student.quality["dev"]["served_f1"] = served.running_text
+    if warning := served_warning(served):
+        state.reporter.message(warning, is_warning=True)
 
 
 def measure(state: JobState) -> None:

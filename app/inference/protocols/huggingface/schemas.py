@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from typing_extensions import TypedDict
 
 from app.domain.tasks import TASKS
-from app.engine.tokenizing import TextInput
+from app.engine.tokenizing import Input
 from app.inference.protocols.huggingface.parameters import AnyParameters
 
 MAX_INPUTS = 1024
 MAX_CHARACTERS = 100_000  # far beyond any model's truncation, and cheap to tokenise
+MAX_WORDS = 10_000
 
 _TEXT = {"type": "string", "maxLength": MAX_CHARACTERS}
 _PAIR = {
@@ -19,14 +20,27 @@ _PAIR = {
     "required": ["text"],
     "additionalProperties": False,
 }
+_WORDS = {
+    "type": "object",
+    "properties": {"words": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_WORDS}},
+    "required": ["words"],
+    "additionalProperties": False,
+}
 _PAIR_TASKS = [task for task, record in TASKS.items() if record.columns.pair is not None]
 _INPUTS_SCHEMA = {
-    "description": f"A text, a text pair, or a list of 1 to {MAX_INPUTS:,} of either. Pairs are for "
-    f"models of {', '.join(_PAIR_TASKS)}.",
+    "description": f"A text, a text pair, a text as its words, or a list of 1 to {MAX_INPUTS:,} of these. "
+    f"Pairs are for models of {', '.join(_PAIR_TASKS)}, words for token_classification: the answers are then "
+    "about just these words, and `start` and `end` count words.",
     "anyOf": [
         _TEXT,
         _PAIR,
-        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"anyOf": [_TEXT, _PAIR]}},
+        _WORDS,
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_INPUTS,
+            "items": {"anyOf": [_TEXT, _PAIR, _WORDS]},
+        },
     ],
 }
 
@@ -34,7 +48,7 @@ _INPUTS_SCHEMA = {
 class Inputs(NamedTuple):
     """The inputs of a request."""
 
-    texts: list[TextInput]
+    texts: list[Input]
     is_list: bool = True
     """Whether the client sent a list, even of a single input."""
 
@@ -49,7 +63,7 @@ def _read_inputs(value: object) -> Inputs:
     return Inputs([_read_input(item, position) for position, item in enumerate(items)], items is value)
 
 
-def _read_input(item: object, position: int) -> TextInput:
+def _read_input(item: object, position: int) -> Input:
     if isinstance(item, str):
         return _check_length(item, position)
     match item:
@@ -57,10 +71,25 @@ def _read_input(item: object, position: int) -> TextInput:
             return _check_length(text, position), _check_length(pair, position)
         case {"text": str(text), **rest} if rest in ({}, {"text_pair": None}):
             return _check_length(text, position)
+        case {"words": list(words), **rest} if not rest:
+            return _read_words(words, position)
     raise ValueError(
         f'input {position} is neither a text nor an object {{"text": "…", "text_pair": "…"}} '
-        "(text_pair is optional)"
+        '(text_pair is optional) or, for token_classification, {"words": ["…", "…"]}'
     )
+
+
+def _read_words(words: list[object], position: int) -> list[str]:
+    if not words or len(words) > MAX_WORDS:
+        raise ValueError(f"input {position} has {len(words):,} words; a text may have 1 to {MAX_WORDS:,}")
+    for number, word in enumerate(words):
+        if not isinstance(word, str):
+            raise ValueError(  # noqa: TRY004 - pydantic reads ValueError
+                f"input {position}: word {number} is not a text; send every word as a string"
+            )
+    texts = [word for word in words if isinstance(word, str)]
+    _check_length("".join(texts), position)
+    return texts
 
 
 def _check_length(text: str, position: int) -> str:
@@ -86,7 +115,7 @@ class Score(TypedDict):
 
 
 class Entity(TypedDict):
-    """A word with its tag."""
+    """A word with its tag, and its place: text[start:end], or words[start:end] in a list of words."""
 
     entity: str
     score: float
@@ -96,7 +125,10 @@ class Entity(TypedDict):
 
 
 class EntityGroup(TypedDict):
-    """A named entity: its type, the mean score of its words, and its place in the text: text[start:end]."""
+    """A named entity: its type, the mean score of its words, and its place in the text: text[start:end].
+
+    Where the input is a list of words, they are words[start:end].
+    """
 
     entity_group: str
     score: float
@@ -144,6 +176,7 @@ class PredictRequest(BaseModel):
                     "parameters": {"top_k": 1},
                 },
                 {"inputs": "A film to [MASK].", "parameters": {"top_k": 3}},
+                {"inputs": {"words": ["J.", "Smith", "was", "in", "Oslo", "."]}},
                 {"inputs": ["A dog runs."], "parameters": {"num_beams": 4}},
             ]
         },
