@@ -43,3 +43,10 @@ def test_texts_are_cut_on_the_side_of_their_tokenizer(side):
     text, whole = "saw Anna", tokenizer.encode("saw Anna").ids
     cut = TextTokenizer(Tokenizer.from_str(tokenizer.to_str()), max_length=4).encode([text])[0].ids
     assert cut == [0, *(whole[-3:-1] if side == "left" else whole[1:3]), 1]
+
+
+def test_a_text_is_cut_where_its_pieces_begin():
+    vocabulary = {"[UNK]": 0, "ไป": 1, "##กรุง": 2, "##เทพ": 3}
+    tokenizer = TextTokenizer(Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]")), max_length=8)
+    assert tokenizer.piece_places("ไปกรุงเทพ") == [(0, 2), (2, 6), (6, 9)]
+    assert tokenizer.piece_places("ไปเมือง") == [(0, 7)]  # one piece, unknown

@@ -37,6 +37,11 @@ def watching_batches(on_batch: Callable[[], None]) -> Iterator[None]:
         _on_batch.reset(token)
 
 
+def announce_batch() -> None:
+    """Call what ``watching_batches`` was given: the job is alive, and may be told to stop."""
+    _on_batch.get()()
+
+
 @dataclass(frozen=True)
 class Batch:
     """One padded batch.
@@ -85,7 +90,7 @@ def ordered_rows(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
 
 def padded_inputs(split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
     """What a network reads of some rows, int64 (B, T) each: see ``network_inputs``."""
-    _on_batch.get()()
+    announce_batch()
     where = _gathered(split.offsets, rows)
     return network_inputs(
         split.ids[where],

@@ -1,7 +1,8 @@
 """A tagger on running text, as its clients send it, beside the same on the words of the data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ from app.engine.tokenizing import TextTokenizer, WordsInput
 from app.inference.predictors.predictor import Run
 from app.inference.predictors.results import NamedEntities
 from app.inference.predictors.tagger import Tagger, TaggingOptions
+from worker.data.batches import announce_batch
 
-_MOST_ROWS: Final = 1000
+_MOST_ROWS: Final = 500
 """Of dev that are compared."""
 _BATCH_SIZE: Final = 32
 _NOTABLE: Final = 0.01
@@ -64,8 +66,9 @@ def served_quality(
         WordSplitter.from_json((folder / RECORD).read_bytes()),
     )
     dev = _columns(dataset_folder, "dev", "tokens", "tags")
-    sentences: list[list[str]] = dev["tokens"][:_MOST_ROWS]
-    truth = [list(spans([labels[tag] for tag in tags])) for tags in dev["tags"][:_MOST_ROWS]]
+    rows = list(islice(_labelled(dev["tokens"], dev["tags"]), _MOST_ROWS))
+    sentences = [words for words, _ in rows]
+    truth = [list(spans([labels[tag] for tag in tags])) for _, tags in rows]
     written = [running_text(words) for words in sentences]
     in_text = [
         [(kind, places[first][0], places[after - 1][1]) for kind, first, after in entities]
@@ -88,6 +91,16 @@ def served_warning(quality: ServedQuality) -> str | None:
     )
 
 
+def _labelled(
+    sentences: Sequence[list[str]], tags: Sequence[list[int | None] | None]
+) -> Iterator[tuple[list[str], list[int]]]:
+    """Rows whose every word has a tag."""
+    for words, given in zip(sentences, tags, strict=True):
+        known = [tag for tag in given or () if tag is not None and tag >= 0]
+        if len(known) == len(words):
+            yield words, known
+
+
 def _columns(folder: Path, split: str, *names: str) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = pq.read_table(
         folder / f"{split}.parquet", columns=list(names)
@@ -99,6 +112,7 @@ def _tagged(tagger: Tagger, texts: Sequence[WordsInput]) -> list[list[_Entity]]:
     options = TaggingOptions()
     found: list[list[_Entity]] = []
     for begin in range(0, len(texts), _BATCH_SIZE):
+        announce_batch()
         batch = tagger.encode(texts[begin : begin + _BATCH_SIZE])
         for row in tagger.run(Run(batch, None, is_wanted=lambda _: True)):
             result = tagger.result(row, options)

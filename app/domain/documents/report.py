@@ -20,7 +20,8 @@ class ModelReport(BaseModel):
 
     quality: Quality = Field(
         description="By split (dev, and test where there is one), then by metric; splits without labels of "
-        "their own are left out."
+        "their own are left out. For a student of token_classification `served_f1` is the F1 of dev written "
+        "as running text and split as `predict` does it; `f1` is that of the data's own words."
     )
     agreement: Quality = Field(
         default_factory=dict,

@@ -80,6 +80,24 @@ class TestRegister:
             assert stored_table(api, dataset, "unlabeled", tmp_path) == {"tokens": [expected]}
             assert dataset["splits"]["unlabeled"]["labels"] is None
 
+    @pytest.mark.parametrize(
+        ("words", "text", "expected"),
+        [
+            ("我 去 了 上 海 。", "他去上海。", "他 去 上 海 。"),
+            ("ฉัน ไป กรุงเทพ", "ไปกรุงเทพ", "ไป กรุงเทพ"),
+            ("the U.S. and J. of A. J. met", "K. Berg, U.S.", "K. Berg , U.S."),
+        ],
+    )
+    def test_texts_are_split_as_the_words_of_train(self, api, tmp_path, words, text, expected):
+        table = (
+            "t.jsonl",
+            jsonl([{"tokens": words.split(), "tags": ["B-X", *["O"] * words.count(" ")]}] * 2),
+        )
+        unlabeled = ("u.jsonl", jsonl([{"text": text}]))
+        form = {"task": "token_classification"}
+        dataset = post(api, form, unlabeled=unlabeled, dev=table, train=table).json()
+        assert stored_table(api, dataset, "unlabeled", tmp_path) == {"tokens": [expected.split()]}
+
     def test_unlabeled_tokens_after_texts(self, api):
         """The texts are split; what is split already would be lost."""
         table = ("t.jsonl", jsonl(ROWS))

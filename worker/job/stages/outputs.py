@@ -50,7 +50,7 @@ def check(state: JobState) -> None:
         onnx_tolerance=state.request.onnx_tolerance,
         int8_min_agreement=state.request.int8_min_agreement,
     )
-    if tags_words(state.dataset.task):
+    if tags_words(state.dataset.task) and "dev" in state.evaluated_student.quality:
         _measure_served(state)
 
 
