@@ -43,6 +43,9 @@ _UNSPACED: Final[Mapping[str, "regex.Pattern[str]"]] = {
 }
 """Runs of letters of scripts that set no spaces between words."""
 
+_SPACED: Final = "spaced"
+"""All other scripts."""
+
 _ANY_UNSPACED = regex.compile("|".join(f"(?P<{name}>{run.pattern})" for name, run in _UNSPACED.items()))
 
 _CLOSING = frozenset(".,;:!?%)]}\u00bb\u201d\u2019\u2026\u060c\u061b\u061f\u06d4\u0964")
@@ -79,7 +82,7 @@ class WordSplitter:
     unspaced: frozenset[str] = frozenset()
     """Words in scripts without spaces."""
     characters: frozenset[str] = frozenset({"east_asian"})
-    """Of ``_UNSPACED``, those whose every character is a word."""
+    """Of ``_UNSPACED`` and ``_SPACED``, those whose every character is a word."""
 
     def places(self, text: str, segment: Segment | None = None) -> list[Span]:
         """Where words begin and end.
@@ -107,6 +110,8 @@ class WordSplitter:
         return found + self._spaced_words(text, at, len(text))
 
     def _spaced_words(self, text: str, start: int, end: int) -> list[Span]:
+        if _SPACED in self.characters:
+            return [(at, at + 1) for at in range(start, end) if not text[at].isspace()]
         parts = [word.span() for word in _WORD.finditer(text, start, end)]
         if self.apart:
             parts = [place for part in parts for place in self._at_signs(text, *part)]
@@ -295,11 +300,24 @@ def _unspaced_words(sentences: Sequence[Sequence[str]]) -> tuple[frozenset[str],
             and (counts or script in WordSplitter().characters)
         )
     }
+    if _is_in_characters(sentences):
+        characters.add(_SPACED)
     others = (counts for script, counts in words.items() if script not in characters)
     known: Counter[str] = Counter()
     for counts in others:
         known.update({word: count for word, count in counts.items() if len(word) <= _LONGEST_UNSPACED})
     return frozenset(characters), known
+
+
+def _is_in_characters(sentences: Sequence[Sequence[str]]) -> bool:
+    """Whether Latin letters and digits are given one by one, too, as in many data sets of Chinese."""
+    words = [word for sentence in sentences for word in sentence if word.isascii() and word.isalnum()]
+    side_by_side = sum(
+        len(left) == len(right) == 1 and left.isalnum() and right.isalnum() and (left + right).isascii()
+        for sentence in sentences
+        for left, right in pairwise(sentence)
+    )
+    return side_by_side >= _FEW and sum(len(word) == 1 for word in words) >= _NEARLY_ALL * len(words)
 
 
 def _frequent(words: Counter[str]) -> frozenset[str]:
