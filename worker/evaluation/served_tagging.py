@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from app.domain.entity_spans import spans
+from app.domain.entity_spans import Tagging
 from app.domain.tasks import TASKS, Task
 from app.domain.word_splitting import RECORD, WordSplitter, running_text
 from app.engine.encoder import OnnxEncoder
@@ -47,7 +47,14 @@ def learnt_words(dataset_folder: Path) -> WordSplitter:
 
 
 def served_quality(
-    path: Path, folder: Path, dataset_folder: Path, *, labels: Sequence[str], max_length: int, threads: int
+    path: Path,
+    folder: Path,
+    dataset_folder: Path,
+    *,
+    labels: Sequence[str],
+    data_labels: Sequence[str],
+    max_length: int,
+    threads: int,
 ) -> ServedQuality:
     """Tag dev with an exported file twice.
 
@@ -55,7 +62,8 @@ def served_quality(
         path: the ONNX file.
         folder: the model's, with its tokenizer and the record of its words.
         dataset_folder: of a Parquet file for each split.
-        labels: the tags in order.
+        labels: the model's tags in order.
+        data_labels: those of the data set, which may be of another scheme and order.
         max_length: in tokens.
         threads: of a run.
     """
@@ -68,7 +76,8 @@ def served_quality(
     dev = _columns(dataset_folder, "dev", "tokens", "tags")
     rows = list(islice(_labelled(dev["tokens"], dev["tags"]), _MOST_ROWS))
     sentences = [words for words, _ in rows]
-    truth = [list(spans([labels[tag] for tag in tags])) for _, tags in rows]
+    tagging = Tagging(data_labels)
+    truth = [list(tagging.spans(tags)) for _, tags in rows]
     written = [running_text(words) for words in sentences]
     in_text = [
         [(kind, places[first][0], places[after - 1][1]) for kind, first, after in entities]

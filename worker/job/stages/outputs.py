@@ -62,7 +62,8 @@ def _measure_served(state: JobState) -> None:
         path,
         state.student_folder,
         state.dataset_folder,
-        labels=state.dataset.labels,
+        labels=state.data.labels,
+        data_labels=state.dataset.labels,
         max_length=state.max_length,
         threads=student.threads,
     )
