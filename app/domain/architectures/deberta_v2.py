@@ -121,4 +121,5 @@ FAMILY: Final = EncoderFamily(
         ),
     ),
     heads={**BERT.heads, "text": HeadModules(dense="pooler.dense", output="classifier")},
+    tokenizer_class="DebertaV2Tokenizer",
 )

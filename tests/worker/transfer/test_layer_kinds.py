@@ -24,8 +24,10 @@ def test_layers_are_in_order_and_of_the_kinds_of_their_places(layer_map, student
 
 
 def test_the_nearest_are_taken():
-    # Evenly 3, 7, 10, 14, 17 and 21: the first alone has no norm, the fourth attends to all tokens.
-    assert nearest_alike(map_layers("uniform", teacher=22, student=6), kinds(22)) == [0, 7, 10, 15, 17, 20]
+    wanted = map_layers("uniform", teacher=22, student=6)
+    assert wanted == [2, 6, 10, 13, 17, 21]
+    # The first alone has no norm; 0, 3, 6 ... attend to all tokens, as the student's first and fourth do.
+    assert nearest_alike(wanted, kinds(22)) == [0, 5, 10, 12, 17, 20]
 
 
 def test_dimensions_that_are_turned_together_stay_together():
