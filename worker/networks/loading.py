@@ -27,6 +27,7 @@ from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config, trun
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
+from worker.networks.deberta import attend_to_near_distances
 from worker.networks.fused import joined_state, part_fused, parted_state
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
@@ -94,6 +95,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
         torch_dtype=torch.float32,
     )
     fix_positions(network)
+    attend_to_near_distances(network)
     if isinstance(architecture, EncoderArchitecture):
         part_fused(network, architecture.record.stack)
     return _with_labels_in_order(network.eval(), weights, manifest, task, labels)
@@ -199,6 +201,7 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     else:
         own_config = _reshaped(config, architecture)
     network = network_class(architecture, head.task)(with_labels(own_config, head, labels))
+    attend_to_near_distances(network)
     if isinstance(architecture, EncoderDecoderArchitecture):
         draw_weights(network)
     if isinstance(architecture, EncoderArchitecture):

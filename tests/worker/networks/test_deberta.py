@@ -1,14 +1,17 @@
 """DeBERTa's configs: networks beside that in the row of the family, and those that are refused."""
 
+import copy
 import json
 
 import pytest
+import torch
 
 from app.domain.errors import InvalidRequest
 from app.intake.models.model_config import read_config
 from tests.families import FAMILY_ROWS
 from tests.worker.networks.test_families import LABELS, head_for, intake, stored
 from worker.networks.anatomy import network_class
+from worker.networks.deberta import attend_to_near_distances
 from worker.networks.loading import build_network, with_labels
 
 TASK = "text_classification"
@@ -57,3 +60,21 @@ def test_what_is_not_supported_is_named(key):
     with pytest.raises(InvalidRequest, match=reason) as caught:
         read_config(raw_config(**{key: value}))
     assert caught.value.code == "invalid_config"
+
+
+@pytest.mark.parametrize("name", ["as in the row", *VARIANTS])
+@pytest.mark.parametrize("length", [1, 3, 20])
+def test_a_network_computes_what_that_of_transformers_does(name, length):
+    config = raw_config(**VARIANTS.get(name, {}))
+    class_ = network_class(read_config(config).architecture, TASK)
+    theirs = class_(with_labels(class_.config_class(**config), head_for(TASK), LABELS)).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        ours = copy.deepcopy(theirs)
+        attend_to_near_distances(ours)
+        ids = (5 + torch.arange(3 * length) % 40).view(3, length)
+        mask = torch.ones_like(ids)
+        mask[1, length // 2 + 1 :] = 0
+        expected = theirs(ids, attention_mask=mask).logits
+        assert torch.allclose(ours(ids, attention_mask=mask).logits, expected, atol=1e-4)
