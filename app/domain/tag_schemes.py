@@ -16,8 +16,9 @@ They differ in notation, too: ``B-PER``, ``B_PER``, ``B:PER``, ``PER-B``, ``b-pe
 All of it is told from the whole list: ``E-MAIL`` is a type, but beside ``B-MAIL`` a last token.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 OUTSIDE: Final = "O"
@@ -34,6 +35,8 @@ _EVIDENT: Final = frozenset("BI")
 _RIVALS: Final = {"M": "I", "W": "SU"}
 """Marks, and those that mean the same in other schemes."""
 
+_INNER_MARK: Final = re.compile(r"(?:^|[^A-Za-z0-9])[BI][-_:]\w")
+_BEGINNINGS, _INSIDES = ("BEGIN", "START"), ("INSIDE", "IN-", "IN_")
 _SEPARATORS: Final = "-_:/.| "
 _COMMON_TYPES: Final = frozenset(
     ("PER", "PERS", "PERSON", "LOC", "LOCATION", "ORG", "ORGANIZATION", "MISC", "GPE", "DATE", ONLY_TYPE)
@@ -117,7 +120,13 @@ def read_scheme(tags: Iterable[str], *, kinds: Collection[str] = (), are_named: 
         kinds: types of entities that are known to be some.
         are_named: whether somebody has listed the tags: what could be marks or types is taken for types.
     """
-    found = list(dict.fromkeys(tags))
+    scheme = _read_scheme(list(dict.fromkeys(tags)), kinds, are_named)
+    if scheme.doubts or are_named or None in scheme.meanings.values():
+        return scheme
+    return replace(scheme, doubts=_doubts_of_types(scheme))
+
+
+def _read_scheme(found: list[str], kinds: Collection[str], are_named: bool) -> Scheme:
     outside = {tag for tag in found if tag.upper() == OUTSIDE}
     inside = [tag for tag in found if tag not in outside]
     none = dict.fromkeys(outside, Tag(None))
@@ -128,6 +137,17 @@ def read_scheme(tags: Iterable[str], *, kinds: Collection[str] = (), are_named: 
         if read and all(read.values()) and (scheme := _marked(read, notation, none, kinds, are_named)):
             return scheme
     return _mixed(inside, none, are_named) or Scheme(none | {tag: Tag(tag) for tag in inside})
+
+
+def _doubts_of_types(scheme: Scheme) -> str:
+    """What types of entities may be as well."""
+    types = [tag.kind for tag in scheme.meanings.values() if tag and tag.kind]
+    if inner := [name for name in types if _INNER_MARK.search(name)]:
+        return f"{_listed(dict.fromkeys(inner))} may be types of entities or several tags in one"
+    words = [name for name in types if name.upper().startswith(_BEGINNINGS)]
+    if words and any(name.upper().startswith(_INSIDES) for name in types):
+        return f"{_listed(dict.fromkeys(words))} may be types of entities or types with a word for a mark"
+    return ""
 
 
 def complete(tags: Mapping[str, Tag]) -> list[str]:

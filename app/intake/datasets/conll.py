@@ -4,11 +4,12 @@ Columns have no names: they are called ``1``, ``2`` and so on. The token is the 
 first numbers the tokens; its tag is the last.
 """
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, get_args
 
 from app.intake.datasets.content import Content, Encoding, read_lines, readable_lines
 from app.intake.datasets.rows import MAX_ROW_BYTES, BadRow, LeftOutRow, Place, Row
@@ -17,18 +18,25 @@ _BLANK: Final = " \t\r\n"
 _GAPS: Final = re.compile(r"[ \t]+")
 _BOUNDARY: Final = "-DOCSTART-"
 _MAX_TAGS: Final = 5000
+_TAG: Final = re.compile(r"O|[BIESLUMW][-_:].+")
+_TOKEN_HEADERS: Final = frozenset(("token", "tokens", "word", "words"))
+_TAG_HEADERS: Final = frozenset(("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags"))
+
+Delimiter = Literal["tab", "comma", "space"]
 
 
 @dataclass(frozen=True)
 class Layout:
     """How the columns of a file are told apart, and what they hold."""
 
-    is_tabs: bool
+    delimiter: Delimiter
     width: int
     token: str
     """The column with tokens."""
     tags: frozenset[str]
     """What the last column holds, but for lines that may be comments."""
+    other_tags: tuple[str, ...] = ()
+    """Columns that look like tags, too."""
 
     @property
     def fields(self) -> dict[str, str]:
@@ -38,51 +46,75 @@ class Layout:
 
     @property
     def options(self) -> dict[str, str]:
-        return {"delimiter": "tab" if self.is_tabs else "space", "columns": str(self.width)}
+        return {"delimiter": self.delimiter, "columns": str(self.width)}
 
     def cells(self, line: str) -> list[str]:
-        if self.is_tabs:
+        return _cells(line, self.delimiter)
+
+    def is_header(self, cells: list[str]) -> bool:
+        """Whether a line names columns."""
+        return len(cells) > 1 and cells[0].lower() in _TOKEN_HEADERS and cells[-1].lower() in _TAG_HEADERS
+
+
+def _cells(line: str, delimiter: Delimiter) -> list[str]:
+    match delimiter:
+        case "tab":
             return [cell.strip(_BLANK) for cell in line.strip("\r\n").split("\t")]
-        return _GAPS.split(line.strip(_BLANK))
+        case "space":
+            return _GAPS.split(line.strip(_BLANK))
+    try:
+        return [cell.strip(_BLANK) for cell in next(csv.reader([line]), [])]
+    except csv.Error:
+        return [line.strip(_BLANK)]
 
 
 @dataclass
 class _Survey:
-    """What all lines of a file have in common."""
+    """What all lines of a file have in common, with one delimiter."""
 
+    delimiter: Delimiter
     lines: int = 0
-    with_tabs: int = 0
-    by_tabs: Counter[int] = field(default_factory=Counter)
-    by_gaps: Counter[int] = field(default_factory=Counter)
+    single: int = 0
+    """Lines without the delimiter."""
+    widths: Counter[int] = field(default_factory=Counter)
     numbered: int = 0
-    last_by_tabs: set[str] = field(default_factory=set)
-    last_by_gaps: set[str] = field(default_factory=set)
+    last: set[str] = field(default_factory=set)
+    are_tags: list[bool] = field(default_factory=list)
+    """Of each column, whether all that is in it looks like a tag."""
 
     def add(self, line: str) -> None:
-        tabbed = [cell.strip(_BLANK) for cell in line.strip("\r\n").split("\t")]
-        spaced = _GAPS.split(line.strip(_BLANK))
+        cells = _cells(line, self.delimiter)
         self.lines += 1
-        self.with_tabs += len(tabbed) > 1
-        self.by_tabs[len(tabbed)] += 1
-        self.by_gaps[len(spaced)] += 1
-        self.numbered += spaced[0].isdecimal()
-        for last, cells in ((self.last_by_tabs, tabbed), (self.last_by_gaps, spaced)):
-            if len(last) < _MAX_TAGS:
-                last.add(cells[-1])
+        self.single += len(cells) == 1
+        self.widths[len(cells)] += 1
+        self.numbered += cells[0].isdecimal()
+        if len(self.last) < _MAX_TAGS:
+            self.last.add(cells[-1])
+        if not self.are_tags:
+            self.are_tags = [True] * len(cells)
+        self.are_tags = [
+            are and _TAG.fullmatch(cell) is not None for are, cell in zip(self.are_tags, cells, strict=False)
+        ]
+
+    @property
+    def layout(self) -> Layout:
+        width = max(self.widths, key=lambda n: (self.widths[n], -n), default=1)
+        is_numbered = width > 2 and self.numbered == self.lines
+        others = tuple(str(number) for number, are in enumerate(self.are_tags[: width - 1], 1) if are)
+        token = "2" if is_numbered else "1"
+        return Layout(self.delimiter, width, token, frozenset(self.last), others)
 
 
 def find_layout(content: Content, encoding: Encoding) -> Layout:
     """How a file is laid out, told from all of its lines."""
-    survey = _Survey()
+    tabs, commas, spaces = (_Survey(delimiter) for delimiter in get_args(Delimiter))
     for line in readable_lines(content, encoding):
         if line.strip(_BLANK) and not line.startswith(("#", _BOUNDARY)):
-            survey.add(line)
-    is_tabs = 0 < survey.lines == survey.with_tabs
-    widths = survey.by_tabs if is_tabs else survey.by_gaps
-    width = max(widths, key=lambda n: (widths[n], -n), default=1)
-    is_numbered = width > 2 and survey.numbered == survey.lines
-    tags = survey.last_by_tabs if is_tabs else survey.last_by_gaps
-    return Layout(is_tabs, width, "2" if is_numbered else "1", frozenset(tags))
+            for survey in (tabs, commas, spaces):
+                survey.add(line)
+    if tabs.lines and not tabs.single:
+        return tabs.layout
+    return commas.layout if commas.lines == spaces.single and not commas.single else spaces.layout
 
 
 def conll_rows(
@@ -113,6 +145,7 @@ class _Sentence:
     def __init__(self, layout: Layout, place: Place) -> None:
         self._layout = layout
         self._place = place
+        self._is_begun = False
         self._start()
 
     def _start(self) -> None:
@@ -144,7 +177,10 @@ class _Sentence:
                 "Put a blank line between sentences.",
             )
         cells = layout.cells(line)
-        if len(cells) == layout.width:
+        is_begun, self._is_begun = self._is_begun, True
+        if place.number == self._first and layout.is_header(cells) and not is_begun:
+            self._first = 0
+        elif len(cells) == layout.width:
             for column, cell in zip(self._columns, cells, strict=True):
                 column.append(cell)
         elif cells[0] == _BOUNDARY:

@@ -129,7 +129,7 @@ def find_encoding(content: Content, *, is_json: bool = False) -> Encoding:
     newlines = returns = quotes = backslashes = 0
     for number, chunk in enumerate(content.chunks()):
         if number == 0:
-            utf_16 = _UTF_16.get(chunk[:2])
+            utf_16 = _UTF_16.get(chunk[:2]) or _unmarked_utf_16(chunk)
         newlines += chunk.count(b"\n")
         returns += chunk.count(b"\r")
         quotes += chunk.count(b'"')
@@ -144,6 +144,15 @@ def find_encoding(content: Content, *, is_json: bool = False) -> Encoding:
         has_backslashes=backslashes > 0,
         is_guess=is_western,
     )
+
+
+def _unmarked_utf_16(chunk: bytes) -> str | None:
+    """UTF-16 without a byte order mark, told by the zeros beside most letters; None where it is none."""
+    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        high = chunk[start::2]
+        if high and high.count(0) > len(high) / 2 and not chunk[1 - start :: 2].count(0):
+            return name
+    return None
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:

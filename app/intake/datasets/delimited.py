@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.domain.errors import InvalidRequest, TooLarge
+from app.intake.datasets.cells import listed
 from app.intake.datasets.content import Content, Encoding, read_lines, readable_lines
 from app.intake.datasets.rows import MAX_ROW_BYTES, BadRow, Place, Row
 
@@ -150,8 +151,10 @@ def _advice(dialect: Dialect) -> str:
 def _header(cells: list[str], place: Place) -> list[str]:
     header = [name.strip() for name in cells]
     named = [name for name in header if name]
-    if len(set(named)) != len(named):
-        raise place.fatal("invalid_header", "two columns have the same name. Rename one of them.")
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise place.fatal(
+            "invalid_header", f"two columns have the same name: {listed(twice)}. Rename one of them."
+        )
     return header
 
 

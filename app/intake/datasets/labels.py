@@ -29,7 +29,7 @@ _TOO_MANY = f"more than {MAX_LABELS:,} different labels, the limit of text_class
 _NO_LABEL: Final = frozenset(("-", "-1"))
 """What sets of the hub write where annotators gave no label or did not agree on one."""
 
-_LIKE_NULL: Final = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a"))
+_LIKE_NULL: Final = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "\\n"))
 _TRUTHS: Final = {"true": True, "false": False}
 
 

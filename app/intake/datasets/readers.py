@@ -303,6 +303,12 @@ class _File:
 
     def _conll(self, encoding: Encoding) -> OpenTable:
         layout = conll.find_layout(self.content, encoding)
+        if layout.other_tags:
+            self.notes.warn(
+                f"{self._place.split}: the tags are those of column {layout.width}, the last. Columns that "
+                f"look like tags, too, are {', '.join(layout.other_tags)}: choose one with columns, such as "
+                f'{{"tags": "{layout.other_tags[-1]}"}}.'
+            )
         rows = conll.conll_rows(self.content, encoding, layout)
         table = self._table("conll", {"encoding": encoding.name} | layout.options, rows)
         table.fields = layout.fields

@@ -156,7 +156,7 @@ class Tags:
         self._kinds = list(dict.fromkeys(tag.kind for tag in order.values() if tag.kind))
         self._require_entities()
         self._require_known()
-        self._warn()
+        self._require_distinct()
         return self._names
 
     @property
@@ -352,16 +352,22 @@ class Tags:
                     "rows or add examples to train.",
                 )
 
-    def _warn(self) -> None:
-        """Of types that are hardly meant."""
+    def _require_distinct(self) -> None:
+        """Refuse types that only capitals tell apart, unless the client lists them; warn of missing ones."""
         if missing := [kind for kind in self._kinds if kind not in self._kinds_of("train")]:
             self._notes.warn(f"No row of train has an entity of type {some(missing)}.")
         same = defaultdict(list)
         for kind_ in self._kinds:
             same[kind_.casefold()].append(kind_)
         for kinds in same.values():
-            if len(kinds) > 1:
-                self._notes.warn(f"The entity types {some(kinds)} differ in capitals alone.")
+            if len(kinds) > 1 and self._given is None:
+                raise InvalidRequest(
+                    "unclear_tags",
+                    f"The entity types {some(kinds)} differ in capitals alone. Write them alike, or list "
+                    "them in 'labels' if they are two.",
+                    pointer="#/train",
+                    tags=kinds,
+                )
 
 
 def _canonical(tag: Tag) -> str:

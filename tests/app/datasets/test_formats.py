@@ -81,7 +81,9 @@ class TestDialects:
 
 
 class TestEncodings:
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"]
+    )
     @pytest.mark.parametrize("pack", [bytes, gzip.compress])
     def test_of_text(self, encoding, pack):
         content = "text;label\nschöne Grüße, «Zürich»;a\nun café à l'été;b\n".encode(encoding)
@@ -185,6 +187,8 @@ class TestConll:
             ("t.conll", CONLL.replace("\n", "\r\n")),
             ("t.tsv", "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\n\n\n"),
             ("t.csv", "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\n"),
+            ("t.csv", "EU,B-ORG\nrejects,O\n\nPeter,B-PER\n"),
+            ("t.csv", "word,tag\nEU,B-ORG\nrejects,O\n\nPeter,B-PER\n"),
             ("t.bio", "# id = 1\n1\tEU\tB-ORG\n2\trejects\tO\n \n# id = 2\n1\tPeter\tB-PER"),
             ("t.conll", "# id 1 d=x\nEU _ _ B-ORG\nrejects _ _ O\n\n# id 2 d=y\nPeter _ _ B-PER\n"),
         ],
@@ -210,6 +214,12 @@ class TestConll:
         found = read(("t.conll", content.encode()), columns={"tags": "3"}, **TAGGING)
         assert found.rows["tags"] == [["B-NP", "O"], ["B-NP"]]
         assert found.train.columns == {"tokens": "1", "tags": "3"}
+
+    def test_several_columns_of_tags(self):
+        content = "1\tEU\tB-ORG\tO\n2\tin\tO\tB-X\n"
+        found = read(("t.tsv", content.encode() + b"\n" + content.encode()), **TAGGING)
+        assert found.rows["tags"] == [["O", "B-X"]] * 2
+        assert "Columns that look like tags, too, are 3" in found.reading.warnings[0]
 
     def test_lines_that_lack_a_column(self):
         fault = refused(

@@ -87,6 +87,9 @@ def test_entities_stay_the_same(rows, scheme, notation):
         (["O", "B_PER", "LOC"], "mixed_tags", "'LOC'"),
         (["O", "B-PER", "I_PER"], "mixed_tags", "'I_PER'"),
         (["B-PER", "0"], "mixed_labels", "'0'"),
+        (["O", "B-PER|B-ORG"], "unclear_tags", "'PER|B-ORG'"),
+        (["O", "__B-PER__"], "unclear_tags", "'__B-PER__'"),
+        (["O", "BEGIN_PER", "INSIDE_PER"], "unclear_tags", "'BEGIN_PER'"),
         (["NOUN", "VERB"], "no_outside_tag", "'NOUN', 'VERB'"),
     ],
 )
@@ -126,6 +129,6 @@ def test_iob1_is_told_from_iob2_by_what_is_tagged():
 
 def test_types_that_capitals_alone_tell_apart():
     rows = [{"tokens": ["a", "b", "c"], "tags": ["B-Per", "O", "B-PER"]}]
-    assert read(("t.jsonl", jsonl(rows)), **TASK).reading.warnings == [
-        "The entity types 'PER', 'Per' differ in capitals alone."
-    ]
+    table = ("t.jsonl", jsonl(rows))
+    assert "'PER', 'Per' differ in capitals alone" in refused(table, **TASK).message
+    assert read(table, labels=["O", "Per", "PER"], **TASK).rows["tags"] == [["B-Per", "O", "B-PER"]]
