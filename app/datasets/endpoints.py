@@ -59,7 +59,12 @@ _COLUMNS = "\n".join(f"| `{task}` | {record.columns_help} |" for task, record in
 _CREATE = f"""\
 Register a data set: validate every row and summarise the splits.
 
-Columns by task; map other names with `columns`:
+The answer says how the tables were read (`reading`): format and dialect, columns, the scheme of tags, rows that
+were left out and why, what was repaired or assumed, and the first three rows. `?validate_only=true` gives
+just that and stores nothing.
+
+Columns by task; map other names with `columns`, nested ones as a path (`translation.de`), those of files
+without a header by number (`"3"`):
 
 | task | columns |
 |---|---|
@@ -85,12 +90,18 @@ Numbers are probabilities, or logits if `teacher_scores_are` says so. In .csv, .
 objects are JSON text; a list of numbers in .parquet is read as it is. Rows may lack scores. Where the first
 row of a split has scores and no label, the teacher's choices stand for the labels of all its rows.
 
-Whitespace around labels, tags and .csv or .tsv column names is ignored.
+Whitespace around labels, tags and .csv or .tsv column names is ignored. Rows in which a text or what is to be
+predicted is null (in .csv and .tsv: empty) are left out and counted.
 
-Labels are names or integers. Integers are indices into `labels` if it is given, which integer tags
-require. Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X; IOB1, IO, BIOES and
-BILOU are accepted: an `I-` tag without a preceding tag of its type becomes `B-` and is counted in
-`repaired_tags`; in IO, consecutive tags of one type are one entity."""
+Labels are names or integers. Integers are indices into `labels` if it is given, or have the names that the
+file has for them (`ClassLabel`); integer tags require one of the two. `-` and, where the other labels show it,
+`-1` mean that a row has no label.
+
+Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X. IOB1, IO, IOE, BIOES, BILOU, BMES
+and BMEWO are accepted, written as `B-X`, `B_X`, `B:X`, `X-B`, `b-x`, or `B` where there is one type: an `I-`
+tag without a preceding tag of its type becomes `B-` and is counted in `repaired_tags`; in IO, consecutive
+tags of one type are one entity. Texts with spans of characters, as annotation tools write them, are split
+into words."""
 
 
 async def read_fields(request: Request) -> None:
