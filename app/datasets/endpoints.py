@@ -59,9 +59,9 @@ _COLUMNS = "\n".join(f"| `{task}` | {record.columns_help} |" for task, record in
 _CREATE = f"""\
 Register a data set: validate every row and summarise the splits.
 
-The answer says how the tables were read (`reading`): format and dialect, columns, the scheme of tags, rows that
-were left out and why, what was repaired or assumed, and the first three rows. `?validate_only=true` gives
-just that and stores nothing.
+The answer says how the tables were read (`reading`): format and dialect, columns, the scheme of tags, rows
+that were left out and why, what was repaired or assumed, and the first three rows. `?validate_only=true`
+gives just that and stores nothing.
 
 Columns by task; map other names with `columns`, nested ones as a path (`translation.de`), those of files
 without a header by number (`"3"`):
@@ -94,8 +94,8 @@ Whitespace around labels, tags and .csv or .tsv column names is ignored. Rows in
 predicted is null (in .csv and .tsv: empty) are left out and counted.
 
 Labels are names or integers. Integers are indices into `labels` if it is given, or have the names that the
-file has for them (`ClassLabel`); integer tags require one of the two. `-` and, where the other labels show it,
-`-1` mean that a row has no label.
+file has for them (`ClassLabel`); integer tags require one of the two. `-` and, where the other labels show
+it, `-1` mean that a row has no label.
 
 Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X. IOB1, IO, IOE, BIOES, BILOU, BMES
 and BMEWO are accepted, written as `B-X`, `B_X`, `B:X`, `X-B`, `b-x`, or `B` where there is one type: an `I-`

@@ -34,7 +34,7 @@ Target = Callable[[bytes], None]
 DOCUMENTED = (InvalidRequest, TooLarge)
 _MAX_BYTES = 4 * 2**20
 _MEMORY = Path("/dev/shm")
-_FORMATS = (".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz")
+_FORMATS = (".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".json", ".txt", ".conll", ".zip", ".tar.gz")
 _HEADS = (
     None,
     FoundHead("text", 1, {}, {}),
@@ -117,6 +117,18 @@ def tables(content: bytes) -> None:
         _table(content[0], _FORMATS[content[1] % len(_FORMATS)], content[2:])
 
 
+def json_tables(content: bytes) -> None:
+    """The first byte chooses the task."""
+    if content:
+        _table(content[0], ".json", content[1:])
+
+
+def arrow(content: bytes) -> None:
+    """As ``parquet``."""
+    if content:
+        _table(content[0], ".arrow", content[1:])
+
+
 def parquet(content: bytes) -> None:
     """The first byte chooses the task. What the library does to its process ends the process that fuzzes."""
     if content:
@@ -165,9 +177,11 @@ TARGETS: dict[str, Target] = {
         word_lists,
         sentencepiece,
         tables,
+        json_tables,
         parquet,
+        arrow,
         predictions,
     )
 }
-OF_JSON = {"configs": 1, "tokenizers": 0, "predictions": 0}
+OF_JSON = {"configs": 1, "tokenizers": 0, "predictions": 0, "json_tables": 1}
 """Targets that read JSON, and the bytes before it."""
