@@ -15,7 +15,6 @@ from app.inference.protocols.huggingface.parameters import PARAMETERS
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.target_columns import TARGETS
 from app.intake.models.folder import prepare
-from app.intake.models.layouts import find_model
 from tests.families import layout_of, one_for_each
 from tests.worker.compression import TEACHER_SHAPE, encoder_card, make_data, make_teacher
 from worker.data.batches import collate
@@ -107,5 +106,5 @@ def test_every_family_has_every_part(task: Task, family: str, tmp_path: Path) ->
 
     save_network(network, source)
     (tmp_path / "stored").mkdir()
-    manifest = prepare(find_model(source), tmp_path / "stored", pickles=[])
+    manifest = prepare(source, tmp_path / "stored", pickles=[])
     assert (manifest.task, manifest.labels) == (task, data.labels or None)

@@ -252,7 +252,15 @@ def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Pa
     )
     assert bilstm["architecture"] == "bilstm"
     assert factors["shape"]["embedding"] == 24
-    assert set(dev_quality(learning)) == {"f1", "precision", "recall", "accuracy", "f1_en", "f1_ne"}
+    assert set(dev_quality(learning)) == {
+        "f1",
+        "precision",
+        "recall",
+        "accuracy",
+        "f1_en",
+        "f1_ne",
+        "served_f1",
+    }
     for model in (teacher, bilstm, factors):
         for precision in model["manifest"]["exports"]:
             found = answers(stack, model, SENTENCE, precision=precision)

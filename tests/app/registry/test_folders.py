@@ -54,7 +54,7 @@ def unpacked(archive: Path, place: Path) -> ModelManifest:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     with archive.open("rb") as file:
-        found = read_archive({"folder": str(place), "max_bytes": 2**30}, file)
+        found = read_archive({"folder": str(place), "max_bytes": 2**30, "labels": None}, file)
     return ModelManifest.model_validate(found)
 
 

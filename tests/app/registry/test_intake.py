@@ -452,7 +452,7 @@ class TestRequest:
         with zipped(folder).open("rb") as file:
             response = api.http.post("/v1/models", files={"file": file}, data={"name": "tiny", name: "x"})
         assert response.json()["type"] == "urn:squeeze:problem:unknown_field"
-        assert f"Unknown field {name!r}; known fields are file, name." in response.json()["detail"]
+        assert f"Unknown field {name!r}; known fields are file, name, labels." in response.json()["detail"]
         assert api.stored() == []
 
     def test_a_name_that_postgres_would_refuse(self, api, folder):

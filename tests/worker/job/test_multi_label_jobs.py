@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from app.intake.models.folder import prepare
-from app.intake.models.layouts import find_model
 from tests.tiny import PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder
 from tests.worker.requests import Shelf, fetch_model, run_here
 from worker.runner.protocol import ModelRef, Succeeded
@@ -71,5 +70,5 @@ def test_thresholds_are_stored_and_transformers_reads_the_folder(shelf: Shelf, t
     assert torch.isfinite(answer.loss), "which takes a matrix of labels"
 
     (tmp_path / "again").mkdir()
-    again = prepare(find_model(folder), tmp_path / "again", pickles=[])
+    again = prepare(folder, tmp_path / "again", pickles=[])
     assert (again.task, again.labels) == (TASK, NAMES)

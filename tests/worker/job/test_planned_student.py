@@ -40,7 +40,7 @@ def request_for(shelf: Shelf, target: dict[str, Any]) -> JobRequest:
             head=head,
             rows=256,
             row=TypicalRow(tokens=10),
-            training=TrainingSpec(),
+            training=TrainingSpec(epochs=0.2),
             gflops=200,
         ),
     )
