@@ -23,7 +23,9 @@ ALLOWED = {
     "import what it has not yet": "import wave, sqlite3",
     "see what the machine has": 'pathlib.Path("/proc/meminfo").read_text(); os.cpu_count()',
     "throw things away": 'pathlib.Path("/dev/null").write_text("x")',
-    "share memory": "import multiprocessing.shared_memory as m; m.SharedMemory(create=True, size=8).unlink()",
+    # Not by multiprocessing, which starts a program beside it: that is refused, and raises now and then.
+    "share memory": 'import mmap; path = pathlib.Path(f"/dev/shm/squeeze-{os.getpid()}"); '
+    'file = path.open("w+b"); path.unlink(); file.truncate(8); mmap.mmap(file.fileno(), 8)[:] = b"together"',
 }
 REFUSED = {
     "read other files": "outside.read_text()",
