@@ -124,9 +124,10 @@ def json_tables(content: bytes) -> None:
 
 
 def arrow(content: bytes) -> None:
-    """As ``parquet``."""
+    """As ``parquet``. What is too much for memory ends the process of an upload, and is answered so."""
     if content:
-        _table(content[0], ".arrow", content[1:])
+        with suppress(MemoryError):
+            _table(content[0], ".arrow", content[1:])
 
 
 def parquet(content: bytes) -> None:

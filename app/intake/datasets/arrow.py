@@ -47,7 +47,8 @@ def arrow_rows(
                     pointer=f"#/{place.split}",
                 )
         unread = dict.fromkeys([name for name in schema.names if name not in wanted][:_SHOWN])
-        batches = _batches(file, schema, wanted or schema.names[:1])
+        fields = [number for number, name in enumerate(schema.names) if name in wanted]
+        batches = _batches(file, fields or [0])
         if wanted:
             yield from rows_of(batches, place, others=unread, max_bytes=max_bytes)
         elif any(len(batch) for batch in batches):
@@ -69,9 +70,8 @@ def arrow_class_labels(file: IO[bytes], place: Place) -> dict[str, list[str]]:
 def _readable(place: Place) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, MemoryError):
-            raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, SystemError) as error:
+        # A SystemError is how Python reports that the library failed without saying why.
         raise InvalidRequest(
             "invalid_arrow",
             f"{place.split}: not a readable Arrow file ({str(error)[:200]}). Fix the file.",
@@ -87,9 +87,8 @@ def _reader(file: IO[bytes], options: Any = None) -> Any:
     return opened(file, options=options)
 
 
-def _batches(file: IO[bytes], schema: pa.Schema, wanted: list[str]) -> Iterator[pa.RecordBatch]:
-    """One after the other. Their offsets and indices are checked before anything follows them."""
-    fields = [number for number, name in enumerate(schema.names) if name in wanted]
+def _batches(file: IO[bytes], fields: list[int]) -> Iterator[pa.RecordBatch]:
+    """With these columns. Their offsets and indices are checked before anything follows them."""
     reader = _reader(file, pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
     batches = (
         (reader.get_batch(number) for number in range(reader.num_record_batches))
@@ -98,4 +97,4 @@ def _batches(file: IO[bytes], schema: pa.Schema, wanted: list[str]) -> Iterator[
     )
     for batch in batches:
         batch.validate(full=True)
-        yield batch.select(wanted)
+        yield batch

@@ -203,8 +203,10 @@ def _values(text: str, place: Place) -> list[Any]:
 def _of_object(table: Any, columns: Collection[str], place: Place) -> tuple[str, list[Any]]:
     """The form of a table, in words, and its rows."""
     match table:
-        case {"columns": list(names), "data": list(rows)}:
-            return "pandas, split", [dict(zip(names, row, strict=False)) for row in rows]
+        case {"columns": list(names), "data": list(rows)} if all(isinstance(name, str) for name in names):
+            return "pandas, split", [
+                dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in rows
+            ]
         case {"schema": dict(), "data": list(rows)}:
             return "pandas, table", rows
     found = {name: table[name] for name in table if name in columns}

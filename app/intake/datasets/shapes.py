@@ -30,6 +30,9 @@ OTHER_COLUMNS: Final[Mapping[Task, Collection[str]]] = {
 }
 """Columns that rows may have in place of those that are looked for."""
 
+_CHOSEN: Final = 0.5
+"""Score from which on spaCy's category is one of the text's."""
+
 _SEVERAL: Final = "texts with several annotations, of which the first was taken"
 
 
@@ -98,14 +101,16 @@ class _Finder:
             annotations = [
                 annotation
                 for name in _ANNOTATIONS
-                for annotation in row.get(name) or ()
+                for annotation in _list(row.get(name))
                 if isinstance(annotation, dict) and not annotation.get("was_cancelled")
             ]
             if not annotations and place.split != "unlabeled":
                 raise LeftOutRow("it has no annotation")
             repaired[_SEVERAL] += len(annotations) > 1
-            results = annotations[0].get("result") if annotations else None
-            return _with_results(row["data"], results or (), place)
+            data, results = row.get("data"), annotations[0].get("result") if annotations else None
+            if not isinstance(data, dict):
+                raise place.fault("invalid_task", "'data' is no object. Export the annotations again.")
+            return _with_results(data, _list(results), place)
 
         return convert
 
@@ -210,9 +215,11 @@ class _Finder:
         self.shape.sources |= {name: "cats" for name in ("label", "labels") if name in self.columns.by_field}
 
         def convert(row: Row, _place: Place) -> Row:
-            scores = row.get("cats") or {}
+            scores = row.get("cats")
             names = [
-                name for name, score in scores.items() if isinstance(score, int | float) and score >= 0.5
+                name
+                for name, score in (scores.items() if isinstance(scores, dict) else ())
+                if isinstance(score, int | float) and score >= _CHOSEN
             ]
             return row | {"label": names, "labels": names}
 
@@ -254,6 +261,10 @@ def _with_results(data: Row, results: Any, place: Place) -> Row:
     if len(spans) < 2:
         row |= {"entities": [span for marked in spans.values() for span in marked]}
     return row | spans
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _at(row: Any, path: list[str]) -> Any:
