@@ -38,10 +38,10 @@ class NearAttention(DisentangledSelfAttention):
 
         def met_by(vectors: Tensor, project: nn.Module, places: Tensor) -> Tensor:
             """Products of (B h, T, k) with the distances at places, (T, T): (B, h, T, T)."""
-            if (
-                torch.onnx.is_in_onnx_export()
-            ):  # what does not depend on texts becomes a constant of the graph
-                read, _ = self._near(project(rel_embeddings), tokens)
+            if torch.onnx.is_in_onnx_export():
+                # What no text changes becomes a constant. As a batch of one it meets the weight as states do:
+                # of a plain matrix it would be another product, with a weight of its own in the file.
+                read, _ = self._near(project(rel_embeddings.unsqueeze(0)).squeeze(0), tokens)
             else:
                 read = project(self._near(rel_embeddings, tokens)[0])
             by_head = read.view(-1, heads, self.attention_head_size).permute(1, 2, 0)  # (R, D) -> (h, k, R)

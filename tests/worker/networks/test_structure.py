@@ -50,6 +50,7 @@ CARDS = [
     architecture_of(sharing="shuffled"),
     architecture_of("roberta", sharing="upper_half"),
     architecture_of("distilbert", sharing="paired", rank=6, embedding=8),
+    architecture_of("deberta-v2", embedding=8),
 ]
 
 
