@@ -17,7 +17,8 @@ from worker.data.batches import Batch
 from worker.distillation.objectives import InnerTerm, hidden_state_loss
 from worker.distillation.teacher_outputs import LAST, Output
 from worker.distillation.teacher_signals import TeacherSignals
-from worker.networks.views import AttentionView, encoder_view
+from worker.networks.layer_views import AttentionView
+from worker.networks.views import encoder_view
 
 
 class FeatureTerms:

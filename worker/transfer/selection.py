@@ -17,8 +17,9 @@ from torch import Tensor
 
 from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.methods import LayerMap
+from worker.networks.layer_views import AttentionView
 from worker.networks.parts import Axis, Matrix
-from worker.networks.views import AttentionView, NetworkView, StackView
+from worker.networks.views import NetworkView, StackView
 from worker.transfer.activations import Activations, Inputs, capture_activations, mean_abs_activation
 
 

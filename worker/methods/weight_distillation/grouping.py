@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from worker.methods.weight_distillation.generator import GeneratedWeight, LayerMix
+from worker.networks.layer_views import LayerView
 from worker.networks.parts import Axis, Matrix, Part
-from worker.networks.views import LayerView, StackView
+from worker.networks.views import StackView
 from worker.transfer.selection import Selection
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from worker.methods.weight_squeezing.stack_pairs import StackPair
+from worker.networks.layer_views import AttentionView, LayerView
 from worker.networks.parts import Matrix
-from worker.networks.views import AttentionView, EncoderView, LayerView, StackView
+from worker.networks.views import EncoderView, StackView
 from worker.numerics.least_squares import singular_directions
 
 

@@ -14,7 +14,7 @@ from worker.methods.weight_squeezing.reparameterization import (
     SqueezedTable,
     multiply_adds,
 )
-from worker.networks.views import LayerView
+from worker.networks.layer_views import LayerView
 from worker.parameterization.parameterizations import MatrixGenerator, TableGenerator
 
 

@@ -25,8 +25,9 @@ from worker.methods.weight_squeezing.initial_maps import (
     whole_tables,
 )
 from worker.methods.weight_squeezing.stack_pairs import StackPair
+from worker.networks.layer_views import AttentionView, LayerView
 from worker.networks.parts import Matrix, Norm, Part
-from worker.networks.views import AttentionView, EncoderView, LayerView, StackView
+from worker.networks.views import EncoderView, StackView
 from worker.numerics.least_squares import (
     nearest_rotation,
     principal_directions,

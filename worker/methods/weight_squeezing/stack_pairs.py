@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.networks.layer_views import AttentionView, LayerView
 from worker.networks.parts import Axis, Matrix
-from worker.networks.views import AttentionView, LayerView, NetworkView, StackView
+from worker.networks.views import NetworkView, StackView
 from worker.transfer.selection import Selection
 
 
