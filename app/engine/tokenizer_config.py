@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
+TOKENIZER: Final = "tokenizer.json"
+TARGET_TOKENIZER: Final = "target_tokenizer.json"
+"""Of a translation model that writes other pieces than it reads."""
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 
 SPECIAL_TOKENS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

@@ -12,6 +12,7 @@ from app.domain.entity_spans import Tagging
 from app.domain.tasks import TASKS, Task
 from app.domain.word_splitting import RECORD, WordSplitter, running_text
 from app.engine.encoder import OnnxEncoder
+from app.engine.tokenizer_config import TOKENIZER
 from app.engine.tokenizing import TextTokenizer, WordsInput
 from app.inference.predictors.predictor import Run
 from app.inference.predictors.results import NamedEntities
@@ -69,7 +70,7 @@ def served_quality(
     """
     tagger = Tagger(
         OnnxEncoder(path, threads=threads),
-        TextTokenizer.from_file(folder / "tokenizer.json", max_length=max_length),
+        TextTokenizer.from_file(folder / TOKENIZER, max_length=max_length),
         labels,
         WordSplitter.from_json((folder / RECORD).read_bytes()),
     )

@@ -23,7 +23,13 @@ from app.domain.architectures.heads import head_kind
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
 from app.domain.tasks import TASKS, Head, Task
-from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config, truncation_side
+from app.engine.tokenizer_config import (
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    tokenizer_config,
+    truncation_side,
+)
 from worker.contracts import Teacher
 from worker.networks.anatomy import network_class
 from worker.networks.bilstm import bilstm_config
@@ -32,8 +38,6 @@ from worker.networks.fused import joined_state, part_fused, parted_state
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
 
-TOKENIZER = "tokenizer.json"
-TARGET_TOKENIZER = "target_tokenizer.json"
 """Of a translation model that writes other pieces than it reads."""
 
 _HEAD_KEYS = ("num_labels", "id2label", "label2id", "problem_type", "architectures", "sentence_transformers")

@@ -12,6 +12,7 @@ from app.domain.word_splitting import RECORD, WordSplitter
 from app.engine.encoder import OnnxEncoder
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
+from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER
 from app.engine.tokenizing import TextTokenizer
 from app.inference.predictors.classifier import Classifier, Regressor
 from app.inference.predictors.fill_mask import FillMask
@@ -48,7 +49,7 @@ class ModelExport:
             threads=self.threads,
         )
 
-    def tokenizer(self, file: str = "tokenizer.json") -> TextTokenizer:
+    def tokenizer(self, file: str = TOKENIZER) -> TextTokenizer:
         return TextTokenizer.from_file(self.fetch(file), max_length=self.manifest.max_length)
 
     def word_splitter(self) -> WordSplitter:
@@ -64,8 +65,8 @@ class ModelExport:
 
 def _open_translator(export: ModelExport) -> Translator:
     network, source = export.encoder_decoder(), export.tokenizer()
-    has_target = "target_tokenizer.json" in export.manifest.files.entries
-    target = export.tokenizer("target_tokenizer.json") if has_target else source
+    has_target = TARGET_TOKENIZER in export.manifest.files.entries
+    target = export.tokenizer(TARGET_TOKENIZER) if has_target else source
     return Translator(network, source_tokenizer=source, target_tokenizer=target)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import InvalidRequest
-from app.engine.tokenizer_config import TOKENIZER_CONFIG
+from app.engine.tokenizer_config import TOKENIZER, TOKENIZER_CONFIG
 from app.intake.models.json_files import read_object
 from app.intake.models.layouts import Layout, find_model
 from app.intake.models.model_config import read_config, refuse_code
@@ -72,7 +72,7 @@ def prepare(
         labels=purpose.labels,
         activation=purpose.activation,
         parameters=weights.parameters,
-        lowercase=lowercases(tokenizers.files["tokenizer.json"]),
+        lowercase=lowercases(tokenizers.files[TOKENIZER]),
         max_length=tokenizers.max_length,
         notes=notes,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import InvalidRequest
+from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER
 from app.intake.models.json_files import require_short
 from app.intake.models.sentencepiece import SentencePieceModel, UnreadableModelError, parse_sentencepiece
 from app.intake.models.tokenizer_faults import does_not_fit, invalid
@@ -41,9 +42,9 @@ def read_marian(folder: Path, *, rows: int) -> dict[str, dict[str, Any]]:
         build_tokenizer(_read_model(folder / name, vocabulary), vocabulary)
         for name in ("source.spm", "target.spm")
     )
-    made = {"tokenizer.json": source}
+    made = {TOKENIZER: source}
     if target != source:
-        made["target_tokenizer.json"] = target
+        made[TARGET_TOKENIZER] = target
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS, Task
-from app.engine.tokenizer_config import TOKENIZER_CONFIG, tokenizer_config
+from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, tokenizer_config
 from app.intake import steps
 from app.intake.models.json_files import require_short
 from app.intake.models.marian_tokenizer import PADDING
@@ -19,8 +19,8 @@ from app.intake.models.model_config import ModelConfig
 from app.intake.models.tokenizer_classes import FILES, tokenizer_class
 from app.intake.models.tokenizer_faults import does_not_fit, invalid
 from app.intake.models.tokenizer_probe import LibraryError, build_checked, library_errors
-from app.intake.models.tokenizer_settings import CONFIG, SETTINGS_FILES, longest_text, read_settings
-from app.intake.models.tokenizer_sources import TARGET_TOKENIZER, TOKENIZER, read_source, soundness
+from app.intake.models.tokenizer_settings import SETTINGS_FILES, longest_text, read_settings
+from app.intake.models.tokenizer_sources import read_source, soundness
 
 VOCABULARY_FILES = frozenset({TOKENIZER}).union(*FILES.values())
 """What a tokenizer can be read from."""
@@ -66,7 +66,7 @@ def read_tokenizers(folder: Path, config: ModelConfig, task: Task | None) -> Rea
         require_short(folder / name, _MAX_BYTES)
     settings = read_settings(folder, rows=architecture.vocabulary)
     class_name = tokenizer_class(
-        settings[CONFIG], config.tokenizer_class, default=architecture.record.tokenizer_class
+        settings[TOKENIZER_CONFIG], config.tokenizer_class, default=architecture.record.tokenizer_class
     )
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
         source = read_source(folder, Path(made), settings, class_name, architecture)

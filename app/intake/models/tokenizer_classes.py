@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from app.engine.tokenizer_config import TOKENIZER_CONFIG
 from app.intake.models.tokenizer_faults import unsupported
 
 GENERIC: Final = "PreTrainedTokenizerFast"
@@ -49,7 +50,7 @@ def tokenizer_class(settings: Mapping[str, Any], named_by_config: str | None, *,
     Raises:
         InvalidRequest: the folder names a class that is not supported.
     """
-    file = "tokenizer_config.json" if settings.get("tokenizer_class") else "config.json"
+    file = TOKENIZER_CONFIG if settings.get("tokenizer_class") else "config.json"
     named = settings.get("tokenizer_class") or named_by_config
     if not named:
         return default

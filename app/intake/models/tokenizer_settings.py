@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from app.domain.architectures.config import MIN_LENGTH
 from app.domain.errors import InvalidRequest
+from app.engine.tokenizer_config import TOKENIZER_CONFIG
 from app.intake.models.json_files import read_object
 from app.intake.models.tokenizer_bounds import unbounded_added_tokens
 from app.intake.models.tokenizer_faults import invalid, unsupported
 
-CONFIG: Final = "tokenizer_config.json"
 SPECIAL_TOKENS: Final = "special_tokens_map.json"
 ADDED_TOKENS: Final = "added_tokens.json"
-SETTINGS_FILES: Final = (CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
+SETTINGS_FILES: Final = (TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
 
 Settings = dict[str, dict[str, Any]]
 """Content by file; files that are not there are empty."""
@@ -47,14 +47,14 @@ def read_settings(folder: Path, *, rows: int) -> Settings:
     """
     raw = {name: read_object(folder, name, required=False) for name in SETTINGS_FILES}
     settings = {
-        CONFIG: dict(_config(raw[CONFIG])),
+        TOKENIZER_CONFIG: dict(_config(raw[TOKENIZER_CONFIG])),
         SPECIAL_TOKENS: dict(_special_tokens(raw[SPECIAL_TOKENS])),
         ADDED_TOKENS: _added_tokens(raw[ADDED_TOKENS]),
     }
     tokens = [{"content": content} for content in named_tokens(settings)]
     if (unbounded := unbounded_added_tokens(tokens, rows)) is not None:
         raise invalid(unbounded)
-    _refuse_unsupported(settings[CONFIG])
+    _refuse_unsupported(settings[TOKENIZER_CONFIG])
     return settings
 
 
@@ -67,11 +67,12 @@ def write_settings(settings: Settings, folder: Path) -> None:
 
 def longest_text(settings: Settings) -> int | None:
     """Tokens at which texts are cut, where the folder says it."""
-    config = settings[CONFIG]
+    config = settings[TOKENIZER_CONFIG]
     length = next((config[key] for key in ("model_max_length", "max_len") if key in config), None)
     if length is not None and length < MIN_LENGTH:
         raise invalid(
-            f"cuts texts at {length} tokens ({CONFIG}: model_max_length)", f"Set at least {MIN_LENGTH}."
+            f"cuts texts at {length} tokens ({TOKENIZER_CONFIG}: model_max_length)",
+            f"Set at least {MIN_LENGTH}.",
         )
     return None if length is None or length > _MAX_TOKENS else int(length)
 
@@ -79,7 +80,7 @@ def longest_text(settings: Settings) -> int | None:
 def named_tokens(settings: Settings) -> Iterator[str]:
     """Every token that the settings name."""
     pending: list[Any] = [
-        *(value for key, value in settings[CONFIG].items() if key not in _KINDS),
+        *(value for key, value in settings[TOKENIZER_CONFIG].items() if key not in _KINDS),
         *settings[SPECIAL_TOKENS].values(),
         *settings[ADDED_TOKENS],
     ]
@@ -96,17 +97,17 @@ def named_tokens(settings: Settings) -> Iterator[str]:
 def _config(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in raw.items():
         if key.endswith("_token") and key not in _FLAGS:
-            yield key, None if value is None else _token(value, f"{CONFIG}: {key}", is_marked=True)
+            yield key, None if value is None else _token(value, f"{TOKENIZER_CONFIG}: {key}", is_marked=True)
         elif value is None:
             continue
         elif key in _LISTS_OF_TOKENS:
-            yield key, _tokens(value, f"{CONFIG}: {key}")
+            yield key, _tokens(value, f"{TOKENIZER_CONFIG}: {key}")
         elif key == "added_tokens_decoder":
             yield key, _decoder(value)
         elif key in _KINDS:
             is_sound, kind = _KINDS[key]
             if not is_sound(value):
-                raise _wrong(f"{CONFIG}: {key}", kind)
+                raise _wrong(f"{TOKENIZER_CONFIG}: {key}", kind)
             yield key, value
 
 
@@ -126,7 +127,7 @@ def _added_tokens(raw: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _decoder(value: Any) -> dict[str, Any]:
-    place = f"{CONFIG}: added_tokens_decoder"
+    place = f"{TOKENIZER_CONFIG}: added_tokens_decoder"
     if not isinstance(value, dict) or not all(id_.isascii() and id_.isdigit() for id_ in value):
         raise _wrong(place, "map ids to tokens")
     if any(not isinstance(token, dict) for token in value.values()):
@@ -165,7 +166,7 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     for key, (refused, meaning) in _UNSUPPORTED.items():
         if config.get(key) is refused:
             raise unsupported(
-                f"{CONFIG} has {key}: {str(refused).lower()} ({meaning}), which is not supported.",
+                f"{TOKENIZER_CONFIG} has {key}: {str(refused).lower()} ({meaning}), which is not supported.",
                 "Remove the key if the model was trained without it; otherwise convert the tokenizer into a "
                 "tokenizer.json with the tokenizers library.",
             )

@@ -7,19 +7,17 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
+from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER
 from app.intake.models.marian_tokenizer import read_marian
 from app.intake.models.tokenizer_bounds import vocabulary_of
 from app.intake.models.tokenizer_classes import FILES, GENERIC, MARIAN
 from app.intake.models.tokenizer_faults import invalid
 from app.intake.models.tokenizer_probe import LibraryError, UnsoundTokenizerError, library_errors, read_tree
 from app.intake.models.tokenizer_settings import Settings, named_tokens, write_settings
-
-TOKENIZER: Final = "tokenizer.json"
-TARGET_TOKENIZER: Final = "target_tokenizer.json"
 
 _DISPENSABLE = {"mask_token", "pad_token", "bos_token", "eos_token"}
 """Special tokens that a class adds by itself, and without which most texts are read alike."""

@@ -10,10 +10,11 @@ import torch
 from app.domain.architectures import EncoderArchitecture, LayerUse
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.tasks import Task
+from app.engine.tokenizer_config import TOKENIZER
 from tests.tiny import tiny_tokenizer
 from tests.worker.compression import TASK_LABELS, make_teacher
 from tests.worker.translations import TEACHER, translation_card
-from worker.networks.loading import TOKENIZER, load_network, load_teacher, save_network
+from worker.networks.loading import load_network, load_teacher, save_network
 from worker.networks.new_translator import untrained_translator
 from worker.networks.structure import restructure
 

@@ -3,10 +3,11 @@
 from transformers import PreTrainedModel
 
 from app.domain.errors import JobError
+from app.engine.tokenizer_config import TOKENIZER
 from worker import methods
 from worker.job.context import JobContext
 from worker.job.state import JobState
-from worker.networks.loading import TOKENIZER, load_network, load_tokenizer
+from worker.networks.loading import load_network, load_tokenizer
 from worker.networks.target_scaling import TargetScaler
 from worker.numerics.determinism import make_deterministic
 from worker.runner.protocol import input_folder
