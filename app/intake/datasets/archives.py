@@ -94,7 +94,8 @@ class _Folder:
         candidates = self._tables()
         if len(candidates) == 1:
             return self._opened(candidates)
-        what = f"is in none of {listed(map(self._name, candidates))}" if candidates else "is not in it"
+        names = self._splits() or list(map(self._name, candidates))
+        what = f"is in none of {listed(names)}" if names else "is not in it"
         raise InvalidRequest(
             "unknown_format",
             f"{split}: {self._archive[:100]!r} holds no table for this split: its name {what}. Call a file "
@@ -108,12 +109,30 @@ class _Folder:
 
     def _saved(self, split: Split, *, alone: bool = True) -> list[Member]:
         """Shards of a data set that was saved to disk."""
-        for listing in (path for path in self._files if path.name == _SPLITS):
-            names = _parsed(listing).get("splits")
-            chosen = [name for name in _items(names) if str(name).lower() in _NAMES[split]]
-            return self._shards(listing.parent / str(chosen[0])) if len(chosen) == 1 else []
+        if self._listings():
+            chosen = [name for name in self._splits() if name.lower() in _NAMES[split]]
+            return self._shards(self._listings()[0].parent / chosen[0]) if len(chosen) == 1 else []
         states = [path for path in self._files if path.name == _STATE]
         return self._shards(states[0].parent) if alone and len(states) == 1 else []
+
+    def _listings(self) -> list[Path]:
+        """Files that list the splits of a saved data set, of which there may be one."""
+        found = [path for path in self._files if path.name == _SPLITS]
+        self._require_one({path.parent for path in found}, "data sets")
+        return found
+
+    def _splits(self) -> list[str]:
+        """Those of a saved data set."""
+        return [str(name) for path in self._listings() for name in _items(_parsed(path).get("splits"))]
+
+    def _require_one(self, found: Collection[Path], what: str) -> None:
+        if len(found) > 1:
+            raise InvalidRequest(
+                "unknown_format",
+                f"{self._split}: {self._archive[:100]!r} has {what} for one split in several places: "
+                f"{listed(sorted(map(self._name, found)))}. Send one of them.",
+                pointer=f"#/{self._split}",
+            )
 
     def _shards(self, folder: Path) -> list[Member]:
         if folder / _STATE not in self._files:
@@ -130,6 +149,7 @@ class _Folder:
         found = [path for path in self._tables() if _words(path.stem) & set(_NAMES[split])]
         if not found:
             found = [path for path in self._tables() if path.parent.name.lower() in _NAMES[split]]
+        self._require_one({path.parent for path in found}, "tables")
         return self._opened(found)
 
     def _tables(self) -> list[Path]:

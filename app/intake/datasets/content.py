@@ -16,6 +16,7 @@ from app.intake.datasets.rows import MAX_ROW_BYTES, Place, too_many_bytes
 _MAX_RATIO = 200
 """Unpacked over packed bytes: tables shrink tenfold, bombs a thousandfold."""
 
+_GZIP: Final = b"\x1f\x8b"
 _RATIO_FLOOR_BYTES = 64 * 2**20
 _CHUNK_BYTES: Final = 2**20
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -44,13 +45,15 @@ class Content:
 
     Args:
         file: seekable.
-        is_gzip: whether it is packed.
+        is_gzip: whether its name says that it is packed; if the content says so, it is.
         place: of the reader, for messages.
         max_bytes: that it may have once unpacked.
     """
 
     def __init__(self, file: BinaryIO, *, is_gzip: bool, place: Place, max_bytes: int) -> None:
         packed = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        is_gzip = is_gzip or file.read(len(_GZIP)) == _GZIP  # as no text and no table begins
         file.seek(0)
         self._content: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file, mode="rb") if is_gzip else file
         self.place = place

@@ -23,6 +23,7 @@ from app.intake.datasets.input_columns import (
     language_column,
     late_columns,
 )
+from app.intake.datasets.labels import LIKE_NULL
 from app.intake.datasets.notes import Notes
 from app.intake.datasets.readers import OpenTable, Wanted
 from app.intake.datasets.rows import LIST_ITEM_BYTES, BadRow, BadRows, LeftOutRow, Place, Row
@@ -34,6 +35,7 @@ _BATCH_ROWS = 50_000
 _BATCH_CHARACTERS = 16 * 2**20
 _LEARNT_ROWS = 50_000
 _MAX_LANGUAGES = 1000
+_LONGEST_NULL = max(map(len, LIKE_NULL))
 
 
 class EmptySplit(InvalidRequest):
@@ -227,6 +229,8 @@ class DraftWriter:
     def _records(self, draft: Draft, first: Row) -> Iterator[dict[str, Any]]:
         """Rows in canonical form."""
         place, left_out = draft.table.place, self.notes.left_out[draft.split]
+        texts = [self.columns[column.name] for column in draft.inputs if column.name in self.columns.by_field]
+        nulls: Counter[str] = Counter()
         for row in chain([first], self._sound(draft.table)):
             try:
                 shaped = draft.shape.row(row, place)
@@ -235,12 +239,17 @@ class DraftWriter:
                 if draft.by_teacher:
                     self._require_scores_alone(shaped, record, place)
                 yield record
+                nulls.update(value for column in texts if _is_like_null(value := shaped.get(column)))
             except LeftOutRow as reason:
                 left_out.add(reason.reason, [place.number])
             except BadRow as fault:
                 if row is first and fault.code == "missing_column":  # it is missing from all of them
                     raise
                 self.bad.add(fault)
+        for text, count in nulls.items():
+            self.notes.warn(
+                f"{draft.split}: the text of {count:,} rows is {text!r}. If it means none, leave it empty."
+            )
 
     def _require_scores_alone(self, row: Row, record: Mapping[str, Any], place: Place) -> None:
         """Refuse a row of a split without labels that has one, or that no teacher speaks of either."""
@@ -267,6 +276,11 @@ def _require_cells(row: Row, columns: Sequence[str], *, has_empty_cells: bool) -
             raise LeftOutRow(f"{column!r} is empty")
     if columns and all(row.get(column) == [] for column in columns):
         raise LeftOutRow("it has no tokens")
+
+
+def _is_like_null(value: Any) -> bool:
+    """Whether a text is what programs write where there is none."""
+    return isinstance(value, str) and len(value) <= _LONGEST_NULL and value.lower() in LIKE_NULL
 
 
 def _record(draft: Draft, row: Row, place: Place) -> dict[str, Any]:

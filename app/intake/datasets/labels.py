@@ -29,7 +29,7 @@ _TOO_MANY = f"more than {MAX_LABELS:,} different labels, the limit of text_class
 _NO_LABEL: Final = frozenset(("-", "-1"))
 """What sets of the hub write where annotators gave no label or did not agree on one."""
 
-_LIKE_NULL: Final = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "\\n"))
+LIKE_NULL: Final = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "\\n"))
 _TRUTHS: Final = {"true": True, "false": False}
 
 
@@ -263,7 +263,7 @@ class Labels:
         found = {self._names[self._index[label]] for label in in_train}
         if missing := [name for name in self._names if name not in found]:
             self._notes.warn(f"No row of train has the label {some(missing)}, which {self._source} names.")
-        if nulls := [name for name in self._names if name.lower() in _LIKE_NULL]:
+        if nulls := [name for name in self._names if name.lower() in LIKE_NULL]:
             self._notes.warn(
                 f"{some(nulls)} is read as a label like any other. If it means none, leave it empty."
             )

@@ -138,6 +138,9 @@ def test_tables_by_the_names_of_splits():
     [
         ({"a.csv": CSV, "b.csv": CSV}, "its name is in none of 'a.csv', 'b.csv'"),
         ({"train.csv": CSV, "train.jsonl": b"{}"}, "tables of several formats"),
+        ({"en/train.csv": CSV, "de/train.csv": CSV}, "tables for one split in several places: 'de', 'en'"),
+        ({"dataset_dict.json": b'{"splits": ["a", "b"]}'}, "its name is in none of 'a', 'b'"),
+        ({"a/dataset_dict.json": b"{}", "b/dataset_dict.json": b"{}"}, "data sets for one split in several"),
         ({"readme.md": b"x"}, "holds no table"),
         ({"../train.csv": CSV}, "points outside the folder"),
         ({"dataset_dict.json": b"["}, "holds no table"),

@@ -118,6 +118,10 @@ class TestEncodings:
         assert refused(("t.jsonl", content.encode("latin-1"))).code == "invalid_utf8"
 
 
+def test_what_is_packed_without_saying_so():
+    assert read(("t.csv", gzip.compress(b'text,label\n"x, y",a\nz,b\n'))).rows == EXPECTED
+
+
 class TestJson:
     @pytest.mark.parametrize(
         ("value", "form"),

@@ -70,6 +70,11 @@ class TestNulls:
             "train has no rows but those that were left out, 3 where 'label' is empty."
         )
 
+    def test_texts_that_stand_for_none(self):
+        found = read(("t.csv", b"text,label\nx,a\nnan,b\nnan,a\n"))
+        assert found.rows["text"] == ["x", "nan", "nan"]
+        assert found.reading.warnings[0].startswith("train: the text of 2 rows is 'nan'.")
+
     def test_only_the_first_ten_are_named(self):
         found = labelled("a", "b", *[None] * 30)
         assert left_out(found) == [("'label' is empty", 30, list(range(3, 13)))]
