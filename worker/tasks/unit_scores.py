@@ -31,7 +31,7 @@ def on_unit_scale(columns: Mapping[str, list[Any]], scale: ScoreScale | None) ->
 
 def _unit(scores: Any, scale: ScoreScale | None) -> Any:
     least, greatest = (0.0, 1.0) if scale is None else scale
-    return np.clip((np.asarray(scores, np.float64) - least) / (greatest - least), 0.0, 1.0)
+    return np.clip((np.asarray(scores, np.float64) - least) / ((greatest - least) or 1.0), 0.0, 1.0)
 
 
 def _logits(probabilities: Any) -> Any:

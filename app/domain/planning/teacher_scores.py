@@ -1,6 +1,6 @@
 """Scores that came with a data set, in place of a network's predictions: whose they are, if they suffice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from app.domain.documents import JobSpec
@@ -10,7 +10,7 @@ from app.domain.errors import InvalidRequest
 from app.domain.planning.compatibility import learns_from_scores
 from app.domain.tasks import TASKS
 
-_LEARNT: Final[tuple[Split, ...]] = ("train", "unlabeled")
+LEARNT_SPLITS: Final[tuple[Split, ...]] = ("train", "unlabeled")
 
 
 def plan_scores(spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest) -> PlannedScores | None:
@@ -24,22 +24,39 @@ def plan_scores(spec: JobSpec, teacher: ModelManifest | None, data: DatasetManif
         _require_weighable(spec, data)
     if not learns_from_scores(spec, data):
         return None
-    weights = spec.teacher_weights or dict.fromkeys(data.teachers, 1.0)
+    weights = teacher_shares(spec, data.teachers)
     _require_one_text(weights, data)
     _require_choices(weights, data)
     has_head = teacher is not None and teacher.has_head_for(data.task, data.labels)
     if not has_head:
         _require_dev(spec, weights, data)
-    total = sum(weights.values())
     return PlannedScores(
-        weights={name: weight / total for name, weight in weights.items()},
+        weights=weights,
         rows={
             split: {name: counted[name].rows for name in weights if name in counted}
-            for split in _LEARNT
+            for split in LEARNT_SPLITS
             if split in data.splits and (counted := data.splits[split].teacher_scores or {})
         },
         notes=list(_notes(weights, data, has_head=has_head, has_teacher=teacher is not None)),
     )
+
+
+def teacher_shares(spec: JobSpec, teachers: Sequence[str]) -> dict[str, float]:
+    """Weights of the teachers that a job learns from; they sum to 1."""
+    weights = spec.teacher_weights or dict.fromkeys(teachers, 1.0)
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def unscored_note(split: Split, rows: int, *, has_head: bool) -> str:
+    """What becomes of rows without scores, and whether a teacher's network can be asked in their place."""
+    if has_head:
+        what = "the teacher's own predictions are used there"
+    elif split == "train":
+        what = "their labels stand in for them"
+    else:
+        what = "these rows are left out, because there is no network with a head for the task to ask"
+    return f"{rows:,} rows of {split} have no teacher_scores: {what}."
 
 
 def unscored_rows(summary: SplitSummary, weights: Mapping[str, float]) -> int:
@@ -119,11 +136,9 @@ def _notes(
             "The teacher has no head for the task and these labels: its weights are inherited, a new head is "
             "initialised, and what is learnt are the teacher_scores."
         )
-    for split in _LEARNT:
+    for split in LEARNT_SPLITS:
         if split in data.splits and (missing := unscored_rows(data.splits[split], weights)):
-            left = "their labels stand in for them" if split == "train" else "these rows are left out"
-            what = "the teacher's own predictions are used there" if has_head else left
-            yield f"{missing:,} rows of {split} have no teacher_scores: {what}."
+            yield unscored_note(split, missing, has_head=has_head)
     labels = data.splits["train"].labels
     for name in weights:
         scored = (data.splits["train"].teacher_scores or {}).get(name)

@@ -13,6 +13,7 @@ from app.domain.errors import InvalidRequest
 from app.intake.datasets.arrow_values import labels_of_features
 from app.intake.datasets.cells import listed
 from app.intake.datasets.readers import FORMATS, Member, Table, ending_of
+from app.intake.datasets.split_names import SPLIT_NAMES
 from app.intake.models.archives import unpack
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -21,12 +22,6 @@ _STATE: Final = "state.json"
 _INFO: Final = "dataset_info.json"
 _DESCRIPTIONS: Final = (_SPLITS, _STATE, _INFO)
 _MAX_DESCRIPTION_BYTES: Final = 4 * 2**20
-_NAMES: Final[Mapping[Split, Collection[str]]] = {
-    "train": ("train", "training"),
-    "dev": ("dev", "validation", "valid", "val", "eval", "testa"),
-    "test": ("test", "testb"),
-    "unlabeled": ("unlabeled", "unlabelled", "unsupervised"),
-}
 
 
 def is_archive(filename: str) -> bool:
@@ -99,7 +94,7 @@ class _Folder:
         raise InvalidRequest(
             "unknown_format",
             f"{split}: {self._archive[:100]!r} holds no table for this split: its name {what}. Call a file "
-            f"or folder {' or '.join(list(_NAMES[split])[:2])}, or send the tables one by one.",
+            f"or folder {' or '.join(SPLIT_NAMES[split][:2])}, or send the tables one by one.",
             pointer=f"#/{split}",
         )
 
@@ -110,7 +105,7 @@ class _Folder:
     def _saved(self, split: Split, *, alone: bool = True) -> list[Member]:
         """Shards of a data set that was saved to disk."""
         if self._listings():
-            chosen = [name for name in self._splits() if name.lower() in _NAMES[split]]
+            chosen = [name for name in self._splits() if name.lower() in SPLIT_NAMES[split]]
             return self._shards(self._listings()[0].parent / chosen[0]) if len(chosen) == 1 else []
         states = [path for path in self._files if path.name == _STATE]
         return self._shards(states[0].parent) if alone and len(states) == 1 else []
@@ -139,16 +134,17 @@ class _Folder:
             return []
         shards = _parsed(folder / _STATE).get("_data_files")
         named = [shard.get("filename") for shard in _items(shards) if isinstance(shard, dict)]
-        paths = [path for name in named for path in self._files if path == folder / str(name)]
+        known = set(self._files)
+        paths = [path for name in named if (path := folder / str(name)) in known]
         features = _parsed(folder / _INFO).get("features")
         labels = labels_of_features(features) if isinstance(features, dict) else {}
         return self._opened(paths, labels)
 
     def _named(self, split: Split) -> list[Member]:
         """Tables whose name, or whose folder's, is that of a split."""
-        found = [path for path in self._tables() if _words(path.stem) & set(_NAMES[split])]
+        found = [path for path in self._tables() if _words(path.stem) & set(SPLIT_NAMES[split])]
         if not found:
-            found = [path for path in self._tables() if path.parent.name.lower() in _NAMES[split]]
+            found = [path for path in self._tables() if path.parent.name.lower() in SPLIT_NAMES[split]]
         self._require_one({path.parent for path in found}, "tables")
         return self._opened(found)
 

@@ -1,13 +1,12 @@
 """Rows of Arrow's files, as ``datasets.save_to_disk`` writes them: of streams, and of files with a footer."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import pyarrow as pa
 
 from app.domain.errors import InvalidRequest
-from app.intake.datasets.arrow_values import class_labels, is_readable, rows_of, wanted_columns
+from app.intake.datasets.arrow_values import class_labels, is_readable, readable, rows_of, wanted_columns
 from app.intake.datasets.rows import Place, Row
 
 _FOOTER_MAGIC: Final = b"ARROW1"
@@ -35,7 +34,7 @@ def arrow_rows(
         InvalidRequest: the file is not Arrow's, or a column is of no type that a table of texts has.
         TooLarge: the values take more than ``max_bytes``.
     """
-    with _readable(place):
+    with readable(place, "arrow"):
         schema = _reader(file).schema
         wanted = wanted_columns(schema, columns, others)
         for name in wanted:
@@ -62,21 +61,8 @@ def arrow_class_labels(file: IO[bytes], place: Place) -> dict[str, list[str]]:
     Raises:
         InvalidRequest: the file is not Arrow's.
     """
-    with _readable(place):
+    with readable(place, "arrow"):
         return class_labels(_reader(file).schema)
-
-
-@contextmanager
-def _readable(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError, SystemError) as error:
-        # A SystemError is how Python reports that the library failed without saying why.
-        raise InvalidRequest(
-            "invalid_arrow",
-            f"{place.split}: not a readable Arrow file ({str(error)[:200]}). Fix the file.",
-            pointer=f"#/{place.split}",
-        ) from None
 
 
 def _reader(file: IO[bytes], options: Any = None) -> Any:

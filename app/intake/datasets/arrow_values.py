@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.domain.errors import InvalidRequest
 from app.intake.datasets.rows import LIST_ITEM_BYTES, MAX_ROW_BYTES, Place, Row, too_many_bytes
 
 BATCH_ROWS = 8192
@@ -25,6 +27,20 @@ _PLAIN_TYPES = (
     pa.types.is_temporal,
     pa.types.is_null,
 )
+
+
+@contextmanager
+def readable(place: Place, format_: Literal["arrow", "parquet"]) -> Iterator[None]:
+    """Refuse a file on which the library fails."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError, SystemError) as error:
+        # A SystemError is how Python reports that the library failed without saying why.
+        raise InvalidRequest(
+            f"invalid_{format_}",
+            f"{place.split}: not a readable {format_.capitalize()} file ({str(error)[:200]}). Fix the file.",
+            pointer=f"#/{place.split}",
+        ) from None
 
 
 def rows_of(

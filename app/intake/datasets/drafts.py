@@ -239,7 +239,7 @@ class DraftWriter:
                 if draft.by_teacher:
                     self._require_scores_alone(shaped, record, place)
                 yield record
-                nulls.update(value for column in texts if _is_like_null(value := shaped.get(column)))
+                nulls.update(value for column in texts if _is_like_null(value := shaped.get(column, "")))
             except LeftOutRow as reason:
                 left_out.add(reason.reason, [place.number])
             except BadRow as fault:

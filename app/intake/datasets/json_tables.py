@@ -2,25 +2,19 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest, TooLarge
 from app.intake.datasets.cells import listed
 from app.intake.datasets.content import Content, Encoding, byte_lines, read_lines, read_text
 from app.intake.datasets.rows import MAX_ROW_BYTES, BadRow, LeftOutRow, Place, Row
+from app.intake.datasets.split_names import SPLIT_NAMES
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _DECODER: Final = json.JSONDecoder()
-_NAMES: Final[Mapping[Split, Collection[str]]] = {
-    "train": ("train", "training"),
-    "dev": ("dev", "validation", "valid", "val", "eval"),
-    "test": ("test",),
-    "unlabeled": ("unlabeled", "unlabelled", "unsupervised"),
-}
 _LISTS: Final = frozenset(("tokens", "tags", "labels"))
 """Columns that hold a list in each row."""
 
@@ -218,7 +212,7 @@ def _of_object(table: Any, columns: Collection[str], place: Place) -> tuple[str,
         return "pandas, index", list(table.values())
     lists = {name: rows for name, rows in table.items() if _are_rows(rows)}
     if not found and len(lists) > 1:
-        named = [name for name in lists if name.lower() in _NAMES[place.split]]
+        named = [name for name in lists if name.lower() in SPLIT_NAMES[place.split]]
         if len(named) != 1:
             raise InvalidRequest(
                 "several_tables",

@@ -42,6 +42,24 @@ class LabelOptions:
     type: LabelType | None = None
     """What labels are besides names and integers."""
 
+    def for_integers(self, split: Split, names: list[str], notes: Notes) -> list[str]:
+        """What integers of a split stand for: the client's names, or else those that its file has.
+
+        Raises:
+            InvalidRequest: the client's names are others, and not as many.
+        """
+        if self.names is None or set(names) <= set(self.names):
+            return names
+        if len(self.names) != len(names):
+            raise InvalidRequest(
+                "labels_mismatch",
+                f"'labels' has {len(self.names)} names, and the file of {split} names {len(names)} for its "
+                f"integers: {some(names)}. Omit 'labels', or list as many.",
+                pointer="#/labels",
+            )
+        notes.warn(f"'labels' replaces the names that the file of {split} has: {some(names)}.")
+        return self.names
+
 
 class Labels:
     """One label a row.
@@ -78,18 +96,7 @@ class Labels:
         Raises:
             InvalidRequest: the client's names are others, and not as many.
         """
-        given = self._options.names
-        if given is not None and not set(names) <= set(given):
-            if len(given) != len(names):
-                raise InvalidRequest(
-                    "labels_mismatch",
-                    f"'labels' has {len(given)} names, and the file of {split} names {len(names)} for its "
-                    f"integers: {some(names)}. Omit 'labels', or list as many.",
-                    pointer="#/labels",
-                )
-            self._notes.warn(f"'labels' replaces the names that the file of {split} has: {some(names)}.")
-            names = given
-        self._declared[split] = names
+        self._declared[split] = self._options.for_integers(split, names, self._notes)
 
     def column_of(self, _row: Row, /) -> str:
         return self._column

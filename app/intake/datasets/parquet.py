@@ -1,7 +1,6 @@
 """Rows of a Parquet file of which nothing is believed: a few hundred bytes of it can stand for gigabytes."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any
@@ -15,6 +14,7 @@ from app.intake.datasets.arrow_values import (
     BATCH_ROWS,
     class_labels,
     is_list,
+    readable,
     rows_of,
     wanted_columns,
 )
@@ -51,7 +51,7 @@ def parquet_rows(
         InvalidRequest: the file is not Parquet, or a column is of no type that a table of texts has.
         TooLarge: the values take more than ``max_bytes``.
     """
-    with _readable(place):
+    with readable(place, "parquet"):
         table = _Table.of(file, columns, others, place)
         # Other columns are never read; a message that seeks a column names some of them.
         unread = (name for name in table.schema.names if name not in table.wanted)
@@ -70,20 +70,8 @@ def parquet_class_labels(file: IO[bytes], place: Place) -> dict[str, list[str]]:
     Raises:
         InvalidRequest: the file is not Parquet.
     """
-    with _readable(place):
+    with readable(place, "parquet"):
         return class_labels(pq.read_schema(file))
-
-
-@contextmanager
-def _readable(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise InvalidRequest(
-            "invalid_parquet",
-            f"{place.split}: not a readable Parquet file ({str(error)[:200]}). Fix the file.",
-            pointer=f"#/{place.split}",
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Entities as spans of characters, as annotation tools write them, become words and their tags."""
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import accumulate, chain, pairwise
 from typing import Any, Final
 
 from app.domain.tag_schemes import OUTSIDE
@@ -31,6 +33,23 @@ class Entity:
     type: str
 
 
+@dataclass(frozen=True)
+class _Text:
+    """A text, and where its characters begin in UTF-16, whose units browsers count."""
+
+    text: str
+
+    @cached_property
+    def _units(self) -> list[int]:
+        return [0, *accumulate(2 if character > "\uffff" else 1 for character in self.text)]
+
+    def offset(self, units: Any) -> int:
+        """In characters, of the character that holds a unit."""
+        if not isinstance(units, int) or units < 0:
+            return 0
+        return bisect_right(self._units, units) - 1
+
+
 def are_spans(value: Any) -> bool:
     """Whether a cell holds what annotators marked; an empty list may be anything."""
     return isinstance(value, list) and all(map(_is_span, value))
@@ -53,16 +72,16 @@ def tag_words(
     """
     entities = _entities(text, spans, place, repaired)
     words = _told(tokens) or word_offsets(text)
-    ends = {offset for entity in entities for offset in (entity.start, entity.end)}
-    pieces = [piece for word in words for piece in _cut(word, ends)]
-    repaired[CUT_WORDS] += (
-        sum(any(start < end < stop for end in ends) for start, stop in words) if ends else 0
-    )
+    ends = sorted({offset for entity in entities for offset in (entity.start, entity.end)})
+    parts = [_cut(word, ends) for word in words]
+    repaired[CUT_WORDS] += sum(len(cut) > 1 for cut in parts)
+    pieces = list(chain.from_iterable(parts))
+    starts = [start for start, _ in pieces]
     tags = [OUTSIDE] * len(pieces)
     for entity in entities:
-        within = [number for number, (start, end) in enumerate(pieces) if entity.start <= start < entity.end]
-        for number in within:
-            tags[number] = f"{'I' if number > within[0] else 'B'}-{entity.type}"
+        first, stop = bisect_left(starts, entity.start), bisect_left(starts, entity.end)
+        for number in range(first, stop):
+            tags[number] = f"{'I' if number > first else 'B'}-{entity.type}"
     return [text[start:end] for start, end in pieces], tags
 
 
@@ -75,7 +94,8 @@ def _entities(text: str, spans: Any, place: Place, repaired: Counter[str]) -> li
             f"the entities are {kind(spans)}. Write a list of [start, end, type], or of objects with start, "
             "end and label.",
         )
-    found = sorted({_entity(text, span, place, repaired) for span in spans})
+    whole = _Text(text)
+    found = sorted({_entity(whole, span, place, repaired) for span in spans})
     for before, after in pairwise(found):
         if after.start < before.end:
             raise place.fault(
@@ -86,7 +106,8 @@ def _entities(text: str, spans: Any, place: Place, repaired: Counter[str]) -> li
     return found
 
 
-def _entity(text: str, span: Any, place: Place, repaired: Counter[str]) -> Entity:
+def _entity(whole: _Text, span: Any, place: Place, repaired: Counter[str]) -> Entity:
+    text = whole.text
     start, end, type_, marked = _parts(span)
     if not isinstance(type_, str) or not type_.strip():
         raise place.fault(
@@ -94,7 +115,7 @@ def _entity(text: str, span: Any, place: Place, repaired: Counter[str]) -> Entit
             f"the type of an entity is {kind(type_)}. Export the names of types, not their ids.",
         )
     if isinstance(marked, str) and text[start:end] != marked:
-        start, end = _from_utf_16(text, start), _from_utf_16(text, end)
+        start, end = whole.offset(start), whole.offset(end)
         if text[start:end] != marked:
             raise place.fault(
                 "invalid_entities",
@@ -159,15 +180,7 @@ def _told(tokens: Any) -> list[tuple[int, int]]:
     return offsets
 
 
-def _cut(word: tuple[int, int], ends: Iterable[int]) -> list[tuple[int, int]]:
-    """The parts of a word between the ends of entities."""
+def _cut(word: tuple[int, int], ends: Sequence[int]) -> list[tuple[int, int]]:
+    """The parts of a word between the ends of entities, which are sorted."""
     start, stop = word
-    cuts = [start, *sorted(end for end in ends if start < end < stop), stop]
-    return list(pairwise(cuts))
-
-
-def _from_utf_16(text: str, units: Any) -> int:
-    """An offset in characters, of one in the units that browsers count."""
-    if not isinstance(units, int) or units < 0:
-        return 0
-    return len(text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore"))
+    return list(pairwise((start, *ends[bisect_right(ends, start) : bisect_left(ends, stop)], stop)))

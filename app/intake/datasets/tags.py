@@ -47,7 +47,8 @@ class Tags:
 
     def __init__(self, column: str, options: LabelOptions | None = None, notes: Notes | None = None) -> None:
         self._column = column
-        self._given = (options or LabelOptions()).names
+        self._options = options or LabelOptions()
+        self._given = self._options.names
         self._notes = notes or Notes()
         self._order = {} if self._given is None else _tags_of(self._given)
         self._declared: dict[Split, list[str]] = {}
@@ -79,17 +80,7 @@ class Tags:
         """
         if self._given is None:
             self._order = self._order or _tags_of(names)
-        elif not set(names) <= set(self._given):
-            if len(names) != len(self._given):
-                raise InvalidRequest(
-                    "labels_mismatch",
-                    f"'labels' has {len(self._given)} names, and the file of {split} names {len(names)} for "
-                    f"its integers: {some(names)}. Omit 'labels', or list as many.",
-                    pointer="#/labels",
-                )
-            self._notes.warn(f"'labels' replaces the names that the file of {split} has: {some(names)}.")
-            names = self._given
-        self._declared[split] = names
+        self._declared[split] = self._options.for_integers(split, names, self._notes)
 
     def column_of(self, _row: Row, /) -> str:
         return self._column

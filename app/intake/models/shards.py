@@ -2,6 +2,8 @@
 
 import json
 import struct
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,12 @@ def merge_shards(folder: Path) -> None:
     with (folder / WEIGHTS).open("wb") as target:
         header = _header(tensors)
         target.write(struct.pack("<Q", len(header)) + header)
-        for shard in shards:
+        for shard, stored in groupby(tensors.values(), key=itemgetter(0)):
             with shard.open("rb") as source:
-                for place, tensor in tensors.values():
-                    if place == shard:
-                        source.seek(tensor.begin)
-                        for begin in range(tensor.begin, tensor.end, _CHUNK_BYTES):
-                            target.write(source.read(min(_CHUNK_BYTES, tensor.end - begin)))
+                for _, tensor in stored:
+                    source.seek(tensor.begin)
+                    for begin in range(tensor.begin, tensor.end, _CHUNK_BYTES):
+                        target.write(source.read(min(_CHUNK_BYTES, tensor.end - begin)))
             shard.unlink()
 
 

@@ -1,15 +1,12 @@
 """What a job says of the scores that its data set has of teachers of other kinds."""
 
-from typing import Final
-
 import numpy as np
 
 from app.domain.documents.manifest import Split
 from app.domain.documents.report import ScoresReport
+from app.domain.planning.teacher_scores import LEARNT_SPLITS, teacher_shares, unscored_note
 from worker.contracts import TokenizedSplit
 from worker.job.state import JobState
-
-_LEARNT: Final[tuple[Split, ...]] = ("train", "unlabeled")
 
 
 def tell_of_scores(state: JobState) -> None:
@@ -24,16 +21,11 @@ def tell_of_scores(state: JobState) -> None:
         return
     teachers = ", ".join(f"{name} ({share:.0%})" for name, share in _shares(state).items())
     scored = _scored(state)
-    rows = ", ".join(f"{scored[name]:,} rows of {name}" for name in _LEARNT if name in scored)
+    rows = ", ".join(f"{scored[name]:,} rows of {name}" for name in LEARNT_SPLITS if name in scored)
     state.reporter.message(f"The student learns from the teacher_scores of {teachers}: {rows}.")
     for name, count in _unscored(state).items():
-        if not state.teacher.has_new_head:
-            what = "the teacher's own predictions are used there"
-        elif name == "train":
-            what = "their labels stand in for them"
-        else:
-            what = "these rows are left out, because the teacher has no head to ask for the task"
-        state.reporter.message(f"{count:,} rows of {name} have no teacher_scores: {what}.", is_warning=True)
+        note = unscored_note(name, count, has_head=not state.teacher.has_new_head)
+        state.reporter.message(note, is_warning=True)
 
 
 def asks_teacher(state: JobState) -> bool:
@@ -63,9 +55,7 @@ def scored_rows(split: TokenizedSplit) -> int:
 
 
 def _shares(state: JobState) -> dict[str, float]:
-    """Weights of the teachers that sum to 1."""
-    weights = state.spec.teacher_weights or dict.fromkeys(state.dataset.teachers, 1.0)
-    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    return teacher_shares(state.spec, state.dataset.teachers)
 
 
 def _scored(state: JobState) -> dict[str, int]:
@@ -74,10 +64,10 @@ def _scored(state: JobState) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _unscored(state: JobState) -> dict[str, int]:
+def _unscored(state: JobState) -> dict[Split, int]:
     """Rows without scores by split, where there are some."""
-    found: dict[str, int] = {}
-    for name in _LEARNT:
+    found: dict[Split, int] = {}
+    for name in LEARNT_SPLITS:
         if name in state.dataset.splits:
             split = state.data.splits.get(name)
             count = state.dataset.splits[name].rows - (0 if split is None else scored_rows(split))
