@@ -242,6 +242,11 @@ class TestExports:
         assert exports["fp32"].decoder_file == "decoder.fp32.onnx"
         assert exports["fp32"].size_bytes > exports["int8"].size_bytes
         assert exports["int8"].label_agreement > 0.8
+        assert exports["int8"].activation_scales == "per_token"
+        for path in paths.values():
+            logits = partial(open_export(path, network).logits, data.dev, pad_id=data.pad_id)
+            difference = np.abs(logits(batch_size=1) - logits(batch_size=len(data.dev))).max()
+            assert difference < 1e-5  # sums of one word's attention are rounded in the order of their length
         opened = open_export(paths["fp32"], network)
         for decoding in (Decoding(), Decoding(beams=3)):
             write = partial(translate, split=data.dev, pad_id=data.pad_id, decoding=decoding)

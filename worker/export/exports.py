@@ -22,6 +22,7 @@ from worker.evaluation.quality import chosen_thresholds, main_metric, written_qu
 from worker.evaluation.translation import translate
 from worker.export.onnx_export import export_onnx, export_translator
 from worker.export.parity import Parity, check_fp32, check_int8, check_int8_metric, compare_logits, probe
+from worker.export.per_token import activation_scales
 from worker.export.quantisation import quantise_onnx
 from worker.networks.forward import is_translator
 from worker.tasks import IMPLEMENTATIONS
@@ -125,6 +126,7 @@ def compare_exports(
         found[precision] = OnnxExport(
             file=path.name,
             decoder_file=files[1].name if len(files) > 1 else None,
+            activation_scales=activation_scales(files) if precision == "int8" else None,
             size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,

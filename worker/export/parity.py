@@ -79,7 +79,7 @@ def check_int8(parity: Parity, *, min_agreement: float) -> None:
             "int8_agreement_too_low",
             f"The int8 file agrees with the torch network on {parity.label_agreement:.1%} of the dev "
             f"predictions; at least {min_agreement:.1%} is required. "
-            'Use "exports": ["fp32"], a larger target, or more training.',
+            "A larger target or more training may help.",
             label_agreement=parity.label_agreement,
             min_agreement=min_agreement,
         )
@@ -97,7 +97,7 @@ def check_int8_metric(metric: float | None, of_network: float | None, *, min_kep
         "int8_quality_too_low",
         f"The int8 file scores {metric:.3f} on dev, the torch network {of_network:.3f} on the same texts; "
         f"int8 must keep at least {min_kept:.1%} of it. "
-        'Use "exports": ["fp32"], a larger target, or more training.',
+        "A larger target or more training may help.",
         metric=metric,
         network_metric=of_network,
         min_kept=min_kept,

@@ -1,6 +1,7 @@
 """From fp32 ONNX to int8: weights ahead of time, activations as they come."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnx
@@ -8,12 +9,18 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
+from worker.export.per_token import scale_by_token
+
+_QUANTISED: Final = ["Gather", "MatMul"]
+"""Also products with a bias, which are taken apart."""
+
 
 def quantise_onnx(source: Path, target: Path) -> None:
-    """Write the int8 form of an fp32 file, embeddings included.
+    """Write the int8 form of an fp32 file, embeddings included, whose answers do not depend on the batch.
 
-    One scale a channel, and seven bits: on CPUs without VNNI eight would overflow the 16-bit sums, and on
-    those with it the predictions were also nearer to fp32.
+    One scale a channel of weights, and seven bits: on CPUs without VNNI eight would overflow the 16-bit sums,
+    and on those with it the predictions were also nearer to fp32. One scale a token of activations. LSTMs
+    compute in fp32 with weights stored in int8: their own quantised form has one scale for a whole batch.
     """
     model = onnx.load(source)
     _read_shared_weights_directly(model)
@@ -21,12 +28,20 @@ def quantise_onnx(source: Path, target: Path) -> None:
     # Without the mark the quantiser asks for shape inference, which only static quantisation uses,
     # through logging.warning, and that installs a handler on the root logger.
     add_pre_process_metadata(model)
-    quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-    if parted:
-        quantised = onnx.load(target)
-        for name in parted:
-            _join_tables(quantised.graph, name)
-        onnx.save(quantised, target)
+    quantize_dynamic(
+        model,
+        target,
+        op_types_to_quantize=_QUANTISED,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+    )
+    quantised = onnx.load(target)
+    for name in parted:
+        _join_tables(quantised.graph, name)
+    scale_by_token(quantised)
+    _store_recurrent_weights(quantised.graph)
+    onnx.save(quantised, target)
 
 
 def _read_shared_weights_directly(model: onnx.ModelProto) -> None:
@@ -110,3 +125,25 @@ def _join_tables(graph: onnx.GraphProto, name: str) -> None:
     graph.node.extend(nodes)
     graph.ClearField("initializer")
     graph.initializer.extend(tensors)
+
+
+def _store_recurrent_weights(graph: onnx.GraphProto) -> None:
+    """Store the matrices of LSTMs in int8, each row by its own scale; opening a file widens them."""
+    matrices = {name for node in graph.node if node.op_type == "LSTM" for name in node.input[1:3]}
+    tensors, nodes = [], []
+    for tensor in graph.initializer:
+        if tensor.name not in matrices:
+            tensors.append(tensor)
+            continue
+        matrix = numpy_helper.to_array(tensor)
+        scales = np.maximum(np.abs(matrix).max(-1, keepdims=True) / 127, 1e-12).astype(np.float32)
+        levels, values, steps = (f"{tensor.name}_{what}" for what in ("levels", "values", "scales"))
+        tensors.append(numpy_helper.from_array(np.rint(matrix / scales).astype(np.int8), levels))
+        tensors.append(numpy_helper.from_array(scales, steps))
+        nodes.append(helper.make_node("Cast", [levels], [values], to=onnx.TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [values, steps], [tensor.name]))
+    nodes.extend(graph.node)
+    graph.ClearField("initializer")
+    graph.initializer.extend(tensors)
+    graph.ClearField("node")
+    graph.node.extend(nodes)

@@ -17,7 +17,7 @@ from worker.networks.loading import save_network, save_tokenizers
 from worker.runner.protocol import TEACHER_EXPORTS, JobRequest
 from worker.runner.workdir import link_or_copy
 
-_FORMAT = 2
+_FORMAT = 3
 """Of what jobs keep for one another: files that an earlier export wrote are not found again."""
 
 

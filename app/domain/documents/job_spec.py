@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
@@ -64,6 +64,14 @@ class JobSpec(ExactModel, StoredDocument):
     exports: list[Precision] = Field(
         default=["fp32", "int8"], min_length=1, max_length=2, description="Precisions of the ONNX exports."
     )
+    required_exports: list[Precision] = Field(
+        default=[],
+        max_length=2,
+        # A worker of an earlier version refuses members that it does not know.
+        exclude_if=lambda required: not required,
+        description="Exports without which the job fails. An int8 file that falls short of the network is "
+        "left out with a warning unless it is named here.",
+    )
 
     @field_validator("teacher_weights")
     @classmethod
@@ -72,6 +80,12 @@ class JobSpec(ExactModel, StoredDocument):
             if not 0 < weight < math.inf:
                 raise ValueError(f"the weight of {name!r} is {weight:g}; weights are finite and above 0")
         return weights
+
+    @model_validator(mode="after")
+    def _require_exported(self) -> Self:
+        if absent := sorted(set(self.required_exports) - set(self.exports)):
+            raise ValueError(f"required_exports names {', '.join(absent)}, which exports does not")
+        return self
 
     @classmethod
     def _newer_part(cls, stored: object) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.architectures import Architecture
 from app.domain.documents.table_reading import DatasetReading
@@ -82,6 +82,12 @@ class OnnxExport(BaseModel):
         "output.",
     )
     size_bytes: int = Field(description="Total size of its files.")
+    activation_scales: Literal["per_token", "per_batch"] | None = Field(
+        default=None,
+        description="Of an int8 file. per_token: an answer does not depend on the other texts of its batch. "
+        "per_batch: it does a little, as in files of earlier versions; compress again for one that does not. "
+        "Null: fp32.",
+    )
     max_logit_difference: float = Field(
         description="Largest |torch - ONNX| logit difference over the compared dev texts."
     )
@@ -159,6 +165,14 @@ class ModelManifest(StoredDocument):
     exports: dict[str, OnnxExport] = Field(
         default_factory=dict, description="Exports by precision: fp32, int8."
     )
+
+    @field_validator("exports")
+    @classmethod
+    def _name_earlier_scales(cls, exports: dict[str, OnnxExport]) -> dict[str, OnnxExport]:
+        """Int8 files that say nothing of their scales are from before there were several kinds."""
+        if "int8" in exports and exports["int8"].activation_scales is None:
+            exports["int8"] = exports["int8"].model_copy(update={"activation_scales": "per_batch"})
+        return exports
 
     @property
     def head(self) -> Head | None:

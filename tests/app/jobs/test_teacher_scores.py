@@ -111,8 +111,10 @@ class TestNotes:
         without = self.notes(api, teacher=add_model(api, ENCODER, None), **some)
         assert without[1:] == [
             "100 rows of train have no teacher_scores: their labels stand in for them.",
-            "999 rows of unlabeled have no teacher_scores: these rows are left out, because there is no network with a "
-            "head for the task to ask.",
+            (
+                "999 rows of unlabeled have no teacher_scores: these rows are left out, because there is no "
+                "network with a head for the task to ask."
+            ),
         ]
 
     @pytest.mark.parametrize(

@@ -426,6 +426,26 @@ class TestFailure:
         assert outcome.code == "onnx_parity_failed"
         assert shelf.storage.keys(request.output_prefix) == []
 
+    def test_an_int8_file_that_falls_short_fails_a_job_only_where_it_is_required(
+        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
+    ) -> None:
+        request = shelf.request(
+            encoder, dataset, "fine_tuning", training={"epochs": 0.1}, exports=["int8"], int8_min_agreement=2
+        )
+        outcome, events = run_here(request, tmp_path / "published")
+        assert isinstance(outcome, Succeeded), outcome
+        assert set(outcome.manifest.exports) == set(outcome.report.student.exports) == {"fp32"}
+        onnx_files = [name for name in outcome.manifest.files.entries if name.endswith(".onnx")]
+        assert onnx_files == ["model.fp32.onnx"]
+        excluded, replaced = [event.text for event in events if isinstance(event, Message)][-2:]
+        assert excluded.startswith("The student's int8 file is excluded. The int8 file agrees ")
+        assert replaced == "The student is stored with an fp32 file in its place."
+
+        spec = request.spec.model_copy(update={"required_exports": ["int8"]})
+        outcome, _ = run_here(request.model_copy(update={"spec": spec}), tmp_path / "failed")
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "int8_agreement_too_low"
+
     def test_diverging_training_says_so(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
         folder = tiny_model_folder(tmp_path / "model")
         poison(folder)

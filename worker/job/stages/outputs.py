@@ -3,10 +3,11 @@
 from app.domain.tasks import TASKS, activation_keys
 from app.domain.word_splitting import RECORD
 from worker.evaluation.served_tagging import learnt_words, served_quality, served_warning, tags_words
-from worker.export.exports import check_exports, make_exports
+from worker.export.exports import make_exports
 from worker.job.artifacts import save_model
 from worker.job.quality_warnings import quality_warnings
 from worker.job.stages.scores import asks_teacher
+from worker.job.stages.sound_exports import delete_excluded, exclude_unsound
 from worker.job.stages.teacher import measure_teacher, shown_metrics
 from worker.job.state import JobState
 
@@ -39,17 +40,20 @@ def export(state: JobState) -> None:
 
 
 def check(state: JobState) -> None:
-    """Compare the ONNX files with the network.
+    """Compare the ONNX files with the network, and leave out an int8 file that answers otherwise.
 
     Raises:
-        JobError: one of them answers otherwise than the network.
+        JobError: the fp32 file, or one that the client requires, answers otherwise than the network.
     """
-    state.student_evaluator.compare_exports(state.evaluated_student)
-    check_exports(
-        state.evaluated_student.exports,
-        onnx_tolerance=state.request.onnx_tolerance,
-        int8_min_agreement=state.request.int8_min_agreement,
-    )
+    student, required = state.evaluated_student, {"fp32", *state.spec.required_exports}
+    state.student_evaluator.compare_exports(student)
+    excluded = exclude_unsound(state, student, whose="student", required=required)
+    delete_excluded(student, excluded)
+    if not student.paths:  # what was trained can still be served
+        state.reporter.message("The student is stored with an fp32 file in its place.", is_warning=True)
+        student.paths = make_exports(student.network, ["fp32"], state.student_folder)
+        state.student_evaluator.compare_exports(student)
+        exclude_unsound(state, student, whose="student", required=required)
     if tags_words(state.dataset.task) and "dev" in state.evaluated_student.quality:
         _measure_served(state)
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from app.domain.errors import JobError
-from worker.export.exports import check_exports
 from worker.job.artifacts import set_aside, teacher_exports
 from worker.job.evaluator import EvaluatedModel
 from worker.job.stages.scores import asks_teacher
+from worker.job.stages.sound_exports import exclude_unsound
 from worker.job.state import JobState
 
 
@@ -68,18 +68,8 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
     except JobError as error:
         state.reporter.message(f"The teacher's ONNX files are excluded. {error.message}", is_warning=True)
     evaluator.compare_exports(teacher)
-    for precision in list(teacher.paths):
-        try:
-            check_exports(
-                {precision: teacher.exports[precision]},
-                onnx_tolerance=request.onnx_tolerance,
-                int8_min_agreement=request.int8_min_agreement,
-            )
-        except JobError as error:
-            state.reporter.message(
-                f"The teacher's {precision} file is excluded. {error.message}", is_warning=True
-            )
-            del teacher.paths[precision], teacher.exports[precision]
+    for precision in exclude_unsound(state, teacher, whose="teacher"):
+        del teacher.paths[precision]
     evaluator.measure_latency(teacher)
     evaluator.look_at_test(teacher)
     new = teacher.exports.keys() - given.manifest.exports.keys()
