@@ -6,14 +6,25 @@ from dataclasses import dataclass
 from app.core.db import ProjectReadSession
 from app.core.db.datasets import get_dataset
 from app.core.db.models import get_model
+from app.core.db.stage_times import device_name, stage_times_on
+from app.core.db.workers import live_workers
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
-from app.domain.documents.plan import Advice, Plan, PlannedScores, PlannedTeacher, StudentPlan
+from app.domain.documents.plan import Advice, Estimate, Plan, PlannedScores, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.job_labels import job_labels, told_match
 from app.domain.methods import ModelInput
-from app.domain.planning import TypicalRow, estimate, learnt_rows, plan_student, with_epochs
+from app.domain.planning import (
+    MeasuredJob,
+    TypicalRow,
+    Workload,
+    estimate,
+    learnt_rows,
+    plan_student,
+    with_epochs,
+)
 from app.domain.planning.compatibility import (
+    is_compared,
     must_be_taught,
     needs_head,
     require_method,
@@ -24,13 +35,11 @@ from app.domain.planning.compatibility import (
     require_teacher,
     require_terms,
 )
+from app.domain.planning.stages import FIGURES_VERSION, figures_of
 from app.domain.planning.teacher_scores import plan_scores, unscored_rows
 from app.domain.score_scale import job_activation, score_scale
 from app.domain.tasks import Head
 from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
-
-_SUSTAINED_GFLOPS = 200.0
-"""Of two current CPU cores that train in bf16; accelerators do a hundred times as much."""
 
 _TOKENS_PER_WORD = 1.3  # of an English WordPiece vocabulary
 _SPECIAL_TOKENS = 2
@@ -97,20 +106,37 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
             teacher=PlannedTeacher.of(teacher.id, architecture, head) if teacher and architecture else None,
             teacher_scores=scores,
             student=student,
-            estimate=estimate(
-                student.architecture,
-                spec.method,
-                teacher=architecture if spec.method.card.needs_head else None,
-                head=head,
-                rows=rows,
-                row=_typical_row(spec, data),
-                training=spec.training,
-                gflops=_SUSTAINED_GFLOPS,
-                unlabeled=unlabeled,
-                scored=_scored_rows(spec, data, scores),
+            estimate=_estimate(
+                session,
+                Workload(
+                    student=student.architecture,
+                    method=spec.method,
+                    head=head,
+                    rows=rows,
+                    row=_typical_row(spec, data),
+                    training=spec.training,
+                    teacher=architecture if spec.method.card.needs_head else None,
+                    given=architecture,
+                    unlabeled=unlabeled,
+                    scored=_scored_rows(spec, data, scores),
+                    dev=data.splits["dev"].rows,
+                    test=data.splits["test"].rows if "test" in data.splits else 0,
+                    exports=len(spec.exports),
+                    is_compared=is_compared(spec, model, data, labels),
+                    is_timed=student.latency_ms is not None,
+                ),
             ),
         ),
     )
+
+
+def _estimate(session: ProjectReadSession, job: Workload) -> Estimate:
+    """By what jobs have taken on the devices of the workers that are there."""
+    devices = [worker.devices for worker in live_workers(session)]
+    rows = stage_times_on(session, {device_name(names) for names in devices}, figures_version=FIGURES_VERSION)
+    measured = [MeasuredJob(row.method, row.step_products, row.ratios) for row in rows]
+    figures = figures_of([name for names in devices for name in names])
+    return estimate(job, figures=figures, measured=measured)
 
 
 def _unlabeled_rows(

@@ -15,6 +15,7 @@ from app.core.db.orphans import Orphan
 from app.core.db.ownership import Owned
 from app.core.db.projects import Project
 from app.core.db.signing_keys import SigningKey
+from app.core.db.stage_times import StageTimes
 from app.core.db.workers import WorkerRow
 from app.domain.documents.events import Message
 
@@ -54,7 +55,12 @@ def ids(mine: ProjectDatabase, others: ProjectDatabase) -> dict[str, str]:
 def test_every_table_belongs_to_projects():
     """But for what clients never see, which is named here."""
     tables = {mapper.class_ for mapper in Base.registry.mappers}
-    assert {table for table in tables if not issubclass(table, Owned)} == {Orphan, SigningKey, WorkerRow}
+    assert {table for table in tables if not issubclass(table, Owned)} == {
+        Orphan,
+        SigningKey,
+        StageTimes,
+        WorkerRow,
+    }
 
 
 Other = aliased(Job)

@@ -10,8 +10,12 @@ from app.core.db.datasets import get_dataset
 from app.core.db.job_queue import hold_lease
 from app.core.db.jobs import Job, move
 from app.core.db.models import Model, add_model, lock_model
+from app.core.db.stage_times import StageTimes, add_stage_times, device_name
 from app.core.outages import first_line
 from app.domain.job_states import JobStatus
+from app.domain.planning.measured import measured_ratios
+from app.domain.planning.stages import FIGURES_VERSION
+from worker.runner.devices import find_devices
 from worker.runner.protocol import Cancelled, Failed, Succeeded
 from worker.runner.retries import retry_or_fail
 from worker.runner.supervisor import Ending, Interrupted, Lost
@@ -91,6 +95,22 @@ def _register(session: ProjectWriteSession, job: Job, outcome: Succeeded, studen
     job.report = outcome.report.to_stored()
     job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}
     move(session, job, JobStatus.SUCCEEDED, student=student_id)
+    _keep_times(session, job, outcome)
+
+
+def _keep_times(session: WriteSession, job: Job, outcome: Succeeded) -> None:
+    """Let later plans go by what this attempt took."""
+    plan = job.read_plan()
+    if plan is None or not plan.estimate.stages or outcome.stage_seconds is None:
+        return
+    times = StageTimes(
+        device=device_name(find_devices()),
+        method=job.method,
+        step_products=plan.estimate.step_products,
+        figures_version=FIGURES_VERSION,
+        ratios=measured_ratios(plan.estimate.stages, outcome.stage_seconds),
+    )
+    add_stage_times(session, times)
 
 
 def _attach_exports(teacher: Model, outcome: Succeeded) -> None:

@@ -23,6 +23,7 @@ from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport
 from app.domain.job_labels import job_labels
 from app.domain.methods import TEACHER
+from app.domain.planning.compatibility import is_compared
 from app.domain.score_scale import job_activation
 from app.domain.tasks.record import Activation
 
@@ -90,11 +91,9 @@ class JobRequest(BaseModel):
 
     @property
     def is_compared(self) -> bool:
-        """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
-        given, method, dataset = self.teacher, self.spec.method, self.dataset.manifest
-        if given is None or not method.is_compared:
-            return False
-        return given.manifest.has_head_for(dataset.task, self.labels) or self.needs_head
+        """Whether there is a teacher to measure."""
+        model = None if self.teacher is None else self.teacher.manifest
+        return is_compared(self.spec, model, self.dataset.manifest, self.labels)
 
     @property
     def needs_head(self) -> bool:
@@ -158,6 +157,11 @@ class Succeeded(BaseModel):
     manifest: ModelManifest
     metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
     report: JobReport
+    stage_seconds: dict[str, float] | None = Field(
+        default=None,
+        description="What the stages of the plan took, as the supervisor saw it; None where an attempt only "
+        "went on with the training of an earlier one.",
+    )
     teacher_exports: dict[str, OnnxExport] = Field(
         default_factory=dict,
         description="By precision: ONNX files that the teacher's manifest lacked.",

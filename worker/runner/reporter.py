@@ -1,4 +1,4 @@
-"""How far a job is as its client sees it."""
+"""What a job's process tells of its work."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,26 +8,6 @@ from worker.runner.protocol import Alive, CheckpointWritten, ChildEvent, StageSt
 
 Send = Callable[[ChildEvent], None]
 
-FETCHING = "fetching"
-STORING = "storing"
-TRAINING = "training"
-# What each stage takes of a usual job. A method's own stages, whatever their names, are its training.
-_SHARES = {
-    FETCHING: 0.01,
-    "loading": 0.01,
-    "tokenizing": 0.02,
-    "planning": 0.01,
-    "evaluating_teacher": 0.04,
-    "trimming": 0.01,
-    "initial_maps": 0.02,
-    "teacher_outputs": 0.06,
-    TRAINING: 0.68,
-    "evaluating": 0.02,
-    "exporting": 0.03,
-    "checking": 0.03,
-    "measuring": 0.05,
-    STORING: 0.01,
-}
 _PROGRESS_INTERVAL_S = 0.3
 _METRICS_INTERVAL_S = 1.0
 _ALIVE_INTERVAL_S = 1.0
@@ -40,10 +20,8 @@ class Reporter:
         self._send = send
         self._stage = ""
         self._stages_started = 0
-        self._fraction = 0.0
         self._progress_at = 0.0
         self._alive_at = 0.0
-        self._training_began: tuple[int, float] | None = None
         self._held: dict[tuple[str, ...], Metrics] = {}
         self._sent_at: dict[tuple[str, ...], float] = {}
 
@@ -59,19 +37,7 @@ class Reporter:
         if stage == self._stage and step < total_steps and now < self._progress_at + _PROGRESS_INTERVAL_S:
             return
         self._stage, self._progress_at = stage, now
-        share = stage if stage in _SHARES else TRAINING
-        done = sum(list(_SHARES.values())[: list(_SHARES).index(share)])
-        # Stages of a method may come in any order; a bar never goes back.
-        self._fraction = max(self._fraction, done + _SHARES[share] * step / total_steps)
-        self._send(
-            Progress(
-                stage=stage,
-                step=step,
-                total_steps=total_steps,
-                fraction=min(1.0, self._fraction),
-                eta_s=self._seconds_left(step, total_steps, now) if share == TRAINING else None,
-            )
-        )
+        self._send(Progress(stage=stage, step=step, total_steps=total_steps))
 
     def metrics(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Tell what was measured; of the same values only the newest in an interval, and the last."""
@@ -100,14 +66,3 @@ class Reporter:
         for metrics in self._held.values():
             self._send(metrics)
         self._held.clear()
-
-    def _seconds_left(self, step: int, total_steps: int, now: float) -> float | None:
-        """From the rate since the first step of this attempt, which may be a late one of the job."""
-        if step == 0:
-            return None
-        if self._training_began is None:
-            self._training_began = (step, now)
-        first_step, began = self._training_began
-        if step <= first_step:
-            return None
-        return (now - began) / (step - first_step) * (total_steps - step)

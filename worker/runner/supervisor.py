@@ -1,7 +1,7 @@
 """One attempt at a job: keep its lease, relay its child's reports, stop it when asked, say how it ended."""
 
 import logging
-from collections.abc import Mapping
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from app.core.outages import first_line
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.errors import SqueezeError
+from app.domain.planning.stages import FETCHING, STORING
 from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.deadline import Deadline
 from worker.runner.inputs import fetch_inputs
@@ -21,7 +22,6 @@ from worker.runner.limits import stalled, time_limit, timed_out
 from worker.runner.machine_failures import failed_transfer
 from worker.runner.outputs import store_outputs
 from worker.runner.protocol import Cancelled, Failed, JobRequest, Succeeded, write_request
-from worker.runner.reporter import FETCHING, STORING
 from worker.runner.shutdown import Shutdown
 from worker.runner.transfer import TransferStopped
 from worker.runner.watch import Stop, Watch
@@ -78,7 +78,7 @@ def supervise(
                     lambda check: store_outputs(made, request, workdir, storage, check),
                     ends_on_shutdown=False,
                 )
-                return _with_seconds(stored, watch.seconds)
+                return _with_seconds(stored, watch)
         except TransferStopped:
             pass
         except (SqueezeError, StoreError, OSError, ValueError) as error:
@@ -103,8 +103,10 @@ def supervise(
             return outcome
 
 
-def _with_seconds(outcome: Succeeded, seconds: Mapping[str, float]) -> Succeeded:
+def _with_seconds(outcome: Succeeded, watch: Watch) -> Succeeded:
     """What the supervisor's own stages took stands in the report too."""
     report = outcome.report
-    report = report.model_copy(update={"seconds": {**seconds, **report.seconds}})
-    return outcome.model_copy(update={"report": report})
+    report = report.model_copy(update={"seconds": {**watch.seconds, **report.seconds}})
+    taken = watch.timetable.close(time.monotonic())
+    stage_seconds = None if watch.timetable.is_resumed else dict(taken)
+    return outcome.model_copy(update={"report": report, "stage_seconds": stage_seconds})

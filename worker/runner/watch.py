@@ -19,6 +19,7 @@ from app.core.outages import first_line
 from app.core.settings import Settings
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.errors import NotFound
+from app.domain.planning.stages import STARTING
 from worker.runner.checkpoint_uploads import CheckpointUploads
 from worker.runner.child import Child
 from worker.runner.deadline import Deadline, Part
@@ -38,8 +39,8 @@ from worker.runner.protocol import (
     Succeeded,
     read_outcome,
 )
-from worker.runner.reporter import Reporter
 from worker.runner.shutdown import Shutdown
+from worker.runner.timetable import Timetable
 from worker.runner.transfer import Check, Transfer, TransferStopped
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Watch:
         """Why the attempt is to end, if it is."""
         self.seconds: dict[str, float] = {}
         """What each transfer took, by stage."""
+        estimate = None if request.plan is None else request.plan.estimate
+        self.timetable = Timetable(estimate, now=time.monotonic())
         self._request = request
         self._deadline = deadline
         self._database = database
@@ -104,7 +107,7 @@ class Watch:
             Exception: what ``move`` raised.
         """
         began = time.monotonic()
-        Reporter(self._keep).progress(stage, 0, 1)
+        self._keep(Progress(stage=stage, step=0, total_steps=1))
         with Transfer(move, shutdown=self._shutdown, ends_on_shutdown=ends_on_shutdown) as transfer:
             self._until_exit(transfer)
             self._hand_in()
@@ -129,6 +132,7 @@ class Watch:
         if self._settings.confine_jobs:
             self._request.cache_dir.mkdir(parents=True, exist_ok=True)
             arguments += [str(workdir), str(self._request.cache_dir)]
+        self.timetable.enter(STARTING, time.monotonic())
         with Child(launch, arguments, shutdown=self._shutdown, lease_until=lease_until) as child:
             self._until_exit(child)
             if self._may_go_on_later(workdir):
@@ -185,6 +189,7 @@ class Watch:
         match event:
             case Progress():
                 self._progress = event
+                self.timetable.hear(event, self._heard_at)
                 self._trace_stage(event.stage)
             case StageStarted():
                 self._stage = event.number
@@ -242,7 +247,9 @@ class Watch:
         for event in self._pending:
             append_event(session, job.id, event)
         if self._progress is not None:
-            job.progress = self._progress.model_dump(exclude={"kind"})
+            fraction, eta_s = self.timetable.progress(time.monotonic())
+            told = self._progress.model_copy(update={"fraction": fraction, "eta_s": eta_s})
+            job.progress = told.model_dump(exclude={"kind"})
         for stored in self._stored:
             add_checkpoint(session, job, step=stored.step, key=stored.key, file=stored.file)
         record = job.read_attempt_record()

@@ -171,6 +171,7 @@ class _Training:
             restore(resumed, weights, optimizer)
         else:
             self._begin(selection)
+        self._report(phase)
         split, replica = training_objective.split, context.replica
         for rows in row_stream(
             split, context.training, first_step=state.step, last_step=end, replica=replica

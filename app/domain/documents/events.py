@@ -11,14 +11,17 @@ from app.domain.job_states import JobStatus
 
 
 class Progress(BaseModel):
-    """How far the job is. May come at every step: only the newest one a heartbeat is kept."""
+    """How far a stage is. May come at every step: only the newest one a heartbeat is kept.
+
+    A job's process tells of its stage; who watches it knows the whole job, and adds the rest.
+    """
 
     kind: Literal["progress"] = "progress"
     stage: str
     step: int
     total_steps: int
-    fraction: float = Field(description="Of the whole job, in [0, 1].")
-    eta_s: float | None = None
+    fraction: float = Field(default=0.0, description="Of the whole job, in [0, 1].")
+    eta_s: float | None = Field(default=None, description="Seconds that the whole job has left.")
 
 
 class _Event(StoredDocument):

@@ -70,6 +70,15 @@ class StudentPlan(BaseModel):
         return self.architecture.shape
 
 
+class StageEstimate(BaseModel):
+    """What one stage of a job takes, or a stretch of its training steps."""
+
+    stage: str
+    seconds: float
+    built_in_seconds: float = Field(description="The same by the built-in figures alone.")
+    steps: int = Field(default=0, description="Optimiser steps, of a stretch of the training.")
+
+
 class Estimate(BaseModel):
     """Rough cost of a job; see ``estimate`` for what is counted."""
 
@@ -79,9 +88,21 @@ class Estimate(BaseModel):
         description="Steps if quality on dev still rises at the end of the planned ones; `seconds` is "
         "without the additional ones.",
     )
-    seconds: float
+    seconds: float = Field(description="Of all stages, from the start of the job to the stored student.")
     peak_memory_mb: float
-    assumed_gflops: float = Field(description="Sustained GFLOPS assumed by ``seconds``.")
+    assumed_gflops: float = Field(description="Sustained GFLOPS of training by the built-in figures.")
+    stages: list[StageEstimate] = Field(
+        default=[],
+        description="The stages in their order. Training has several entries where its steps differ in cost.",
+    )
+    step_products: float = Field(
+        default=0.0, description="Multiply-adds of a training step's forward pass, at the beginning."
+    )
+    measured_jobs: int = Field(
+        default=0,
+        description="Finished jobs of the method, on devices of the workers that are there, whose times the "
+        "estimate goes by; 0: built-in figures.",
+    )
 
 
 class PlannedTeacher(BaseModel):

@@ -32,6 +32,17 @@ class ModelInput(NamedTuple):
     """Where the body of a job names it."""
 
 
+class TrainingPhase(NamedTuple):
+    """A stretch of a training, as far as its steps differ in cost from others."""
+
+    share: float
+    """Of all steps."""
+    generates: bool = False
+    """Whether each step makes the student's weights of the teacher's."""
+    narrows: bool = False
+    """Whether what runs is the teacher at first and the student at the end."""
+
+
 class Spec(Settings):
     """What a client asks of one method, by its ``name``, and the method's traits.
 
@@ -53,6 +64,8 @@ class Spec(Settings):
     """Whether the teacher itself trains, and becomes small only on the way."""
     is_compared: ClassVar[bool] = True
     """Whether its student is measured against the teacher."""
+    calibration_passes: ClassVar[float] = 3
+    """How many times as long as a pass of the teacher over the calibration text its preparations take."""
     needs_dev_outputs: ClassVar[bool] = False
     """Whether it compares a student with the teacher's outputs on dev, and cannot do without."""
 
@@ -124,6 +137,18 @@ class Spec(Settings):
         """In which order a student of so many layers runs them; None: once each."""
         return None
 
+    @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        """The stretches of its training that differ in cost, in their order."""
+        return (TrainingPhase(1.0),)
+
+    def generating_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:  # noqa: ARG002 - none, whatever they are
+        """Multiply-adds by which a step makes the layers of a stack of the teacher's, and learns to.
+
+        ``size`` lies between the student's, 0, and the teacher's, 1, where a network narrows.
+        """
+        return 0.0
+
     def extra_parameters(self, teacher: EncoderShape) -> int:  # noqa: ARG002 - none, whatever the teacher
         """What trains beside the network and is folded away at the end."""
         return 0
@@ -145,3 +170,14 @@ class DistillingSpec(Spec):
         if self.distillation is not None or "distillation" in self.model_fields_set:
             return self
         return self.model_copy(update={"distillation": DistillationTerms()})
+
+
+def mapping_products(teacher: EncoderShape, student: EncoderShape) -> float:
+    """Multiply-adds of the maps L and R around each matrix W of a layer, forward and back.
+
+    L W is made and learnt from with two products of its size, (L W) R with three: W itself stays.
+    """
+    wide, narrow = teacher.hidden, student.hidden
+    left = 4 * narrow * wide**2 + student.ffn * teacher.ffn * wide + narrow * teacher.ffn * wide
+    right = 4 * narrow**2 * wide + student.ffn * narrow * wide + narrow * teacher.ffn * student.ffn
+    return 2.0 * left + 3.0 * right

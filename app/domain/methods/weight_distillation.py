@@ -3,9 +3,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.domain.architectures import EncoderTrait
+from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ALL_TASKS, MethodCard
-from app.domain.methods.spec import DistillingSpec, TranslatorSearch
+from app.domain.methods.spec import DistillingSpec, TrainingPhase, TranslatorSearch, mapping_products
 from app.domain.methods.terms import DistillationTerms
 
 
@@ -42,3 +42,12 @@ class WeightDistillationSpec(DistillingSpec):
         "shared_layers": "it generates each layer from a group of different ones",
         "unlike_layers": "it generates each layer from a group of those beside one another",
     }
+
+    @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        ratio = self.generator_ratio
+        return (TrainingPhase(ratio, generates=True), TrainingPhase(1 - ratio))
+
+    def generating_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:  # noqa: ARG002 - it has the student's shape from the start
+        group = teacher.layers / student.layers
+        return student.layers * (1 + 0.2 * group) * mapping_products(teacher, student)

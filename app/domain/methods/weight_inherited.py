@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 
 from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ENCODER_TASKS, MethodCard
-from app.domain.methods.spec import Dimension, DistillingSpec
+from app.domain.methods.spec import Dimension, DistillingSpec, TrainingPhase
 from app.domain.methods.terms import DistillationTerms
 
 
@@ -56,6 +56,23 @@ class WeightInheritedSpec(DistillingSpec):
         embedding_options=["vocabulary_size"],
     )
     trains_teacher: ClassVar[bool] = True
+    calibration_passes: ClassVar[float] = 20
+
+    @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        between = max(0.0, 1 - self.prune_ratio - self.dense_ratio)
+        return (
+            TrainingPhase(self.prune_ratio, generates=True, narrows=True),
+            TrainingPhase(between, generates=True),
+            TrainingPhase(self.dense_ratio),
+        )
+
+    def generating_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:
+        """Of compactors on both sides of each matrix; rows that are pruned are no longer made."""
+        width, ffn = teacher.hidden, teacher.ffn
+        layer = 8 * width**3 + 2 * (ffn**2 * width + ffn * width**2)
+        kept = size + (1 - size) * student.hidden / width
+        return 3 * kept * teacher.layers * layer
 
     @property
     def unsupported_traits(self) -> Mapping[EncoderTrait, str]:

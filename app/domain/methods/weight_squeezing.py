@@ -3,9 +3,9 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from app.domain.architectures import EncoderTrait
+from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ALL_TASKS, MethodCard
-from app.domain.methods.spec import DistillingSpec, ModelInput
+from app.domain.methods.spec import DistillingSpec, ModelInput, TrainingPhase, mapping_products
 from app.domain.methods.terms import LayerMap, Settings
 
 SMALL_MODEL: Final = "small_model"
@@ -64,6 +64,15 @@ class WeightSqueezingSpec(DistillingSpec):
         "more than plain ones; the deployed student does not.",
         tasks=ALL_TASKS,
     )
+
+    calibration_passes: ClassVar[float] = 30
+
+    @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        return (TrainingPhase(1 - self.dense_ratio, generates=True), TrainingPhase(self.dense_ratio))
+
+    def generating_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:  # noqa: ARG002 - it has the student's shape from the start
+        return student.layers * mapping_products(teacher, student)
 
     @property
     def unsupported_traits(self) -> Mapping[EncoderTrait, str]:

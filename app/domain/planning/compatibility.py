@@ -140,6 +140,13 @@ def needs_head(spec: JobSpec, data: DatasetManifest) -> bool:
     return spec.method.card.needs_head and not learns_from_scores(spec, data)
 
 
+def is_compared(spec: JobSpec, model: ModelManifest | None, data: DatasetManifest, labels: list[str]) -> bool:
+    """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
+    if model is None or not spec.method.is_compared:
+        return False
+    return model.has_head_for(data.task, labels) or needs_head(spec, data)
+
+
 def must_be_taught(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> bool:
     """Whether the method needs a teacher with a head, and the model is an encoder without one."""
     return needs_head(spec, data) and model.task is None

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.documents import Target, TrainingSpec
 from app.domain.documents.plan import Plan, PlannedTeacher
-from app.domain.planning import TypicalRow, estimate, plan_student
+from app.domain.planning import TypicalRow, Workload, estimate, plan_student
 from app.domain.tasks import Head
 from tests.tiny import LABELS, tiny_model_folder
 from tests.worker.requests import Shelf, run_here
@@ -34,14 +34,14 @@ def request_for(shelf: Shelf, target: dict[str, Any]) -> JobRequest:
         teacher=PlannedTeacher.of(encoder.id, architecture, head),
         student=student,
         estimate=estimate(
-            student.architecture,
-            request.spec.method,
-            teacher=None,
-            head=head,
-            rows=256,
-            row=TypicalRow(tokens=10),
-            training=TrainingSpec(epochs=0.2),
-            gflops=200,
+            Workload(
+                student=student.architecture,
+                method=request.spec.method,
+                head=head,
+                rows=256,
+                row=TypicalRow(tokens=10),
+                training=TrainingSpec(epochs=0.2),
+            )
         ),
     )
     return request.model_copy(update={"plan": plan})

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from app.domain.planning.stages import TRAINING
 from worker.job.stages.inputs import load
 from worker.job.stages.outputs import check, evaluate, export, measure
 from worker.job.stages.preparation import is_trimmed, plan, tokenize, trim
 from worker.job.stages.teacher import evaluate_teacher
 from worker.job.stages.training import train
 from worker.job.state import JobState
-from worker.runner.reporter import TRAINING
 
 
 @dataclass(frozen=True)

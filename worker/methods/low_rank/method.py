@@ -62,7 +62,7 @@ def _fill(
     """Write each whole matrix into the factors in its place."""
     for done, (source, target) in enumerate(zip(whole, factorised, strict=True)):
         context.check_cancelled()
-        context.report("factorisation", done + 1, len(whole))
+        context.report("preparing", done + 1, len(whole))
         inner, outer = target.factors
         a, b = factorise(source.weight, inner.out_features, importance=importance.get(source.name))
         inner.weight.copy_(b)

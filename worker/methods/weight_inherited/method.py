@@ -66,7 +66,7 @@ class WeightInherited:
 
                 def on_part(number: int) -> None:
                     context.check_cancelled()
-                    context.report("turning", number, len(norms) + len(turned))
+                    context.report("preparing", number, len(norms) + len(turned))
 
                 rotate(weights, teacher.network, batches, on_norm=lambda norm: on_part(norms.index(norm)))
                 for layer in turned:

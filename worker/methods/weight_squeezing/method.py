@@ -116,7 +116,7 @@ def initial_maps(
 
     def on_layer(layer: int) -> None:
         context.check_cancelled()
-        context.report("initial_maps", layer, sum(len(pair.student.layers) for pair in pairs))
+        context.report("preparing", layer, sum(len(pair.student.layers) for pair in pairs))
 
     # Only an encoder's stream can be turned: sines hold a translation model's dimensions where they are.
     if spec.initial_map == "pca" and isinstance(ours, EncoderView) and isinstance(theirs, EncoderView):

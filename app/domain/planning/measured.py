@@ -1,0 +1,69 @@
+"""What jobs took that have run already, and how it corrects the built-in figures."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.domain.documents.plan import StageEstimate
+from app.domain.planning.stages import PREPARING, TRAINING
+from app.domain.planning.workload import Workload
+
+_NEAREST: Final = 5
+_OF_A_METHOD: Final = (PREPARING, TRAINING)
+"""Stages in which methods differ: times of others say nothing of them."""
+
+
+@dataclass(frozen=True)
+class MeasuredJob:
+    """What a job took on the devices in question."""
+
+    method: str
+    step_products: float
+    """Of its first step: by it the nearest jobs are found."""
+    ratios: Mapping[str, float]
+    """By stage: seconds that it took over those of the built-in figures."""
+
+
+def with_measured(
+    stages: Sequence[StageEstimate], job: Workload, measured: Sequence[MeasuredJob]
+) -> tuple[list[StageEstimate], int]:
+    """Estimates that the nearest measured jobs correct, and how many of these are of the job's method.
+
+    A stage takes as many times what the built-in figures say as it did for them, in the median.
+    """
+    own = _nearest([other for other in measured if other.method == job.method.name], job)
+    others = own or _nearest(measured, job)
+
+    def corrected(stage: StageEstimate) -> StageEstimate:
+        known = own if stage.stage in _OF_A_METHOD else others
+        ratios = [other.ratios[stage.stage] for other in known if stage.stage in other.ratios]
+        if not ratios:
+            return stage
+        return stage.model_copy(update={"seconds": stage.built_in_seconds * statistics.median(ratios)})
+
+    return [corrected(stage) for stage in stages], len(own)
+
+
+def measured_ratios(
+    stages: Sequence[StageEstimate], seconds: Mapping[str, float], *, least_s: float = 0.01
+) -> dict[str, float]:
+    """By stage: what it took over what the built-in figures say; stages that were left out are left out."""
+    expected: dict[str, float] = {}
+    for stage in stages:
+        expected[stage.stage] = expected.get(stage.stage, 0.0) + stage.built_in_seconds
+    return {
+        name: max(least_s, seconds[name]) / expected[name]
+        for name in expected
+        if expected[name] > 0 and name in seconds
+    }
+
+
+def _nearest(measured: Sequence[MeasuredJob], job: Workload) -> list[MeasuredJob]:
+    """Those whose steps cost nearly as much as the job's, as a ratio; of equals those that come first."""
+
+    def distance(other: MeasuredJob) -> float:
+        return abs(math.log(max(1.0, other.step_products) / max(1.0, job.step_products)))
+
+    return sorted(measured, key=distance)[:_NEAREST]

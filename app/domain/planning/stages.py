@@ -1,0 +1,165 @@
+"""The stages of a job by name, and what each takes by built-in figures.
+
+The figures are rough: what workers measured on their own devices takes their place as soon as there is some.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from app.domain.architectures import BYTES_PER_PARAMETER, Architecture
+from app.domain.documents.plan import StageEstimate
+from app.domain.planning.workload import Workload
+
+FETCHING: Final = "fetching"
+STARTING: Final = "starting"
+"""Of the job's process."""
+PREPARING: Final = "preparing"
+"""Of the training: what a method finds out of its teacher before the first step."""
+TEACHER_OUTPUTS: Final = "teacher_outputs"
+TRAINING: Final = "training"
+STORING: Final = "storing"
+
+FIGURES_VERSION: Final = 1
+"""Of the formulas and figures below: times that were measured beside other ones say nothing of these."""
+
+_NARROWING: Final = 4
+"""Stretches in which the cost of a network that narrows is taken as constant."""
+_COMPARED_TEXTS: Final = 1_000
+"""Texts on which files are compared with their network, at most."""
+_LATENCY_S: Final = 2.0
+"""Measuring the latency of one file."""
+_GENERATED: Final = 20
+"""How many times as long as its forward passes it takes to let a network write."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a device is thought to do."""
+
+    training_gflops: float
+    forward_gflops: float
+    """In evaluations, in full precision."""
+    layer_s: float
+    """Of a layer in a training step, beside its products."""
+    parameter_s: float
+    """Of a parameter in a training step: gradient and optimiser."""
+    preparation: float = 1.0
+    """How long preparations take, by that of two processor cores."""
+
+
+CPU: Final = Figures(training_gflops=200, forward_gflops=60, layer_s=4e-3, parameter_s=2.5e-9)
+"""Two current cores that train in bf16."""
+GPU: Final = Figures(
+    training_gflops=40_000, forward_gflops=10_000, layer_s=1e-3, parameter_s=1e-10, preparation=0.25
+)
+
+
+def figures_of(devices: list[str]) -> Figures:
+    """Those of the kind of device that these workers compute on."""
+    return CPU if not devices or any(device.startswith("CPU") for device in devices) else GPU
+
+
+def stage_estimates(job: Workload, figures: Figures) -> list[StageEstimate]:
+    """Every stage of a job in its order, by the built-in figures."""
+    stages = [StageEstimate(stage=name, seconds=s, built_in_seconds=s) for name, s in _before(job, figures)]
+    stages += _training(job, figures)
+    stages += [StageEstimate(stage=name, seconds=s, built_in_seconds=s) for name, s in _after(job, figures)]
+    return stages
+
+
+def _before(job: Workload, figures: Figures) -> Iterator[tuple[str, float]]:
+    given_mb = 0.0 if job.given is None else _megabytes(job.given, job)
+    yield FETCHING, 0.2 + given_mb / 300
+    yield STARTING, 0.5
+    yield "loading", 0.5 + given_mb / 300
+    yield "tokenizing", 0.3 + job.texts * job.row.tokens / 200_000
+    yield "planning", 5.0 if job.is_timed else 0.05
+    if job.is_compared and job.given is not None:
+        yield "evaluating_teacher", _evaluation(job.given, job, figures, rows=job.dev)
+    if job.given is not None and job.student.vocabulary < job.given.vocabulary:
+        yield "trimming", 0.5 + job.texts * job.row.tokens / 1e6
+    if job.given is not None:
+        once = 2 * job.products(job.given) * job.calibration_rows / (figures.training_gflops * 1e9)
+        passes = job.method.calibration_passes * (figures.preparation if figures is not CPU else 1)
+        yield PREPARING, 0.2 + passes * once
+    if job.asked_rows and job.teacher is not None:
+        writes = _GENERATED if job.head.record.writes else 1
+        asked = 2 * writes * job.products(job.teacher) * job.asked_rows
+        yield TEACHER_OUTPUTS, 0.1 + asked / (figures.training_gflops * 1e9)
+
+
+def _training(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
+    """Stretches of steps that cost alike."""
+    evaluations = job.training.evaluations / job.steps
+    for phase in job.method.phases:
+        pieces = _NARROWING if phase.narrows else 1
+        for number in range(pieces):
+            size = 1 - (number + 0.5) / pieces if phase.narrows else 0.0
+            steps = job.steps * phase.share / pieces
+            seconds = steps * (
+                _step(job, figures, size=size, generates=phase.generates)
+                + evaluations * _evaluation(job.student, job, figures, rows=job.dev)
+            )
+            if steps > 0:
+                yield StageEstimate(
+                    stage=TRAINING, seconds=seconds, built_in_seconds=seconds, steps=max(1, round(steps))
+                )
+
+
+def _step(job: Workload, figures: Figures, *, size: float, generates: bool) -> float:
+    """Seconds of one step; ``size`` is between that of the student, 0, and that of the teacher, 1."""
+    batch = min(job.training.batch_size, job.learnt_rows)
+    products = job.products(job.student) * batch
+    layers, parameters = job.layers(job.student), job.count(job.student).total
+    if size and job.given is not None:
+        products += size * (job.products(job.given) * batch - products)
+        parameters += round(size * (job.count(job.given).total - parameters))
+    operations = 6 * products
+    if generates and job.given is not None:
+        stacks = zip(job.given.shape.stacks, job.student.shape.stacks, strict=False)
+        operations += 2 * sum(job.method.generating_products(ours, theirs, size) for ours, theirs in stacks)
+    return (
+        operations / (figures.training_gflops * 1e9)
+        + figures.layer_s * layers
+        + figures.parameter_s * parameters
+    )
+
+
+def _after(job: Workload, figures: Figures) -> Iterator[tuple[str, float]]:
+    student_mb = _megabytes(job.student, job)
+    yield "evaluating", _evaluation(job.student, job, figures, rows=job.dev)
+    yield "exporting", 1.5 + student_mb / 100
+    yield "checking", _comparison(job.student, job, figures)
+    measured = _files(job) * _LATENCY_S + _test(job.student, job, figures)
+    if job.is_compared and job.given is not None:
+        measured += 1.5 + _megabytes(job.given, job) / 100 + _comparison(job.given, job, figures)
+        measured += _files(job) * _LATENCY_S + _test(job.given, job, figures)
+    yield "measuring", measured
+    yield STORING, 0.2 + 2.25 * student_mb / 300
+
+
+def _files(job: Workload) -> int:
+    return max(1, job.exports)
+
+
+def _comparison(architecture: Architecture, job: Workload, figures: Figures) -> float:
+    """Of a network with its files, on dev."""
+    rows = min(job.dev, _COMPARED_TEXTS)
+    return 0.3 + (1 + _files(job)) * _evaluation(architecture, job, figures, rows=rows)
+
+
+def _test(architecture: Architecture, job: Workload, figures: Figures) -> float:
+    if not job.test:
+        return 0.0
+    compared = _files(job) * _evaluation(architecture, job, figures, rows=min(job.test, _COMPARED_TEXTS))
+    return _evaluation(architecture, job, figures, rows=job.test) + compared
+
+
+def _evaluation(architecture: Architecture, job: Workload, figures: Figures, *, rows: int) -> float:
+    writes = _GENERATED if job.head.record.writes else 1
+    return 2 * writes * job.products(architecture) * rows / (figures.forward_gflops * 1e9)
+
+
+def _megabytes(architecture: Architecture, job: Workload) -> float:
+    return job.count(architecture).total * BYTES_PER_PARAMETER["fp32"] / 1e6
