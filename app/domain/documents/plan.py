@@ -76,6 +76,9 @@ class StageEstimate(BaseModel):
     stage: str
     seconds: float
     built_in_seconds: float = Field(description="The same by the built-in figures alone.")
+    fixed_seconds: float = Field(
+        default=0.0, description="What of these is the same on every device, such as measuring latency."
+    )
     steps: int = Field(default=0, description="Optimiser steps, of a stretch of the training.")
 
 

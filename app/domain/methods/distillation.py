@@ -40,6 +40,7 @@ class DistillationSpec(DistillingSpec):
         tasks=ALL_TASKS,
         data="labelled train and dev splits; unlabeled texts are used as well, if present",
     )
+    calibration_passes: ClassVar[float] = 2
 
     @property
     def students(self) -> tuple[StudentKind, ...]:

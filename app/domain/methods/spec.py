@@ -64,7 +64,7 @@ class Spec(Settings):
     """Whether the teacher itself trains, and becomes small only on the way."""
     is_compared: ClassVar[bool] = True
     """Whether its student is measured against the teacher."""
-    calibration_passes: ClassVar[float] = 3
+    calibration_passes: ClassVar[float] = 0
     """How many times as long as a pass of the teacher over the calibration text its preparations take."""
     needs_dev_outputs: ClassVar[bool] = False
     """Whether it compares a student with the teacher's outputs on dev, and cannot do without."""

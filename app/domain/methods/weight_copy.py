@@ -24,3 +24,4 @@ class WeightCopySpec(DistillingSpec):
         "that learn what to keep.",
         tasks=ALL_TASKS,
     )
+    calibration_passes: ClassVar[float] = 2

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.domain.documents.plan import StageEstimate
-from app.domain.planning.stages import PREPARING, TRAINING
 from app.domain.planning.workload import Workload
 
 _NEAREST: Final = 5
-_OF_A_METHOD: Final = (PREPARING, TRAINING)
-"""Stages in which methods differ: times of others say nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +28,19 @@ def with_measured(
 ) -> tuple[list[StageEstimate], int]:
     """Estimates that the nearest measured jobs correct, and how many of these are of the job's method.
 
-    A stage takes as many times what the built-in figures say as it did for them, in the median.
+    A stage takes as many times what the built-in figures say as it did for them, in the median; one that no
+    job of the method has gone through, as it did for other methods.
     """
     own = _nearest([other for other in measured if other.method == job.method.name], job)
-    others = own or _nearest(measured, job)
+    others = _nearest([other for other in measured if other.method != job.method.name], job)
 
     def corrected(stage: StageEstimate) -> StageEstimate:
-        known = own if stage.stage in _OF_A_METHOD else others
-        ratios = [other.ratios[stage.stage] for other in known if stage.stage in other.ratios]
-        if not ratios:
-            return stage
-        return stage.model_copy(update={"seconds": stage.built_in_seconds * statistics.median(ratios)})
+        for known in (own, others):
+            if ratios := [other.ratios[stage.stage] for other in known if stage.stage in other.ratios]:
+                seconds = stage.built_in_seconds * statistics.median(ratios)
+                fixed = min(stage.fixed_seconds, seconds)
+                return stage.model_copy(update={"seconds": seconds, "fixed_seconds": fixed})
+        return stage
 
     return [corrected(stage) for stage in stages], len(own)
 

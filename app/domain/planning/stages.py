@@ -44,14 +44,16 @@ class Figures:
     """Of a layer in a training step, beside its products."""
     parameter_s: float
     """Of a parameter in a training step: gradient and optimiser."""
-    preparation: float = 1.0
-    """How long preparations take, by that of two processor cores."""
+    calibration_gflops: float
+    """In what methods find out of a teacher before the training."""
 
 
-CPU: Final = Figures(training_gflops=200, forward_gflops=60, layer_s=4e-3, parameter_s=2.5e-9)
+CPU: Final = Figures(
+    training_gflops=200, forward_gflops=60, layer_s=4e-3, parameter_s=2.5e-9, calibration_gflops=200
+)
 """Two current cores that train in bf16."""
 GPU: Final = Figures(
-    training_gflops=40_000, forward_gflops=10_000, layer_s=1e-3, parameter_s=1e-10, preparation=0.25
+    training_gflops=40_000, forward_gflops=10_000, layer_s=1e-3, parameter_s=1e-10, calibration_gflops=2_000
 )
 
 
@@ -62,31 +64,32 @@ def figures_of(devices: list[str]) -> Figures:
 
 def stage_estimates(job: Workload, figures: Figures) -> list[StageEstimate]:
     """Every stage of a job in its order, by the built-in figures."""
-    stages = [StageEstimate(stage=name, seconds=s, built_in_seconds=s) for name, s in _before(job, figures)]
-    stages += _training(job, figures)
-    stages += [StageEstimate(stage=name, seconds=s, built_in_seconds=s) for name, s in _after(job, figures)]
-    return stages
+    return [*_before(job, figures), *_training(job, figures), *_after(job, figures)]
 
 
-def _before(job: Workload, figures: Figures) -> Iterator[tuple[str, float]]:
+def _stage(name: str, seconds: float, *, fixed: float = 0.0) -> StageEstimate:
+    return StageEstimate(stage=name, seconds=seconds, built_in_seconds=seconds, fixed_seconds=fixed)
+
+
+def _before(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     given_mb = 0.0 if job.given is None else _megabytes(job.given, job)
-    yield FETCHING, 0.2 + given_mb / 300
-    yield STARTING, 0.5
-    yield "loading", 0.5 + given_mb / 300
-    yield "tokenizing", 0.3 + job.texts * job.row.tokens / 200_000
-    yield "planning", 5.0 if job.is_timed else 0.05
+    yield _stage(FETCHING, 0.2 + given_mb / 300)
+    yield _stage(STARTING, 0.05)
+    yield _stage("loading", 0.2 + given_mb / 400)
+    yield _stage("tokenizing", 0.1 + job.texts * job.row.tokens / 200_000)
+    yield _stage("planning", 5.0 if job.is_timed else 0.05)
     if job.is_compared and job.given is not None:
-        yield "evaluating_teacher", _evaluation(job.given, job, figures, rows=job.dev)
+        yield _stage("evaluating_teacher", _evaluation(job.given, job, figures, rows=job.dev))
     if job.given is not None and job.student.vocabulary < job.given.vocabulary:
-        yield "trimming", 0.5 + job.texts * job.row.tokens / 1e6
+        yield _stage("trimming", 0.3 + job.texts * job.row.tokens / 1e6)
     if job.given is not None:
-        once = 2 * job.products(job.given) * job.calibration_rows / (figures.training_gflops * 1e9)
-        passes = job.method.calibration_passes * (figures.preparation if figures is not CPU else 1)
-        yield PREPARING, 0.2 + passes * once
+        passes = job.method.calibration_passes
+        once = 2 * job.products(job.given) * job.calibration_rows / (figures.calibration_gflops * 1e9)
+        yield _stage(PREPARING, 0.1 + passes * once)
     if job.asked_rows and job.teacher is not None:
         writes = _GENERATED if job.head.record.writes else 1
         asked = 2 * writes * job.products(job.teacher) * job.asked_rows
-        yield TEACHER_OUTPUTS, 0.1 + asked / (figures.training_gflops * 1e9)
+        yield _stage(TEACHER_OUTPUTS, 0.1 + asked / (figures.training_gflops * 1e9))
 
 
 def _training(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
@@ -117,7 +120,7 @@ def _step(job: Workload, figures: Figures, *, size: float, generates: bool) -> f
         parameters += round(size * (job.count(job.given).total - parameters))
     operations = 6 * products
     if generates and job.given is not None:
-        stacks = zip(job.given.shape.stacks, job.student.shape.stacks, strict=False)
+        stacks = zip(job.stacks(job.given), job.stacks(job.student), strict=False)
         operations += 2 * sum(job.method.generating_products(ours, theirs, size) for ours, theirs in stacks)
     return (
         operations / (figures.training_gflops * 1e9)
@@ -126,17 +129,23 @@ def _step(job: Workload, figures: Figures, *, size: float, generates: bool) -> f
     )
 
 
-def _after(job: Workload, figures: Figures) -> Iterator[tuple[str, float]]:
+def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     student_mb = _megabytes(job.student, job)
-    yield "evaluating", _evaluation(job.student, job, figures, rows=job.dev)
-    yield "exporting", 1.5 + student_mb / 100
-    yield "checking", _comparison(job.student, job, figures)
-    measured = _files(job) * _LATENCY_S + _test(job.student, job, figures)
+    yield _stage("evaluating", 0.05 + _evaluation(job.student, job, figures, rows=job.dev))
+    yield _stage("exporting", _export(student_mb))
+    yield _stage("checking", _comparison(job.student, job, figures))
+    models, measured = 1, _test(job.student, job, figures)
     if job.is_compared and job.given is not None:
-        measured += 1.5 + _megabytes(job.given, job) / 100 + _comparison(job.given, job, figures)
-        measured += _files(job) * _LATENCY_S + _test(job.given, job, figures)
-    yield "measuring", measured
-    yield STORING, 0.2 + 2.25 * student_mb / 300
+        models = 2
+        measured += _export(_megabytes(job.given, job)) + _comparison(job.given, job, figures)
+        measured += _test(job.given, job, figures)
+    latencies = models * _files(job) * _LATENCY_S
+    yield _stage("measuring", latencies + measured, fixed=latencies)
+    yield _stage(STORING, 0.1 + 2.25 * student_mb / 300)
+
+
+def _export(megabytes: float) -> float:
+    return 0.5 + megabytes / 120
 
 
 def _files(job: Workload) -> int:

@@ -104,8 +104,11 @@ class Workload:
         """Runs of layers in a forward pass."""
         if isinstance(architecture, EncoderArchitecture):
             return architecture.runs
-        stacks = [] if isinstance(architecture, BiLstmArchitecture) else architecture.shape.stacks
-        return sum(stack.layers for stack in stacks) or 2  # directions of an LSTM
+        return sum(stack.layers for stack in self.stacks(architecture)) or 2  # directions of an LSTM
+
+    def stacks(self, architecture: Architecture) -> tuple[EncoderShape, ...]:
+        """Of transformer layers."""
+        return () if isinstance(architecture, BiLstmArchitecture) else architecture.shape.stacks
 
     def products(self, architecture: Architecture) -> float:
         """Multiply-adds of one row's forward pass, those of attention's scores left out."""

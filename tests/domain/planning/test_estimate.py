@@ -15,7 +15,9 @@ SMALL = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
 BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
-PRODUCTS_ALONE = Figures(training_gflops=100, forward_gflops=100, layer_s=0, parameter_s=0)
+PRODUCTS_ALONE = Figures(
+    training_gflops=100, forward_gflops=100, layer_s=0, parameter_s=0, calibration_gflops=100
+)
 TEXT = TypicalRow(tokens=20)
 SENTENCES = TypicalRow(tokens=20, target_tokens=20)
 

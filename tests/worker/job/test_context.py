@@ -64,32 +64,6 @@ class TestProgress:
         assert 20 <= len(recorder.progress()) <= 50
         assert recorder.progress()[-1].step == 1000
 
-    def test_time_left_follows_from_the_rate(self, recorder: Recorder, reporter: Reporter) -> None:
-        for step in (0, 100, 150, 200):  # a resumed attempt: its own steps alone count
-            reporter.progress("training", step, 400)
-            recorder.now += 10
-        assert [event.eta_s for event in recorder.progress()] == [None, None, 50, 40]
-
-    def test_fraction_is_of_the_whole_job_and_never_falls(
-        self, recorder: Recorder, reporter: Reporter
-    ) -> None:
-        for stage in ("fetching", "loading", "training", "teacher_outputs", "training", "storing"):
-            recorder.now += 10
-            reporter.progress(stage, 1, 2)
-            reporter.progress(stage, 2, 2)
-        fractions = [event.fraction for event in recorder.progress()]
-        assert fractions == sorted(fractions)
-        assert fractions[0] < 0.02
-        assert fractions[-1] == pytest.approx(1)
-
-    def test_a_methods_own_stage_counts_as_training(self, recorder: Recorder, reporter: Reporter) -> None:
-        reporter.progress("squeezing", 1, 2)
-        own = recorder.progress()[-1]
-        reporter.progress("training", 1, 2)
-        assert own.stage == "squeezing"
-        assert own.fraction == recorder.progress()[-1].fraction
-        assert own.fraction > 0.4
-
 
 class TestAlive:
     def test_of_many_batches_one_a_second_is_told(self, recorder: Recorder, reporter: Reporter) -> None:

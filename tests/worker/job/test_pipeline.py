@@ -22,7 +22,6 @@ from app.engine.tokenizing import TextTokenizer
 from tests.processes import wait_until
 from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
 from tests.worker.requests import (
-    Event,
     Shelf,
     fetch_model,
     prepare,
@@ -36,7 +35,6 @@ from worker.evaluation.exported import ExportedEncoder
 from worker.job import pipeline
 from worker.job.context import Cancellation
 from worker.job.failures import failure_of
-from worker.job.stages import STAGES
 from worker.networks.loading import load_network, load_tokenizer
 from worker.runner.launch import ForkServer
 from worker.runner.protocol import (
@@ -50,7 +48,7 @@ from worker.runner.protocol import (
     Succeeded,
     checkpointed_steps,
 )
-from worker.runner.reporter import FETCHING, STORING, Reporter
+from worker.runner.reporter import Reporter
 from worker.tasks import encoding
 
 QUICK = {"learning_rate": 2e-3}
@@ -348,17 +346,6 @@ class TestTeacherExports:
         assert list(outcome.report.teacher.exports) == ["int8"]
         warnings = [event.text for event in events if isinstance(event, Message)]
         assert any("The teacher's fp32 file is excluded" in text for text in warnings)
-
-
-def test_each_stage_moves_the_jobs_progress() -> None:
-    sent: list[Event] = []
-    reporter = Reporter(sent.append)
-    stages = [FETCHING, *(stage.name for stage in STAGES), STORING]
-    for stage in stages:
-        reporter.progress(stage, 0, 1)
-    fractions = [event.fraction for event in sent if isinstance(event, Progress)]
-    assert len(fractions) == len(stages)
-    assert fractions == sorted(set(fractions))
 
 
 class TestFailure:
