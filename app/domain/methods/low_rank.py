@@ -23,4 +23,5 @@ class LowRankSpec(DistillingSpec):
         tasks=ENCODER_TASKS,
     )
     factorises: ClassVar[bool] = True
+    calibration_passes: ClassVar[float] = 1.5
     keeps: ClassVar[tuple[Dimension, ...]] = ("layers", "hidden", "heads", "ffn")
