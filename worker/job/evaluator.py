@@ -16,6 +16,7 @@ from app.domain.documents.report import JobReport, ModelReport, Quality, ScoresR
 from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
+from worker.evaluation.calm import watching_calm
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import choose_thresholds, measure, quality, trivial_baseline
 from worker.evaluation.report import compare_models
@@ -123,9 +124,11 @@ class Evaluator:
     def measure_latency(self, candidate: EvaluatedModel) -> None:
         for precision, path in candidate.paths.items():
             opened = open_export(path, candidate.network, threads=candidate.threads)
-            latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
+            with watching_calm(candidate.threads) as calm:
+                latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
+            found = {"latency_ms": latency_ms, "calm": calm.is_calm, "calm_reason": calm.reason}
             export = candidate.exports[precision]
-            candidate.exports[precision] = export.model_copy(update={"latency_ms": latency_ms})
+            candidate.exports[precision] = export.model_copy(update=found)
 
     def report(
         self,

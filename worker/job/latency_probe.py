@@ -14,6 +14,7 @@ from app.domain.architectures import Architecture
 from app.domain.tasks import Head
 from app.engine.threads import threads_per_run
 from worker.contracts import TaskData, TokenizedSplit
+from worker.evaluation.calm import watching_calm
 from worker.evaluation.latency import measure_latency
 from worker.export.exports import make_exports, open_export
 
@@ -41,6 +42,8 @@ class LatencyProbe:
         self._build = build
         self._data = data
         self._known = known
+        self.reason: str | None = None
+        """Why what was measured is too long, if it is: the machine was not calm."""
 
     def __call__(self, architecture: Architecture, head: Head) -> float:
         name = f"{architecture.model_dump_json()} {head.model_dump_json()}"
@@ -57,13 +60,16 @@ class LatencyProbe:
         with tempfile.TemporaryDirectory(dir=self._known.parent) as folder, torch.random.fork_rng(devices=[]):
             network = self._build(architecture, head)
             path = make_exports(network, ["fp32"], Path(folder))["fp32"]
-            latency_ms = measure_latency(
-                open_export(path, network, threads=threads_per_run(architecture, head)),
-                _within(self._data.dev, architecture.vocabulary),
-                pad_id=self._data.pad_id,
-                batch_sizes=(1,),
-                seconds=_SECONDS,
-            )
+            threads = threads_per_run(architecture, head)
+            with watching_calm(threads) as calm:
+                latency_ms = measure_latency(
+                    open_export(path, network, threads=threads),
+                    _within(self._data.dev, architecture.vocabulary),
+                    pad_id=self._data.pad_id,
+                    batch_sizes=(1,),
+                    seconds=_SECONDS,
+                )
+            self.reason = self.reason or calm.reason
         return latency_ms["1"]
 
 

@@ -110,6 +110,12 @@ class OnnxExport(BaseModel):
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median latency on dev texts by batch size ('1', '32')."
     )
+    calm: bool | None = Field(
+        default=None,
+        description="Whether nothing else kept the processor busy while latency was measured; null where "
+        "that was not looked at.",
+    )
+    calm_reason: str | None = Field(default=None, description="If it was not calm: how that shows.")
 
 
 class HubSource(BaseModel):

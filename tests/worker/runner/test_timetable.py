@@ -1,5 +1,7 @@
 """How far a job is, and how long it will take."""
 
+from itertools import pairwise
+
 import pytest
 
 from app.domain.documents.events import Progress
@@ -97,7 +99,7 @@ def test_the_bar_goes_on_at_every_moment_and_never_back():
     job = Job(planned())
     job.run(preparing=8.0, exporting=5.0)
     fractions = [fraction for _, fraction, _ in job.told]
-    assert all(later > before for before, later in zip(fractions, fractions[1:], strict=False))
+    assert all(later > before for before, later in pairwise(fractions))
     assert fractions[0] < 0.02
     assert 0.95 < fractions[-1] < 1
 

@@ -5,6 +5,7 @@ from app.domain.word_splitting import RECORD
 from worker.evaluation.served_tagging import learnt_words, served_quality, served_warning, tags_words
 from worker.export.exports import make_exports
 from worker.job.artifacts import save_model
+from worker.job.latency_warnings import latency_warnings
 from worker.job.quality_warnings import quality_warnings
 from worker.job.stages.scores import asks_teacher
 from worker.job.stages.sound_exports import delete_excluded, exclude_unsound
@@ -82,3 +83,5 @@ def measure(state: JobState) -> None:
     state.student_evaluator.look_at_test(state.evaluated_student)
     if state.evaluated_teacher is not None:
         measure_teacher(state, state.evaluated_teacher)
+    for warning in latency_warnings(student=state.evaluated_student, teacher=state.evaluated_teacher):
+        state.reporter.message(warning, is_warning=True)

@@ -8,6 +8,7 @@ from app.domain.score_scale import score_scale
 from app.domain.tasks import Head
 from worker.job.evaluator import Evaluator
 from worker.job.latency_probe import LatencyProbe
+from worker.job.latency_warnings import probe_warnings
 from worker.job.stages.scores import tell_of_scores
 from worker.job.state import JobState
 from worker.job.text_warnings import text_warnings
@@ -61,6 +62,8 @@ def plan(state: JobState) -> None:
         teacher.architecture, spec.method, spec.target, head=state.data.head, latency=latency
     )
     state.architecture = planned.architecture
+    for warning in probe_warnings(latency):
+        state.reporter.message(warning, is_warning=True)
 
 
 def is_trimmed(state: JobState) -> bool:
