@@ -68,7 +68,7 @@ METHODS: Final[dict[str, dict[str, Any]]] = {
     "weight_squeezing": {"target": _STUDENT, "method": {"distillation": {}}, "training": {"epochs": 6}},
     "weight_inherited": {"target": _STUDENT, "training": {"epochs": 4}},
     "weight_distillation": {"target": _STUDENT, "training": {"epochs": 5}},
-    "pea_kd": {"target": {"compression_ratio": 1.5}, "training": {"epochs": 2}},
+    "pea_kd": {"target": {"compression_ratio": 1.5}, "training": {"epochs": 5}},
     "bilstm": {"target": {"compression_ratio": 6}, "training": {"epochs": 6}},
 }
 

@@ -168,6 +168,8 @@ class Timetable:
         return name if name in self._planned else TRAINING
 
     def _done_of(self, stage: str, progress: Progress) -> float:
+        if stage == PREPARING:
+            return 0.0  # its parts are too unlike
         if stage != TRAINING:
             return self._planned[stage] * progress.step / max(1, progress.total_steps)
         if progress.total_steps <= 1:

@@ -41,6 +41,8 @@ class TrainingPhase(NamedTuple):
     """Whether each step makes the student's weights of the teacher's."""
     narrows: bool = False
     """Whether what runs is the teacher at first and the student at the end."""
+    refits: int = 0
+    """How many times, at most, what stays of a network that narrows is fitted to make up for what goes."""
 
 
 class Spec(Settings):
@@ -147,6 +149,10 @@ class Spec(Settings):
 
         ``size`` lies between the student's, 0, and the teacher's, 1, where a network narrows.
         """
+        return 0.0
+
+    def refitting_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:  # noqa: ARG002 - none, whatever they are
+        """Multiply-adds, in full precision, of fitting once what stays of a stack."""
         return 0.0
 
     def extra_parameters(self, teacher: EncoderShape) -> int:  # noqa: ARG002 - none, whatever the teacher

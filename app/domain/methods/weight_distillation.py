@@ -43,6 +43,8 @@ class WeightDistillationSpec(DistillingSpec):
         "unlike_layers": "it generates each layer from a group of those beside one another",
     }
 
+    calibration_passes: ClassVar[float] = 2
+
     @property
     def phases(self) -> tuple[TrainingPhase, ...]:
         ratio = self.generator_ratio

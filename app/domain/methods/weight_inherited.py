@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -7,6 +7,11 @@ from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ENCODER_TASKS, MethodCard
 from app.domain.methods.spec import Dimension, DistillingSpec, TrainingPhase
 from app.domain.methods.terms import DistillationTerms
+
+REFITS: Final = 16
+"""Portions in which indices are given up, as in the paper's code."""
+REFITTING_TOKENS: Final = 5_000
+"""Fitted to at each of them."""
 
 
 class WeightInheritedSpec(DistillingSpec):
@@ -62,7 +67,7 @@ class WeightInheritedSpec(DistillingSpec):
     def phases(self) -> tuple[TrainingPhase, ...]:
         between = max(0.0, 1 - self.prune_ratio - self.dense_ratio)
         return (
-            TrainingPhase(self.prune_ratio, generates=True, narrows=True),
+            TrainingPhase(self.prune_ratio, generates=True, narrows=True, refits=REFITS),
             TrainingPhase(between, generates=True),
             TrainingPhase(self.dense_ratio),
         )
@@ -73,6 +78,11 @@ class WeightInheritedSpec(DistillingSpec):
         layer = 8 * width**3 + 2 * (ffn**2 * width + ffn * width**2)
         kept = size + (1 - size) * student.hidden / width
         return 3 * kept * teacher.layers * layer
+
+    def refitting_products(self, teacher: EncoderShape, student: EncoderShape, size: float) -> float:
+        """Of regressions on what each layer's neurons say of the calibration text."""
+        kept = size + (1 - size) * student.hidden / teacher.hidden
+        return 1.3 * teacher.layers * REFITTING_TOKENS * (kept * teacher.ffn) ** 2
 
     @property
     def unsupported_traits(self) -> Mapping[EncoderTrait, str]:

@@ -65,7 +65,7 @@ class WeightSqueezingSpec(DistillingSpec):
         tasks=ALL_TASKS,
     )
 
-    calibration_passes: ClassVar[float] = 30
+    calibration_passes: ClassVar[float] = 14
 
     @property
     def phases(self) -> tuple[TrainingPhase, ...]:

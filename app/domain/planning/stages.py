@@ -104,6 +104,8 @@ def _training(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
                 _step(job, figures, size=size, generates=phase.generates)
                 + evaluations * _evaluation(job.student, job, figures, rows=job.dev)
             )
+            refits = min(phase.refits, job.steps * phase.share) / pieces
+            seconds += refits * _refit(job, figures, size=size)
             if steps > 0:
                 yield StageEstimate(
                     stage=TRAINING, seconds=seconds, built_in_seconds=seconds, steps=max(1, round(steps))
@@ -127,6 +129,12 @@ def _step(job: Workload, figures: Figures, *, size: float, generates: bool) -> f
         + figures.layer_s * layers
         + figures.parameter_s * parameters
     )
+
+
+def _refit(job: Workload, figures: Figures, *, size: float) -> float:
+    stacks = () if job.given is None else zip(job.stacks(job.given), job.stacks(job.student), strict=False)
+    products = sum(job.method.refitting_products(ours, theirs, size) for ours, theirs in stacks)
+    return 2 * products / (figures.forward_gflops * 1e9)
 
 
 def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from app.domain.architectures import encoder_of
 from app.domain.methods import DistillationTerms, WeightInheritedSpec
+from app.domain.methods.weight_inherited import REFITS, REFITTING_TOKENS
 from app.domain.tasks import TASKS
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import distillation_objective
@@ -17,11 +18,6 @@ from worker.training.schedules import PhaseSchedule
 from worker.training.selection import PhaseSelection
 from worker.training.student import dense_phase, rates_of, train_student
 from worker.transfer.initialisation import calibration_batches, random_network
-
-_SELECTIONS = 16
-"""Portions in which indices are given up, as in the paper's code."""
-_RECONSTRUCTION_TOKENS = 5_000
-"""Fitted to at each of them."""
 
 
 class WeightInherited:
@@ -48,13 +44,13 @@ class WeightInherited:
                 data.head,
                 target=planned.shape,
                 whole_heads=spec.strategy == "head",
-                schedule=Schedule(prune_steps, _SELECTIONS),
+                schedule=Schedule(prune_steps, REFITS),
                 rates=CompactionRates(
                     compactors=spec.compactor_rate_ratio * rates.learning_rate,
                     matrices=spec.inherited_rate_ratio * rates.learning_rate,
                     vectors=rates.learning_rate,
                 ),
-                batches=calibration_batches(data, device=context.device, tokens=_RECONSTRUCTION_TOKENS),
+                batches=calibration_batches(data, device=context.device, tokens=REFITTING_TOKENS),
                 on_fit=lambda _: context.check_cancelled(),
             )
             # The head of masked words bends what it is given before the tied table reads it: it cannot turn.
