@@ -284,6 +284,12 @@ class Settings(BaseSettings):
     inference_queue: int = Field(
         default=1024, ge=1, description="Maximum texts queued per model; further requests get a 429."
     )
+    inference_wait: timedelta = Field(
+        default=timedelta(seconds=0.5),
+        gt=timedelta(0),
+        description="Longest estimated wait of a prediction for its turn; others get a 429. What takes long "
+        "itself may wait for ten times as long as it takes.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """Many requests on one model: no timer; a batch is whatever came while the cores were busy.
 
-Runner threads share the work of a model. A free one takes all that is queued, tokenises it, sorts it by
-length, cuts it into runs of little padding, and leaves what it does not run itself to the others.
+Runner threads share the work of a model. A free one takes what is queued, tokenises it, sorts it by length
+and cuts it into runs of little padding; then it takes the run whose turn it is, cheap ones first.
 """
 
 import asyncio
@@ -11,8 +11,10 @@ import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from threading import Condition, Thread
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from prometheus_client import Gauge, Histogram
 
@@ -20,6 +22,7 @@ from app.core import telemetry
 from app.domain.errors import Overloaded
 from app.engine.tokenizing import Input
 from app.inference.predictors.predictor import Predictor, Run
+from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, expected_tokens, turn
 
 logger = logging.getLogger(__name__)
 
@@ -34,18 +37,21 @@ _PADDING = Histogram(
 _PLANNED_BATCHES = 4
 """How many batches one plan looks at: more sort better, fewer keep closer to the order of arrival."""
 
-
-T = TypeVar("T", bound=Sized)
+_PLANNED_TOKENS: Final = 4096
+"""Likewise, of long texts: whoever comes meanwhile waits until they are tokenised."""
 
 
 @dataclass(eq=False, slots=True)
 class _Entry:
-    """Texts of one client. Everything but ``texts`` and ``options`` belongs to the event loop."""
+    """Texts of one client. What is said when it is made is for all threads, the rest for the event loop."""
 
     texts: Sequence[Input]
     options: Hashable
+    tokens: int
+    """About as many as its texts have."""
     answered: "asyncio.Future[list[Any]]"
     queued_ns: int = field(default_factory=time.time_ns)
+    queued_s: float = field(default_factory=time.monotonic)
     taken_ns: int = 0
     """When a runner began with it; the runner's, too."""
     rows: list[Any] = field(init=False)
@@ -69,19 +75,45 @@ class _Item:
 
 
 class BatchQueue:
-    """Answers in the order of the texts; bounded; forgets those whose client has gone."""
+    """Answers in the order of the texts; bounded; forgets those whose client has gone.
 
-    def __init__(self, predictor: Predictor, *, name: str, runners: int, batch: int, limit: int) -> None:
+    Args:
+        predictor: the model.
+        name: of the threads.
+        runners: runs at a time.
+        batch: texts of a run at most.
+        limit: texts that may wait.
+        longest: tokens at which the model cuts texts.
+        longest_wait_s: how long a request may have to wait for its turn; what takes long itself may wait for
+            ``PATIENCE`` times as long as it takes.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        name: str,
+        runners: int,
+        batch: int,
+        limit: int,
+        longest: int,
+        longest_wait_s: float,
+    ) -> None:
         self.predictor = predictor
         self._runners = runners
         self._batch = batch
         self._limit = limit
+        self._longest = longest
+        self._longest_wait_s = longest_wait_s
+        self._pace = Pace()
+        self._backlog = Backlog()
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._is_closing = False
-        self._changed = Condition()  # guards the next three
-        self._entries: deque[_Entry] = deque()
-        self._runs: deque[list[_Item]] = deque()
+        self._changed = Condition()  # guards the next four
+        self._entries: list[tuple[float, int, _Entry]] = []
+        self._runs: list[tuple[float, int, list[_Item]]] = []
+        self._numbers = count()
         self._is_closed = False
         self._threads = [
             Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(runners)
@@ -93,23 +125,31 @@ class BatchQueue:
         """What the model says of each text, run with these options.
 
         Raises:
-            Overloaded: too many texts wait already.
+            Overloaded: too many texts wait already, or they would have to wait too long.
         """
-        self._admit(len(texts))
-        pieces = deque(_pieces(texts, self._batch * _PLANNED_BATCHES))
+        pieces = deque(self._pieces(texts))
+        tokens = [piece_tokens for _, piece_tokens in pieces]
+        self._admit(len(texts), sum(tokens))
+        for piece_tokens in tokens:
+            self._backlog.add(piece_tokens)
         under_way: deque[_Entry] = deque()
         rows: list[Any] = []
+        answered = 0
         try:
             # Two pieces at a time keep the runners busy and let other clients in between.
             while pieces or under_way:
                 while pieces and len(under_way) < 2:
-                    under_way.append(self._submit(pieces.popleft(), options))
+                    under_way.append(self._submit(*pieces.popleft(), options))
                 rows += await under_way[0].answered
+                self._backlog.remove(tokens[answered])
+                answered += 1
                 _trace(under_way.popleft())
             return rows
         finally:
             for entry in under_way:
                 entry.answered.cancel()
+            for piece_tokens in tokens[answered:]:
+                self._backlog.remove(piece_tokens)
             self._release(len(texts))
 
     def close(self) -> None:
@@ -127,10 +167,10 @@ class BatchQueue:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, count: int) -> None:
+    def _admit(self, texts: int, tokens: int) -> None:
         assert not self._is_closing
         # A request larger than the limit is let in alone: it would never fit otherwise.
-        if self._waiting and self._waiting + count > self._limit:
+        if self._waiting and self._waiting + texts > self._limit:
             raise Overloaded(
                 "prediction_queue_full",
                 f"The prediction queue of this model is full ({self._waiting:,} of {self._limit:,} texts). "
@@ -138,12 +178,20 @@ class BatchQueue:
                 waiting=self._waiting,
                 limit=self._limit,
             )
-        self._waiting += count
-        _WAITING.inc(count)
+        a_runner_s = self._pace.seconds / self._runners
+        wait_s = self._backlog.ahead_of(tokens) * a_runner_s
+        if wait_s > max(self._longest_wait_s, PATIENCE * tokens * a_runner_s):
+            raise Overloaded(
+                "prediction_queue_slow",
+                f"This request would wait for about {wait_s:.1f} s until it is its turn. Retry in a second.",
+                wait_s=round(wait_s, 1),
+            )
+        self._waiting += texts
+        _WAITING.inc(texts)
 
-    def _release(self, count: int) -> None:
-        self._waiting -= count
-        _WAITING.dec(count)
+    def _release(self, texts: int) -> None:
+        self._waiting -= texts
+        _WAITING.dec(texts)
         if self._is_closing and not self._waiting:
             self._stop()
 
@@ -152,10 +200,23 @@ class BatchQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _submit(self, texts: Sequence[Input], options: Hashable) -> _Entry:
-        entry = _Entry(texts, options, self._loop.create_future())
+    def _pieces(self, texts: Sequence[Input]) -> Iterator[tuple[Sequence[Input], int]]:
+        """Parts that are planned as wholes, and about how many tokens each has."""
+        start = tokens = 0
+        for end, text in enumerate(texts):
+            more = expected_tokens(text, longest=self._longest)
+            is_full = end - start == self._batch * _PLANNED_BATCHES or tokens + more > _PLANNED_TOKENS
+            if is_full and end > start:
+                yield texts[start:end], tokens
+                start, tokens = end, 0
+            tokens += more
+        yield texts[start:], tokens
+
+    def _submit(self, texts: Sequence[Input], tokens: int, options: Hashable) -> _Entry:
+        entry = _Entry(texts, options, tokens, self._loop.create_future())
+        due_s = turn(entry.queued_s, tokens=tokens, pace=self._pace)
         with self._changed:
-            self._entries.append(entry)
+            heappush(self._entries, (due_s, next(self._numbers), entry))
             self._changed.notify()
         return entry
 
@@ -164,46 +225,47 @@ class BatchQueue:
             items = [item for item in run if not item.entry.answered.done()]
             if not items:
                 continue
+            longest = max(map(len, items))
+            started_s = time.monotonic()
             try:
                 rows = self.predictor.run(_run_of(items))
             except BaseException as error:  # noqa: BLE001 - its clients get it; a thread that ends serves nobody
                 self._loop.call_soon_threadsafe(_fail, {item.entry for item in items}, error)
                 continue
             self._loop.call_soon_threadsafe(_deliver, items, rows)
+            self._pace.learn(time.monotonic() - started_s, longest * len(items))
             _BATCH.observe(len(items))
-            longest = max(map(len, items))
             _PADDING.observe(1 - sum(map(len, items)) / (longest * len(items)))
 
     def _next_run(self) -> list[_Item] | None:
-        """A run that was left over, or the first of a new plan; None at the end."""
+        """The run whose turn it is, once all that is queued is planned; None at the end."""
         while True:
             with self._changed:
                 while not (self._runs or self._entries or self._is_closed):
                     self._changed.wait()
-                if self._runs:
-                    return self._runs.popleft()
                 if not self._entries:
-                    return None
+                    return heappop(self._runs)[-1] if self._runs else None
                 entries = self._take()
-            runs = deque(self._plan(entries))
-            if not runs:
-                continue
-            run = runs.popleft()
-            if runs:
-                with self._changed:
-                    self._runs.extend(runs)
-                    self._changed.notify(len(runs))
-            return run
+            planned = [(self._due_s(run), run) for run in self._plan(entries)]
+            with self._changed:
+                for due_s, run in planned:
+                    heappush(self._runs, (due_s, next(self._numbers), run))
+                self._changed.notify(len(planned))
+
+    def _due_s(self, run: Sequence[_Item]) -> float:
+        queued_s = min(item.entry.queued_s for item in run)
+        return turn(queued_s, tokens=len(run) * max(map(len, run)), pace=self._pace)
 
     def _take(self) -> list[_Entry]:
         """What is queued, up to a plan's worth."""
         taken: list[_Entry] = []
-        room = self._batch * _PLANNED_BATCHES
-        while self._entries and room > 0:
-            entry = self._entries.popleft()
+        texts, tokens = self._batch * _PLANNED_BATCHES, _PLANNED_TOKENS
+        while self._entries and texts > 0 and (tokens > 0 or not taken):
+            entry = heappop(self._entries)[-1]
             entry.taken_ns = time.time_ns()
             taken.append(entry)
-            room -= len(entry.texts)
+            texts -= len(entry.texts)
+            tokens -= entry.tokens
         return taken
 
     def _plan(self, entries: Sequence[_Entry]) -> Iterator[list[_Item]]:
@@ -226,34 +288,6 @@ class BatchQueue:
                 max_tokens=min(limits.most, max(limits.full, share)),
                 start_tokens=limits.start,
             )
-
-
-def cut_runs(items: Sequence[T], *, max_texts: int, max_tokens: int, start_tokens: int) -> Iterator[list[T]]:
-    """Cut texts sorted by length where padding would cost more than one more run.
-
-    Args:
-        items: shortest first.
-        max_texts: of one run.
-        max_tokens: of one run, padding included; a single text may be longer.
-        start_tokens: what one more run costs.
-    """
-    run: list[T] = []
-    padding = 0
-    for item in items:
-        length = len(item)
-        if run:
-            padding += len(run) * (length - len(run[-1]))
-            is_full = len(run) == max_texts or (len(run) + 1) * length > max_tokens
-            if is_full or padding > start_tokens:
-                yield run
-                run, padding = [], 0
-        run.append(item)
-    if run:
-        yield run
-
-
-def _pieces(texts: Sequence[Input], size: int) -> Iterator[Sequence[Input]]:
-    return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
 def _run_of(items: Sequence[_Item]) -> Run[Any, Any]:

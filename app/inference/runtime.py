@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -36,6 +37,10 @@ _LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per 
 
 _KEPT_PER_SESSION = 4
 """Models whose files stay at hand for each that is in memory."""
+
+
+_LOADERS = 2
+"""Models that load at a time."""
 
 
 class _Known(NamedTuple):
@@ -81,6 +86,8 @@ class InferenceRuntime:
             keep=_KEPT_PER_SESSION * settings.inference_sessions,
         )
         self._outages = outages or Outages()
+        # Not those that look rows up: a model that is loaded would wait for others that are loading.
+        self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
         self._known: dict[_ModelKey, _Known] = {}
         self._loaded: OrderedDict[tuple[_ModelKey, str], BatchQueue] = OrderedDict()
         self._retired: list[BatchQueue] = []
@@ -113,8 +120,8 @@ class InferenceRuntime:
     ) -> list[Result]:
         """What a model says of each text.
 
-        Scores of fp32 do not depend on what else runs at the same time. Dynamic int8 scales activations by
-        the whole batch, so that its scores can: by up to some hundredths.
+        Answers do not depend on what else runs at the same time; those of int8 files of earlier versions do
+        (``activation_scales`` of their export), by up to some hundredths.
 
         Args:
             model: as it was found.
@@ -145,6 +152,7 @@ class InferenceRuntime:
             self._retire(next(iter(self._loaded)))
         for queue in self._retired:
             await asyncio.to_thread(queue.join)
+        self._loaders.shutdown(wait=False, cancel_futures=True)
 
     async def _find(self, key: _ModelKey) -> _Known:
         while (known := self._trusted(key)) is None:
@@ -167,15 +175,24 @@ class InferenceRuntime:
 
     def _trusted(self, key: _ModelKey) -> _Known | None:
         known = self._known.get(key)
-        return known if known is not None and monotonic() < known.trusted_until else None
+        now = monotonic()
+        if known is None or now >= known.trusted_until:
+            return None
+        if now > known.trusted_until - self.trusted_s / 2:
+            # Looked up again beforehand, so that no prediction of a model in use waits for it.
+            self._begin(key, lambda: self._look_up(key))
+        return known
 
     async def _once(self, key: Hashable, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do what several clients wait for one time; it goes on when one of them leaves."""
+        await asyncio.shield(self._begin(key, work))
+
+    def _begin(self, key: Hashable, work: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.create_task(work())
             task.add_done_callback(lambda _: self._end(key))
-        await asyncio.shield(task)
+        return task
 
     def _end(self, key: Hashable) -> None:
         task = self._under_way.pop(key)
@@ -216,9 +233,8 @@ class InferenceRuntime:
         )
         started = monotonic()
         try:
-            predictor = await asyncio.to_thread(
-                self._open, key.project_id, manifest, precision, threads=threads
-            )
+            open_ = partial(self._open, key.project_id, manifest, precision, threads=threads)
+            predictor = await asyncio.get_running_loop().run_in_executor(self._loaders, open_)
         except NotFound:
             raise NotFound("model", key.model_id) from None  # deleted since its row was read
         logger.info(
@@ -235,6 +251,8 @@ class InferenceRuntime:
             runners=runners,
             batch=self._settings.inference_batch,
             limit=self._settings.inference_queue,
+            longest=manifest.max_length,
+            longest_wait_s=self._settings.inference_wait.total_seconds(),
         )
         _LOADED.inc()
         self._make_room(self._settings.inference_sessions)

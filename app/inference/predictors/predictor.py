@@ -23,8 +23,8 @@ class RunLimits(NamedTuple):
     full: int = 192
     """From here on a longer run is no faster a token."""
 
-    most: int = 2048
-    """Bounds the memory of one run and how long others wait for it."""
+    most: int = 512
+    """Bounds the memory of one run and how long others wait for it: about as long as for one long text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,16 @@ import asyncio
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from app.core.telemetry import span
+from app.domain.errors import Overloaded
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
-from app.inference.batching import BatchQueue, cut_runs
+from app.inference.batching import BatchQueue
 from app.inference.predictors.classifier import Classifier
 from app.inference.predictors.predictor import Run
+from app.inference.scheduling import PATIENCE
 from tests.app.inference.models import LABELS, Folders
 from tests.collector import Collector
 from tests.tiny import tiny_examples
@@ -49,8 +50,16 @@ def classifier(exported_folder: Folders) -> HeldClassifier:
     return HeldClassifier(exported_folder("bert"))
 
 
-def queue_of(classifier: HeldClassifier, *, runners: int = 1) -> BatchQueue:
-    return BatchQueue(classifier, name="test", runners=runners, batch=8, limit=10_000)
+def queue_of(classifier: HeldClassifier, *, runners: int = 1, longest_wait_s: float = 60) -> BatchQueue:
+    return BatchQueue(
+        classifier,
+        name="test",
+        runners=runners,
+        batch=8,
+        limit=10_000,
+        longest=62,
+        longest_wait_s=longest_wait_s,
+    )
 
 
 async def end(queue: BatchQueue) -> None:
@@ -162,6 +171,58 @@ def test_long_list_lets_others_in_between(classifier: HeldClassifier) -> None:
     assert order == ["one", "many"]
 
 
+async def learn_pace(queue: BatchQueue) -> None:
+    for _ in range(8):
+        await queue.predict(TEXTS[:1])
+
+
+def test_a_short_text_does_not_wait_for_all_that_a_client_of_long_ones_brought(
+    classifier: HeldClassifier,
+) -> None:
+    classifier.may_run.set()
+
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        await learn_pace(queue)
+        classifier.may_run.clear()
+        classifier.has_begun.clear()
+        classifier.runs.clear()
+        many = asyncio.create_task(queue.predict([TEXTS[0] * 2] * 40))
+        await classifier.begin()  # four of its runs are left over
+        one = asyncio.create_task(queue.predict([TEXTS[0]]))
+        await asyncio.sleep(0)
+        classifier.may_run.set()
+        await asyncio.gather(many, one)
+        await end(queue)
+
+    asyncio.run(scenario())
+    assert [len(run) for run in classifier.runs] == [8, 1, 8, 8, 8, 8]
+
+
+def test_what_would_wait_too_long_is_refused_at_once(classifier: HeldClassifier) -> None:
+    classifier.may_run.set()
+
+    async def scenario() -> None:
+        queue = queue_of(classifier, longest_wait_s=1e-9)
+        await learn_pace(queue)
+        classifier.may_run.clear()
+        classifier.has_begun.clear()
+        some = [asyncio.create_task(queue.predict(TEXTS[:1])) for _ in range(PATIENCE + 1)]
+        await classifier.begin()
+        with pytest.raises(Overloaded, match="would wait for about") as caught:
+            await queue.predict(TEXTS[:1])
+        assert caught.value.code == "prediction_queue_slow"
+        bulk = asyncio.create_task(queue.predict(TEXTS))  # may wait as long as a few others take
+        await asyncio.sleep(0)
+        classifier.may_run.set()
+        assert len(await bulk) == len(TEXTS)
+        await asyncio.gather(*some)
+        assert len(await queue.predict(TEXTS[:1])) == 1  # nothing waits any more
+        await end(queue)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("runners", [1, 3])
 def test_answers_keep_their_order(classifier: HeldClassifier, runners: int) -> None:
     classifier.may_run.set()
@@ -218,28 +279,6 @@ def test_closed_queue_answers_what_it_has(classifier: HeldClassifier) -> None:
         await asyncio.to_thread(queue.join)
 
     asyncio.run(scenario())
-
-
-class TestCutRuns:
-    def test_loses_nothing_and_keeps_bounds(self) -> None:
-        lengths = sorted(np.random.default_rng(0).integers(2, 300, 500).tolist())
-        runs = list(cut_runs([[0] * n for n in lengths], max_texts=32, max_tokens=1000, start_tokens=16))
-        assert [len(text) for run in runs for text in run] == lengths
-        assert max(map(len, runs)) <= 32
-        assert all(len(run) * len(run[-1]) <= 1000 for run in runs if len(run) > 1)
-
-    def test_equal_lengths_go_together(self) -> None:
-        runs = list(cut_runs([[0] * 10] * 30, max_texts=32, max_tokens=1000, start_tokens=16))
-        assert [len(run) for run in runs] == [30]
-
-    def test_a_long_text_does_not_pad_short_ones(self) -> None:
-        runs = list(cut_runs([[0] * 5] * 7 + [[0] * 50], max_texts=32, max_tokens=1000, start_tokens=16))
-        assert [len(run) for run in runs] == [7, 1]
-
-    def test_a_text_beyond_the_bound_runs_alone(self) -> None:
-        assert [
-            len(run) for run in cut_runs([[0] * 50] * 2, max_texts=32, max_tokens=40, start_tokens=16)
-        ] == [1, 1]
 
 
 def test_a_trace_tells_waiting_from_running(classifier: HeldClassifier, collector: Collector) -> None:

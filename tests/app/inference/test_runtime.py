@@ -273,6 +273,31 @@ def test_loaded_models_answer_without_the_database(
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
 
 
+def test_a_model_in_use_does_not_wait_for_its_row(
+    run: Session[None], register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = register()
+    asked, may_answer = threading.Event(), threading.Event()
+    read = ProjectDatabase.reading
+
+    @contextmanager
+    def slow(database: ProjectDatabase) -> Iterator[ProjectReadSession]:
+        asked.set()
+        assert may_answer.wait(30)
+        with read(database) as session:
+            yield session
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        before = await ask(runtime, model_id, [TEXTS[0]])
+        monkeypatch.setattr(ProjectDatabase, "reading", slow)
+        runtime.trusted_s *= 2  # its row is in the second half of its time
+        assert await ask(runtime, model_id, [TEXTS[0]]) == before
+        assert await asyncio.to_thread(asked.wait, 10)
+        may_answer.set()
+
+    run(scenario)
+
+
 def test_deleted_model_leaves_memory(
     run: Session[None], register: Register, inference_database: Database
 ) -> None:
