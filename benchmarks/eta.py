@@ -25,12 +25,12 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from app.core.settings import Settings
-from app.domain.architectures import EncoderArchitecture, EncoderShape
-from app.domain.documents import Target, TrainingSpec
+from app.domain.architectures import Architecture, EncoderArchitecture, EncoderShape
+from app.domain.documents import TrainingSpec
 from app.domain.documents.events import Progress
 from app.domain.documents.plan import Estimate
 from app.domain.methods import MethodSpec
-from app.domain.planning import MeasuredJob, TypicalRow, Workload, estimate, plan_student
+from app.domain.planning import MeasuredJob, TypicalRow, Workload, estimate
 from app.domain.planning.measured import measured_ratios
 from app.domain.tasks import Head
 from app.embedded import run_service
@@ -90,6 +90,7 @@ class Heard(BaseModel):
 class Timeline(BaseModel):
     """A job that has run."""
 
+    student: Architecture
     rows: int
     """Of train."""
     heard: list[Heard]
@@ -104,16 +105,15 @@ class Told(BaseModel):
     eta_s: float
 
 
-def workload(name: str, rows: int) -> Workload:
-    """A job as the API plans it."""
+def workload(name: str, timeline: Timeline) -> Workload:
+    """A job as the API planned it."""
     wanted = METHODS[name]
     spec = _SPEC.validate_python({"name": name, **wanted.get("method", {})})
-    head = Head(task="text_classification", outputs=2)
-    target = Target.model_validate(wanted["target"]) if "target" in wanted else None
+    rows = timeline.rows
     return Workload(
-        student=plan_student(MINILM, spec, target, head=head).architecture,
+        student=timeline.student,
         method=spec,
-        head=head,
+        head=Head(task="text_classification", outputs=2),
         rows=rows,
         row=TypicalRow(tokens=_TOKENS),
         training=TrainingSpec(**wanted["training"]),
@@ -127,7 +127,7 @@ def workload(name: str, rows: int) -> Workload:
 
 def taken(name: str, timeline: Timeline) -> MeasuredJob:
     """What a worker keeps of a job that has run."""
-    job = workload(name, timeline.rows)
+    job = workload(name, timeline)
     planned = estimate(job)
     timetable = Timetable(planned, now=0.0)
     for heard in timeline.heard:
@@ -153,7 +153,7 @@ def replay(planned: Estimate, timeline: Timeline, *, heartbeat_s: float = 0.5) -
 def judge(name: str, timelines: Mapping[str, Timeline]) -> dict[str, float]:
     """By tenth: the promised end over the real one, and the promised rest over the real rest."""
     timeline = timelines[name]
-    total, job = timeline.total_s, workload(name, timeline.rows)
+    total, job = timeline.total_s, workload(name, timeline)
     others = [taken(other, kept) for other, kept in timelines.items() if other != name]
     found = {"total_s": total}
     for kind, planned in (("new_", estimate(job)), ("", estimate(job, measured=others))):
@@ -278,6 +278,7 @@ def _record(methods: Sequence[str], options: argparse.Namespace) -> Iterator[tup
 
 
 def _run(http: httpx.Client, body: Mapping[str, Any], *, rows: int) -> tuple[Timeline, dict[str, Any]]:
+    student = _posted(http, "/plans", json=body)["student"]["architecture"]
     job = _posted(http, "/jobs", json=body)
     began, heard = None, list[Heard]()
     while job["status"] in ("queued", "running"):
@@ -296,7 +297,7 @@ def _run(http: httpx.Client, body: Mapping[str, Any], *, rows: int) -> tuple[Tim
     if job["status"] != "succeeded" or began is None:
         raise SystemExit(f"{body['method']}: {job['error']}")
     total_s = round(time.monotonic() - began, 2)
-    return Timeline(rows=rows, heard=heard, total_s=total_s), job
+    return Timeline(student=student, rows=rows, heard=heard, total_s=total_s), job
 
 
 @contextmanager

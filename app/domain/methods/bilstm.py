@@ -51,6 +51,7 @@ class BiLstmSpec(Spec):
     students: ClassVar[tuple[StudentKind, ...]] = ("bilstm",)
     keeps: ClassVar[tuple[Dimension, ...]] = ("projection",)
     """It learns states of the teacher's width."""
+    calibration_passes: ClassVar[float] = 0.4
     learns_from_outputs: ClassVar[bool] = True
     learns_from_states: ClassVar[bool] = True
     tasks_without_teacher: ClassVar[tuple[Task, ...]] = tuple(tasks_of("bilstm"))

@@ -31,6 +31,8 @@ _LATENCY_S: Final = 2.0
 """Measuring the latency of one file."""
 _GENERATED: Final = 20
 """How many times as long as its forward passes it takes to let a network write."""
+_STATES: Final = 2
+"""How many times as long it takes to keep hidden states, too."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def _before(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
         yield _stage(PREPARING, 0.1 + passes * once)
     if job.asked_rows and job.teacher is not None:
         writes = _GENERATED if job.head.record.writes else 1
+        writes *= _STATES if job.method.learns_from_states else 1
         asked = 2 * writes * job.products(job.teacher) * job.asked_rows
         yield _stage(TEACHER_OUTPUTS, 0.1 + asked / (figures.training_gflops * 1e9))
 
