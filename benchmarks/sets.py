@@ -54,6 +54,7 @@ SETS = {
         per_label=500,
         transfer="transfer_movie_sentences",
     ),
+    "clinc150": TextSet(_one("clinc150"), "text_classification", "accuracy", max_length=64),
     "cola": TextSet(_one("cola"), "text_classification", "matthews", max_length=64),
     "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),

@@ -14,6 +14,7 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
     EncoderTrait,
+    TfidfShape,
 )
 
 
@@ -160,6 +161,7 @@ FAMILY_ROWS = {
         BiLstmShape(embedding=12, hidden=16, projection=20),
         BiLstmShape(embedding=8, hidden=10, projection=14),
     ),
+    "tfidf": FamilyRow({"terms": 32}, TfidfShape(terms=32), TfidfShape(terms=20)),
 }
 
 

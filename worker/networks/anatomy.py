@@ -18,11 +18,12 @@ from app.domain.architectures import (
     EncoderDecoderFamily,
     EncoderDecoderShape,
     EncoderFamily,
+    TfidfArchitecture,
     head_kind,
 )
 from app.domain.architectures.layers import LayerParts, LayerStack
 from app.domain.tasks import TASKS, Task
-from worker.networks import bilstm
+from worker.networks import bilstm, tfidf
 from worker.networks.marian import NarrowDecoderMarian
 
 __all__ = ["ANATOMIES", "MARIAN", "Anatomy", "EncoderDecoderAnatomy", "HeadParts", "LayerParts", "Stack"]
@@ -157,4 +158,6 @@ def network_class(architecture: Architecture, task: Task) -> type[PreTrainedMode
         return NarrowDecoderMarian if name is None else _transformers_class(name)
     if isinstance(architecture, BiLstmArchitecture):
         return cast("type[PreTrainedModel]", getattr(bilstm, architecture.class_name(head)))
+    if isinstance(architecture, TfidfArchitecture):
+        return cast("type[PreTrainedModel]", getattr(tfidf, architecture.class_name(head)))
     return ANATOMIES[architecture.family].heads[task].network

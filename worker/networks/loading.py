@@ -18,6 +18,7 @@ from app.domain.architectures import (
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderFamily,
+    TfidfArchitecture,
 )
 from app.domain.architectures.heads import head_kind
 from app.domain.documents.manifest import Files, ModelManifest
@@ -37,6 +38,7 @@ from worker.networks.deberta import attend_to_near_distances
 from worker.networks.fused import joined_state, part_fused, parted_state
 from worker.networks.marian import draw_weights, fix_positions
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
+from worker.networks.tfidf import tfidf_config
 
 """Of a translation model that writes other pieces than it reads."""
 
@@ -130,7 +132,7 @@ def _output_name(architecture: Architecture, task: Task) -> str | None:
     """Of the layer that gives a number for each label; None where answers are words."""
     if not TASKS[task].has_labels:
         return None
-    if isinstance(architecture, BiLstmArchitecture):
+    if isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture)):
         return architecture.record.head.output
     assert isinstance(architecture, EncoderArchitecture)
     return architecture.record.heads[head_kind(task)].output
@@ -193,7 +195,7 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     """A network of an architecture, randomly initialised from torch's generator.
 
     Args:
-        config: of a network of the same family: all that the architecture does not say. Of a BiLSTM, any.
+        config: of a network of the same family: all that the architecture does not say. Of a BiLSTM or TF-IDF, any.
         architecture: the shape.
         head: what lies on top.
     """
@@ -202,6 +204,8 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
         labels = [f"LABEL_{i}" for i in range(head.outputs)]
     if isinstance(architecture, BiLstmArchitecture):
         own_config: PretrainedConfig = bilstm_config(architecture, pad_id=config.pad_token_id or 0)
+    elif isinstance(architecture, TfidfArchitecture):
+        own_config = tfidf_config(architecture, pad_id=config.pad_token_id or 0)
     else:
         own_config = _reshaped(config, architecture)
     network = network_class(architecture, head.task)(with_labels(own_config, head, labels))

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from app.domain.architectures import Architecture, BiLstmArchitecture
+from app.domain.architectures import Architecture, BiLstmArchitecture, TfidfArchitecture
 from app.domain.documents.manifest import DatasetManifest
 from worker.contracts import Teacher
-from worker.networks.new_bilstm import untrained_bilstm
+from worker.networks.new_classifier import untrained_classifier
 from worker.networks.new_translator import untrained_translator
 
 
 def untrained_model(dataset: Path, manifest: DatasetManifest, architecture: Architecture) -> Teacher:
     """A model of random weights, as planned; see the functions of its kinds."""
-    if isinstance(architecture, BiLstmArchitecture):
-        return untrained_bilstm(dataset, manifest, architecture)
+    if isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture)):
+        return untrained_classifier(dataset, manifest, architecture)
     return untrained_translator(dataset, architecture)

@@ -12,6 +12,7 @@ from app.domain.architectures.architecture import (
     EncoderDecoderArchitecture,
     EncoderFamilyName,
     FamilyName,
+    TfidfArchitecture,
     architecture_of,
     encoder_of,
 )
@@ -23,15 +24,17 @@ from app.domain.architectures.family import (
     EncoderFamily,
     EncoderTrait,
     Family,
+    TfidfFamily,
 )
 from app.domain.architectures.heads import HEAD_KINDS, head_kind
-from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
+from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, TFIDFS
 from app.domain.architectures.shape import (
     MAX_BILSTM_EMBEDDING,
     AnyShape,
     BiLstmShape,
     EncoderDecoderShape,
     EncoderShape,
+    TfidfShape,
 )
 from app.domain.tasks.record import HeadKind
 
@@ -44,6 +47,7 @@ __all__ = [
     "HEAD_KINDS",
     "MAX_BILSTM_EMBEDDING",
     "MAX_ONNX_BYTES",
+    "TFIDFS",
     "AnyShape",
     "Architecture",
     "BiLstmArchitecture",
@@ -62,6 +66,9 @@ __all__ = [
     "HeadKind",
     "LayerUse",
     "ParameterCount",
+    "TfidfArchitecture",
+    "TfidfFamily",
+    "TfidfShape",
     "architecture_of",
     "encoder_of",
     "head_kind",

@@ -12,11 +12,18 @@ from app.domain.architectures.family import (
     EncoderFamily,
     EncoderTrait,
     Family,
+    TfidfFamily,
 )
 from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
-from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES
-from app.domain.architectures.shape import BiLstmShape, EncoderDecoderShape, EncoderShape, NetworkShape
+from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, TFIDFS
+from app.domain.architectures.shape import (
+    BiLstmShape,
+    EncoderDecoderShape,
+    EncoderShape,
+    NetworkShape,
+    TfidfShape,
+)
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
 from app.domain.tasks.record import HeadKind, NetworkKind
@@ -26,11 +33,13 @@ if TYPE_CHECKING:
     EncoderFamilyName: TypeAlias = str
     EncoderDecoderFamilyName: TypeAlias = str
     BiLstmFamilyName: TypeAlias = str
+    TfidfFamilyName: TypeAlias = str
 else:  # a type checker cannot know what the registry finds
     FamilyName = Literal[tuple(FAMILIES)]
     EncoderFamilyName = Literal[tuple(ENCODERS)]
     EncoderDecoderFamilyName = Literal[tuple(ENCODER_DECODERS)]
     BiLstmFamilyName = Literal[tuple(BILSTMS)]
+    TfidfFamilyName = Literal[tuple(TFIDFS)]
 
 
 _Shape = TypeVar("_Shape", bound=NetworkShape)
@@ -359,8 +368,56 @@ class BiLstmArchitecture(_Network[BiLstmShape]):
         return self.record.class_name(head)
 
 
+class TfidfArchitecture(_Network[TfidfShape]):
+    """Architecture of a linear classifier over TF-IDF: how many terms it weighs, of which vocabulary."""
+
+    kind: ClassVar[NetworkKind] = "tfidf"
+    token_types: ClassVar[int] = 0
+
+    family: TfidfFamilyName = "tfidf"
+
+    @classmethod
+    def of_config(cls, config: FamilyConfig) -> "TfidfArchitecture":
+        """The network of a config."""
+        sizes = TFIDFS[config.model_type].read_sizes(config)
+        return cls(
+            family=config.model_type,
+            shape=TfidfShape(terms=sizes["terms"]),
+            vocabulary=sizes["vocabulary"],
+            positions=sizes["positions"],
+        )
+
+    @property
+    def record(self) -> TfidfFamily:
+        return TFIDFS[self.family]
+
+    def count(self, *, head: Head) -> ParameterCount:
+        """Parameters with a head; which terms there are is not learnt, and not counted."""
+        return ParameterCount(
+            embeddings=0,
+            encoder=self.shape.terms,
+            head=parameters(self.record.head_tensors(self.sizes, outputs=head.outputs)),
+        )
+
+    def tensors(self) -> Shapes:
+        """Every tensor that is learnt, without the head's."""
+        return {self.record.idf: (self.shape.terms,)}
+
+    def key_tensors(self) -> Shapes:
+        """What says which terms there are."""
+        return {self.record.keys: (self.shape.terms,)}
+
+    def head_tensors(self, *, outputs: int) -> Shapes:
+        return self.record.head_tensors(self.sizes, outputs=outputs)
+
+    def class_name(self, head: HeadKind | None) -> str:
+        """Of the worker's class for such a network."""
+        return self.record.class_name(head)
+
+
 Architecture: TypeAlias = Annotated[
-    EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture, Field(discriminator="family")
+    EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture | TfidfArchitecture,
+    Field(discriminator="family"),
 ]
 
 
@@ -385,4 +442,6 @@ def architecture_of(config: FamilyConfig) -> Architecture:
         return EncoderArchitecture.of_config(config)
     if config.model_type in ENCODER_DECODERS:
         return EncoderDecoderArchitecture.of_config(config)
+    if config.model_type in TFIDFS:
+        return TfidfArchitecture.of_config(config)
     return BiLstmArchitecture.of_config(config)

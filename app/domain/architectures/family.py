@@ -15,7 +15,7 @@ from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear,
 from app.domain.tasks import Task
 from app.domain.tasks.record import HeadKind
 
-PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent"]
+PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent", "adjacent"]
 """How a network knows the order of tokens; what is relative is the stack's."""
 
 EncoderTrait = Literal[
@@ -182,4 +182,24 @@ class BiLstmFamily(_Record):
         return self.head.tensors(states=width, features=width, outputs=outputs)
 
 
-Family: TypeAlias = EncoderFamily | EncoderDecoderFamily | BiLstmFamily
+@dataclass(frozen=True, kw_only=True)
+class TfidfFamily(_Record):
+    """Linear classifiers over TF-IDF, which are this service's own: their class is the worker's."""
+
+    class_prefix: str
+    keys: str
+    """The tensor that says which terms there are, which is not learnt."""
+    idf: str
+    """The tensor of the terms' inverse document frequencies."""
+    head: HeadModules
+    head_kinds: tuple[HeadKind, ...]
+    positions: PositionKind = "adjacent"
+
+    def class_name(self, head: HeadKind | None) -> str:
+        return self.class_prefix + CLASS_SUFFIXES[head]
+
+    def head_tensors(self, sizes: Sizes, *, outputs: int) -> Shapes:
+        return self.head.tensors(states=sizes["terms"], features=sizes["terms"], outputs=outputs)
+
+
+Family: TypeAlias = EncoderFamily | EncoderDecoderFamily | BiLstmFamily | TfidfFamily

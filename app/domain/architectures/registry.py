@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
-from app.domain.architectures.family import BiLstmFamily, EncoderDecoderFamily, EncoderFamily, Family
+from app.domain.architectures.family import (
+    BiLstmFamily,
+    EncoderDecoderFamily,
+    EncoderFamily,
+    Family,
+    TfidfFamily,
+)
 
 _OTHER_MODULES = {
     "architecture",
@@ -19,7 +25,7 @@ _OTHER_MODULES = {
     "shape",
     "tensors",
 }
-_F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily)
+_F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily, TfidfFamily)
 
 
 def _families() -> Iterator[Family]:
@@ -37,3 +43,4 @@ FAMILIES: Final[dict[str, Family]] = {family.name: family for family in _familie
 ENCODERS: Final = _of_kind(EncoderFamily)
 ENCODER_DECODERS: Final = _of_kind(EncoderDecoderFamily)
 BILSTMS: Final = _of_kind(BiLstmFamily)
+TFIDFS: Final = _of_kind(TfidfFamily)

@@ -151,6 +151,9 @@ class EncoderDecoderShape(NetworkShape):
         return f"encoder {self.encoder}; decoder {self.decoder}"
 
 
+Terms: TypeAlias = Annotated[int, Field(ge=16, le=5_000_000)]
+
+
 class BiLstmShape(NetworkShape):
     """Dimensions of a bidirectional LSTM over subword tokens."""
 
@@ -170,17 +173,33 @@ class BiLstmShape(NetworkShape):
         return f"BiLSTM, embedding {self.embedding}, 2 x {self.hidden}, projection {self.projection}"
 
 
+class TfidfShape(NetworkShape):
+    """Size of a linear classifier over TF-IDF."""
+
+    terms: Terms = Field(description="Word pieces and pairs of them that are weighed, at most.")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"terms": self.terms}
+
+    def __str__(self) -> str:
+        return f"TF-IDF of {self.terms:,} terms"
+
+
 def _kind(shape: Any) -> str:
-    """Which shape is meant, so that a faulty one is told what is wrong with it and not with all three."""
+    """Which shape is meant, so that a faulty one is told what is wrong with it and not with all of them."""
     names = shape if isinstance(shape, dict) else getattr(type(shape), "model_fields", ())
     if "projection" in names:
         return "bilstm"
+    if "terms" in names:
+        return "tfidf"
     return "encoder_decoder" if "encoder_layers" in names or "decoder_layers" in names else "encoder"
 
 
 AnyShape: TypeAlias = Annotated[
     Annotated[EncoderShape, Tag("encoder")]
     | Annotated[EncoderDecoderShape, Tag("encoder_decoder")]
-    | Annotated[BiLstmShape, Tag("bilstm")],
+    | Annotated[BiLstmShape, Tag("bilstm")]
+    | Annotated[TfidfShape, Tag("tfidf")],
     Discriminator(_kind),
 ]

@@ -13,6 +13,7 @@ from app.domain.methods.pea_kd import PeaKdSpec, layer_schedule
 from app.domain.methods.scratch import ScratchSpec
 from app.domain.methods.spec import TEACHER, ModelInput, Spec
 from app.domain.methods.terms import DistillationTerms, LayerMap
+from app.domain.methods.tfidf import TfidfSpec
 from app.domain.methods.weight_copy import WeightCopySpec
 from app.domain.methods.weight_distillation import WeightDistillationSpec
 from app.domain.methods.weight_inherited import WeightInheritedSpec
@@ -36,6 +37,7 @@ __all__ = [
     "PeaKdSpec",
     "ScratchSpec",
     "Spec",
+    "TfidfSpec",
     "WeightCopySpec",
     "WeightDistillationSpec",
     "WeightInheritedSpec",
@@ -55,7 +57,8 @@ MethodSpec = Annotated[
     | WeightInheritedSpec
     | WeightDistillationSpec
     | PeaKdSpec
-    | BiLstmSpec,
+    | BiLstmSpec
+    | TfidfSpec,
     Field(discriminator="name"),
 ]
 """Every method there is. The names, the cards and the worker's methods follow from it."""

@@ -10,8 +10,8 @@ from app.domain.methods.card import MethodCard
 from app.domain.methods.terms import DistillationTerms, Settings
 from app.domain.tasks import Task
 
-StudentKind = Literal["same_family", "bilstm"]
-"""A student of the teacher's architecture, or a BiLSTM on its tokens."""
+StudentKind = Literal["same_family", "bilstm", "tfidf"]
+"""A student of the teacher's architecture, or a BiLSTM or TF-IDF on its tokens."""
 
 Dimension = Literal["layers", "hidden", "heads", "head_dim", "ffn", "projection"]
 """Of a shape. ``projection`` is that of a BiLSTM, and the teacher's counterpart of it is ``hidden``."""
@@ -64,6 +64,8 @@ class Spec(Settings):
     translator_search: ClassVar[TranslatorSearch] = "both_stacks"
     trains_teacher: ClassVar[bool] = False
     """Whether the teacher itself trains, and becomes small only on the way."""
+    trains_in_steps: ClassVar[bool] = True
+    """Whether it goes through the data in epochs; else it solves for its student at once, whatever the seed."""
     is_compared: ClassVar[bool] = True
     """Whether its student is measured against the teacher."""
     calibration_passes: ClassVar[float] = 0

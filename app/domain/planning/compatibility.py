@@ -191,6 +191,7 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
         return
     what = {
         "encoder": "an encoder, which cannot translate",
+        "tfidf": f"a classifier over TF-IDF, which supports {_listed(tasks_of('tfidf'))}",
         "bilstm": f"a BiLSTM, which supports {_listed(tasks_of('bilstm'))}",
         "encoder_decoder": "a translation model, which supports no other task",
     }[architecture.kind]

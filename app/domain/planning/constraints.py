@@ -15,6 +15,8 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
     EncoderTrait,
+    TfidfArchitecture,
+    TfidfShape,
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
@@ -29,7 +31,7 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
     """Refuse a teacher whose weights are not where the method looks for them.
 
     Raises:
-        InvalidRequest: it is a BiLSTM, or its layers are shared or factorised and the method reads weights;
+        InvalidRequest: it is a BiLSTM or of TF-IDF, or its layers are shared or factorised and the method reads weights;
             its family has a trait that the method does not support; or it has not the layer that the method
             names.
     """
@@ -38,8 +40,8 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
     if isinstance(teacher, EncoderArchitecture):
         _require_layers(method.named_layers, teacher.shape.layers)
         _require_traits(teacher, method)
-    if isinstance(teacher, BiLstmArchitecture):
-        what = "a BiLSTM"
+    if isinstance(teacher, (BiLstmArchitecture, TfidfArchitecture)):
+        what = f"a {teacher.record.title} model"
     elif not isinstance(teacher, EncoderArchitecture) or not method.reads_weights:
         return
     elif teacher.schedule is not None:
@@ -251,7 +253,7 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     Raises:
         InvalidRequest: the two disagree, or it is no narrower than the shape.
     """
-    if embedding is None or isinstance(shape, EncoderDecoderShape):
+    if embedding is None or isinstance(shape, (EncoderDecoderShape, TfidfShape)):
         return shape
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(

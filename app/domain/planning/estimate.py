@@ -6,7 +6,6 @@ from app.domain.architectures import BYTES_PER_PARAMETER, EncoderArchitecture
 from app.domain.documents.plan import Estimate
 from app.domain.planning.measured import MeasuredJob, with_measured
 from app.domain.planning.stages import CPU, Figures, stage_estimates
-from app.domain.planning.steps import most_steps
 from app.domain.planning.workload import Workload
 
 
@@ -24,7 +23,7 @@ def estimate(job: Workload, *, figures: Figures = CPU, measured: Sequence[Measur
     batch = job.training.micro_batch_size or job.training.batch_size
     return Estimate(
         steps=job.steps,
-        max_steps=most_steps(rows=job.learnt_rows, training=job.training),
+        max_steps=job.most_steps,
         seconds=sum(stage.seconds for stage in stages),
         peak_memory_mb=(_kept_weights(job) + batch * job.activations(job.trained))
         * BYTES_PER_PARAMETER["fp32"]

@@ -10,12 +10,14 @@ from app.domain.architectures import (
     BiLstmShape,
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
+    TfidfArchitecture,
+    TfidfShape,
 )
 from app.domain.documents import Target
 from app.domain.errors import InvalidRequest
 from app.domain.methods import METHOD_SPECS, Spec
 from app.domain.planning.constraints import require_embedding, with_embedding
-from app.domain.planning.search_space import published_bilstms
+from app.domain.planning.search_space import numbers_of_terms, published_bilstms
 from app.domain.tasks import Head
 
 _POINTER: Final = "#/target"
@@ -50,6 +52,8 @@ def first_model(method: Spec, target: Target | None, head: Head) -> Architecture
         )
     if "encoder_decoder" in head.record.networks:
         return _translator(method, target)
+    if method.students[0] == "tfidf":
+        return _tfidf(method, target, head)
     return _bilstm(method, target, head)
 
 
@@ -80,6 +84,25 @@ def _bilstm(method: Spec, target: Target | None, head: Head) -> Architecture:
     if not fitting:
         raise _too_small(students, allowed, head)
     return max(fitting, key=lambda student: (student.count(head=head).body, student.count(head=head).total))
+
+
+def _tfidf(method: Spec, target: Target | None, head: Head) -> Architecture:
+    """The one of the given shape, or the most terms that a target allows."""
+    allowed = None if target is None else _allowed(target)
+    if target is None or (allowed is None and not isinstance(target.shape, TfidfShape)):
+        raise _shape_required("terms", target, ", or max_parameters or max_size_mb")
+    require_embedding(None, method, target)
+    shapes = [target.shape] if isinstance(target.shape, TfidfShape) else numbers_of_terms()
+    words = _vocabulary(target)
+    students = [
+        TfidfArchitecture(shape=shape, vocabulary=words, positions=_NEW_POSITIONS) for shape in shapes
+    ]
+    fitting = [
+        student for student in students if allowed is None or student.count(head=head).total <= allowed
+    ]
+    if not fitting:
+        raise _too_small(students, allowed or 0, head)
+    return fitting[-1]
 
 
 def _with_words(shape: BiLstmShape, target: Target) -> BiLstmArchitecture:
@@ -114,11 +137,13 @@ def _shape_required(fields: str, target: Target | None, either: str = "") -> Inv
     )
 
 
-def _too_small(students: Sequence[BiLstmArchitecture], allowed: int, head: Head) -> InvalidRequest:
+def _too_small(
+    students: Sequence[BiLstmArchitecture | TfidfArchitecture], allowed: int, head: Head
+) -> InvalidRequest:
     smallest = students[0].count(head=head).total
     return InvalidRequest(
         "target_too_small",
-        f"The target allows {allowed:,} parameters, but the smallest BiLSTM with a vocabulary of "
+        f"The target allows {allowed:,} parameters, but the smallest {students[0].record.title} model with a vocabulary of "
         f"{students[0].vocabulary:,} tokens has {smallest:,}. Allow at least that, set a smaller "
         "target.vocabulary_size, or set target.shape.",
         pointer=_POINTER,

@@ -9,6 +9,7 @@ from app.domain.architectures import (
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderShape,
+    TfidfArchitecture,
 )
 from app.domain.tasks import Head
 
@@ -35,6 +36,8 @@ def matrix_products(architecture: Architecture, head: Head, *, tokens: int) -> I
             yield Product(1, b.hidden, 4 * b.hidden, times=2 * tokens)
             yield Product(tokens, b.embedding, 4 * b.hidden, times=2)
             yield Product(tokens, 2 * b.hidden, b.projection)
+        case TfidfArchitecture():
+            yield Product(1, 2 * tokens, head.outputs)
         case EncoderDecoderArchitecture(shape=t):
             e, d = t.stacks
             yield from _layer(e, rows=tokens, tokens=tokens, times=e.layers)

@@ -14,6 +14,8 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
     EncoderShape,
+    TfidfArchitecture,
+    TfidfShape,
 )
 from app.domain.errors import InvalidRequest
 from app.domain.methods import Spec
@@ -28,6 +30,7 @@ _RANKS: Final = 96
 
 _BILSTM_EMBEDDINGS: Final = (50, 100, 200, 300)
 _BILSTM_WIDTHS: Final = (100, 200, 300, 400, 600)
+_TERMS: Final = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 
 
 def student_architecture(teacher: Architecture, method: Spec, shape: AnyShape) -> Architecture:
@@ -39,6 +42,8 @@ def student_architecture(teacher: Architecture, method: Spec, shape: AnyShape) -
     match teacher, shape:
         case EncoderArchitecture(), BiLstmShape() if "bilstm" in method.students:
             return BiLstmArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
+        case EncoderArchitecture(), TfidfShape() if "tfidf" in method.students:
+            return TfidfArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
         case EncoderArchitecture(), EncoderShape() if "same_family" in method.students:
             schedule = method.layer_schedule(shape.layers)
             return teacher.at(shape).model_copy(update={"schedule": schedule})
@@ -60,11 +65,13 @@ def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Ite
     match teacher:
         case EncoderArchitecture() if method.students[0] == "bilstm":
             shapes = published_bilstms(embedding, projection=teacher.shape.hidden)
+        case EncoderArchitecture() if method.students[0] == "tfidf":
+            shapes = numbers_of_terms()
         case EncoderArchitecture():
             shapes = _encoders(teacher, method, embedding)
         case EncoderDecoderArchitecture():
             shapes = _translators(teacher.shape, method)
-        case BiLstmArchitecture():
+        case BiLstmArchitecture() | TfidfArchitecture():
             shapes = ()
     students = (student_architecture(teacher, method, shape) for shape in shapes)
     return (student for student in students if finds_embeddings(teacher, method, student))
@@ -129,6 +136,12 @@ def published_bilstms(embedding: int | None, *, projection: int) -> Iterator[BiL
             yield BiLstmShape(embedding=width, hidden=hidden, projection=projection)
 
 
+def numbers_of_terms() -> Iterator[TfidfShape]:
+    """Round ones, up to as many as a large data set has that are of use."""
+    for terms in _TERMS:
+        yield TfidfShape(terms=terms)
+
+
 def _translators(t: EncoderDecoderShape, method: Spec) -> Iterator[EncoderDecoderShape]:
     """Shapes with the teacher's head widths and its ratios of ffn to hidden.
 
@@ -187,15 +200,16 @@ def _wrong_kind(teacher: Architecture, method: Spec, shape: AnyShape) -> Invalid
     match teacher:
         case EncoderArchitecture() if method.students[0] == "bilstm":
             wanted: type[BaseModel] = BiLstmShape
+        case EncoderArchitecture() if method.students[0] == "tfidf":
+            wanted = TfidfShape
         case EncoderArchitecture():
             wanted = EncoderShape
         case EncoderDecoderArchitecture():
             wanted = EncoderDecoderShape
-        case BiLstmArchitecture():
+        case BiLstmArchitecture() | TfidfArchitecture():
             return InvalidRequest(
                 "incompatible_teacher",
-                f"{method.name} does not support a BiLSTM teacher. Use the transformer that it was "
-                "distilled from.",
+                f"{method.name} does not support a {teacher.record.title} teacher. Use a transformer.",
                 pointer="#/teacher",
             )
     fields = [name for name, field in wanted.model_fields.items() if field.is_required()]

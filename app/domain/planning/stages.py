@@ -27,6 +27,8 @@ _NARROWING: Final = 4
 """Stretches in which the cost of a network that narrows is taken as constant."""
 _COMPARED_TEXTS: Final = 1_000
 """Texts on which files are compared with their network, at most."""
+_FIT_S: Final = 2.5e-6
+"""Of a term of a text and an output, in a method that solves for its student at once."""
 _LATENCY_S: Final = 2.0
 """Measuring the latency of one file."""
 _GENERATED: Final = 20
@@ -97,6 +99,10 @@ def _before(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
 
 def _training(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     """Stretches of steps that cost alike."""
+    if not job.method.trains_in_steps:
+        seconds = _FIT_S * job.rows * job.products(job.student)
+        yield StageEstimate(stage=TRAINING, seconds=seconds, built_in_seconds=seconds, steps=1)
+        return
     evaluations = job.training.evaluations / job.steps
     for phase in job.method.phases:
         pieces = _NARROWING if phase.narrows else 1

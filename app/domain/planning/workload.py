@@ -12,11 +12,12 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderShape,
     ParameterCount,
+    TfidfArchitecture,
 )
 from app.domain.documents import TrainingSpec
 from app.domain.methods import Spec
 from app.domain.planning.advice import head_of
-from app.domain.planning.steps import step_count
+from app.domain.planning.steps import most_steps, step_count
 from app.domain.tasks import Head
 
 _MASKED_SHARE: Final = 0.15  # of the words of a task that hides some
@@ -68,7 +69,16 @@ class Workload:
 
     @property
     def steps(self) -> int:
+        if not self.method.trains_in_steps:
+            return 1
         return step_count(rows=self.learnt_rows, training=self.training)
+
+    @property
+    def most_steps(self) -> int:
+        """If quality on dev rises to the end."""
+        if not self.method.trains_in_steps:
+            return 1
+        return most_steps(rows=self.learnt_rows, training=self.training)
 
     @property
     def asked_rows(self) -> int:
@@ -108,7 +118,9 @@ class Workload:
 
     def stacks(self, architecture: Architecture) -> tuple[EncoderShape, ...]:
         """Of transformer layers."""
-        return () if isinstance(architecture, BiLstmArchitecture) else architecture.shape.stacks
+        if isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture)):
+            return ()
+        return architecture.shape.stacks
 
     def products(self, architecture: Architecture) -> float:
         """Multiply-adds of one row's forward pass, those of attention's scores left out."""
@@ -122,6 +134,8 @@ class Workload:
                 return count.encoder * runs * row.tokens + answer * self._answers
             case BiLstmArchitecture():
                 return count.encoder * row.tokens + count.head * self._answers
+            case TfidfArchitecture():
+                return 2 * row.tokens * self.head.outputs
             case EncoderDecoderArchitecture():
                 word = count.decoder + architecture.vocabulary * architecture.shape.decoder.hidden
                 return count.encoder * row.tokens + word * row.target_tokens
@@ -136,6 +150,8 @@ class Workload:
                 return row.tokens * architecture.runs * (_of_layer(architecture.shape) + gated) + words
             case BiLstmArchitecture(shape=b):
                 return row.tokens * (16 * b.hidden + b.embedding + b.projection)
+            case TfidfArchitecture():
+                return 2 * row.tokens * self.head.outputs
             case EncoderDecoderArchitecture(shape=t):
                 decoder = 1.5 * t.decoder_layers * _of_layer(t.decoder) + architecture.vocabulary
                 return row.tokens * t.encoder_layers * _of_layer(t.encoder) + row.target_tokens * decoder

@@ -15,7 +15,7 @@ Outputs = Literal["labels", "number", "vocabulary"]
 Activation = Literal["sigmoid"]
 """What a head's one output goes through to become an answer."""
 
-NetworkKind = Literal["encoder", "bilstm", "encoder_decoder"]
+NetworkKind = Literal["encoder", "bilstm", "tfidf", "encoder_decoder"]
 
 Scoring = Literal["distribution", "per_label", "number", "text"]
 """How a teacher that is no model here says its answer: a probability for each label that sum to 1, one for

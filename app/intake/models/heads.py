@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, HeadKind
+from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, HeadKind, TfidfArchitecture
 from app.domain.architectures.heads import CLASS_SUFFIXES
 from app.domain.architectures.tensors import Shapes
 from app.domain.errors import InvalidRequest
@@ -48,8 +48,10 @@ def find_head(shapes: Shapes, architecture: EncoderArchitecture, *, network: str
     return None
 
 
-def bilstm_head(shapes: Shapes, architecture: BiLstmArchitecture, *, network: str) -> FoundHead:
-    """The classifier of a BiLSTM. Those of texts and of tokens look alike.
+def own_head(
+    shapes: Shapes, architecture: BiLstmArchitecture | TfidfArchitecture, *, network: str
+) -> FoundHead:
+    """The classifier of a student of a kind of our own. A BiLSTM's of texts and of tokens look alike.
 
     Raises:
         InvalidRequest: there is none, or it is not said which of the two it is.

@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.domain.architectures import BiLstmArchitecture, EncoderArchitecture, EncoderDecoderArchitecture
+from app.domain.architectures import (
+    BiLstmArchitecture,
+    EncoderArchitecture,
+    EncoderDecoderArchitecture,
+    TfidfArchitecture,
+)
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.errors import InvalidRequest
-from app.intake.models.heads import FoundHead, bilstm_head, find_head
+from app.intake.models.heads import FoundHead, find_head, own_head
 from app.intake.models.model_config import ModelConfig
 from app.intake.models.stored_weights import StoredWeights
 
@@ -48,6 +53,8 @@ def _check(stored: StoredWeights, config: ModelConfig) -> WeightsReport:
             return _check_translation(stored, architecture)
         case BiLstmArchitecture() as architecture:
             return _check_bilstm(stored, architecture, network=config.network)
+        case TfidfArchitecture() as architecture:
+            return _check_tfidf(stored, architecture, network=config.network)
 
 
 def _check_encoder(
@@ -76,11 +83,19 @@ def _check_encoder(
 
 
 def _check_bilstm(stored: StoredWeights, architecture: BiLstmArchitecture, *, network: str) -> WeightsReport:
-    head = bilstm_head(stored.shapes, architecture, network=network)
+    head = own_head(stored.shapes, architecture, network=network)
     expected = architecture.tensors() | head.tensors
     _require_same(expected, stored.shapes)
     _refuse_others(expected, list(stored.shapes))
     return WeightsReport(parameters(expected), head)
+
+
+def _check_tfidf(stored: StoredWeights, architecture: TfidfArchitecture, *, network: str) -> WeightsReport:
+    head = own_head(stored.shapes, architecture, network=network)
+    learnt = architecture.tensors() | head.tensors
+    _require_same(learnt | architecture.key_tensors(), stored.shapes)
+    _refuse_others(learnt | architecture.key_tensors(), list(stored.shapes))
+    return WeightsReport(parameters(learnt), head)
 
 
 def _check_translation(stored: StoredWeights, architecture: EncoderDecoderArchitecture) -> WeightsReport:

@@ -17,6 +17,7 @@ from app.domain.architectures import (
     BiLstmArchitecture,
     EncoderArchitecture,
     EncoderDecoderArchitecture,
+    TfidfArchitecture,
     architecture_of,
     head_kind,
 )
@@ -33,7 +34,7 @@ CPU = torch.device("cpu")
 LABELS = ["O", "B-X", "I-X"]
 EVERY_NETWORK = [
     *((family, task) for family in ENCODERS for task in tasks_of("encoder")),
-    *(("bilstm", task) for task in tasks_of("bilstm")),
+    *((kind, task) for kind in ("bilstm", "tfidf") for task in tasks_of(kind)),
     ("marian", "translation"),
 ]
 ROLES = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
@@ -49,6 +50,8 @@ def architecture_in(family: str) -> Architecture:
             return EncoderDecoderArchitecture(**values)
         case "bilstm":
             return BiLstmArchitecture(**values)
+        case "tfidf":
+            return TfidfArchitecture(**values)
         case _:
             return EncoderArchitecture(**values, token_types=row.token_types, details=row.details)
 
@@ -115,7 +118,7 @@ class TestTensors:
         outputs = head_for(task).outputs
         if isinstance(architecture, EncoderArchitecture):
             expected |= architecture.head_tensors(head_kind(task), outputs=outputs)
-        elif isinstance(architecture, BiLstmArchitecture):
+        elif isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture)):
             expected |= architecture.head_tensors(outputs=outputs)
         assert stored(network_of(family, task), tmp_path) == expected
 

@@ -1,22 +1,24 @@
-"""A BiLSTM without a teacher: its vocabulary, made from a data set alone."""
+"""A BiLSTM or TF-IDF without a teacher: its vocabulary, made from a data set alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from transformers import PretrainedConfig
 
-from app.domain.architectures import BiLstmArchitecture
+from app.domain.architectures import BiLstmArchitecture, TfidfArchitecture
 from app.domain.documents.manifest import DatasetManifest
 from app.domain.tasks import TASKS, Head
 from app.engine.tokenizing import pad_id
 from worker.contracts import Teacher
-from worker.networks.bilstm import bilstm_config
 from worker.networks.loading import build_network, with_labels
 from worker.networks.new_tokenizer import train_tokenizer
 
 
-def untrained_bilstm(dataset: Path, manifest: DatasetManifest, architecture: BiLstmArchitecture) -> Teacher:
+def untrained_classifier(
+    dataset: Path, manifest: DatasetManifest, architecture: BiLstmArchitecture | TfidfArchitecture
+) -> Teacher:
     """A model of random weights that says what is to be trained.
 
     Args:
@@ -27,7 +29,7 @@ def untrained_bilstm(dataset: Path, manifest: DatasetManifest, architecture: BiL
     tokenizer = train_tokenizer(_texts(dataset, manifest), vocabulary=architecture.vocabulary)
     architecture = architecture.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})
     head = Head.of(manifest.task, labels=len(manifest.labels), vocabulary=architecture.vocabulary)
-    config = bilstm_config(architecture, pad_id=pad_id(tokenizer))
+    config = PretrainedConfig(pad_token_id=pad_id(tokenizer))
     return Teacher(
         network=build_network(with_labels(config, head, manifest.labels), architecture, head),
         tokenizer=tokenizer,
