@@ -65,7 +65,7 @@ class Spec(Settings):
     trains_teacher: ClassVar[bool] = False
     """Whether the teacher itself trains, and becomes small only on the way."""
     trains_in_steps: ClassVar[bool] = True
-    """Whether it goes through the data in epochs; else it solves for its student at once, whatever the seed."""
+    """Whether it goes through the data in epochs; else it solves for its student, whatever the seed."""
     is_compared: ClassVar[bool] = True
     """Whether its student is measured against the teacher."""
     calibration_passes: ClassVar[float] = 0

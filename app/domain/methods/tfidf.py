@@ -21,10 +21,10 @@ class TfidfSpec(Spec):
     card: ClassVar[MethodCard] = MethodCard(
         title="Logistic regression on TF-IDF",
         when="As a control: what words alone say of the labels. If another method's student is no better, "
-        "take this one, or look for better data. It learns from labels, or from the choices of teacher_scores "
-        "that stand for them, and needs no teacher.",
+        "take this one, or look for better data. It learns from labels, or from the choices of "
+        "teacher_scores that stand for them, and needs no teacher.",
         tasks=tasks_of("tfidf"),
-        embedding_options=["vocabulary_size"],
+        embedding_options=[],
         needs_head=False,
     )
     students: ClassVar[tuple[StudentKind, ...]] = ("tfidf",)

@@ -31,9 +31,9 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
     """Refuse a teacher whose weights are not where the method looks for them.
 
     Raises:
-        InvalidRequest: it is a BiLSTM or of TF-IDF, or its layers are shared or factorised and the method reads weights;
-            its family has a trait that the method does not support; or it has not the layer that the method
-            names.
+        InvalidRequest: it is a BiLSTM or of TF-IDF, or its layers are shared or factorised and the method
+            reads weights; its family has a trait that the method does not support; or it has not the layer
+            that the method names.
     """
     if method.card.keeps_size:
         return  # it is trained as it is

@@ -143,9 +143,9 @@ def _too_small(
     smallest = students[0].count(head=head).total
     return InvalidRequest(
         "target_too_small",
-        f"The target allows {allowed:,} parameters, but the smallest {students[0].record.title} model with a vocabulary of "
-        f"{students[0].vocabulary:,} tokens has {smallest:,}. Allow at least that, set a smaller "
-        "target.vocabulary_size, or set target.shape.",
+        f"The target allows {allowed:,} parameters, but the smallest {students[0].record.title} model with a "
+        f"vocabulary of {students[0].vocabulary:,} tokens has {smallest:,}. Allow at least that, set a "
+        "smaller target.vocabulary_size, or set target.shape.",
         pointer=_POINTER,
         smallest_parameters=smallest,
     )

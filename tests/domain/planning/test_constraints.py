@@ -21,7 +21,7 @@ from tests.domain.planning.teachers import CLASSES, MARIAN, MINILM, TAGS, TRANSL
 SMALL = {"layers": 3, "hidden": 192, "heads": 6, "ffn": 768}
 TRANSLATOR = {"encoder_layers": 6, "decoder_layers": 2, "hidden": 512, "heads": 8, "ffn": 2048}
 A_THIRD = {"compression_ratio": 3}
-READERS_OF_WEIGHTS = [name for name in able(CLASSES) if name not in ("scratch", "distillation")]
+READERS_OF_WEIGHTS = [name for name in able(CLASSES) if name not in ("scratch", "distillation", "tfidf")]
 
 
 def refusal(name: str, shape: AnyShape, *, teacher: Architecture = MINILM, **knobs: object) -> InvalidRequest:

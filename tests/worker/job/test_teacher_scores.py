@@ -188,6 +188,17 @@ class TestNoTeacher:
         assert outcome.manifest.labels == LABELS
         assert outcome.manifest.architecture.vocabulary < 400  # the texts have no more pieces
 
+    def test_tfidf_needs_neither_teacher_nor_scores(self, shelf, tmp_path):
+        train, dev = tiny_examples(200), tiny_examples(48, seed=1)
+        dataset = add(shelf, "text_classification", tmp_path, labels=LABELS, train=train, dev=dev)
+        target = {"shape": {"terms": 500}, "vocabulary_size": 400}
+        request = shelf.request(None, dataset, "tfidf", target=target, exports=["fp32"])
+        outcome, _ = succeeded(request, tmp_path / "work")
+        student = outcome.report.student
+        assert student.quality["dev"]["accuracy"] > 0.8
+        assert outcome.manifest.parameters == 500 + 2 * 500 + 2
+        assert outcome.manifest.exports["fp32"].metric == student.quality["dev"]["accuracy"]
+
     def test_a_tagger(self, shelf, tmp_path):
         def say(row: Row) -> Row:
             return row | {
