@@ -195,7 +195,8 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
     """A network of an architecture, randomly initialised from torch's generator.
 
     Args:
-        config: of a network of the same family: all that the architecture does not say. Of a BiLSTM or TF-IDF, any.
+        config: of a network of the same family: all that the architecture does not say. Of a BiLSTM or
+            TF-IDF, any.
         architecture: the shape.
         head: what lies on top.
     """

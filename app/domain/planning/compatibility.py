@@ -166,10 +166,11 @@ def require_teacher(
         will_be_taught: whether an encoder is let through, for what will be fine-tuned out of it.
 
     Raises:
-        InvalidRequest: it is a network of another kind, or knows another task or other labels.
+        InvalidRequest: it is a network of another kind or no network, or knows another task or other labels.
         Conflict: it has no head.
     """
     _require_kind(model.architecture, data.task)
+    _require_trainable(model.architecture, spec)
     if not needs_head(spec, data):
         return
     if must_be_taught(spec, model, data):
@@ -201,6 +202,16 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
         pointer="#/teacher",
         task=task,
     )
+
+
+def _require_trainable(architecture: Architecture, spec: JobSpec) -> None:
+    if architecture.kind == "tfidf":
+        raise InvalidRequest(
+            "incompatible_teacher",
+            f"The teacher is a {architecture.record.title} model, of which {spec.method.name} makes nothing. "
+            "Use a transformer, or the method tfidf without a teacher.",
+            pointer="#/teacher",
+        )
 
 
 def require_same_task(whose: str, model: ModelManifest, data: DatasetManifest, *, pointer: str) -> None:

@@ -13,6 +13,8 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
     EncoderShape,
+    TfidfArchitecture,
+    TfidfShape,
 )
 from app.domain.documents.manifest import (
     DatasetManifest,
@@ -40,6 +42,7 @@ TRANSLATOR = EncoderDecoderArchitecture(
 BILSTM = BiLstmArchitecture(
     shape=BiLstmShape(embedding=50, hidden=200, projection=384), vocabulary=30_522, positions=512
 )
+TFIDF = TfidfArchitecture(shape=TfidfShape(terms=20_000), vocabulary=30_522, positions=512)
 LABELS = ["no", "yes"]
 TAGS = ["O", "B-LOC", "I-LOC"]
 _NO_FILES = Files(prefix="none", entries={})

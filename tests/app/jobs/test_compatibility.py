@@ -17,7 +17,7 @@ from app.domain.documents import TrainingSpec
 from app.domain.methods import METHOD_CARDS
 from app.domain.tasks import TASKS, Task
 from tests.app.conftest import Api, make_settings, run_api
-from tests.app.jobs.shelf import BILSTM, ENCODER, LABELS, TRANSLATOR, add_dataset, add_model
+from tests.app.jobs.shelf import BILSTM, ENCODER, LABELS, TFIDF, TRANSLATOR, add_dataset, add_model
 
 PAIRS = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task in method.tasks]
 UNABLE = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task not in method.tasks]
@@ -188,6 +188,12 @@ class TestTeacher:
     def test_of_another_kind(self, api, name, architecture, task, words):
         body = job(api, name, task, teacher=add_model(api, architecture, None))
         assert words in refused(api, body, "incompatible_teacher", "#/teacher")
+
+    @pytest.mark.parametrize("name", ["fine_tuning", "distillation", "tfidf"])
+    def test_nothing_is_made_of_tfidf(self, api, name):
+        teacher = add_model(api, TFIDF, "text_classification")
+        body = job(api, name, "text_classification", teacher=teacher)
+        assert "TF-IDF" in refused(api, body, "incompatible_teacher", "#/teacher")
 
     def test_a_bilstm_is_trained_further_but_not_compressed(self, api):
         teacher = add_model(api, BILSTM, "token_classification")
