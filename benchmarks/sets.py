@@ -34,6 +34,8 @@ class TextSet:
     """So many training rows of each label, drawn by a seed; default: all rows."""
     transfer: str | None = None
     """A folder of unlabelled sentences of the same kind."""
+    most_words: int | None = None
+    """Of a context; rows with longer ones are left out."""
     held_out: int = 0
     """The last rows of train, as dev of a set that has none."""
 
@@ -59,6 +61,8 @@ SETS = {
     "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
     "goemotions": TextSet(_one("goemotions"), "multi_label_classification", "micro_f1", max_length=64),
+    "subjqa": TextSet(_one("subjqa"), "question_answering", "f1", max_length=192),
+    "subjqa_short": TextSet(_one("subjqa"), "question_answering", "f1", max_length=192, most_words=120),
     "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
     "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
     "movie_words": TextSet(
@@ -143,6 +147,8 @@ def _labelled(chosen: TextSet, data: Path, split: str) -> list[Row]:
     rows: list[Row] = []
     for language, folder in chosen.folders.items():
         found = read_rows(data / folder / f"{split}.jsonl.gz")
+        if chosen.most_words is not None:
+            found = [row for row in found if len(row["context"].split()) <= chosen.most_words]
         rows += [{**row, "language": language} for row in found] if language else found
     return rows
 

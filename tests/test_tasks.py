@@ -63,7 +63,7 @@ class TestRecord:
 
     def test_outputs(self, task: Task) -> None:
         outputs = Head.of(task, labels=3, vocabulary=100).outputs
-        assert outputs == {"labels": 3, "number": 1, "vocabulary": 100}[TASKS[task].outputs]
+        assert outputs == {"labels": 3, "number": 1, "span": 2, "vocabulary": 100}[TASKS[task].outputs]
 
     def test_the_readme_has_its_row(self, task: Task) -> None:
         record = TASKS[task]

@@ -103,6 +103,22 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def tiny_questions(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Where the thing is in a text; each fourth text has none."""
+    draw = random.Random(seed)
+    examples = []
+    for number in range(rows):
+        words = draw.choices(_NEUTRAL, k=draw.randint(4, 10))
+        place = draw.randrange(len(words))
+        answers: dict[str, list[Any]] = {"text": [], "answer_start": []}
+        if number % 4:
+            words[place] = draw.choice(_THINGS)
+            start = len(" ".join(["", *words[:place]]))
+            answers = {"text": [words[place]], "answer_start": [start]}
+        examples.append({"question": "the one", "context": " ".join(words), "answers": answers})
+    return examples
+
+
 def tiny_examples(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
     """Texts with their labels, half of each."""
     draw = random.Random(seed)

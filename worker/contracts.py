@@ -71,6 +71,19 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class AskedContexts:
+    """Questions on contexts, of which the rows of a split are windows."""
+
+    contexts: list[str]
+    answers: list[list[str]] | None
+    """The right ones to each question, none where its context has none; None where they are not known."""
+    rows: IntArray
+    """(rows,): the question of each row."""
+    spans: IntArray
+    """(positions, 2): where in the context each position begins and ends."""
+
+
+@dataclass(frozen=True)
 class TokenizedSplit:
     """Texts as token ids, laid end to end.
 
@@ -85,7 +98,7 @@ class TokenizedSplit:
     type_ids: npt.NDArray[np.int8] | None
     offsets: IntArray
     labels: LabelArray | None
-    """(positions,), or (positions, outputs) where each output is decided by itself.
+    """(positions,), or (positions, outputs) where each output is decided by itself, or is about positions.
 
     IGNORE_INDEX or NaN where a row has none; None where no row has one, and where there are ``targets``."""
     digest: str
@@ -103,6 +116,8 @@ class TokenizedSplit:
     None where they do of all, and where they write texts."""
     written: "TokenizedSplit | None" = None
     """Target tokens that such a teacher wrote; a row of which it says nothing has no token."""
+    questions: AskedContexts | None = None
+    """What rows are windows of; for question answering only."""
     cut: int = 0
     """Number of truncated rows."""
     untrimmed: "TokenizedSplit | None" = None

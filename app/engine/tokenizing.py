@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -20,7 +20,15 @@ TextInput: TypeAlias = str | tuple[str, str]
 WordsInput: TypeAlias = str | list[str]
 """A text, or its words."""
 
-Input: TypeAlias = TextInput | WordsInput
+
+class Question(NamedTuple):
+    """What is asked, and where the answer is looked for."""
+
+    question: str
+    context: str
+
+
+Input: TypeAlias = TextInput | WordsInput | Question
 """Whatever a model may be asked for."""
 
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from app.domain.documents.manifest import ModelManifest
 from app.domain.tasks import TASKS, Task
-from app.engine.tokenizing import Input
+from app.engine.tokenizing import Input, Question
 from app.inference.predictors.errors import InvalidArgument
 
 
 def require_inputs(model: ModelManifest, texts: Sequence[Input]) -> None:
     """Refuse texts for a model of pairs, pairs for a model of texts, words for any but taggers, empty texts.
+
+    Questions with their contexts are for models that answer them, which take nothing else.
 
     Of a text of nothing but white space a classifier would say something all the same. A tagger finds nothing
     there, rightly, and a translation of it is as empty.
@@ -20,15 +22,17 @@ def require_inputs(model: ModelManifest, texts: Sequence[Input]) -> None:
     assert model.task is not None
     record = TASKS[model.task]
     wants_pairs = model.is_pair if record.columns.pair is not None else False
-    needs_words = record.answering == "text"
+    needs_words = record.answering in ("text", "span")
     for position, text in enumerate(texts):
         if isinstance(text, list):
             if record.predictor != "tagger":
                 raise _words(position, model.task)
             continue
+        if isinstance(text, Question) != (record.answering == "span"):
+            raise _question(position, model.task) if isinstance(text, Question) else _no_question(position)
         parts = (text,) if isinstance(text, str) else text
         is_pair = len(parts) > 1
-        if wants_pairs is not None and is_pair != wants_pairs:
+        if wants_pairs is not None and not isinstance(text, Question) and is_pair != wants_pairs:
             raise _single_text(position) if wants_pairs else _pair(position, model.task)
         if needs_words and not all(part.strip() for part in parts):
             raise InvalidArgument(
@@ -44,6 +48,25 @@ def _single_text(position: int) -> InvalidArgument:
         "pair_required",
         f"Input {position} is a single text; this model was trained on pairs of texts. Send "
         '{"text": "...", "text_pair": "..."}.',
+        argument="inputs",
+        position=position,
+    )
+
+
+def _question(position: int, task: Task) -> InvalidArgument:
+    return InvalidArgument(
+        "questions_not_supported",
+        f"Input {position} is a question with its context; {task} models take texts. Send a text.",
+        argument="inputs",
+        position=position,
+    )
+
+
+def _no_question(position: int) -> InvalidArgument:
+    return InvalidArgument(
+        "question_required",
+        f"Input {position} is no question with its context, which this model takes. Send "
+        '{"question": "...", "context": "..."}.',
         argument="inputs",
         position=position,
     )

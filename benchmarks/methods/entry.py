@@ -47,6 +47,8 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
     "stsb": {"epochs": 6, "batch_size": 32, "evaluations": 12, "learning_rate": 6e-5},
     "goemotions": {"epochs": 2, "batch_size": 32, "evaluations": 6, "learning_rate": 2e-4},
     "ner4": {"epochs": 3, "batch_size": 32, "evaluations": 12, "learning_rate": 1e-4},
+    "subjqa": {"epochs": 3, "batch_size": 32, "evaluations": 9, "learning_rate": 1e-4},
+    "subjqa_short": {"epochs": 3, "batch_size": 16, "evaluations": 6, "learning_rate": 1e-4},
     "movie_words": {"epochs": 1, "batch_size": 128, "evaluations": 4, "learning_rate": 1e-3},
     "multi30k": {
         "epochs": 20,
@@ -67,6 +69,8 @@ STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "stsb": {"epochs": 8, "batch_size": 64},
     "goemotions": {"epochs": 3, "batch_size": 64},
     "ner4": {"epochs": 15, "batch_size": 64, "evaluations": 30},
+    "subjqa": {"epochs": 3, "batch_size": 32, "evaluations": 9},
+    "subjqa_short": {"epochs": 3, "batch_size": 16, "evaluations": 6},
     # With the teacher's translations as many steps, and the same rate and warm-up, as the teacher had.
     "multi30k": {"epochs": 10, "batch_size": 64, "learning_rate": 2e-3, "warmup_ratio": 0.1},
 }

@@ -90,6 +90,12 @@ def _behind_teacher(rows: Sequence[Row], part: str, name: str, variant: str) -> 
     return None if teacher is None or student is None else teacher - student
 
 
+def _kept_answers(rows: Sequence[Row], variants: Sequence[str]) -> float | None:
+    """Percent of the teacher's F1 on the short contexts, of the best variant that was measured."""
+    kept = [_kept(rows, "question_answering", "subjqa_short", variant, size="half") for variant in variants]
+    return max((share for share in kept if share is not None), default=None)
+
+
 _SQUEEZED = ["weight_squeezing", "weight_squeezing + KD"]
 _INHERITED = ["weight_inherited", "weight_inherited + KD"]
 _OTHERS = ["patient KD", "patient KD, lighter", "MiniLMv2 + KD"]
@@ -181,6 +187,23 @@ GOALS = [
     Goal(
         "stages ahead of joint training",
         lambda rows: gain(rows, "xtreme", "ner4", ["bilstm, stagewise"], ["bilstm, joint"]),
+        at_least=0.01,
+    ),
+    Goal(
+        "WID keeps 95 % of the teacher's F1 of answers on SubjQA at half its parameters",
+        lambda rows: _kept_answers(rows, _INHERITED),
+        at_least=95.0,
+    ),
+    Goal(
+        "... where squeezing is ahead of distillation and scratch",
+        lambda rows: gain(
+            rows,
+            "question_answering",
+            "subjqa_short",
+            ["weight_squeezing + KD"],
+            ["scratch", "distillation"],
+            size="half",
+        ),
         at_least=0.01,
     ),
     Goal("Pea-KD at least 2 points ahead on average over k", _mean_pea_gain, at_least=2.0),

@@ -149,6 +149,23 @@ def xtreme() -> Iterator[Entry]:
         yield Entry("xtreme", "ner4", f"bilstm, {kind}", {"name": "bilstm", "training": kind}, target)
 
 
+def question_answering() -> Iterator[Entry]:
+    """Squeezing and WID find most of the answers that their teacher finds, at half its size."""
+    kd = {"distillation": KD}
+    variants: dict[str, dict[str, Any]] = {
+        "weight_inherited + KD": {"name": "weight_inherited", **kd},
+        "weight_squeezing + KD": {"name": "weight_squeezing", **kd},
+        "distillation": {**FROM_RANDOM_WEIGHTS, **kd},
+        "scratch": {"name": "scratch"},
+        "weight_copy + KD": {"name": "weight_copy", **kd},
+        "weight_inherited": {"name": "weight_inherited"},
+        "weight_squeezing": {"name": "weight_squeezing"},
+    }
+    for name in ("subjqa_short", "subjqa"):
+        for variant, method in variants.items():
+            yield Entry("question_answering", name, variant, method, shape_target(HALF), size="half")
+
+
 PARTS = {
     "weight_distillation": weight_distillation,
     "bilstm": bilstm,
@@ -157,4 +174,5 @@ PARTS = {
     "gated": gated,
     "weight_inherited": weight_inherited,
     "pea_kd": pea_kd,
+    "question_answering": question_answering,
 }

@@ -1,6 +1,6 @@
 """A trained tiny teacher, its data, and a context in memory, for tests of methods and of training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from app.domain.tasks import Head, Task
 from tests.families import FAMILY_ROWS
-from tests.tiny import LABELS, PLEASANT, UNPLEASANT, tiny_examples, tiny_model_folder, tiny_tokenizer
-from worker.contracts import Replica, TaskData, Teacher, TokenizedSplit
+from tests.tiny import (
+    LABELS,
+    PLEASANT,
+    UNPLEASANT,
+    tiny_examples,
+    tiny_model_folder,
+    tiny_questions,
+    tiny_tokenizer,
+)
+from worker.contracts import ModelTokenizers, Replica, TaskData, Teacher, TokenizedSplit
 from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
 from worker.tasks.reading import encode_columns
@@ -32,6 +40,7 @@ TASK_LABELS: dict[Task, list[str]] = {
     "text_regression": [],
     "token_classification": TAGS,
     "masked_language_modeling": [],
+    "question_answering": [],
 }
 
 
@@ -163,6 +172,8 @@ def make_data(task: Task = "text_classification", *, train: int = 256, dev: int 
 
 def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
     """Texts of pleasant and unpleasant words: their majority, their balance, themselves, or any word."""
+    if task == "question_answering":
+        return tokenized_questions(tiny_questions(rows, seed=seed))
     examples = tiny_examples(rows, seed=seed)
     texts = [example["text"] for example in examples]
     encode: dict[str, Any] = {"tokenizer": tiny_tokenizer(), "max_length": 32}
@@ -182,6 +193,13 @@ def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
         case "masked_language_modeling":
             return tokenize_maskable(texts, **encode)
     raise ValueError(task)
+
+
+def tokenized_questions(rows: Sequence[Mapping[str, Any]], *, max_length: int = 32) -> TokenizedSplit:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    tokenizer = tiny_tokenizer()
+    tokenizers = ModelTokenizers(tokenizer, tokenizer, vocabulary=tokenizer.get_vocab_size(), token_types=0)
+    return encode_columns("question_answering", columns, tokenizers=tokenizers, max_length=max_length)
 
 
 def _qualities(text: str) -> list[bool]:

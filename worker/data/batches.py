@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from app.engine.padding import BoolArray, network_inputs, pad, token_mask
-from worker.contracts import IGNORE_INDEX, FloatArray, IntArray, TokenizedSplit
+from worker.contracts import IGNORE_INDEX, AskedContexts, FloatArray, IntArray, TokenizedSplit
 
 _SORTED_BATCHES = 50
 """Batches that are sorted by length together: more pads less, fewer shuffles better."""
@@ -60,6 +60,13 @@ class Batch:
     label_weight: Tensor | float = 1.0
     row_weight: Tensor | float = 1.0
     token_weight: Tensor | float = 1.0
+
+    @property
+    def position_rows(self) -> Tensor:
+        """The row of each position within the batch, (P,), ascending."""
+        if self.positions is None:
+            return torch.arange(len(self.rows), device=self.inputs["input_ids"].device)
+        return self.positions.nonzero()[:, 0]
 
 
 def at_positions(values: Tensor, batch: Batch) -> Tensor:
@@ -141,6 +148,7 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
         targets=None if split.targets is None else subset(split.targets, rows),
         references=None if split.references is None else [split.references[row] for row in rows],
         languages=None if split.languages is None else [split.languages[row] for row in rows],
+        questions=None if split.questions is None else _some_windows(split.questions, rows, answers),
         untrimmed=None if split.untrimmed is None else subset(split.untrimmed, rows),
         digest=hashlib.sha256(offsets.tobytes() + ids.tobytes()).hexdigest(),
     )
@@ -149,8 +157,8 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
     """Both splits as one; rows without labels, where the others have some, get ``IGNORE_INDEX`` or NaN.
 
-    Either both or none have positions, and targets. ``languages``, ``references`` and ``written`` are
-    dropped.
+    Either both or none have positions, and targets. ``languages``, ``references``, ``written`` and
+    ``questions`` are dropped.
     """
     ids = np.concatenate([first.ids, second.ids])
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
@@ -171,6 +179,10 @@ def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit
         if first.untrimmed is None or second.untrimmed is None
         else concatenate(first.untrimmed, second.untrimmed),
     )
+
+
+def _some_windows(asked: AskedContexts, rows: IntArray, places: IntArray) -> AskedContexts:
+    return replace(asked, rows=asked.rows[rows], spans=asked.spans[places])
 
 
 def _with_targets(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from app.engine.tokenizing import TextTokenizer, first_pieces, special_id
+from app.engine.tokenizing import TextTokenizer, TokenizedText, first_pieces, special_id
 from worker.contracts import FloatArray, LabelArray, TokenizedSplit
 
 MASKED_SHARE = 0.15
@@ -173,6 +173,22 @@ def _label_array(labels: Sequence[float] | LabelArray | None) -> LabelArray | No
 def _split_of(
     encodings: Sequence[Encoding], *, labels: LabelArray | None, token_types: bool = False
 ) -> TokenizedSplit:
+    return split_of(
+        encodings,
+        labels=labels,
+        token_types=token_types,
+        cut=sum(bool(encoding.overflowing) for encoding in encodings),
+    )
+
+
+def split_of(
+    encodings: Sequence[Encoding] | Sequence[TokenizedText],
+    *,
+    labels: LabelArray | None = None,
+    token_types: bool = False,
+    cut: int = 0,
+) -> TokenizedSplit:
+    """Tokenised rows laid end to end."""
     offsets = np.zeros(len(encodings) + 1, dtype=np.int64)
     np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
     ids = np.fromiter((id_ for e in encodings for id_ in e.ids), dtype=np.int32, count=offsets[-1])
@@ -187,5 +203,5 @@ def _split_of(
         offsets=offsets,
         labels=labels,
         digest=digest.hexdigest(),
-        cut=sum(bool(encoding.overflowing) for encoding in encodings),
+        cut=cut,
     )

@@ -40,9 +40,11 @@ class LabelLoss:
         self, task: Task, *, smoothing: float | None = None, activation: Activation | None = None
     ) -> None:
         self._loss = answer_loss(task, smoothing=smoothing, activation=activation)
+        self._needs_rows = implementation_of(task, activation).needs_rows
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return batch.label_weight * self._loss(forward(network, batch).logits, labels_of(batch))
+        rows = _rows(batch) if self._needs_rows else ()
+        return batch.label_weight * self._loss(forward(network, batch).logits, labels_of(batch), *rows)
 
 
 class Masking:
@@ -126,21 +128,29 @@ class DistillationLoss:
         self._terms = terms
         self._loss = answer_loss(task, smoothing=smoothing, activation=activation)
         self._soft_loss = implementation_of(task, activation).soft_loss
+        self._needs_rows = implementation_of(task, activation).needs_rows
         self._teacher_logits = teacher_logits
         self._inner = inner
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         terms = self._terms
         output = forward(network, batch, with_states=bool(self._inner))
-        soft = self._soft_loss(output.logits, self._teacher_logits(batch), terms.temperature)
+        rows = _rows(batch) if self._needs_rows else ()
+        soft = self._soft_loss(output.logits, self._teacher_logits(batch), terms.temperature, *rows)
+        if self._needs_rows:
+            soft = batch.row_weight * soft
         loss = terms.logits_weight * soft
         if batch.labels is not None:
-            labels = batch.label_weight * self._loss(output.logits, batch.labels)
+            labels = batch.label_weight * self._loss(output.logits, batch.labels, *rows)
             loss = loss + (1 - terms.logits_weight) * labels
         for weight, term in self._inner:
             assert output.states is not None
             loss = loss + weight * term(network, output.states, batch)
         return loss
+
+
+def _rows(batch: Batch) -> tuple[Tensor]:
+    return (batch.position_rows,)
 
 
 def labels_of(batch: Batch) -> Tensor:

@@ -21,7 +21,15 @@ from worker.evaluation.exported import ExportedEncoder, ExportedModel, ExportedT
 from worker.evaluation.quality import chosen_thresholds, main_metric, written_quality
 from worker.evaluation.translation import translate
 from worker.export.onnx_export import export_onnx, export_translator
-from worker.export.parity import Parity, check_fp32, check_int8, check_int8_metric, compare_logits, probe
+from worker.export.parity import (
+    Parity,
+    check_fp32,
+    check_int8,
+    check_int8_metric,
+    compare_logits,
+    probe,
+    probed_counts,
+)
 from worker.export.per_token import activation_scales
 from worker.export.quantisation import quantise_onnx
 from worker.networks.forward import is_translator
@@ -109,6 +117,7 @@ def compare_exports(
     dev = _some(data.dev, _most_texts(TASKS[data.task]))
     asked = dev.position_offsets[-1]
     reference = probe(partial(predict_logits, network, pad_id=pad_id, device=network.device), dev)
+    counts = probed_counts(dev)
     if thresholds is None:
         thresholds = chosen_thresholds(data.task, dev, reference[:asked])
     # How a translation model itself would write takes too long to find out again.
@@ -120,7 +129,7 @@ def compare_exports(
         opened = open_export(path, network, threads=threads)
         exported = probe(partial(opened.logits, pad_id=pad_id), dev)
         parity = compare_logits(
-            reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds)
+            reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds, counts)
         )
         files = files_of(path)
         found[precision] = OnnxExport(

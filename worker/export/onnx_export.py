@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from app.domain.architectures import BYTES_PER_PARAMETER, MAX_ONNX_BYTES
 from app.domain.errors import JobError
 from worker.networks.decoding import SourceReader, WritingStep
+from worker.networks.forward import answer_logits
 from worker.networks.fused import joined
 
 _OPSET = 17
@@ -32,7 +33,7 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
     example = torch.ones((2, 8), dtype=torch.int64, device=network.device)
     sequences = {0: "batch", 1: "sequence"}
     with torch.no_grad():
-        answers_for_tokens = network(input_ids=example).logits.ndim == example.ndim + 1
+        answers_for_tokens = answer_logits(network(input_ids=example)).ndim == example.ndim + 1
     axes = dict.fromkeys(names, sequences)
     axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
     with _prepared(network), joined(network), _words_flattened(network):
@@ -131,8 +132,7 @@ class _Logits(nn.Module):
         self.names = names
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits: Tensor = self.network(**dict(zip(self.names, inputs, strict=True))).logits
-        return logits
+        return answer_logits(self.network(**dict(zip(self.names, inputs, strict=True))))
 
 
 @contextmanager

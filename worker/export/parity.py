@@ -59,6 +59,15 @@ def probe(predict: Predict, split: TokenizedSplit) -> FloatArray:
     return np.concatenate([predict(split), *(predict(subset(split, rows)) for rows in [*alone, *mixed])])
 
 
+def probed_counts(split: TokenizedSplit) -> IntArray:
+    """How many positions each row has that ``probe`` gives logits of, in its order."""
+
+    def counts(rows: TokenizedSplit) -> FloatArray:
+        return np.diff(rows.position_offsets)  # type: ignore[return-value]
+
+    return probe(counts, split)  # type: ignore[return-value]
+
+
 def check_fp32(parity: Parity, *, tolerance: float) -> None:
     """Raises ``JobError`` when logits differ by more than ``tolerance``, or are not numbers."""
     if not parity.max_logit_difference <= tolerance:

@@ -5,6 +5,7 @@ Shapes: B rows, T tokens, D width, P positions, C outputs.
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from transformers import MarianMTModel
 
@@ -37,8 +38,16 @@ def forward(network: nn.Module, batch: Batch, *, with_states: bool = False) -> F
     else:
         options = {"output_hidden_states": True} if with_states else {}
         output = net(**batch.inputs, **options)
-        logits = at_positions(output.logits, batch)
+        logits = at_positions(answer_logits(output), batch)
     return ForwardOutput(logits.float(), output.hidden_states if with_states else None)
+
+
+def answer_logits(output: Any) -> Tensor:
+    """What a network says, (B, C) or (B, T, C); of answers to questions where they begin, and end."""
+    if hasattr(output, "start_logits"):
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: Tensor = output.logits
+    return logits
 
 
 def is_translator(network: nn.Module) -> bool:

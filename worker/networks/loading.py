@@ -226,8 +226,8 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
     if record.has_labels:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-    elif record.outputs == "number":
-        config.num_labels = 1
+    elif record.outputs in ("number", "span"):
+        config.num_labels = head.outputs
     if record.names_problem_type:
         config.problem_type = record.problem_type
     return config

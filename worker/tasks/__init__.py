@@ -8,6 +8,7 @@ from app.domain.tasks.record import Activation
 from worker.tasks import (
     masked_language_modeling,
     multi_label_classification,
+    question_answering,
     text_classification,
     text_regression,
     token_classification,
@@ -20,6 +21,7 @@ IMPLEMENTATIONS: Final[Mapping[Task, TaskImplementation]] = {
     "text_regression": text_regression.IMPLEMENTATION,
     "multi_label_classification": multi_label_classification.IMPLEMENTATION,
     "token_classification": token_classification.IMPLEMENTATION,
+    "question_answering": question_answering.IMPLEMENTATION,
     "masked_language_modeling": masked_language_modeling.IMPLEMENTATION,
     "translation": translation.IMPLEMENTATION,
 }

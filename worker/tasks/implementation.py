@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from worker.contracts import FloatArray, ModelTokenizers, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, ModelTokenizers, TokenizedSplit
 
 Thresholds = Sequence[float]
 """The score from which on each label passes, chosen on dev and stored with the model; empty where the task
 chooses one label, or none."""
 
-AnswerLoss = Callable[[Tensor, Tensor], Tensor]
-"""Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known."""
+AnswerLoss = Callable[..., Tensor]
+"""Logits (P, C) and labels (P,) to a scalar, mean over the positions whose label is known; where the task
+``needs_rows``, from the row of each position (P,) as well, mean over rows."""
 
 
 class Encode(Protocol):
@@ -33,8 +34,13 @@ class Encode(Protocol):
 
 
 class SoftLoss(Protocol):
-    def __call__(self, logits_s: Tensor, logits_t: Tensor, temperature: float | None, /) -> Tensor:
-        """How far a student's logits (P, C) are from its teacher's; None: the task's default temperature."""
+    def __call__(
+        self, logits_s: Tensor, logits_t: Tensor, temperature: float | None, /, *rows: Tensor
+    ) -> Tensor:
+        """How far a student's logits (P, C) are from its teacher's; None: the task's default temperature.
+
+        ``rows`` is given where the task needs them, as for its ``answer_loss``.
+        """
 
 
 class Metrics(Protocol):
@@ -45,8 +51,18 @@ class Metrics(Protocol):
 
 
 class Agreement(Protocol):
-    def __call__(self, reference: FloatArray, exported: FloatArray, thresholds: Thresholds, /) -> float:
-        """Share of answers that are the same, in [0, 1], of two networks' logits (N, C)."""
+    def __call__(
+        self,
+        reference: FloatArray,
+        exported: FloatArray,
+        thresholds: Thresholds,
+        counts: IntArray | None = None,
+        /,
+    ) -> float:
+        """Share of answers that are the same, in [0, 1], of two networks' logits (N, C).
+
+        ``counts`` says how many of the N each row has.
+        """
 
 
 @dataclass(frozen=True)
@@ -64,3 +80,5 @@ class TaskImplementation:
     agreement: Agreement
     thresholds: Callable[[TokenizedSplit, FloatArray], Thresholds] | None = None
     """The best ones for logits (P, C) on a split; None where labels have none."""
+    needs_rows: bool = False
+    """Whether a row has one answer among all its positions, over which losses and agreement are."""

@@ -37,7 +37,9 @@ def default_temperature(outputs: int, *, of_two: float = 2.0) -> float:
     return max(1.0, of_two / max(1, outputs - 1))
 
 
-def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float | None = None) -> Tensor:
+def soft_label_loss(
+    logits_s: Tensor, logits_t: Tensor, temperature: float | None = None, *_rows: Tensor
+) -> Tensor:
     """T² KL(teacher || student) of softened distributions (Hinton et al., 2015).
 
     Args:
@@ -58,6 +60,8 @@ def soft_label_loss(logits_s: Tensor, logits_t: Tensor, temperature: float | Non
     return t**2 * total / max(1, len(logits_s))
 
 
-def squared_difference(outputs_s: Tensor, outputs_t: Tensor, _temperature: float | None = None) -> Tensor:
+def squared_difference(
+    outputs_s: Tensor, outputs_t: Tensor, _temperature: float | None = None, *_rows: Tensor
+) -> Tensor:
     """Of numbers, which are no distribution: the mean over all of (P, 1)."""
     return functional.mse_loss(outputs_s, outputs_t)

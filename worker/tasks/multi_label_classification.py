@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.contracts import FloatArray, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TokenizedSplit
 from worker.tasks.encoding import texts_with
 from worker.tasks.implementation import TaskImplementation, Thresholds
 from worker.tasks.multi_label_metrics import (
@@ -45,7 +45,9 @@ def binary_cross_entropy(smoothing: float) -> Callable[[Tensor, Tensor], Tensor]
     return loss
 
 
-def soft_labels_loss(logits_s: Tensor, logits_t: Tensor, temperature: float | None = None) -> Tensor:
+def soft_labels_loss(
+    logits_s: Tensor, logits_t: Tensor, temperature: float | None = None, *_rows: Tensor
+) -> Tensor:
     """T² times the sum over labels of KL(teacher || student) of softened Bernoulli distributions.
 
     Args:
@@ -98,7 +100,9 @@ def _constant_micro_f1(split: TokenizedSplit) -> float:
     return float(np.max(2 * np.cumsum(counts) / (named + counts.sum())))
 
 
-def _agreement(reference: FloatArray, exported: FloatArray, thresholds: Thresholds, /) -> float:
+def _agreement(
+    reference: FloatArray, exported: FloatArray, thresholds: Thresholds, _counts: IntArray | None = None, /
+) -> float:
     """F1 of the labels that pass in one network against those that pass in the other.
 
     Most labels pass in neither: counting these as well would hide that others do not agree.

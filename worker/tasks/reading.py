@@ -100,7 +100,7 @@ def load_task_data(
             split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
         if by_teacher and split.scores is not None:
             split = replace(split, labels=chosen(split.scores, manifest.task, activation))
-        return replace(split, languages=columns.get("language"))
+        return replace(split, languages=_languages(columns.get("language"), split))
 
     train, dev = read("train"), read("dev")
     assert train is not None
@@ -148,6 +148,13 @@ def _for_outputs(
     return relabelled(columns, manifest.task, given=manifest.labels, wanted=labels)
 
 
+def _languages(languages: list[str] | None, split: TokenizedSplit) -> list[str] | None:
+    """Of each row, which may be one of several windows."""
+    if languages is None or split.questions is None:
+        return languages
+    return [languages[row] for row in split.questions.rows]
+
+
 def _require_scores(name: Split, scores: RowScores | None) -> None:
     """Raises ``JobError`` where rows have neither labels nor scores of the teachers that count."""
     missing = None if scores is None else sum(score is None for score in scores)
@@ -182,8 +189,8 @@ def encode_columns(
         token_types=is_pair and tokenizers.token_types > 1,
         labels=labels,
     )
-    if untrimmed is None or TASKS[task].answers_in_tokens:
-        return split  # whose answers are words, and others once these are trimmed
+    if untrimmed is None or TASKS[task].answers_in_tokens or split.questions is not None:
+        return split  # whose answers or windows are others once words are trimmed
     return replace(split, untrimmed=_asked_as(split, untrimmed))
 
 

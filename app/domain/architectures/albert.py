@@ -49,6 +49,7 @@ FAMILY: Final = EncoderFamily(
     heads={
         "text": HeadModules(dense="albert.pooler", output="classifier"),
         "token": HeadModules(output="classifier"),
+        "span": HeadModules(output="qa_outputs"),
         "word": HeadModules(
             dense="predictions.dense",
             norm="predictions.LayerNorm",

@@ -69,6 +69,7 @@ FAMILY: Final = EncoderFamily(
     heads={
         "text": HeadModules(dense="bert.pooler.dense", output="classifier"),
         "token": HeadModules(output="classifier"),
+        "span": HeadModules(output="qa_outputs"),
         "word": HeadModules(
             dense="cls.predictions.transform.dense",
             norm="cls.predictions.transform.LayerNorm",

@@ -54,6 +54,7 @@ FAMILY: Final = EncoderFamily(
     heads={
         "text": HeadModules(dense="pre_classifier", output="classifier"),
         "token": HeadModules(output="classifier"),
+        "span": HeadModules(output="qa_outputs"),
         "word": HeadModules(
             dense="vocab_transform",
             norm="vocab_layer_norm",

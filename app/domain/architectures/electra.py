@@ -26,6 +26,7 @@ FAMILY: Final = EncoderFamily(
     heads={
         "text": HeadModules(dense="classifier.dense", output="classifier.out_proj"),
         "token": HeadModules(output="classifier"),
+        "span": HeadModules(output="qa_outputs"),
         "word": HeadModules(
             dense="generator_predictions.dense",
             norm="generator_predictions.LayerNorm",

@@ -15,6 +15,7 @@ HEAD_KINDS: Final[dict[Task, HeadKind]] = {
 CLASS_SUFFIXES: Final[dict[HeadKind | None, str]] = {
     "text": "ForSequenceClassification",
     "token": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
     "word": "ForMaskedLM",
     None: "Model",
 }

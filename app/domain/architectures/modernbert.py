@@ -138,6 +138,7 @@ FAMILY: Final = EncoderFamily(
     heads={
         "text": HeadModules(dense="head.dense", norm="head.norm", biases=False, output="classifier"),
         "token": HeadModules(dense="head.dense", norm="head.norm", biases=False, output="classifier"),
+        "span": HeadModules(dense="head.dense", norm="head.norm", biases=False, output="classifier"),
         "word": HeadModules(
             dense="head.dense",
             norm="head.norm",

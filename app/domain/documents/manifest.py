@@ -155,7 +155,8 @@ class ModelManifest(StoredDocument):
     thresholds: list[float] | None = Field(
         default=None,
         description="Score from which on each label passes, in the order of labels, where each is decided by "
-        "itself; chosen on dev.",
+        "itself; of question_answering the log-odds from which on there is no answer, or null where all "
+        "contexts have one; chosen on dev.",
     )
     is_pair: bool | None = Field(
         default=None,
@@ -226,6 +227,9 @@ class SplitSummary(BaseModel):
         description="For token_classification: I- tags that began an entity and were changed to B- tags.",
     )
     scores: dict[str, float] | None = Field(default=None, description="For text_regression: min, mean, max.")
+    unanswerable: int | None = Field(
+        default=None, description="For question_answering: rows whose context has no answer."
+    )
     languages: dict[str, int] | None = Field(
         default=None, description="Rows by language, if the data has a language column."
     )
@@ -258,6 +262,8 @@ class DatasetManifest(StoredDocument):
     text_regression           text, text_pair?, score (float32)
     token_classification      tokens (list of strings), tags (list of int32, into ``labels``)
     masked_language_modeling  text
+    question_answering        question, context, answers (struct of text, a list of strings, and
+                              answer_start, a list of int64: characters of the context)
     translation               source, target
     ========================  ================================================================
 

@@ -30,7 +30,7 @@ def matrix_products(architecture: Architecture, head: Head, *, tokens: int) -> I
         case EncoderArchitecture(shape=s):
             gates = 1 if architecture.record.stack.layer.ffn_gate else 0
             yield from _layer(s, rows=tokens, tokens=tokens, times=architecture.runs, gates=gates)
-            answers = tokens if head.record.answering == "token" else 1
+            answers = tokens if head.record.answers_for_tokens else 1
             yield Product(answers, s.hidden, head.outputs)
         case BiLstmArchitecture(shape=b):
             yield Product(1, b.hidden, 4 * b.hidden, times=2 * tokens)

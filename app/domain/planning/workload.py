@@ -161,7 +161,7 @@ class Workload:
         """How many predictions the head of an encoder makes for one row."""
         if self.head.record.masks_inputs:
             return _MASKED_SHARE * self.row.tokens
-        return self.row.tokens if self.head.record.answering == "token" else 1.0
+        return self.row.tokens if self.head.record.answers_for_tokens else 1.0
 
 
 def learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:

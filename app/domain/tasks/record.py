@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Answering = Literal["text", "token", "written"]
-"""One answer for a text, one for each asked token, or a text that is written token by token."""
+Answering = Literal["text", "token", "span", "written"]
+"""One answer for a text, one for each asked token, a stretch of tokens, or a text that is written token by
+token."""
 
-HeadKind = Literal["text", "token", "word"]
-"""Which of an encoder's heads: one that answers for a text, for each token, or gives words."""
+HeadKind = Literal["text", "token", "span", "word"]
+"""Which of an encoder's heads: one that answers for a text, for each token, says where a stretch of tokens
+begins and ends, or gives words."""
 
-Outputs = Literal["labels", "number", "vocabulary"]
-"""What one answer's outputs are: a score for each label, one number, or a score for each token."""
+Outputs = Literal["labels", "number", "span", "vocabulary"]
+"""What one answer's outputs are: a score for each label, one number, scores of beginning and ending at a
+token, or a score for each token of the vocabulary."""
 
 Activation = Literal["sigmoid"]
 """What a head's one output goes through to become an answer."""
@@ -111,6 +114,11 @@ class TaskRecord:
         return self.outputs == "vocabulary"
 
     @property
+    def answers_for_tokens(self) -> bool:
+        """Whether the head says something of each token."""
+        return self.answering in ("token", "span")
+
+    @property
     def writes(self) -> bool:
         return self.answering == "written"
 
@@ -140,5 +148,7 @@ class TaskRecord:
                 return labels
             case "number":
                 return 1
+            case "span":
+                return 2
             case "vocabulary":
                 return vocabulary

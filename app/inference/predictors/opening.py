@@ -12,12 +12,14 @@ from app.domain.word_splitting import RECORD, WordSplitter
 from app.engine.encoder import OnnxEncoder
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
+from app.engine.question_windows import WindowTokenizer
 from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER
 from app.engine.tokenizing import TextTokenizer
 from app.inference.predictors.classifier import Classifier, Regressor
 from app.inference.predictors.fill_mask import FillMask
 from app.inference.predictors.multi_label import MultiLabelClassifier
 from app.inference.predictors.predictor import Predictor
+from app.inference.predictors.question_answerer import QuestionAnswerer
 from app.inference.predictors.tagger import Tagger
 from app.inference.predictors.translator import Translator
 
@@ -58,6 +60,9 @@ class ModelExport:
             return WordSplitter()
         return WordSplitter.from_json(self.fetch(RECORD).read_bytes())
 
+    def window_tokenizer(self) -> WindowTokenizer:
+        return WindowTokenizer.from_file(self.fetch(TOKENIZER), max_length=self.manifest.max_length)
+
     @property
     def labels(self) -> list[str]:
         return self.manifest.labels or []
@@ -83,6 +88,12 @@ PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     ),
     "fill_mask": lambda export: FillMask(
         export.encoder(), export.tokenizer(), vocabulary=export.manifest.architecture.vocabulary
+    ),
+    "question_answerer": lambda export: QuestionAnswerer(
+        export.encoder(),
+        export.tokenizer(),
+        export.window_tokenizer(),
+        threshold=next(iter(export.manifest.thresholds or ()), None),
     ),
     "translator": _open_translator,
 }

@@ -81,4 +81,23 @@ class TranslatedText(NamedTuple):
     text: str
 
 
-Result: TypeAlias = RankedLabels | Number | TaggedWords | NamedEntities | MaskFills | TranslatedText
+class FoundAnswer(NamedTuple):
+    """An answer, which is ``context[start:end]``, with its probability; empty where there is none."""
+
+    score: float
+    start: int
+    end: int
+    text: str
+
+
+class FoundAnswers(NamedTuple):
+    """The answers to a question, best first."""
+
+    answers: Sequence[FoundAnswer]
+    is_one: bool
+    """Whether just the best was asked for."""
+
+
+Result: TypeAlias = (
+    RankedLabels | Number | TaggedWords | NamedEntities | MaskFills | TranslatedText | FoundAnswers
+)

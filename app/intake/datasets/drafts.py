@@ -124,7 +124,7 @@ class DraftWriter:
         """What is looked for in the table of a split."""
         record = TASKS[self.task].columns
         text = record.unlabeled_input or record.inputs[0]
-        is_text = record.target is None or split == "unlabeled"
+        is_text = (record.target is None or split == "unlabeled") and len(record.inputs) == 1
         return Wanted(
             self.columns.names,
             others=OTHER_COLUMNS.get(self.task, ()),
@@ -317,4 +317,6 @@ def _size(value: Any) -> int:
     if isinstance(value, list):
         characters = sum(map(len, value)) if value and isinstance(value[0], str) else 0
         return characters + LIST_ITEM_BYTES * len(value)
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
     return len(value) if isinstance(value, str) else 0

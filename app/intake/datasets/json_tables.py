@@ -12,6 +12,7 @@ from app.intake.datasets.cells import listed
 from app.intake.datasets.content import Content, Encoding, byte_lines, read_lines, read_text
 from app.intake.datasets.rows import MAX_ROW_BYTES, BadRow, LeftOutRow, Place, Row
 from app.intake.datasets.split_names import SPLIT_NAMES
+from app.intake.datasets.squad import is_squad, questions_of
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _DECODER: Final = json.JSONDecoder()
@@ -203,6 +204,8 @@ def _of_object(table: Any, columns: Collection[str], place: Place) -> tuple[str,
             ]
         case {"schema": dict(), "data": list(rows)}:
             return "pandas, table", rows
+        case {"data": list(articles)} if is_squad(articles):
+            return "SQuAD", list(questions_of(articles))
     found = {name: table[name] for name in table if name in columns}
     if found and all(isinstance(column, dict) for column in found.values()):
         return "pandas, columns", _by_index(table)

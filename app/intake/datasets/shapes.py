@@ -27,6 +27,7 @@ OTHER_COLUMNS: Final[Mapping[Task, Collection[str]]] = {
     "token_classification": (*_ALIASES["tokens"], *_ALIASES["tags"], *_SPAN_COLUMNS, "data", *_ANNOTATIONS),
     "text_classification": ("cats", "data", *_ANNOTATIONS),
     "multi_label_classification": ("cats", "data", *_ANNOTATIONS),
+    "question_answering": ("is_impossible",),
 }
 """Columns that rows may have in place of those that are looked for."""
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import TASKS, Task
+from app.intake.datasets.answers import Answers
 from app.intake.datasets.cells import cell, kind, text
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.input_columns import count_words
@@ -197,6 +198,7 @@ TARGETS: Final[Mapping[Task, Callable[[TaskColumns, LabelOptions, Notes], Answer
     ),
     "text_regression": lambda columns, _options, _notes: Scores(columns),
     "token_classification": lambda columns, options, notes: Tags(columns["tags"], options, notes),
+    "question_answering": lambda columns, _options, notes: Answers(columns["answers"], notes),
     "translation": lambda columns, _options, _notes: Targets(columns["target"]),
 }
 """How the target column of each task that has one is read."""

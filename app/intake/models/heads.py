@@ -31,14 +31,17 @@ def find_head(shapes: Shapes, architecture: EncoderArchitecture, *, network: str
             a pooler, without use.
 
     Raises:
-        InvalidRequest: it is of texts or of tokens, whose heads look alike in this family, and the class
-            does not say which.
+        InvalidRequest: it is of texts, of tokens or of answers to questions, whose heads look alike in this
+            family, and the class does not say which.
     """
     heads = architecture.record.heads
     tokens_only = network.endswith(CLASS_SUFFIXES["token"])
-    text, token, word = heads["text"], heads["token"], heads["word"]
-    if text == token and f"{text.output}.weight" in shapes:
-        _require_class(network, ("text", "token"))
+    text, token, span, word = heads["text"], heads["token"], heads["span"], heads["word"]
+    if text == token == span and f"{text.output}.weight" in shapes:
+        kind = _require_class(network, ("text", "token", "span"))
+        return _found(kind, architecture, outputs=_rows(shapes, text.output))
+    if f"{span.output}.weight" in shapes and span != token:
+        return _found("span", architecture, outputs=_rows(shapes, span.output))
     if {f"{text.dense}.weight", f"{text.output}.weight"} <= shapes.keys() and not tokens_only:
         return _found("text", architecture, outputs=_rows(shapes, text.output))
     if f"{token.output}.weight" in shapes:

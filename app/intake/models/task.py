@@ -88,7 +88,10 @@ def _task_of(config: ModelConfig, head: FoundHead) -> Task:
     """The one task of such heads, or that of several which the config's problem type names."""
     tasks = {record.problem_type: task for task, record in TASKS.items() if record.head == head.kind}
     if len(tasks) == 1:
-        return next(iter(tasks.values()))
+        task = next(iter(tasks.values()))
+        if TASKS[task].outputs == "span" and head.outputs != TASKS[task].output_count(labels=0, vocabulary=0):
+            raise _unsupported(f"The head for {task} has {head.outputs} outputs, not 2")
+        return task
     problem = config.problem_type or (_MULTI_LABEL if _is(_SIGMOID, config) else _SINGLE_LABEL)
     if head.outputs == 1 and problem in (_SINGLE_LABEL, _MULTI_LABEL):
         problem = _REGRESSION

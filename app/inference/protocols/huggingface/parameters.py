@@ -13,6 +13,7 @@ from app.domain.tasks import Task
 from app.engine.generation import Decoding
 from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.fill_mask import FillMaskOptions
+from app.inference.predictors.question_answerer import AnsweringOptions
 from app.inference.predictors.tagger import TaggingOptions
 from app.inference.predictors.translator import TranslationOptions
 
@@ -105,6 +106,24 @@ class FillMaskParameters(Parameters):
         return FillMaskOptions(self.top_k, self.targets)
 
 
+class QuestionAnsweringParameters(Parameters):
+    """Parameters for question_answering."""
+
+    top_k: int = Field(
+        default=1, ge=1, le=100, description="Number of answers, best first; above 1 they come as a list."
+    )
+    max_answer_len: int = Field(default=30, ge=1, le=512, description="Maximum tokens of an answer.")
+    handle_impossible_answer: bool | None = Field(
+        default=None,
+        description="Whether the answer may be that there is none, an empty text; default: if the model was "
+        "trained with questions that have none. It is given where its log-odds reach a threshold that was "
+        "chosen on dev, or 0 where none was.",
+    )
+
+    def options(self) -> AnsweringOptions:
+        return AnsweringOptions(self.top_k, self.max_answer_len, self.handle_impossible_answer)
+
+
 class TranslationParameters(Parameters):
     """Parameters for translation. Generation parameters may also be nested in `generate_parameters`."""
 
@@ -147,6 +166,7 @@ PARAMETERS: Final[dict[Task, type[Parameters]]] = {
     "text_regression": RegressionParameters,
     "token_classification": TokenClassificationParameters,
     "masked_language_modeling": FillMaskParameters,
+    "question_answering": QuestionAnsweringParameters,
     "translation": TranslationParameters,
 }
 
@@ -156,6 +176,7 @@ AnyParameters: TypeAlias = (
     | RegressionParameters
     | TokenClassificationParameters
     | FillMaskParameters
+    | QuestionAnsweringParameters
     | TranslationParameters
 )
 

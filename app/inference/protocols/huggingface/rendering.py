@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from app.inference.predictors.results import (
+    FoundAnswer,
+    FoundAnswers,
     MaskFills,
     NamedEntities,
     Number,
@@ -13,6 +15,7 @@ from app.inference.predictors.results import (
     TranslatedText,
 )
 from app.inference.protocols.huggingface.schemas import (
+    Answer,
     Answers,
     Entity,
     EntityGroup,
@@ -81,6 +84,15 @@ def _translation(result: TranslatedText) -> Translation:
     return {"translation_text": result.text}
 
 
+def _answers(result: FoundAnswers) -> Answer | list[Answer]:
+    answers = [_answer(answer) for answer in result.answers or [FoundAnswer(0.0, 0, 0, "")]]
+    return answers[0] if result.is_one else answers
+
+
+def _answer(answer: FoundAnswer) -> Answer:
+    return {"score": answer.score, "start": answer.start, "end": answer.end, "answer": answer.text}
+
+
 _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
     RankedLabels: _labels,
     Number: _number,
@@ -88,7 +100,8 @@ _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
     NamedEntities: _entities,
     MaskFills: _fills,
     TranslatedText: _translation,
+    FoundAnswers: _answers,
 }
 
-_ALONE: Final = frozenset({TaggedWords, NamedEntities, MaskFills})
+_ALONE: Final = frozenset({TaggedWords, NamedEntities, MaskFills, FoundAnswers})
 """Answers of a single input that stand outside of a list, as clients of such tasks expect it."""

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from typing_extensions import TypedDict
 
 from app.domain.tasks import TASKS
-from app.engine.tokenizing import Input
+from app.engine.tokenizing import Input, Question
 from app.inference.protocols.huggingface.parameters import AnyParameters
 
 MAX_INPUTS = 1024
@@ -26,20 +26,29 @@ _WORDS = {
     "required": ["words"],
     "additionalProperties": False,
 }
+_QUESTION = {
+    "type": "object",
+    "properties": {"question": _TEXT, "context": _TEXT},
+    "required": ["question", "context"],
+    "additionalProperties": False,
+}
 _PAIR_TASKS = [task for task, record in TASKS.items() if record.columns.pair is not None]
 _INPUTS_SCHEMA = {
-    "description": f"A text, a text pair, a text as its words, or a list of 1 to {MAX_INPUTS:,} of these. "
+    "description": "A text, a text pair, a text as its words, a question with its context, or a list of 1 to "
+    f"{MAX_INPUTS:,} of these. "
     f"Pairs are for models of {', '.join(_PAIR_TASKS)}, words for token_classification: the answers are then "
-    "about just these words, and `start` and `end` count words.",
+    "about just these words, and `start` and `end` count words. "
+    "question_answering takes questions, and nothing else.",
     "anyOf": [
         _TEXT,
         _PAIR,
         _WORDS,
+        _QUESTION,
         {
             "type": "array",
             "minItems": 1,
             "maxItems": MAX_INPUTS,
-            "items": {"anyOf": [_TEXT, _PAIR, _WORDS]},
+            "items": {"anyOf": [_TEXT, _PAIR, _WORDS, _QUESTION]},
         },
     ],
 }
@@ -73,9 +82,12 @@ def _read_input(item: object, position: int) -> Input:
             return _check_length(text, position)
         case {"words": list(words), **rest} if not rest:
             return _read_words(words, position)
+        case {"question": str(question), "context": str(context), **rest} if not rest:
+            return Question(_check_length(question, position), _check_length(context, position))
     raise ValueError(
         f'input {position} is neither a text nor an object {{"text": "…", "text_pair": "…"}} '
-        '(text_pair is optional) or, for token_classification, {"words": ["…", "…"]}'
+        '(text_pair is optional), {"words": ["…", "…"]} for token_classification, or '
+        '{"question": "…", "context": "…"} for question_answering'
     )
 
 
@@ -146,6 +158,15 @@ class Fill(TypedDict):
     sequence: str
 
 
+class Answer(TypedDict):
+    """An answer to a question: context[start:end], empty where the context has none."""
+
+    score: float
+    start: int
+    end: int
+    answer: str
+
+
 class Translation(TypedDict):
     translation_text: str
 
@@ -159,8 +180,11 @@ Answers: TypeAlias = (
     | list[Fill]
     | list[list[Fill]]
     | list[Translation]
+    | Answer
+    | list[Answer]
+    | list[list[Answer]]
 )
-"""By task. Entities and fills of one input come alone, those of a list as a list of lists."""
+"""By task. Entities, fills and answers of one input come alone, those of a list as a list of them."""
 
 
 class PredictRequest(BaseModel):
@@ -178,6 +202,7 @@ class PredictRequest(BaseModel):
                 {"inputs": "A film to [MASK].", "parameters": {"top_k": 3}},
                 {"inputs": {"words": ["J.", "Smith", "was", "in", "Oslo", "."]}},
                 {"inputs": ["A dog runs."], "parameters": {"num_beams": 4}},
+                {"inputs": {"question": "Where is she?", "context": "Ada is in Oslo."}},
             ]
         },
     )
