@@ -127,10 +127,15 @@ class DraftWriter:
         is_text = (record.target is None or split == "unlabeled") and len(record.inputs) == 1
         return Wanted(
             self.columns.names,
-            others=OTHER_COLUMNS.get(self.task, ()),
+            others=[*OTHER_COLUMNS.get(self.task, ()), *self._structs()],
             text_column=self.columns.by_field.get(text) if is_text else None,
             may_be_columns=self.task == "token_classification",
         )
+
+    def _structs(self) -> Iterator[str]:
+        """Columns whose cells may be objects."""
+        if self.answer is not None and pa.types.is_struct(self.answer.type):
+            yield self.columns[self.answer.name]
 
     def write(self, table: OpenTable, folder: Path) -> Draft:
         """Read a table.

@@ -30,6 +30,7 @@ NAMES: dict[Task, list[str] | None] = {
     "text_regression": None,
     "token_classification": TAGS,
     "masked_language_modeling": None,
+    "question_answering": None,
     "translation": None,
 }
 
@@ -68,6 +69,7 @@ def network_class(task: Task) -> Any:
         "text_regression": "AutoModelForSequenceClassification",
         "token_classification": "AutoModelForTokenClassification",
         "masked_language_modeling": "AutoModelForMaskedLM",
+        "question_answering": "AutoModelForQuestionAnswering",
         "translation": "MarianMTModel",
     }
     return getattr(transformers, names[task])
