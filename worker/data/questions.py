@@ -39,7 +39,7 @@ def tokenize_questions(
     labels = None
     if answers is not None:
         labels = np.concatenate(
-            [_label(window, answers[row]) for row, window in zip(rows, windows, strict=True)]
+            [_label(window, answers[row]) for row, window in zip(rows.tolist(), windows, strict=True)]
         )
     return replace(
         split,

@@ -80,7 +80,7 @@ def span_loss(smoothing: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def soft_span_loss(
-    logits_s: Tensor, logits_t: Tensor, temperature: float | None = None, rows: Tensor | None = None
+    logits_s: Tensor, logits_t: Tensor, temperature: float | None = None, *rows: Tensor
 ) -> Tensor:
     """T² KL(teacher || student) of where answers begin and end, mean over both and over rows, in nats.
 
@@ -88,15 +88,15 @@ def soft_span_loss(
         logits_s: student logits, (P, 2).
         logits_t: teacher logits, (P, 2); no gradient flows through.
         temperature: > 0; None: 2.
-        rows: (P,), the row of each position, ascending from 0; None: all are of one.
+        rows: one, (P,): the row of each position, ascending from 0; where it is left out all are of one.
     """
     if not len(logits_s):
         return logits_s.sum()
     t = temperature or _TEMPERATURE
-    rows = torch.zeros(len(logits_s), dtype=torch.int64, device=logits_s.device) if rows is None else rows
-    ours, theirs = (log_softmax_of_rows(logits / t, rows) for logits in (logits_s, logits_t))
+    [number] = rows or (torch.zeros(len(logits_s), dtype=torch.int64, device=logits_s.device),)
+    ours, theirs = (log_softmax_of_rows(logits / t, number) for logits in (logits_s, logits_t))
     total = (theirs.exp() * (theirs - ours)).sum()
-    return t**2 * total / (2 * (int(rows.max()) + 1))
+    return t**2 * total / (2 * (int(number.max()) + 1))
 
 
 def asked_windows(split: TokenizedSplit, logits: FloatArray) -> Iterator[tuple[int, list[AskedWindow]]]:

@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.architectures import Architecture
 from app.domain.errors import InvalidRequest
 from app.domain.tag_schemes import read_scheme
-from app.domain.tasks import TASKS, Task, activation_keys
+from app.domain.tasks import TASKS, Head, Task, activation_keys
 from app.domain.tasks.record import Activation
 from app.intake.models.heads import FoundHead
 from app.intake.models.model_config import MAX_LABELS, ModelConfig, labels_of
@@ -88,10 +88,10 @@ def _task_of(config: ModelConfig, head: FoundHead) -> Task:
     """The one task of such heads, or that of several which the config's problem type names."""
     tasks = {record.problem_type: task for task, record in TASKS.items() if record.head == head.kind}
     if len(tasks) == 1:
-        task = next(iter(tasks.values()))
-        if TASKS[task].outputs == "span" and head.outputs != TASKS[task].output_count(labels=0, vocabulary=0):
-            raise _unsupported(f"The head for {task} has {head.outputs} outputs, not 2")
-        return task
+        only = next(iter(tasks.values()))
+        if TASKS[only].outputs == "span" and head.outputs != Head.of(only, labels=0, vocabulary=0).outputs:
+            raise _unsupported(f"The head for {only} has {head.outputs} outputs, not 2")
+        return only
     problem = config.problem_type or (_MULTI_LABEL if _is(_SIGMOID, config) else _SINGLE_LABEL)
     if head.outputs == 1 and problem in (_SINGLE_LABEL, _MULTI_LABEL):
         problem = _REGRESSION

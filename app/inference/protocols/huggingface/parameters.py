@@ -112,9 +112,6 @@ class QuestionAnsweringParameters(Parameters):
     top_k: int = Field(
         default=1, ge=1, le=100, description="Number of answers, best first; above 1 they come as a list."
     )
-    align_to_words: Literal[True] | None = Field(
-        default=None, description="Accepted for compatibility; answers are always whole words."
-    )
     max_answer_len: int = Field(default=30, ge=1, le=512, description="Maximum tokens of an answer.")
     handle_impossible_answer: bool | None = Field(
         default=None,
