@@ -21,6 +21,7 @@ from app.domain.planning import (
     estimate,
     learnt_rows,
     plan_student,
+    windows_of,
     with_epochs,
 )
 from app.domain.planning.compatibility import (
@@ -38,7 +39,7 @@ from app.domain.planning.compatibility import (
 from app.domain.planning.stages import FIGURES_VERSION, figures_of
 from app.domain.planning.teacher_scores import plan_scores, unscored_rows
 from app.domain.score_scale import job_activation, score_scale
-from app.domain.tasks import Head
+from app.domain.tasks import TASKS, Head
 from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
 
 _TOKENS_PER_WORD = 1.3  # of an English WordPiece vocabulary
@@ -87,8 +88,9 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
     scores = plan_scores(spec, model, data)
     architecture = None if model is None else model.architecture
     head = Head.of(data.task, labels=len(labels), vocabulary=architecture.vocabulary if architecture else 1)
-    rows = data.splits["train"].rows
-    unlabeled = _unlabeled_rows(data, scores, model)
+    windows = _windows(spec, data)
+    rows = windows * data.splits["train"].rows
+    unlabeled = windows * _unlabeled_rows(data, scores, model)
     training = with_epochs(
         spec.training,
         rows=learnt_rows(spec.method, head, rows=rows, unlabeled=unlabeled),
@@ -119,8 +121,8 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
                     given=architecture,
                     unlabeled=unlabeled,
                     scored=_scored_rows(spec, data, scores),
-                    dev=data.splits["dev"].rows,
-                    test=data.splits["test"].rows if "test" in data.splits else 0,
+                    dev=windows * data.splits["dev"].rows,
+                    test=windows * data.splits["test"].rows if "test" in data.splits else 0,
                     exports=len(spec.exports),
                     is_compared=is_compared(spec, model, data, labels),
                     is_timed=student.latency_ms is not None,
@@ -235,6 +237,13 @@ def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
         tokens=tokens(train.words, _SPECIAL_TOKENS + data.is_pair),
         target_tokens=tokens(train.target_words, 1),
     )
+
+
+def _windows(spec: JobSpec, data: DatasetManifest) -> int:
+    """Rows that a typical row of the data set becomes."""
+    if TASKS[data.task].answering != "span":
+        return 1
+    return windows_of(data.splits["train"].words["p50"] * _TOKENS_PER_WORD, spec.training.max_length)
 
 
 def _caveats(

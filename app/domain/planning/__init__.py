@@ -7,7 +7,7 @@ from app.domain.planning.measured import MeasuredJob
 from app.domain.planning.search_space import LatencyOf
 from app.domain.planning.steps import most_steps, step_count
 from app.domain.planning.student import plan_student
-from app.domain.planning.workload import TypicalRow, Workload, learnt_rows
+from app.domain.planning.workload import TypicalRow, Workload, learnt_rows, windows_of
 
 __all__ = [
     "Advice",
@@ -25,5 +25,6 @@ __all__ = [
     "plan_student",
     "planned_epochs",
     "step_count",
+    "windows_of",
     "with_epochs",
 ]

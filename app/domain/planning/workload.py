@@ -1,5 +1,6 @@
 """What a job has to compute."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,8 @@ from app.domain.tasks import Head
 
 _MASKED_SHARE: Final = 0.15  # of the words of a task that hides some
 _CALIBRATION_TOKENS: Final = 20_000
+_QUESTION_TOKENS: Final = 18
+"""Of a typical question, and special ones."""
 
 
 class TypicalRow(BaseModel):
@@ -173,6 +176,18 @@ def learnt_rows(method: Spec, head: Head, *, rows: int, unlabeled: int) -> int:
         return rows + unlabeled
     bitext = rows if terms.logits_weight < 1 else 0
     return bitext + (rows + unlabeled if terms.logits_weight > 0 else 0)
+
+
+def windows_of(tokens: float, max_length: int) -> int:
+    """In how many windows, of which neighbours share a quarter, a question's context is read.
+
+    Args:
+        tokens: of both together.
+        max_length: of a window.
+    """
+    room = max(1, max_length - _QUESTION_TOKENS)
+    left = tokens - max_length
+    return 1 if left <= 0 else 1 + math.ceil(left / max(1, room - max_length // 4))
 
 
 def _of_layer(s: EncoderShape) -> int:

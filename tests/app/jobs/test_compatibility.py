@@ -316,6 +316,17 @@ class TestTarget:
         refused(api, body, "target_too_small", "#/target/max_latency_ms")
 
 
+def test_long_contexts_are_several_rows(api):
+    """Of 256 words or pieces, about 333 tokens, at 128 a window."""
+    steps = []
+    for words in (20, 256):
+        dataset = add_dataset(api, "question_answering", words=words)
+        training = {"epochs": 1, "max_length": 128, "batch_size": 10}
+        body = job(api, "fine_tuning", "question_answering", dataset=dataset, training=training)
+        steps.append(planned(api, body)["estimate"]["steps"])
+    assert steps == [100, 400]
+
+
 class TestOneFile:
     """What no ONNX file can hold is refused before anybody trains it."""
 

@@ -7,7 +7,7 @@ from app.domain.documents import Target, TrainingSpec
 from app.domain.errors import InvalidRequest
 from app.domain.methods import METHOD_SPECS
 from app.domain.planning import estimate, plan_student
-from app.domain.planning.estimate import TypicalRow
+from app.domain.planning.workload import TypicalRow, Workload
 from tests.domain.planning.teachers import CLASSES, MINILM, method
 
 TFIDF = method("tfidf")
@@ -52,15 +52,17 @@ def test_nothing_is_made_of_one(name):
 
 def test_it_takes_no_steps():
     student = plan_student(MINILM, TFIDF, Target(compression_ratio=100), head=CLASSES).architecture
-    cost = estimate(
-        student,
-        TFIDF,
-        teacher=None,
+    job = Workload(
+        student=student,
+        method=TFIDF,
         head=CLASSES,
         rows=100_000,
         row=TypicalRow(tokens=30),
         training=TrainingSpec(epochs=3),
-        gflops=100,
+        given=MINILM,
+        dev=1000,
     )
+    cost = estimate(job)
     assert (cost.steps, cost.max_steps) == (1, 1)
-    assert cost.seconds < 1
+    [fitting] = [stage for stage in cost.stages if stage.stage == "training"]
+    assert (fitting.steps, 5 < fitting.seconds < 100) == (1, True)
