@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from app.domain.methods.terms import default_temperature
 from worker.contracts import IGNORE_INDEX
 
 
@@ -30,11 +31,6 @@ def squared_error(outputs: Tensor, scores: Tensor) -> Tensor:
     known = scores.isfinite()
     differences = torch.where(known, outputs[:, 0] - scores, 0.0)
     return differences.square().sum() / known.sum().clamp(min=1)
-
-
-def default_temperature(outputs: int, *, of_two: float = 2.0) -> float:
-    """What leaves a teacher's choice as plain among many outputs as it is among two: never below 1."""
-    return max(1.0, of_two / max(1, outputs - 1))
 
 
 def soft_label_loss(

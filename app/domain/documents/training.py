@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from app.domain.exact_types import ExactModel
-from app.domain.tasks import SELECTING_METRICS
+from app.domain.tasks import SELECTING_METRICS, TASKS
 
 Precision = Literal["fp32", "int8"]
+
+
+def _smoothing_by_task() -> str:
+    smoothed = {name: record.label_smoothing for name, record in TASKS.items() if record.label_smoothing}
+    return ", ".join(f"{smoothing:g} for {name}" for name, smoothing in smoothed.items())
+
 
 if TYPE_CHECKING:
     SelectingMetric = str
@@ -58,7 +64,10 @@ class TrainingSpec(ExactModel):
         default=None, description="Metric that selects the best checkpoint; default: the task's main metric."
     )
     label_smoothing: float | None = Field(
-        default=None, ge=0, lt=1, description="Label smoothing; default: 0.1 for translation, otherwise 0."
+        default=None,
+        ge=0,
+        lt=1,
+        description=f"Label smoothing; default: {_smoothing_by_task()}, otherwise 0.",
     )
     dropout: float | None = Field(
         default=None,

@@ -13,12 +13,11 @@ class BiLstmSpec(Spec):
     name: Literal["bilstm"]
     training: Literal["stagewise", "joint"] = Field(
         default="stagewise",
-        description="staged: hidden states, then logits, then labels, each with gradual unfreezing from "
-        "the top; joint: all at once.",
+        description="`stagewise`: hidden states, then logits, then labels; `joint`: all at once.",
     )
     gradual_unfreezing: bool = Field(
         default=True,
-        description="Gradual unfreezing: each stage trains its top layer first, then the layers below.",
+        description="Whether each stage but the first begins with the top layer alone and adds those below.",
     )
     teacher_layer: int | None = Field(
         default=None,
@@ -32,7 +31,9 @@ class BiLstmSpec(Spec):
         description="Targets on unlabeled text: the teacher's logits, or its predicted labels.",
     )
     representation_loss: Literal["mse", "cosine", "kld"] = Field(
-        default="mse", description="Distance between the projection and the teacher's hidden states."
+        default="mse",
+        description="Distance between the projection and the teacher's hidden states. `mse`: squared; "
+        "`cosine`: of directions; `kld`: of softmaxes.",
     )
     dropout: float = Field(
         default=0.2,

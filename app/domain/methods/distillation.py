@@ -5,7 +5,7 @@ from pydantic import Field
 from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, StudentKind
-from app.domain.methods.terms import DistillationTerms, Initialisation, LayerMap
+from app.domain.methods.terms import LAYER_MAPS, DistillationTerms, Initialisation, LayerMap
 from app.domain.tasks import Task, tasks_of
 
 
@@ -15,11 +15,12 @@ class DistillationSpec(DistillingSpec):
     name: Literal["distillation"]
     initialisation: Initialisation | None = Field(
         default=None,
-        description="Initial weights of the student; default: `weight_copy`, or `random` where the teacher's "
-        "weights cannot be copied: into a BiLSTM, or out of shared or factorised layers.",
+        description="Initial weights of the student: `random`, or as the methods `weight_copy` and "
+        "`weight_selection` have them; default: `weight_copy`, or `random` where the teacher's weights "
+        "cannot be copied: into a BiLSTM, or out of shared or factorised layers.",
     )
     layer_map: LayerMap = Field(
-        default="uniform", description="For weight_copy: which teacher layers are copied."
+        default="uniform", description=f"For weight_copy: which teacher layers are copied. {LAYER_MAPS}."
     )
     distillation: DistillationTerms = Field(
         default_factory=DistillationTerms, description="Distillation terms of the loss."

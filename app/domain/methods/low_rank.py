@@ -12,7 +12,8 @@ class LowRankSpec(DistillingSpec):
     name: Literal["low_rank"]
     factorisation: Literal["svd", "fisher"] = Field(
         default="svd",
-        description="Plain SVD, or SVD weighted by the Fisher information of the rows (Hsu et al., 2022).",
+        description="`svd`: plain SVD; `fisher`: weighted by the Fisher information of the rows (Hsu et al., "
+        "2022).",
     )
 
     card: ClassVar[MethodCard] = MethodCard(

@@ -1,12 +1,15 @@
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
 from app.domain.architectures import EncoderTrait, LayerUse
 from app.domain.methods.card import MethodCard
 from app.domain.methods.spec import Dimension, DistillingSpec
-from app.domain.methods.terms import DistillationTerms
+from app.domain.methods.terms import DistillationTerms, told_temperature
+
+TEMPERATURE_OF_TWO: Final = 10.0
+"""The paper's tasks have two labels, or three."""
 
 Sharing = Literal["shuffled", "repeated", "paired", "upper_half", "lower_half"]
 
@@ -17,8 +20,9 @@ class PeaKdSpec(DistillingSpec):
     name: Literal["pea_kd"]
     sharing: Sharing = Field(
         default="shuffled",
-        description="Layer order. For three layers: 1 2 3 1' 2' 3' (' has query and key swapped); 1 2 3 1 "
-        "2 3; 1 1 2 2 3 3. For six: 1 to 6 4' 5' 6' and 1 to 6 1' 2' 3'.",
+        description="Layer order. `shuffled`: 1 2 3 1' 2' 3' for three layers (' has query and key swapped); "
+        "`repeated`: 1 2 3 1 2 3; `paired`: 1 1 2 2 3 3. For six layers `upper_half`: 1 to 6 4' 5' 6'; "
+        "`lower_half`: 1 to 6 1' 2' 3'.",
     )
     pretraining_ratio: float = Field(
         default=0.3,
@@ -28,8 +32,8 @@ class PeaKdSpec(DistillingSpec):
     )
     distillation: DistillationTerms = Field(
         default_factory=lambda: DistillationTerms(logits_weight=0.7, patient_weight=100),
-        description="Distillation terms of the final stage; temperature defaults to 10 / (labels - 1), at "
-        "least 1.",
+        description="Distillation terms of the final stage; default of temperature: "
+        f"{told_temperature(TEMPERATURE_OF_TWO)}.",
     )
 
     card: ClassVar[MethodCard] = MethodCard(

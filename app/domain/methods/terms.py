@@ -1,6 +1,6 @@
 """Settings that several methods share."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -8,6 +8,23 @@ from app.domain.exact_types import ExactModel
 
 LayerMap = Literal["uniform", "first", "last", "outer"]
 Initialisation = Literal["random", "weight_copy", "weight_selection"]
+
+LAYER_MAPS: Final = (
+    "`uniform`: evenly spaced; `first`: the lowest; `last`: the highest; `outer`: those of both ends"
+)
+"""What a description says of them."""
+TEMPERATURE_OF_TWO: Final = 2.0
+"""Of a choice among two labels."""
+
+
+def default_temperature(outputs: int, *, of_two: float = TEMPERATURE_OF_TWO) -> float:
+    """What leaves a teacher's choice as plain among many outputs as it is among two: never below 1."""
+    return max(1.0, of_two / max(1, outputs - 1))
+
+
+def told_temperature(of_two: float) -> str:
+    """The same as a description says it."""
+    return f"{of_two:g} / (labels - 1), at least 1"
 
 
 class Settings(ExactModel):
@@ -28,8 +45,8 @@ class DistillationTerms(Settings):
         default=None,
         gt=0,
         le=100,
-        description="Softmax temperature of teacher and student; default: 2 for two labels, 1 for more; "
-        "for Pea-KD 10 / (labels - 1), at least 1.",
+        description="Softmax temperature of teacher and student; default: "
+        f"{told_temperature(TEMPERATURE_OF_TWO)}. Pea-KD has a default of its own.",
     )
     logits_weight: float = Field(
         default=0.9,
@@ -53,7 +70,7 @@ class DistillationTerms(Settings):
         "teacher's states are projected as for hidden_weight.",
     )
     patient_layers: Literal["skip", "last"] = Field(
-        default="skip", description="Matched teacher layers: evenly spaced, or the last ones."
+        default="skip", description="Matched teacher layers. `skip`: evenly spaced; `last`: the last ones."
     )
     relation_weight: float = Field(
         default=0.0,

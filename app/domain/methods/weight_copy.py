@@ -4,14 +4,16 @@ from pydantic import Field
 
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec
-from app.domain.methods.terms import LayerMap
+from app.domain.methods.terms import LAYER_MAPS, LayerMap
 
 
 class WeightCopySpec(DistillingSpec):
     """Initialises the student with rows and columns of the teacher (weight subcloning), then trains it."""
 
     name: Literal["weight_copy"]
-    layer_map: LayerMap = Field(default="uniform", description="Which teacher layers are copied.")
+    layer_map: LayerMap = Field(
+        default="uniform", description=f"Which teacher layers are copied. {LAYER_MAPS}."
+    )
     rescale: bool = Field(
         default=True,
         description="Scale copied matrices by the square root of the ratio of their input widths.",

@@ -15,8 +15,8 @@ class WeightDistillationSpec(DistillingSpec):
     name: Literal["weight_distillation"]
     initial_generator: Literal["select", "xavier"] = Field(
         default="select",
-        description="Initial generator: one that copies the selected teacher weights, or Xavier as in the "
-        "paper's code.",
+        description="Initial generator. `select`: copies selected weights of the teacher; `xavier`: random, "
+        "as in the paper's code.",
     )
     generator_ratio: float = Field(
         default=0.5,

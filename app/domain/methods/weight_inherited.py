@@ -19,13 +19,14 @@ class WeightInheritedSpec(DistillingSpec):
 
     name: Literal["weight_inherited"]
     strategy: Literal["dim", "head"] = Field(
-        default="dim", description="What is pruned in attention: dimensions of every head, or whole heads."
+        default="dim",
+        description="What is pruned in attention. `dim`: dimensions of every head; `head`: whole heads.",
     )
     rotation: Literal["none", "pca"] = Field(
         default="pca",
-        description="none: the teacher as it is, as in the paper; pca: rotate the teacher to the principal "
-        "components of its residual stream and heads, so that the pruned dimensions carry the least "
-        "variance. Ignored for masked_language_modeling.",
+        description="`none`: the teacher as it is, as in the paper; `pca`: rotate the teacher to the "
+        "principal components of its residual stream and heads, so that the pruned dimensions carry the "
+        "least variance. Ignored for masked_language_modeling.",
     )
     prune_ratio: float = Field(
         default=0.25, gt=0, lt=1, description="Fraction of steps over which rows and columns are pruned."

@@ -6,10 +6,13 @@ from pydantic import Field
 from app.domain.architectures import EncoderShape, EncoderTrait
 from app.domain.methods.card import ALL_TASKS, MethodCard
 from app.domain.methods.spec import DistillingSpec, ModelInput, TrainingPhase, mapping_products
-from app.domain.methods.terms import LayerMap, Settings
+from app.domain.methods.terms import LAYER_MAPS, LayerMap, Settings
 
 SMALL_MODEL: Final = "small_model"
 """The role of the model that a gate mixes with the squeezed teacher."""
+
+_OPEN: Final = 4.0
+"""The logit at which a gate starts."""
 
 
 class Gate(Settings):
@@ -22,12 +25,12 @@ class Gate(Settings):
         default="matrix", description="Gates per matrix, row, element or layer."
     )
     initial_logit: float = Field(
-        default=4.0,
+        default=_OPEN,
         ge=-20,
         le=20,
-        description="Initial gate logit, g = sigmoid(initial_logit): at 4 nearly all of the mixed weight is "
-        "squeezed, at -4 nearly all is the small model's. The paper does not give a value; 4 did best on "
-        "CoLA and STS-B.",
+        description=f"Initial gate logit, g = sigmoid(initial_logit): at {_OPEN:g} nearly all of the mixed "
+        f"weight is squeezed, at {-_OPEN:g} nearly all is the small model's. The paper does not give a "
+        f"value; {_OPEN:g} did best on CoLA and STS-B.",
     )
 
 
@@ -37,11 +40,13 @@ class WeightSqueezingSpec(DistillingSpec):
     name: Literal["weight_squeezing"]
     initial_map: Literal["pca", "select", "svd", "gauss"] = Field(
         default="pca",
-        description="Initial maps: principal components of the teacher's activations, refitted layer by "
-        "layer; selected rows and columns; top singular vectors of each matrix; or random.",
+        description="Initial maps. `pca`: principal components of the teacher's activations, refitted layer "
+        "by layer; `select`: selected rows and columns; `svd`: top singular vectors of each matrix; `gauss`: "
+        "random.",
     )
     layer_map: LayerMap = Field(
-        default="uniform", description="Which teacher layers the student's layers are mapped from."
+        default="uniform",
+        description=f"Which teacher layers the student's layers are mapped from. {LAYER_MAPS}.",
     )
     map_rate_ratio: float = Field(
         default=1.0,

@@ -3,13 +3,14 @@ import math
 import pytest
 import torch
 
+from app.domain.methods.terms import default_temperature
 from tests.worker.compression import make_data
 from worker.data.batches import collate
 from worker.distillation.objectives import (
     Masking,
     hidden_state_loss,
 )
-from worker.tasks.losses import default_temperature, soft_label_loss, squared_error
+from worker.tasks.losses import soft_label_loss, squared_error
 from worker.training.micro_batches import with_shares
 from worker.training.schedules import warmup_then_linear_decay
 

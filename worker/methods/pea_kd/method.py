@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from app.domain.methods import PeaKdSpec
+from app.domain.methods.pea_kd import TEMPERATURE_OF_TWO
+from app.domain.methods.terms import default_temperature
 from worker.contracts import IntArray, RunContext, Student, TaskData, Teacher, TokenizedSplit
 from worker.distillation.objectives import LabelLoss
 from worker.distillation.teacher_outputs import teacher_logits
@@ -16,7 +18,6 @@ from worker.evaluation.evaluate import predict_logits
 from worker.methods.pea_kd.predictions import CLASSES, Thresholds, judge
 from worker.networks.views import head_view
 from worker.parameterization.parameterizations import DenseWeights
-from worker.tasks.losses import default_temperature
 from worker.training.loop import Phase, total_steps
 from worker.training.schedules import PhaseSchedule
 from worker.training.selection import PhaseSelection
@@ -24,8 +25,6 @@ from worker.training.student import rates_of, train_student
 from worker.transfer.initialisation import first_layers_network
 
 _LEARNING_RATE = 1e-4
-_TEMPERATURE_OF_TWO = 10.0
-"""The paper's tasks have two labels, or three."""
 
 
 class PeaKd:
@@ -33,7 +32,7 @@ class PeaKd:
         network = first_layers_network(teacher, data, context)
         terms = spec.distillation
         if terms.temperature is None:
-            temperature = default_temperature(len(data.labels), of_two=_TEMPERATURE_OF_TWO)
+            temperature = default_temperature(len(data.labels), of_two=TEMPERATURE_OF_TWO)
             terms = terms.model_copy(update={"temperature": temperature})
         training_objective = distillation_objective(terms, teacher, data, context)
         rates = rates_of(context, default=_LEARNING_RATE)
