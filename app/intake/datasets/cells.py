@@ -79,7 +79,10 @@ def printed_list(text: str) -> list[Any] | None:
     except (ValueError, RecursionError):
         if not _PYTHON_LIST.fullmatch(stripped):
             return None
-        found = [_literal(item) for item in _PYTHON_ITEM.findall(stripped)]
+        try:
+            found = [_literal(item) for item in _PYTHON_ITEM.findall(stripped)]
+        except (SyntaxError, ValueError):  # an escape that is none, or a null byte beside one
+            return None
     return found if all(isinstance(item, str | int) for item in found) else None
 
 
