@@ -61,8 +61,10 @@ SETS = {
     "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
     "goemotions": TextSet(_one("goemotions"), "multi_label_classification", "micro_f1", max_length=64),
-    "subjqa": TextSet(_one("subjqa"), "question_answering", "f1", max_length=192),
-    "subjqa_short": TextSet(_one("subjqa"), "question_answering", "f1", max_length=192, most_words=80),
+    "subjqa": TextSet(_one("subjqa"), "question_answering", "answerable_f1", max_length=192),
+    "subjqa_short": TextSet(
+        _one("subjqa"), "question_answering", "answerable_f1", max_length=192, most_words=80
+    ),
     "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
     "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
     "movie_words": TextSet(

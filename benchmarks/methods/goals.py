@@ -190,7 +190,7 @@ GOALS = [
         at_least=0.01,
     ),
     Goal(
-        "WID keeps 95 % of the teacher's F1 of answers on SubjQA at half its parameters",
+        "WID keeps 95 % of the teacher's F1 on answerable questions of SubjQA at half its parameters",
         lambda rows: _kept_answers(rows, _INHERITED),
         at_least=95.0,
     ),

@@ -118,7 +118,12 @@ def _metrics(
         for answer, right in _answers(split, logits, thresholds[0] if thresholds else None)
     ]
     f1, exact = np.mean(scores, axis=0)
-    return {"f1": float(f1), "exact_match": float(exact)}
+    answerable = [word_f1(answer, right) for answer, right in _answers(split, logits, None) if right]
+    return {
+        "f1": float(f1),
+        "exact_match": float(exact),
+        "answerable_f1": float(np.mean(answerable)) if answerable else 0.0,
+    }
 
 
 def _answers(

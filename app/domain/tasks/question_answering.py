@@ -8,7 +8,12 @@ RECORD = TaskRecord(
     head="span",
     outputs="span",
     networks=("encoder",),
-    metrics=(Metric("f1", selects=True), Metric("exact_match", selects=True)),
+    # The last is of questions that have an answer, where the model has to give one.
+    metrics=(
+        Metric("f1", selects=True),
+        Metric("exact_match", selects=True),
+        Metric("answerable_f1", selects=True),
+    ),
     judged_by="F1 of words",
     trivial_answer="no answer",
     predictor="question_answerer",

@@ -265,6 +265,18 @@ def test_the_threshold_is_the_best_on_dev():
     assert reached >= TASK.baseline(split) == 0.25
 
 
+def test_answerable_questions_are_measured_without_the_others():
+    """And answered, whatever the threshold."""
+    split = tokenized_questions(tiny_questions(40))
+    logits = np.zeros((split.position_offsets[-1], 2), np.float32)
+    assert split.labels is not None
+    right = logits + 20 * split.labels
+    assert TASK.metrics is not None
+    never = TASK.metrics(split, right, [], [-100.0])
+    assert (never["f1"], never["exact_match"], never["answerable_f1"]) == (0.25, 0.25, 1.0)
+    assert set(TASK.metrics(split, right, [], [0.0]).values()) == {1.0}
+
+
 def test_there_is_none_where_every_context_has_an_answer():
     split = tokenized_questions([row for row in tiny_questions(8) if row["answers"]["text"]])
     logits = np.zeros((split.position_offsets[-1], 2), np.float32)
