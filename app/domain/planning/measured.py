@@ -20,7 +20,7 @@ class MeasuredJob:
     step_products: float
     """Of its first step: by it the nearest jobs are found."""
     ratios: Mapping[str, float]
-    """By stage: seconds that it took over those of the built-in figures."""
+    """By stage: seconds that it took over those of the built-in figures, what is fixed left out of both."""
 
 
 def with_measured(
@@ -37,9 +37,8 @@ def with_measured(
     def corrected(stage: StageEstimate) -> StageEstimate:
         for known in (own, others):
             if ratios := [other.ratios[stage.stage] for other in known if stage.stage in other.ratios]:
-                seconds = stage.built_in_seconds * statistics.median(ratios)
-                fixed = min(stage.fixed_seconds, seconds)
-                return stage.model_copy(update={"seconds": seconds, "fixed_seconds": fixed})
+                seconds = (stage.built_in_seconds - stage.fixed_seconds) * statistics.median(ratios)
+                return stage.model_copy(update={"seconds": stage.fixed_seconds + seconds})
         return stage
 
     return [corrected(stage) for stage in stages], len(own)
@@ -48,12 +47,17 @@ def with_measured(
 def measured_ratios(
     stages: Sequence[StageEstimate], seconds: Mapping[str, float], *, least_s: float = 0.01
 ) -> dict[str, float]:
-    """By stage: what it took over what the built-in figures say; stages that were left out are left out."""
-    expected: dict[str, float] = {}
+    """By stage: what it took over what the built-in figures say, what is fixed left out of both.
+
+    Stages that were left out are left out.
+    """
+    expected, fixed = dict[str, float](), dict[str, float]()
     for stage in stages:
-        expected[stage.stage] = expected.get(stage.stage, 0.0) + stage.built_in_seconds
+        name = stage.stage
+        expected[name] = expected.get(name, 0.0) + stage.built_in_seconds - stage.fixed_seconds
+        fixed[name] = fixed.get(name, 0.0) + stage.fixed_seconds
     return {
-        name: max(least_s, seconds[name]) / expected[name]
+        name: max(least_s, seconds[name] - fixed[name]) / expected[name]
         for name in expected
         if expected[name] > 0 and name in seconds
     }

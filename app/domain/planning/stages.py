@@ -20,7 +20,7 @@ TEACHER_OUTPUTS: Final = "teacher_outputs"
 TRAINING: Final = "training"
 STORING: Final = "storing"
 
-FIGURES_VERSION: Final = 1
+FIGURES_VERSION: Final = 2
 """Of the formulas and figures below: times that were measured beside other ones say nothing of these."""
 
 _NARROWING: Final = 4
@@ -100,7 +100,7 @@ def _before(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
 def _training(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     """Stretches of steps that cost alike."""
     if not job.method.trains_in_steps:
-        seconds = _FIT_S * job.rows * job.products(job.student)
+        seconds = 0.5 + _FIT_S * job.rows * job.products(job.student)
         yield StageEstimate(stage=TRAINING, seconds=seconds, built_in_seconds=seconds, steps=1)
         return
     evaluations = job.training.evaluations / job.steps
@@ -151,14 +151,19 @@ def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     yield _stage("evaluating", 0.05 + _evaluation(job.student, job, figures, rows=job.dev))
     yield _stage("exporting", _export(student_mb))
     yield _stage("checking", _comparison(job.student, job, figures))
-    models, measured = 1, _test(job.student, job, figures)
+    models, measured = 1, _opening(student_mb, job) + _test(job.student, job, figures)
     if job.is_compared and job.given is not None:
         models = 2
         measured += _export(_megabytes(job.given, job)) + _comparison(job.given, job, figures)
-        measured += _test(job.given, job, figures)
+        measured += _opening(_megabytes(job.given, job), job) + _test(job.given, job, figures)
     latencies = models * _files(job) * _LATENCY_S
     yield _stage("measuring", latencies + measured, fixed=latencies)
     yield _stage(STORING, 0.1 + 2.25 * student_mb / 300)
+
+
+def _opening(megabytes: float, job: Workload) -> float:
+    """Of the files of a network."""
+    return _files(job) * (0.1 + megabytes / 400)
 
 
 def _export(megabytes: float) -> float:
