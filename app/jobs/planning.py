@@ -99,7 +99,15 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
     spec = spec.model_copy(
         update={"target": _target(session, spec, model, data, labels), "training": training}
     )
-    student = plan_student(architecture, spec.method, spec.target, head=head, latency=estimate_latency_ms)
+    row = _typical_row(spec, data)
+    student = plan_student(
+        architecture,
+        spec.method,
+        spec.target,
+        head=head,
+        latency=estimate_latency_ms,
+        text_tokens=(rows + unlabeled) * row.tokens,
+    )
     caveats = list(_caveats(spec, model, data, student, labels))
     student = student.model_copy(update={"advice": [*caveats, *student.advice]})
     return JobPlan(
@@ -115,7 +123,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
                     method=spec.method,
                     head=head,
                     rows=rows,
-                    row=_typical_row(spec, data),
+                    row=row,
                     training=spec.training,
                     teacher=architecture if spec.method.card.needs_head else None,
                     given=architecture,

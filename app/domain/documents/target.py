@@ -39,7 +39,9 @@ class Target(ExactModel):
         ge=100,
         le=1_000_000,
         description="Vocabulary size of the student: the data set's most frequent tokens are kept and, if "
-        "there is room, others made of its characters; default: all. The tokenizer is trimmed to match.",
+        "there is room, others made of its characters. The tokenizer is trimmed to match. Default: all, or "
+        "as many as the plan names where a size is bounded, words would be most of the student and there is "
+        "text enough to choose them from.",
     )
     embedding_size: int | None = Field(
         default=None,

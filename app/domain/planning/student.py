@@ -30,6 +30,7 @@ from app.domain.planning.constraints import (
 )
 from app.domain.planning.first_model import first_model
 from app.domain.planning.search_space import LatencyOf, family, student_architecture
+from app.domain.planning.spare_budget import widened, with_fewer_words
 from app.domain.tasks import Head
 
 _POINTER = "#/target"
@@ -44,12 +45,14 @@ def plan_student(
     *,
     head: Head,
     latency: LatencyOf | None = None,
+    text_tokens: float = 0.0,
 ) -> StudentPlan:
     """The largest student that the method can make within the target; without a target, the teacher.
 
     The largest is the one with the most parameters that compute: width is expensive if the vocabulary is
-    large, depth is not. The same arguments give the same plan, and latency the same for the same
-    architecture.
+    large, depth is not. Where words would be most of it and there is text enough, it knows fewer of them
+    unless the target says how many; what a budget leaves over widens the feed-forward. The same arguments
+    give the same plan, and latency the same for the same architecture.
 
     Args:
         teacher: as it is registered, all its words included; None where a first model is made.
@@ -57,6 +60,7 @@ def plan_student(
         target: what bounds the student.
         head: on top of it; outputs that are words follow the vocabulary.
         latency: of an architecture in milliseconds; needed for ``max_latency_ms`` alone.
+        text_tokens: of the data from which the words that stay would be chosen.
 
     Raises:
         InvalidRequest: no student fits, the target is not smaller than the teacher, the method cannot make
@@ -73,8 +77,6 @@ def plan_student(
     require_teacher(teacher, method)
     require_embedding(teacher, method, target)
     architecture, latency_ms = _choose(teacher, method, target, head=head, latency=latency)
-    require_relations(teacher, method, architecture)
-    _require_one_file(architecture, head, pointer=_POINTER)
     allowed = _allowed(target, whole)
 
     def fitting(member: str, value: int) -> Architecture | None:
@@ -85,26 +87,33 @@ def plan_student(
         except InvalidRequest:  # no student is wide enough
             return None
 
+    options = _embedding_options(teacher, method)
+    fewer_words = None
+    if allowed is not None and "vocabulary_size" in options and target.vocabulary_size is None:
+        fewer_words = with_fewer_words(
+            architecture,
+            head=head,
+            allowed=allowed,
+            text_tokens=text_tokens,
+            fitting=lambda words: fitting("vocabulary_size", words),
+        )
+    if fewer_words is None:
+        advice = advise(architecture, head=head, embedding_options=options, fitting=fitting)
+    else:
+        architecture, note = fewer_words
+        advice = [note]
+    require_relations(teacher, method, architecture)
+    _require_one_file(architecture, head, pointer=_POINTER)
     plan = _described(architecture, whole=whole, allowed=allowed, head=head)
-    return plan.model_copy(
-        update={
-            "latency_ms": latency_ms,
-            "advice": advise(
-                architecture,
-                head=head,
-                embedding_options=_embedding_options(teacher, method),
-                fitting=fitting,
-            ),
-        }
-    )
+    return plan.model_copy(update={"latency_ms": latency_ms, "advice": advice})
 
 
 def _embedding_options(teacher: Architecture, method: Spec) -> list[EmbeddingOption]:
     """What can be done about the words; where another model gives the shape, its own are what they are."""
     if method.shape_role is not None:
         return []
-    options = method.card.embedding_options
-    return options if may_change_embedding(teacher, method) else [o for o in options if o != "embedding_size"]
+    may_factorise = may_change_embedding(teacher, method)
+    return [name for name in method.card.embedding_options if may_factorise or name != "embedding_size"]
 
 
 def _choose(
@@ -132,7 +141,10 @@ def _choose(
     fitting = [student for student in students if total(student, head) <= allowed]
     if not fitting:
         raise _too_small(students, allowed, whole, head=head)
-    return fitting[-1], None
+    largest = fitting[-1]
+    if isinstance(teacher, EncoderArchitecture):
+        largest = widened(largest, teacher.shape.ffn, method, head=head, allowed=allowed)
+    return largest, None
 
 
 def _smaller_students(

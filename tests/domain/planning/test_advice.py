@@ -9,12 +9,13 @@ from app.domain.planning.advice import total
 from tests.domain.planning.teachers import CLASSES, MARIAN, MINILM, TRANSLATION, able, method
 
 BUDGET = Target(compression_ratio=4)
+ALL_WORDS = BUDGET.model_copy(update={"vocabulary_size": MINILM.vocabulary})
 
 
 @pytest.mark.parametrize("name", [name for name in able(CLASSES) if name != "tfidf"])
 def test_what_is_promised_comes_true(name):
     """Each piece of advice, taken, leads to the shape it names, and what it frees is counted."""
-    target = Target(max_parameters=15_000_000)
+    target = Target(max_parameters=15_000_000, vocabulary_size=MINILM.vocabulary)
     plan = plan_student(MINILM, method(name), target, head=CLASSES)
     assert "vocabulary_size" in {advice.about for advice in plan.advice}
     for advice in plan.advice:
@@ -34,7 +35,7 @@ def test_what_is_promised_comes_true(name):
 
 
 def test_the_share_is_said():
-    plan = plan_student(MINILM, method("weight_distillation"), BUDGET, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_distillation"), ALL_WORDS, head=CLASSES)
     share = plan.parameters.embeddings / plan.parameters.total
     assert all(f"{share:.0%}" in advice.message for advice in plan.advice)
     assert {advice.about: advice.value for advice in plan.advice}["vocabulary_size"] == 8000
@@ -62,5 +63,5 @@ def test_no_factorised_table_for_a_translator():
 
 
 def test_nothing_that_the_method_cannot_do():
-    plan = plan_student(MINILM, method("weight_distillation"), BUDGET, head=CLASSES)
+    plan = plan_student(MINILM, method("weight_distillation"), ALL_WORDS, head=CLASSES)
     assert [advice.about for advice in plan.advice] == ["vocabulary_size"]

@@ -43,10 +43,13 @@ def starts_alone(name: str) -> bool:
 class TestBudget:
     @pytest.mark.parametrize("ratio", [1.05, 1.5, 2, 4, 8, 12])
     def test_the_largest_encoder_that_fits(self, ratio):
-        plan = plan_student(MINILM, SQUEEZING, Target(compression_ratio=ratio), head=CLASSES)
+        """Of those in the teacher's proportions; what is left over widens the feed-forward."""
+        target = Target(compression_ratio=ratio, vocabulary_size=MINILM.vocabulary)
+        plan = plan_student(MINILM, SQUEEZING, target, head=CLASSES)
         counts = [MINILM.at(shape).count(head=CLASSES) for shape in every_shape()]
         best = max(count.encoder for count in counts if count.total <= WHOLE / ratio)
-        assert plan.parameters.encoder == best
+        proportional = plan.shape.model_copy(update={"ffn": 4 * plan.shape.hidden})
+        assert MINILM.at(proportional).count(head=CLASSES).encoder == best <= plan.parameters.encoder
         assert plan.compression_ratio >= ratio
         assert plan.size_mb["fp32"] == pytest.approx(plan.parameters.total * 4 / 1e6)
 
@@ -60,7 +63,8 @@ class TestBudget:
         """Of every method, on every kind of network: anything that computes more is over the budget."""
         teacher: Architecture = MARIAN if head is TRANSLATION else MINILM
         whole, spec = total(teacher, head), method(name)
-        trimmed = teacher if words is None else teacher.model_copy(update={"vocabulary": words})
+        words = words or teacher.vocabulary
+        trimmed = teacher.model_copy(update={"vocabulary": words})
         students = list(family(trimmed, spec, embedding=None))
         smallest = min(total(student, head) for student in students)
         for part in (0, 0.1, 0.3, 0.6, 0.9):
@@ -104,8 +108,8 @@ class TestBudget:
         smallest = min(MINILM.at(shape).count(head=CLASSES).total for shape in every_shape())
         assert caught.value.code == "target_too_small"
         assert caught.value.details["smallest_parameters"] == smallest
-        plan = plan_student(MINILM, SQUEEZING, Target(max_parameters=smallest), head=CLASSES)
-        assert plan.parameters.total == smallest
+        target = Target(max_parameters=smallest, vocabulary_size=MINILM.vocabulary)
+        assert plan_student(MINILM, SQUEEZING, target, head=CLASSES).parameters.total == smallest
 
     def test_too_small_says_what_fewer_words_would_do(self):
         with pytest.raises(
@@ -207,11 +211,8 @@ class TestFamilies:
 
 class TestWords:
     def test_fewer_of_them_leave_room(self):
-        target = Target(compression_ratio=4)
-        whole = plan_student(MINILM, SQUEEZING, target, head=CLASSES)
-        trimmed = plan_student(
-            MINILM, SQUEEZING, target.model_copy(update={"vocabulary_size": 8000}), head=CLASSES
-        )
+        targets = (Target(compression_ratio=4, vocabulary_size=words) for words in (MINILM.vocabulary, 8000))
+        whole, trimmed = (plan_student(MINILM, SQUEEZING, target, head=CLASSES) for target in targets)
         assert trimmed.architecture.vocabulary == 8000
         assert trimmed.parameters.body > 2 * whole.parameters.body
 
