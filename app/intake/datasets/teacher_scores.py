@@ -235,7 +235,7 @@ def require_no_scores(task: Task, columns: TaskColumns, first: Row, place: Place
         able = ", ".join(name for name, record in TASKS.items() if record.scoring is not None)
         raise place.fault(
             "teacher_scores_not_supported",
-            f"{task} cannot learn from 'teacher_scores': a teacher is asked while other words are hidden. "
+            f"{task} cannot learn from 'teacher_scores', only from what a network says while it trains. "
             f"Remove the column; {able} support it.",
         )
 
