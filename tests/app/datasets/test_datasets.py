@@ -56,6 +56,7 @@ class TestRegister:
             "labels": {"bad": 1, "good": 2},
             "words": {"p50": 4, "p95": 8, "p99": 8, "max": 8},
             "languages": None,
+            "unanswerable": None,
             "repaired_tags": None,
             "scores": None,
             "teacher_scores": None,
