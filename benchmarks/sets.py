@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,18 @@ class TextSet:
     """Of a context; rows with longer ones are left out."""
     held_out: int = 0
     """The last rows of train, as dev of a set that has none."""
+    texts: Mapping[str, int] = field(default_factory=dict)
+    """Files of sentences that are learnt from in place of train, and how many of each."""
 
 
 def _one(folder: str) -> Mapping[str, str]:
     return {"": folder}
 
 
+_SENTENCES = {
+    "multi30k_captions_mono/train_en.jsonl.gz": 5_000,
+    "transfer_movie_sentences/train.jsonl.gz": 5_000,
+}
 _NER_FOLDERS = {"da": "ner_multi_da", "no": "ner_multi_no", "ro": "ner_multi_ro", "sw": "masakhaner2_swa"}
 
 SETS = {
@@ -65,6 +71,7 @@ SETS = {
     "subjqa_short": TextSet(
         _one("subjqa"), "question_answering", "answerable_f1", max_length=192, most_words=80
     ),
+    "sentences": TextSet(_one("stsb"), "sentence_embedding", "spearman", max_length=64, texts=_SENTENCES),
     "ner4": TextSet(_NER_FOLDERS, "token_classification", "f1"),
     "multi30k": TextSet(_one("multi30k_en_de"), "translation", "bleu", max_length=64),
     "movie_words": TextSet(
@@ -97,7 +104,7 @@ def read_set(
         transfer_rows: the first of its unlabelled sentences.
     """
     chosen = SETS[name]
-    train = _labelled(chosen, data, "train")[:rows]
+    train = _train(chosen, data)[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
     if chosen.held_out:
@@ -124,7 +131,21 @@ def read_set(
         vocabulary=reader.architecture.vocabulary,
         mask_id=mask_id,
         target_tokenizer=reader.tokenizers.target_tokenizer if TASKS[chosen.task].writes else None,
+        dimensions=reader.architecture.width if TASKS[chosen.task].answers_in_vectors else 0,
     )
+
+
+def read_test(name: str, data: Path, reader: Teacher) -> TokenizedSplit:
+    """The test split of a set that has one."""
+    chosen = SETS[name]
+    return _encode(chosen, _labelled(chosen, data, "test"), labels_of(chosen, data), reader)
+
+
+def _train(chosen: TextSet, data: Path) -> list[Row]:
+    if not chosen.texts:
+        return _labelled(chosen, data, "train")
+    texts = [row["text"] for name, count in chosen.texts.items() for row in read_rows(data / name)[:count]]
+    return [{"text": text} for text in texts]
 
 
 def labels_of(chosen: TextSet, data: Path) -> list[str]:

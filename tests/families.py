@@ -14,6 +14,7 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
     EncoderTrait,
+    StaticShape,
     TfidfShape,
 )
 
@@ -162,6 +163,7 @@ FAMILY_ROWS = {
         BiLstmShape(embedding=8, hidden=10, projection=14),
     ),
     "tfidf": FamilyRow({"terms": 32}, TfidfShape(terms=32), TfidfShape(terms=20)),
+    "static": FamilyRow({"dimensions": 12}, StaticShape(dimensions=12), StaticShape(dimensions=8)),
 }
 
 

@@ -62,8 +62,9 @@ class TestRecord:
         assert all(f"`{field}`" in TASKS[task].columns_help for field in columns.required)
 
     def test_outputs(self, task: Task) -> None:
-        outputs = Head.of(task, labels=3, vocabulary=100).outputs
-        assert outputs == {"labels": 3, "number": 1, "span": 2, "vocabulary": 100}[TASKS[task].outputs]
+        outputs = Head.of(task, labels=3, vocabulary=100, dimensions=50).outputs
+        counts = {"labels": 3, "number": 1, "span": 2, "vocabulary": 100, "vector": 50}
+        assert outputs == counts[TASKS[task].outputs]
 
     def test_the_readme_has_its_row(self, task: Task) -> None:
         record = TASKS[task]
@@ -72,6 +73,7 @@ class TestRecord:
                 *record.columns.inputs,
                 *([f"{record.columns.pair}?"] if record.columns.pair else []),
                 *([record.columns.target] if record.columns.target else []),
+                *([f"{record.columns.measure}?"] if record.columns.measure else []),
             ]
         )
         row = f"| `{task}` | {columns} | {record.judged_by} | `{record.answer_example}` |"

@@ -122,6 +122,10 @@ class TokenizedSplit:
     """Number of truncated rows."""
     untrimmed: "TokenizedSplit | None" = None
     """The same rows in the tokens of a teacher before its vocabulary was trimmed."""
+    groups: IntArray | None = None
+    """(rows,): texts of a pair have the same number, the first of them first; None where texts are alone."""
+    teacher_vectors: FloatArray | None = None
+    """(rows, dimensions): what the teacher answers; students that answer with vectors are measured by it."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -164,10 +168,14 @@ class TaskData:
     """Makes texts of what is written; only a task that writes needs it."""
     activation: Activation | None = None
     """What a network's one output goes through; the scores are then from 0 to 1."""
+    dimensions: int = 0
+    """Of the vectors that a network answers with; 0 for tasks with other answers."""
 
     @property
     def head(self) -> Head:
-        return Head.of(self.task, labels=len(self.labels), vocabulary=self.vocabulary)
+        return Head.of(
+            self.task, labels=len(self.labels), vocabulary=self.vocabulary, dimensions=self.dimensions
+        )
 
     @property
     def splits(self) -> dict[str, TokenizedSplit]:

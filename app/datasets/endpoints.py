@@ -83,7 +83,8 @@ model, an API or an ensemble, says of each row. Methods that learn from predicti
 * For each of several labels: the same, but labels that are not named have probability 0, and a list of names
   means these labels and no others.
 * For `token_classification`: a list with one of these for each token.
-* For `text_regression` a number, for `translation` a text.
+* For `text_regression` a number, for `translation` a text, for `sentence_embedding` a vector: a list of as
+  many numbers in every row, beside a text alone.
 * Of several teachers: an object from each teacher's name to what it says.
 
 Numbers are probabilities, or logits if `teacher_scores_are` says so. In .csv, .tsv and .parquet lists and

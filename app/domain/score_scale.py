@@ -29,7 +29,7 @@ def job_activation(
 
     Where the head is not needed and the scores are on another scale, its output becomes the answer itself.
     """
-    if model is None or not model.has_head_for(data.task, data.labels):
+    if model is None or model.task != data.task or not model.has_head_for(data.task, data.labels):
         return None
     return model.activation if needs_head or score_scale(data) is None else None
 

@@ -21,7 +21,7 @@ def require_inputs(model: ModelManifest, texts: Sequence[Input]) -> None:
     """
     assert model.task is not None
     record = TASKS[model.task]
-    wants_pairs = model.is_pair if record.columns.pair is not None else False
+    wants_pairs = model.is_pair if record.takes_pairs else False
     needs_words = record.answering in ("text", "span")
     for position, text in enumerate(texts):
         if isinstance(text, list):
@@ -83,7 +83,7 @@ def _words(position: int, task: Task) -> InvalidArgument:
 
 def _pair(position: int, task: Task) -> InvalidArgument:
     takes = "this model was trained on single texts"
-    if TASKS[task].columns.pair is None:
+    if not TASKS[task].takes_pairs:
         takes = f"{task} models take single texts"
     return InvalidArgument(
         "pairs_not_supported",

@@ -139,9 +139,9 @@ def require_plain_files(folder: Path) -> None:
     Raises:
         RuntimeError: the folder has something else.
     """
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        if not stat.S_ISDIR(found.st_mode) and (not stat.S_ISREG(found.st_mode) or found.st_nlink != 1):
             raise RuntimeError(f"{path.name} is no plain file")
 
 

@@ -13,6 +13,7 @@ from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.documents.plan import Advice, Estimate, Plan, PlannedScores, PlannedTeacher, StudentPlan
 from app.domain.errors import InvalidRequest
 from app.domain.job_labels import job_labels, told_match
+from app.domain.job_vectors import job_dimensions, require_dimensions
 from app.domain.methods import ModelInput
 from app.domain.planning import (
     MeasuredJob,
@@ -26,6 +27,7 @@ from app.domain.planning import (
 )
 from app.domain.planning.compatibility import (
     is_compared,
+    learns_from_scores,
     must_be_taught,
     needs_head,
     require_method,
@@ -37,7 +39,7 @@ from app.domain.planning.compatibility import (
     require_terms,
 )
 from app.domain.planning.stages import FIGURES_VERSION, figures_of
-from app.domain.planning.teacher_scores import plan_scores, unscored_rows
+from app.domain.planning.teacher_scores import knows_task, plan_scores, unscored_rows
 from app.domain.score_scale import job_activation, score_scale
 from app.domain.tasks import TASKS, Head
 from app.jobs.latency_estimate import TOKENS, estimate_latency_ms
@@ -77,9 +79,11 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
     require_splits(data)
     labels = job_labels(model, data, needs_head=needs_head(spec, data))
     require_metric(spec, data, labels=len(labels))
-    if data.teachers:
+    if data.teachers or TASKS[data.task].answers_in_vectors:
         spec = spec.model_copy(update={"method": spec.method.with_scores()})
     require_terms(spec, data)
+    says_vectors = learns_from_scores(spec, data)
+    require_dimensions(model, data, spec.target, learns_from_scores=says_vectors)
     if model is None:
         require_outputs(spec, data)
     else:
@@ -87,8 +91,14 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
         spec = _with_max_length(spec, model)
     scores = plan_scores(spec, model, data)
     architecture = None if model is None else model.architecture
-    head = Head.of(data.task, labels=len(labels), vocabulary=architecture.vocabulary if architecture else 1)
-    windows = _windows(spec, data)
+    head = Head.of(
+        data.task,
+        labels=len(labels),
+        vocabulary=architecture.vocabulary if architecture else 1,
+        dimensions=job_dimensions(model, data, spec.target, learns_from_scores=says_vectors),
+    )
+    texts = 2 if data.is_pair and not TASKS[data.task].takes_pairs else 1  # of a row, each by itself
+    windows = texts * _windows(spec, data)
     rows = windows * data.splits["train"].rows
     unlabeled = windows * _unlabeled_rows(data, scores, model)
     training = with_epochs(
@@ -156,7 +166,7 @@ def _unlabeled_rows(
     summary = data.splits.get("unlabeled")
     if summary is None:
         return 0
-    if scores is None or (teacher is not None and teacher.has_head_for(data.task, data.labels)):
+    if scores is None or knows_task(teacher, data):
         return summary.rows
     return summary.rows - unscored_rows(summary, scores.weights)
 
@@ -236,13 +246,15 @@ def _target_of(
 def _typical_row(spec: JobSpec, data: DatasetManifest) -> TypicalRow:
     train = data.splits["train"]
 
-    def tokens(words: dict[str, int] | None, special: int) -> float:
+    def tokens(words: dict[str, int] | None, special: int, texts: int = 1) -> float:
         if words is None:
             return 0.0
-        return min(spec.training.max_length, words["p50"] * _TOKENS_PER_WORD + special)
+        return min(spec.training.max_length, words["p50"] / texts * _TOKENS_PER_WORD + special)
 
+    is_joined = data.is_pair and TASKS[data.task].takes_pairs
+    texts = 2 if data.is_pair and not is_joined else 1
     return TypicalRow(
-        tokens=tokens(train.words, _SPECIAL_TOKENS + data.is_pair),
+        tokens=tokens(train.words, _SPECIAL_TOKENS + is_joined, texts),
         target_tokens=tokens(train.target_words, 1),
     )
 

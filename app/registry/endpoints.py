@@ -1,6 +1,7 @@
 """``/v1/models``."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
@@ -188,7 +189,7 @@ def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> N
 
 
 @router.get(
-    "/{model_id}/artifacts/{name}",
+    "/{model_id}/artifacts/{name:path}",
     response_class=StreamingResponse,
     responses={
         200: {"content": {"application/octet-stream": {}}},
@@ -207,7 +208,7 @@ def download_artifact(
         return Response(status_code=304, headers=headers)
     headers |= {
         "content-length": str(entry.size_bytes),
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(PurePosixPath(name).name)}",
     }
     return StreamingResponse(stream(), headers=headers, media_type="application/octet-stream")
 

@@ -113,6 +113,7 @@ def _teacher_row(workbench: Workbench, place: Place) -> dict[str, Value]:
     teacher, data = workbench.teacher(place)
     wall_s = time.perf_counter() - began
     row = _measured(teacher.network, teacher.architecture, data, SETS[place.name].metric, place.exports)
+    row |= _tested(workbench, place, teacher, teacher.network, data)
     return {**row, "wall_s": wall_s if is_trained_now else None}
 
 
@@ -142,6 +143,7 @@ def _student_row(workbench: Workbench, place: Place, entry: Entry, seed: int) ->
     wall_s = time.perf_counter() - began
     return {
         **_measured(student.network, _planned(entry, teacher, data), data, chosen.metric, _exports(entry)),
+        **_tested(workbench, place, teacher, student.network, data),
         "steps": student.metrics["steps"],
         "best_step": student.metrics["best_step"],
         "seconds_per_step": student.metrics["seconds_per_step"],
@@ -162,6 +164,17 @@ def _measured(
     for precision, path in paths.items():
         row[f"{precision}_mb"] = sum(file.stat().st_size for file in files_of(path)) / 1e6
     return row
+
+
+def _tested(
+    workbench: Workbench, place: Place, reader: Teacher, network: PreTrainedModel, data: TaskData
+) -> dict[str, Value]:
+    """Of vectors the metrics on test, which selects nothing, in percent."""
+    if not TASKS[data.task].answers_in_vectors:
+        return {}
+    test = workbench.test(place, reader)
+    found = measure_quality(network.to(device()), test, data, device=device())
+    return {f"test_{name}": 100 * value for name, value in found.items()}
 
 
 def main() -> int:

@@ -49,6 +49,7 @@ TEACHER_TRAINING: dict[str, dict[str, Any]] = {
     "ner4": {"epochs": 3, "batch_size": 32, "evaluations": 12, "learning_rate": 1e-4},
     "subjqa": {"epochs": 3, "batch_size": 32, "evaluations": 9, "learning_rate": 1e-4},
     "subjqa_short": {"epochs": 3, "batch_size": 16, "evaluations": 6, "learning_rate": 1e-4},
+    "sentences": {},  # as it comes
     "movie_words": {"epochs": 1, "batch_size": 128, "evaluations": 4, "learning_rate": 1e-3},
     "multi30k": {
         "epochs": 20,
@@ -68,6 +69,7 @@ STUDENT_TRAINING: dict[str, dict[str, Any]] = {
     "rte": {"epochs": 8, "batch_size": 32},
     "stsb": {"epochs": 8, "batch_size": 64},
     "goemotions": {"epochs": 3, "batch_size": 64},
+    "sentences": {"epochs": 1.5, "batch_size": 32, "evaluations": 2},
     "ner4": {"epochs": 15, "batch_size": 64, "evaluations": 30},
     "subjqa": {"epochs": 3, "batch_size": 32, "evaluations": 9},
     "subjqa_short": {"epochs": 3, "batch_size": 16, "evaluations": 6},

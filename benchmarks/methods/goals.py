@@ -98,6 +98,28 @@ def _kept_answers(rows: Sequence[Row], variants: Sequence[str]) -> float | None:
 
 _SQUEEZED = ["weight_squeezing", "weight_squeezing + KD"]
 _INHERITED = ["weight_inherited", "weight_inherited + KD"]
+
+
+def _of_squeezed_vectors(rows: Sequence[Row], column: str) -> float | None:
+    return mean(rows, column, part="embeddings", variant="weight_squeezing")
+
+
+def _vectors_kept(rows: Sequence[Row], column: str) -> float | None:
+    whole = mean(rows, column, part="teacher", set="sentences")
+    kept = ratio(_of_squeezed_vectors(rows, column), whole)
+    return None if kept is None else 100 * kept
+
+
+def _vectors_ahead(rows: Sequence[Row], column: str) -> float | None:
+    """Points over the better of the controls."""
+    controls = [
+        mean(rows, column, part="embeddings", variant=name) for name in ("distillation", "weight_copy")
+    ]
+    known = [found for found in controls if found is not None]
+    ours = _of_squeezed_vectors(rows, column)
+    return None if ours is None or len(known) < len(controls) else ours - max(known)
+
+
 _OTHERS = ["patient KD", "patient KD, lighter", "MiniLMv2 + KD"]
 
 GOALS = [
@@ -207,4 +229,24 @@ GOALS = [
         at_least=0.01,
     ),
     Goal("Pea-KD at least 2 points ahead on average over k", _mean_pea_gain, at_least=2.0),
+    Goal(
+        "weight squeezing keeps 97 % of MiniLM's Spearman on STS-B's test side at a third of its parameters",
+        lambda rows: _vectors_kept(rows, "test_spearman"),
+        at_least=97.0,
+    ),
+    Goal(
+        "... and 80 % of the ten nearest sentences of each",
+        lambda rows: _of_squeezed_vectors(rows, "test_neighbour_recall_at_10"),
+        at_least=80.0,
+    ),
+    Goal(
+        "... ahead of distillation from random and from copied weights (points of Spearman)",
+        lambda rows: _vectors_ahead(rows, "test_spearman"),
+        at_least=0.01,
+    ),
+    Goal(
+        "... and in nearest sentences (points)",
+        lambda rows: _vectors_ahead(rows, "test_neighbour_recall_at_10"),
+        at_least=0.01,
+    ),
 ]

@@ -25,6 +25,9 @@ NARROW = EncoderDecoderShape(encoder_layers=6, decoder_layers=1, hidden=64, head
 """Half as wide as its teacher as well: what is copied is not most of what computes."""
 LOW_RESOURCE_WORDS = 10_000
 TAGGER_WORDS = 12_000
+THIRD = 7_571_072
+"""Of the parameters of MiniLM-L6 as it comes."""
+SENTENCE_WORDS = 8000
 FROM_RANDOM_WEIGHTS = {"name": "distillation", "initialisation": "random"}
 """As a control."""
 RATE = {"learning_rate": 5e-4}
@@ -166,6 +169,23 @@ def question_answering() -> Iterator[Entry]:
             yield Entry("question_answering", name, variant, method, shape_target(HALF), size="half")
 
 
+def embeddings() -> Iterator[Entry]:
+    """Squeezing keeps MiniLM's space of sentences, as it comes, at a third of its parameters."""
+    variants: dict[str, dict[str, Any]] = {
+        "weight_squeezing": {"name": "weight_squeezing"},
+        "weight_copy": {"name": "weight_copy"},
+        "distillation": FROM_RANDOM_WEIGHTS,
+        "weight_inherited": {"name": "weight_inherited"},
+    }
+    target = {"max_parameters": THIRD, "vocabulary_size": SENTENCE_WORDS}
+    for variant, method in variants.items():
+        yield Entry("embeddings", "sentences", variant, method, target)
+    # A table has no layers to train: an epoch takes seconds.
+    table = {"shape": {"dimensions": 384}, "vocabulary_size": SENTENCE_WORDS}
+    static = {"name": "static_embedding"}
+    yield Entry("embeddings", "sentences", "static_embedding", static, table, {"epochs": 10})
+
+
 PARTS = {
     "weight_distillation": weight_distillation,
     "bilstm": bilstm,
@@ -175,4 +195,5 @@ PARTS = {
     "weight_inherited": weight_inherited,
     "pea_kd": pea_kd,
     "question_answering": question_answering,
+    "embeddings": embeddings,
 }

@@ -1,6 +1,6 @@
 """Teachers and their data, each made when it is first needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -8,17 +8,20 @@ from app.domain.architectures import EncoderDecoderShape, EncoderShape
 from app.domain.documents import Target, TrainingSpec
 from app.domain.methods import ScratchSpec
 from app.domain.tasks import TASKS
+from app.engine.tokenizing import pad_id
 from benchmarks.methods.entry import TEACHER_TRAINING, TRANSFER_ROWS
-from benchmarks.sets import SETS, labels_of, read_set
+from benchmarks.sets import SETS, labels_of, read_set, read_test
 from benchmarks.students import (
     WORK,
+    asked_teacher,
     compress,
     fine_tuned_minilm,
     first_translator,
     load_minilm,
+    sentence_minilm,
     trained_translator,
 )
-from worker.contracts import TaskData, Teacher
+from worker.contracts import TaskData, Teacher, TokenizedSplit
 from worker.networks.loading import save_network
 
 TRANSLATOR = EncoderDecoderShape(encoder_layers=6, decoder_layers=6, hidden=128, heads=4, ffn=256)
@@ -83,16 +86,27 @@ class Workbench:
         return load_minilm(data.task, data.labels, seed=place.seed, folder=folder)
 
     def read(self, place: Place, reader: Teacher) -> TaskData:
-        return read_set(
+        data = read_set(
             place.name,
             self._data,
             reader,
             seed=place.seed,
             transfer_rows=TRANSFER_ROWS.get(place.name, 0),
         )
+        if not TASKS[data.task].answers_in_vectors:
+            return data
+        return replace(data, dev=asked_teacher(data.dev, reader, pad_id=data.pad_id))
+
+    def test(self, place: Place, reader: Teacher) -> TokenizedSplit:
+        """The test split of a set whose students answer with vectors."""
+        split = read_test(place.name, self._data, reader)
+        return asked_teacher(split, reader, pad_id=pad_id(reader.tokenizer))
 
     def _make(self, place: Place) -> tuple[Teacher, TaskData]:
         chosen = SETS[place.name]
+        if TASKS[chosen.task].answers_in_vectors:
+            teacher = sentence_minilm()
+            return teacher, self.read(place, teacher)
         training = TrainingSpec(
             **TEACHER_TRAINING[place.name],
             metric=None if TASKS[chosen.task].selects_by_loss else chosen.metric,

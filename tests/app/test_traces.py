@@ -28,12 +28,12 @@ def test_a_request(api: Api, collector: Collector):
     api.http.get("/v1/no/such/route")
     api.http.get("/readyz")
     spans = collector.spans()
-    assert set(spans) == {"GET /v1/models/{model_id}/artifacts/{name}", "GET"}
-    request = spans["GET /v1/models/{model_id}/artifacts/{name}"]
+    assert set(spans) == {"GET /v1/models/{model_id}/artifacts/{name:path}", "GET"}
+    request = spans["GET /v1/models/{model_id}/artifacts/{name:path}"]
     assert (request.trace_id, request.parent_id, request.kind) == (TRACE, PARENT.split("-")[2], "SERVER")
     assert request.attributes == {
         "http.request.method": "GET",
-        "http.route": "/v1/models/{model_id}/artifacts/{name}",
+        "http.route": "/v1/models/{model_id}/artifacts/{name:path}",
         "http.response.status_code": 404,
         "squeeze.request_id": "req-1",
         "squeeze.project_id": DEFAULT_PROJECT,

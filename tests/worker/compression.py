@@ -1,6 +1,7 @@
 """A trained tiny teacher, its data, and a context in memory, for tests of methods and of training."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,14 @@ from tests.tiny import (
 from worker.contracts import ModelTokenizers, Replica, TaskData, Teacher, TokenizedSplit
 from worker.data.tokenization import masked, tokenize, tokenize_maskable, tokenize_words
 from worker.networks.loading import build_network, load_network, save_network, with_labels
+from worker.networks.pooled import pooling_of
 from worker.tasks.reading import encode_columns
 
 TEACHER_SHAPE = EncoderShape(layers=4, hidden=32, heads=4, ffn=64)
 STUDENT_SHAPE = EncoderShape(layers=2, hidden=16, heads=2, ffn=24)
+
+DIMENSIONS = TEACHER_SHAPE.hidden
+"""Of vectors of texts."""
 
 TAGS = ["O", "B-bad", "I-bad", "B-good", "I-good"]
 QUALITIES = ["bad", "good", "long"]
@@ -41,6 +46,7 @@ TASK_LABELS: dict[Task, list[str]] = {
     "token_classification": TAGS,
     "masked_language_modeling": [],
     "question_answering": [],
+    "sentence_embedding": [],
 }
 
 
@@ -139,7 +145,7 @@ def make_teacher(
     config = AutoConfig.from_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary)
+        head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary, dimensions=DIMENSIONS)
         network = build_network(with_labels(config, head, labels), architecture, head)
         with torch.no_grad():
             for parameter in network.parameters():
@@ -167,6 +173,7 @@ def make_data(task: Task = "text_classification", *, train: int = 256, dev: int 
         pad_id=0,
         vocabulary=vocabulary,
         mask_id=mask_id,
+        dimensions=DIMENSIONS if task == "sentence_embedding" else 0,
     )
 
 
@@ -192,6 +199,8 @@ def _split(task: Task, rows: int, *, seed: int) -> TokenizedSplit:
             return tokenize_words([text.split() for text in texts], tags, **encode)
         case "masked_language_modeling":
             return tokenize_maskable(texts, **encode)
+        case "sentence_embedding":
+            return _pairs(texts)
     raise ValueError(task)
 
 
@@ -200,6 +209,19 @@ def tokenized_questions(rows: Sequence[Mapping[str, Any]], *, max_length: int = 
     tokenizer = tiny_tokenizer()
     tokenizers = ModelTokenizers(tokenizer, tokenizer, vocabulary=tokenizer.get_vocab_size(), token_types=0)
     return encode_columns("question_answering", columns, tokenizers=tokenizers, max_length=max_length)
+
+
+def _pairs(texts: list[str]) -> TokenizedSplit:
+    """Each text beside the next one, with a score and a vector that say how pleasant it is."""
+    split = tokenize(texts, tokenizer=tiny_tokenizer(), max_length=32)
+    balances = np.array([_balance(text) for text in texts], np.float32)
+    directions = np.random.default_rng(0).standard_normal((2, DIMENSIONS)).astype(np.float32)
+    return replace(
+        split,
+        groups=np.arange(len(texts)) // 2,
+        labels=np.repeat(-np.abs(balances[::2] - balances[1::2]), 2),
+        teacher_vectors=directions[0] + balances[:, None] * directions[1],
+    )
 
 
 def _qualities(text: str) -> list[bool]:
@@ -240,6 +262,7 @@ def saved_and_loaded(
         architecture=architecture,
         task=data.task,
         labels=data.labels or None,
+        pooling=pooling_of(network.config) if data.task == "sentence_embedding" else None,
         parameters=network.num_parameters(),
         max_length=32,
     )

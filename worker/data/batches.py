@@ -150,6 +150,8 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
         languages=None if split.languages is None else [split.languages[row] for row in rows],
         questions=None if split.questions is None else _some_windows(split.questions, rows, answers),
         untrimmed=None if split.untrimmed is None else subset(split.untrimmed, rows),
+        groups=None if split.groups is None else split.groups[rows],
+        teacher_vectors=None if split.teacher_vectors is None else split.teacher_vectors[rows],
         digest=hashlib.sha256(offsets.tobytes() + ids.tobytes()).hexdigest(),
     )
 
@@ -157,8 +159,8 @@ def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
 def concatenate(first: TokenizedSplit, second: TokenizedSplit) -> TokenizedSplit:
     """Both splits as one; rows without labels, where the others have some, get ``IGNORE_INDEX`` or NaN.
 
-    Either both or none have positions, and targets. ``languages``, ``references``, ``written`` and
-    ``questions`` are dropped.
+    Either both or none have positions, and targets. ``languages``, ``references``, ``written``,
+    ``questions``, ``groups`` and ``teacher_vectors`` are dropped.
     """
     ids = np.concatenate([first.ids, second.ids])
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])

@@ -5,7 +5,7 @@ Shapes: N rows, P positions of all rows together, C outputs, K tokens of all row
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,9 +42,13 @@ class Output:
     of: Literal["every", "first", "asked"] = "every"
     """Of every token, of each row's first, or of the predicted positions: the first of a row where
     there is one per text. Logits are of the predicted positions."""
+    exact: bool = False
+    """Whether all is computed in fp32: what is measured by and not learnt."""
 
     @property
     def name(self) -> str:
+        if self.exact:
+            return "exact"
         return "logits" if self.state is None else f"{self.of}{self.state}"
 
     @property
@@ -70,6 +74,7 @@ class Output:
 
 
 LOGITS = Output()
+EXACT_LOGITS = Output(exact=True)
 
 
 def prepare_outputs(
@@ -131,6 +136,13 @@ def teacher_logits(
     else:
         others = _cached(teacher, split, LOGITS, pad_id=pad_id, context=context)
     return np.where(is_missing, others, split.scores)
+
+
+def exact_logits(
+    teacher: Teacher, split: TokenizedSplit, *, pad_id: int, context: RunContext
+) -> npt.NDArray[np.float32]:
+    """What the teacher's network itself says at every position of a split, (P, C), computed in fp32."""
+    return _cached(teacher, split, EXACT_LOGITS, pad_id=pad_id, context=context)
 
 
 def cached_logits(
@@ -259,7 +271,7 @@ def _compute(
     for done, rows in enumerate(batches):
         context.check_cancelled()
         batch = collate(split, rows, pad_id=pad_id, device=context.device)
-        with autocast(context.device):
+        with nullcontext() if any(output.exact for output in paths) else autocast(context.device):
             forward_output = forward(network, batch, with_states=with_states)
         for output, path in paths.items():
             values, offsets = output.values(forward_output, batch), output.offsets(split)

@@ -63,13 +63,15 @@ def distillation_objective(
     """The labels, or the teacher's terms where there are any; then unlabelled rows are learnt from as well.
 
     Args:
-        terms: None for the labels alone.
+        terms: None for the labels alone; where there are none, for the usual terms.
         teacher: whose outputs are computed, or found in the cache.
         data: trained on.
         context: device and cache.
         projection: (teacher width, student width), from the teacher's residual stream to that of a student
             that inherits it; None: a student drawn at random, or as wide as its teacher.
     """
+    if terms is None and TASKS[data.task].answers_in_vectors:
+        terms = DistillationTerms()  # the teacher's answers are all there is to learn
     if terms is None:
         return label_objective(data, context)
     if TASKS[data.task].writes:

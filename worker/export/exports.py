@@ -188,6 +188,9 @@ def _bleu(translator: ExportedTranslator, split: TokenizedSplit, data: TaskData)
 def _some(split: TokenizedSplit, most: int) -> TokenizedSplit:
     if len(split) <= most:
         return split
+    if split.groups is not None:  # pairs stay whole
+        some = np.random.default_rng(0).permutation(np.unique(split.groups))[: most // 2]
+        return subset(split, np.flatnonzero(np.isin(split.groups, some)))
     return subset(split, np.random.default_rng(0).choice(len(split), most, replace=False))
 
 

@@ -21,8 +21,13 @@ def quantise_onnx(source: Path, target: Path) -> None:
     One scale a channel of weights, and seven bits: on CPUs without VNNI eight would overflow the 16-bit sums,
     and on those with it the predictions were also nearer to fp32. One scale a token of activations. LSTMs
     compute in fp32 with weights stored in int8: their own quantised form has one scale for a whole batch.
+    A file that only looks rows up has eight bits and a scale a row: tokens that are rare have larger ones.
     """
     model = onnx.load(source)
+    if not any(node.op_type in _PRODUCTS for node in model.graph.node):
+        _quantise_rows(model.graph)
+        onnx.save(model, target)
+        return
     _read_shared_weights_directly(model)
     parted = _part_shared_tables(model)
     # Without the mark the quantiser asks for shape inference, which only static quantisation uses,
@@ -42,6 +47,37 @@ def quantise_onnx(source: Path, target: Path) -> None:
     scale_by_token(quantised)
     _store_recurrent_weights(quantised.graph)
     onnx.save(quantised, target)
+
+
+_PRODUCTS: Final = ("Gemm", "MatMul", "LSTM")
+_MOST_LEVEL: Final = 127
+
+
+def _quantise_rows(graph: onnx.GraphProto) -> None:
+    """Put int8 rows, each with its own scale, in the place of tables that are looked up."""
+    tables = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Gather" or node.input[0] not in tables:
+            nodes.append(node)
+            continue
+        table = tables.pop(node.input[0])
+        values = numpy_helper.to_array(table)  # (V, d)
+        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12) / _MOST_LEVEL
+        levels = np.rint(values / scales).astype(np.int8)
+        graph.initializer.append(numpy_helper.from_array(levels, f"{table.name}_quantized"))
+        graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{table.name}_scale"))
+        graph.initializer.remove(table)
+        [found] = node.output
+        parts = [f"{found}_{what}" for what in ("levels", "values", "scales")]
+        nodes += [
+            helper.make_node("Gather", [f"{table.name}_quantized", node.input[1]], parts[:1]),
+            helper.make_node("Cast", parts[:1], parts[1:2], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{table.name}_scale", node.input[1]], parts[2:]),
+            helper.make_node("Mul", parts[1:], [found]),
+        ]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
 
 
 def _read_shared_weights_directly(model: onnx.ModelProto) -> None:

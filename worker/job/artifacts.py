@@ -43,7 +43,8 @@ def teacher_exports(
     """
     precisions = request.spec.exports
     cache = request.cache_dir / "onnx" / f"{_FORMAT}-{digest}"
-    fetched = {p: folder / manifest.exports[p].file for p in precisions if p in manifest.exports}
+    exports = manifest.exports if manifest.task == request.dataset.manifest.task else {}
+    fetched = {p: folder / exports[p].file for p in precisions if p in exports}
     missing = [p for p in precisions if p not in fetched]
     cached = {p: cache / onnx_name(p, network) for p in missing}
     if not all(is_cached(file) for path in cached.values() for file in files_of(path)):

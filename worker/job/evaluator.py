@@ -174,6 +174,8 @@ class Evaluator:
             candidate.agreement[name] = found
             return
         candidate.quality[name] = found
+        if TASKS[self._data.task].answers_in_vectors:
+            return  # whose metrics compare with the teacher's already
         if split.scores is not None and is_complete(split.scores):
             choices = replace(split, labels=chosen(split.scores, self._data.task, self._data.activation))
             candidate.agreement[name] = self._quality(candidate, choices)

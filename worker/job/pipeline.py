@@ -20,6 +20,7 @@ from worker.job.stages import needed_stages
 from worker.job.stages.scores import scores_report
 from worker.job.state import JobState
 from worker.job.supervisor_watch import SupervisorWatch
+from worker.networks.pooled import pooling_of
 from worker.runner.protocol import (
     Cancelled,
     EventPipe,
@@ -87,6 +88,7 @@ def compress(state: JobState, timer: StageTimer) -> Succeeded:
 
 def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
     given, student = state.request.teacher, state.evaluated_student
+    head = student.head
     report = state.teacher_evaluator.report(
         state.evaluated_teacher,
         student,
@@ -103,8 +105,9 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
             labels=state.data.labels or None,
             activation=state.data.activation,
             thresholds=list(student.thresholds) or None,
-            is_pair=state.dataset.is_pair,
-            parameters=student.architecture.count(head=student.head).total,
+            is_pair=state.dataset.is_pair and head.record.takes_pairs,
+            pooling=pooling_of(student.network.config) if head.record.answers_in_vectors else None,
+            parameters=student.architecture.count(head=head).total,
             lowercase=None if given is None else given.manifest.lowercase,
             max_length=state.max_length,  # what lies beyond was never trained
             exports=dict(student.exports),

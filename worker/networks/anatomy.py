@@ -18,13 +18,15 @@ from app.domain.architectures import (
     EncoderDecoderFamily,
     EncoderDecoderShape,
     EncoderFamily,
+    StaticArchitecture,
     TfidfArchitecture,
     head_kind,
 )
 from app.domain.architectures.layers import LayerParts, LayerStack
 from app.domain.tasks import TASKS, Task
-from worker.networks import bilstm, tfidf
+from worker.networks import bilstm, static, tfidf
 from worker.networks.marian import NarrowDecoderMarian
+from worker.networks.pooled import pooled_class
 
 __all__ = ["ANATOMIES", "MARIAN", "Anatomy", "EncoderDecoderAnatomy", "HeadParts", "LayerParts", "Stack"]
 
@@ -117,7 +119,7 @@ def _head_parts(family: EncoderFamily, task: Task) -> HeadParts:
     kind = head_kind(task)
     head = family.heads[kind]
     return HeadParts(
-        network=_transformers_class(family.class_name(kind)),
+        network=pooled_class(family) if kind == "vector" else _transformers_class(family.class_name(kind)),
         output=head.output,
         dense=head.dense,
         norm=head.norm,
@@ -156,6 +158,8 @@ def network_class(architecture: Architecture, task: Task) -> type[PreTrainedMode
     if isinstance(architecture, EncoderDecoderArchitecture):
         name = architecture.class_name(head)
         return NarrowDecoderMarian if name is None else _transformers_class(name)
+    if isinstance(architecture, StaticArchitecture):
+        return static.StaticEmbedding
     if isinstance(architecture, BiLstmArchitecture):
         return cast("type[PreTrainedModel]", getattr(bilstm, architecture.class_name(head)))
     if isinstance(architecture, TfidfArchitecture):

@@ -1,5 +1,6 @@
 """From a model folder to a network. The class comes from our table, never from what the folder says."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from app.domain.architectures import (
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderFamily,
+    StaticArchitecture,
     TfidfArchitecture,
 )
 from app.domain.architectures.heads import head_kind
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobError
+from app.domain.pooling import LENGTH_CONFIG, MEAN, MODULES
 from app.domain.tasks import TASKS, Head, Task
 from app.engine.tokenizer_config import (
     TARGET_TOKENIZER,
@@ -37,6 +40,14 @@ from worker.networks.bilstm import bilstm_config
 from worker.networks.deberta import attend_to_near_distances
 from worker.networks.fused import joined_state, part_fused, parted_state
 from worker.networks.marian import draw_weights, fix_positions
+from worker.networks.pooled import is_pooled, pooling_of, set_pooling
+from worker.networks.sentence_folder import (
+    file_config,
+    load_projection,
+    save_modules,
+    save_static_modules,
+)
+from worker.networks.static import StaticEmbedding, static_config
 from worker.networks.structure import CONFIG_KEY, describe, restructure, unshared_state
 from worker.networks.tfidf import tfidf_config
 
@@ -46,29 +57,45 @@ _HEAD_KEYS = ("num_labels", "id2label", "label2id", "problem_type", "architectur
 _MODEL_FILES = ("config.json", "model.safetensors", TOKENIZER, TARGET_TOKENIZER)
 
 
-def load_teacher(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> Teacher:
-    """A teacher ready for a task; a model without a head for just these labels gets a fresh one."""
+def load_teacher(
+    folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str], dimensions: int | None = None
+) -> Teacher:
+    """A teacher ready for a task; a model without a head for just these labels gets a fresh one.
+
+    Args:
+        folder: of the model.
+        manifest: likewise.
+        task: what the head is for.
+        labels: of its outputs.
+        dimensions: of vectors that others than the model say: it gets a fresh head for these; None: its own.
+    """
     target_tokenizer = folder / TARGET_TOKENIZER
+    digest = _digest(manifest.files)
+    if TASKS[task].answers_in_vectors:  # the head is no part of what the weights say
+        digest = hashlib.sha256(f"{digest}{manifest.pooling or MEAN}".encode()).hexdigest()
     return Teacher(
-        network=load_network(folder, manifest, task=task, labels=labels),
+        network=load_network(folder, manifest, task=task, labels=labels, dimensions=dimensions),
         tokenizer=load_tokenizer(folder / TOKENIZER),
         tokenizer_config=_load_tokenizer_config(folder / TOKENIZER_CONFIG),
         architecture=manifest.architecture,
-        digest=_digest(manifest.files),
+        digest=digest,
         target_tokenizer=load_tokenizer(target_tokenizer) if target_tokenizer.exists() else None,
-        has_new_head=not manifest.has_head_for(task, labels),
+        has_new_head=dimensions is not None or not manifest.has_head_for(task, labels),
     )
 
 
-def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
+def load_network(
+    folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str], dimensions: int | None = None
+) -> PreTrainedModel:
     """The network in a folder, with a head for a task, in eval mode, fp32.
 
-    Its outputs are in the order of ``labels``, whatever the folder's is.
+    Its outputs are in the order of ``labels``, whatever the folder's is. ``dimensions`` are as in
+    ``load_teacher``.
 
     Raises:
         JobError: ``weights_not_finite``, when some weights are no numbers: nothing can be learnt from them.
     """
-    network = _loaded(folder, manifest, task=task, labels=labels)
+    network = _loaded(folder, manifest, task=task, labels=labels, dimensions=dimensions)
     broken = [name for name, weights in network.state_dict().items() if not torch.isfinite(weights).all()]
     if broken:
         raise JobError(
@@ -80,17 +107,45 @@ def load_network(folder: Path, manifest: ModelManifest, *, task: Task, labels: l
     return network
 
 
-def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str]) -> PreTrainedModel:
+def _loaded(
+    folder: Path, manifest: ModelManifest, *, task: Task, labels: list[str], dimensions: int | None
+) -> PreTrainedModel:
     architecture = manifest.architecture
-    head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary)
+    head = Head.of(
+        task,
+        labels=len(labels),
+        vocabulary=architecture.vocabulary,
+        dimensions=dimensions or manifest.dimensions,
+    )
     class_ = network_class(architecture, task)
-    config = with_labels(_config(folder, class_), head, labels)
-    has_own_head = manifest.has_head_for(task, labels)
+    config = _config(folder, class_)
+    set_pooling(config, manifest.pooling or MEAN)
+    config = with_labels(config, head, labels)
     weights = folder / "model.safetensors"
+    if TASKS[task].answers_in_vectors:
+        network = _with_weights(folder, class_, config, architecture, head, has_own_head=False)
+        if dimensions is None and is_pooled(network):
+            load_projection(network, folder, manifest.pooling or MEAN)
+        return network
+    has_own_head = manifest.has_head_for(task, labels)
+    network = _with_weights(folder, class_, config, architecture, head, has_own_head=has_own_head)
+    return _with_labels_in_order(network, weights, manifest, task, labels)
+
+
+def _with_weights(
+    folder: Path,
+    class_: type[PreTrainedModel],
+    config: PretrainedConfig,
+    architecture: Architecture,
+    head: Head,
+    *,
+    has_own_head: bool,
+) -> PreTrainedModel:
+    """The network with all that the folder has of it; any other head is drawn anew."""
     if isinstance(architecture, EncoderArchitecture) and describe(architecture) is not None:
         network = build_network(config, architecture, head)
-        _fill(network, weights, architecture.record, has_own_head=has_own_head)
-        return _with_labels_in_order(network, weights, manifest, task, labels)
+        _fill(network, folder / "model.safetensors", architecture.record, has_own_head=has_own_head)
+        return network
     network = class_.from_pretrained(
         folder,
         config=config,
@@ -104,7 +159,7 @@ def _loaded(folder: Path, manifest: ModelManifest, *, task: Task, labels: list[s
     attend_to_near_distances(network)
     if isinstance(architecture, EncoderArchitecture):
         part_fused(network, architecture.record.stack)
-    return _with_labels_in_order(network.eval(), weights, manifest, task, labels)
+    return network.eval()
 
 
 @torch.no_grad()
@@ -147,15 +202,19 @@ def save_network(network: PreTrainedModel, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``; ``load_network`` reads them."""
     is_structured = getattr(network.config, CONFIG_KEY, None) is not None
     # What layers share is unknown to transformers, which would refuse to leave it out by itself.
-    state = unshared_state(network) if is_structured else network.state_dict()
-    network.save_pretrained(folder, state_dict=joined_state(network, state))
+    state = joined_state(network, unshared_state(network) if is_structured else network.state_dict())
+    if isinstance(network, StaticEmbedding):
+        save_static_modules(network, folder)
+    if is_pooled(network):
+        state = save_modules(network, state, folder, is_plain=not is_structured)
+    network.save_pretrained(folder, state_dict=state)
     (folder / "generation_config.json").unlink(missing_ok=True)  # says again what config.json says
     _add_known_keys(folder / "config.json")
 
 
 def _add_known_keys(path: Path) -> None:
     """Say in a config also what the family's first configs say in other keys, for older readers."""
-    values = json.loads(path.read_text())
+    values = file_config(json.loads(path.read_text()))
     given = {key: value for key, value in values.items() if value is not None}
     known = FAMILIES[values["model_type"]].config.model_validate(given)
     values = known.model_dump(mode="json", exclude_none=True) | values
@@ -189,6 +248,9 @@ def save_tokenizers(teacher: Teacher, folder: Path, *, max_length: int, token_ty
         teacher.tokenizer, teacher.tokenizer_config, max_length=max_length, token_types=token_types
     )
     (folder / TOKENIZER_CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
+    if (folder / MODULES).exists():
+        length = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does what there is
+        (folder / LENGTH_CONFIG).write_text(json.dumps(length, indent=2), "utf-8")
 
 
 def build_network(config: PretrainedConfig, architecture: Architecture, head: Head) -> PreTrainedModel:
@@ -207,6 +269,8 @@ def build_network(config: PretrainedConfig, architecture: Architecture, head: He
         own_config: PretrainedConfig = bilstm_config(architecture, pad_id=config.pad_token_id or 0)
     elif isinstance(architecture, TfidfArchitecture):
         own_config = tfidf_config(architecture, pad_id=config.pad_token_id or 0)
+    elif isinstance(architecture, StaticArchitecture):
+        own_config = static_config(architecture, config)
     else:
         own_config = _reshaped(config, architecture)
     network = network_class(architecture, head.task)(with_labels(own_config, head, labels))
@@ -228,6 +292,8 @@ def with_labels(config: PretrainedConfig, head: Head, labels: list[str]) -> Pret
         config.label2id = {label: index for index, label in enumerate(labels)}
     elif record.outputs in ("number", "span"):
         config.num_labels = head.outputs
+    elif record.answers_in_vectors:
+        set_pooling(config, pooling_of(config).model_copy(update={"projection": head.outputs}))
     if record.names_problem_type:
         config.problem_type = record.problem_type
     return config

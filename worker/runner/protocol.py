@@ -22,9 +22,11 @@ from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManif
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport
 from app.domain.job_labels import job_labels
+from app.domain.job_vectors import job_dimensions
 from app.domain.methods import TEACHER
 from app.domain.planning.compatibility import is_compared
 from app.domain.score_scale import job_activation
+from app.domain.tasks import TASKS
 from app.domain.tasks.record import Activation
 
 REQUEST = "request.json"
@@ -96,6 +98,11 @@ class JobRequest(BaseModel):
         return is_compared(self.spec, model, self.dataset.manifest, self.labels)
 
     @property
+    def learns_vectors(self) -> bool:
+        """Whether the student answers in the space of vectors that came with the data."""
+        return self.learns_from_scores and TASKS[self.dataset.manifest.task].answers_in_vectors
+
+    @property
     def needs_head(self) -> bool:
         """Whether the predictions of the teacher's head are learnt from, or its head is inherited."""
         return self.spec.method.card.needs_head and not self.learns_from_scores
@@ -110,6 +117,14 @@ class JobRequest(BaseModel):
         """Of the student, in the order of its outputs."""
         model = None if self.teacher is None else self.teacher.manifest
         return job_labels(model, self.dataset.manifest, needs_head=self.needs_head)
+
+    @property
+    def dimensions(self) -> int:
+        """Of the student's vectors, where its shape does not say it; 0 for tasks with other answers."""
+        model = None if self.teacher is None else self.teacher.manifest
+        return job_dimensions(
+            model, self.dataset.manifest, self.spec.target, learns_from_scores=self.learns_from_scores
+        )
 
     @property
     def activation(self) -> Activation | None:

@@ -9,6 +9,7 @@ from worker.tasks import (
     masked_language_modeling,
     multi_label_classification,
     question_answering,
+    sentence_embedding,
     text_classification,
     text_regression,
     token_classification,
@@ -24,6 +25,7 @@ IMPLEMENTATIONS: Final[Mapping[Task, TaskImplementation]] = {
     "question_answering": question_answering.IMPLEMENTATION,
     "masked_language_modeling": masked_language_modeling.IMPLEMENTATION,
     "translation": translation.IMPLEMENTATION,
+    "sentence_embedding": sentence_embedding.IMPLEMENTATION,
 }
 
 

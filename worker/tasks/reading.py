@@ -20,7 +20,7 @@ from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
 from worker.data.tokenization import masked
 from worker.tasks import IMPLEMENTATIONS
 from worker.tasks.relabelling import relabelled
-from worker.tasks.teacher_scores import RowScores, Weights, chosen, row_scores
+from worker.tasks.teacher_scores import RowScores, Weights, chosen, is_complete, row_scores
 from worker.tasks.unit_scores import on_unit_scale
 
 
@@ -32,6 +32,7 @@ def load_task_data(
     max_length: int,
     labels: list[str] | None = None,
     activation: Activation | None = None,
+    dimensions: int = 0,
     untrimmed: Mapping[str, TokenizedSplit] | None = None,
     teacher_weights: Weights | None = None,
     keeps_unscored: bool = True,
@@ -45,6 +46,7 @@ def load_task_data(
         max_length: tokens at which rows are cut.
         labels: of the network's outputs, which know all of the data set's by name; None: just these.
         activation: that the network's one output goes through; scores are then from 0 to 1.
+        dimensions: of its vectors, where it answers with such.
         untrimmed: the same splits, by name, in the tokens of the model before its vocabulary was trimmed;
             None: it was not.
         teacher_weights: of the teachers whose scores the data set has; None: all count the same.
@@ -70,11 +72,11 @@ def load_task_data(
             return None
         table = pq.read_table(folder / f"{name}.parquet")
         scores = row_scores(table, manifest, teacher_weights)
-        if name == "unlabeled" and not keeps_unscored:
+        needs_scores = name == "unlabeled" or (name == "train" and record.answers_in_vectors)
+        if needs_scores and not keeps_unscored:
             if scores is None:
                 return None
-            is_scored = np.array([score is not None for score in scores], np.bool_)
-            table, scores = table.filter(is_scored), [score for score in scores if score is not None]
+            table, scores = _scored(table, scores)
         by_teacher = bool(manifest.splits[name].labelled_by_teacher)
         if by_teacher:
             _require_scores(name, scores)
@@ -88,18 +90,14 @@ def load_task_data(
             labels=len(labels),
             untrimmed=None if untrimmed is None else untrimmed[name],
         )
-        if split.position_offsets[-1] == 0:
-            raise JobError(
-                "no_trainable_tokens",
-                f"No text of {name} has a token that the teacher's tokenizer knows, so there is nothing to "
-                "train on or to measure. Fix the texts or use another teacher.",
-                split=name,
-            )
+        _require_tokens(name, split)
         if record.masks_inputs and name in ("dev", "test"):
             assert mask_id is not None
             split = masked(split, mask_id=mask_id, vocabulary=tokenizers.vocabulary, seed=0)
         if by_teacher and split.scores is not None:
             split = replace(split, labels=chosen(split.scores, manifest.task, activation))
+        if record.answers_in_vectors:
+            split = _of_vectors(split, is_learnt=name in ("train", "unlabeled"))
         return replace(split, languages=_languages(columns.get("language"), split))
 
     train, dev = read("train"), read("dev")
@@ -116,8 +114,35 @@ def load_task_data(
         mask_id=mask_id,
         target_tokenizer=tokenizers.target_tokenizer,
         activation=activation,
+        dimensions=dimensions,
     )
     return data, read("test")
+
+
+def _scored(table: pa.Table, scores: RowScores) -> tuple[pa.Table, RowScores]:
+    """The rows of which teachers say something."""
+    is_scored = np.array([score is not None for score in scores], np.bool_)
+    return table.filter(is_scored), [score for score in scores if score is not None]
+
+
+def _require_tokens(name: Split, split: TokenizedSplit) -> None:
+    """Raises ``JobError`` where there is nothing to predict."""
+    if split.position_offsets[-1] == 0:
+        raise JobError(
+            "no_trainable_tokens",
+            f"No text of {name} has a token that the teacher's tokenizer knows, so there is nothing to "
+            "train on or to measure. Fix the texts or use another teacher.",
+            split=name,
+        )
+
+
+def _of_vectors(split: TokenizedSplit, *, is_learnt: bool) -> TokenizedSplit:
+    """Texts to learn from one by one, or to measure by, beside the vectors that came with them."""
+    if is_learnt:
+        return replace(split, labels=None, groups=None)
+    if split.scores is not None and is_complete(split.scores):
+        return replace(split, teacher_vectors=split.scores)
+    return split
 
 
 def _columns(
@@ -149,9 +174,12 @@ def _for_outputs(
 
 
 def _languages(languages: list[str] | None, split: TokenizedSplit) -> list[str] | None:
-    """Of each row, which may be one of several windows."""
-    if languages is None or split.questions is None:
+    """Of each row, which may be one of several windows, or one text of a pair."""
+    if not languages:
         return languages
+    if split.questions is None:
+        texts = len(split) // len(languages)
+        return [language for language in languages for _ in range(texts)]
     return [languages[row] for row in split.questions.rows]
 
 
@@ -191,7 +219,8 @@ def encode_columns(
     )
     if untrimmed is None or TASKS[task].answers_in_tokens or split.questions is not None:
         return split  # whose answers or windows are others once words are trimmed
-    return replace(split, untrimmed=_asked_as(split, untrimmed))
+    vectors = untrimmed.teacher_vectors
+    return replace(split, untrimmed=_asked_as(split, untrimmed), teacher_vectors=vectors)
 
 
 def _asked_as(split: TokenizedSplit, whole: TokenizedSplit) -> TokenizedSplit:

@@ -47,8 +47,11 @@ def row_scores(table: pa.Table, manifest: DatasetManifest, weights: Weights | No
     said = {name: column.field(name) for name in names if name in counted}
     if not said:
         return None
+    if scoring == "vector":
+        [vectors] = said.values()  # they cannot be averaged, and planning lets only one through
+        return [None if row is None else np.array([row], np.float32) for row in vectors.to_pylist()]
     if scoring == "text":
-        [texts] = said.values()  # they cannot be averaged, and planning lets only one through
+        [texts] = said.values()  # likewise
         written: RowScores = texts.to_pylist()
         return written
     outputs = max(1, len(manifest.labels))

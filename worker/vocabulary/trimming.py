@@ -18,6 +18,7 @@ from app.domain.errors import JobError
 from app.domain.tasks import Head, Task
 from worker.contracts import IntArray, Teacher, TokenizedSplit
 from worker.networks.loading import build_network
+from worker.networks.pooled import pooling_of
 from worker.vocabulary.tokenizer_surgery import letters_of, pieces_of, special_ids, trim_tree
 
 
@@ -118,7 +119,8 @@ def _trimmed_network(teacher: Teacher, keep: IntArray, *, task: Task) -> PreTrai
     config = type(network.config).from_dict(values)
     architecture = teacher.architecture.model_copy(update={"vocabulary": len(keep)})
     with torch.random.fork_rng():  # what is drawn is overwritten
-        head = Head.of(task, labels=config.num_labels, vocabulary=len(keep))
+        dimensions = pooling_of(config).projection or teacher.architecture.width
+        head = Head.of(task, labels=config.num_labels, vocabulary=len(keep), dimensions=dimensions)
         trimmed = build_network(config, architecture, head)
     rows = torch.from_numpy(keep)
     state = {}

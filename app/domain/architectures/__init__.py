@@ -12,6 +12,7 @@ from app.domain.architectures.architecture import (
     EncoderDecoderArchitecture,
     EncoderFamilyName,
     FamilyName,
+    StaticArchitecture,
     TfidfArchitecture,
     architecture_of,
     encoder_of,
@@ -24,16 +25,18 @@ from app.domain.architectures.family import (
     EncoderFamily,
     EncoderTrait,
     Family,
+    StaticFamily,
     TfidfFamily,
 )
 from app.domain.architectures.heads import HEAD_KINDS, head_kind
-from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, TFIDFS
+from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, STATICS, TFIDFS
 from app.domain.architectures.shape import (
     MAX_BILSTM_EMBEDDING,
     AnyShape,
     BiLstmShape,
     EncoderDecoderShape,
     EncoderShape,
+    StaticShape,
     TfidfShape,
 )
 from app.domain.tasks.record import HeadKind
@@ -47,6 +50,7 @@ __all__ = [
     "HEAD_KINDS",
     "MAX_BILSTM_EMBEDDING",
     "MAX_ONNX_BYTES",
+    "STATICS",
     "TFIDFS",
     "AnyShape",
     "Architecture",
@@ -66,6 +70,9 @@ __all__ = [
     "HeadKind",
     "LayerUse",
     "ParameterCount",
+    "StaticArchitecture",
+    "StaticFamily",
+    "StaticShape",
     "TfidfArchitecture",
     "TfidfFamily",
     "TfidfShape",

@@ -12,16 +12,18 @@ from app.domain.architectures.family import (
     EncoderFamily,
     EncoderTrait,
     Family,
+    StaticFamily,
     TfidfFamily,
 )
 from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
-from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, TFIDFS
+from app.domain.architectures.registry import BILSTMS, ENCODER_DECODERS, ENCODERS, FAMILIES, STATICS, TFIDFS
 from app.domain.architectures.shape import (
     BiLstmShape,
     EncoderDecoderShape,
     EncoderShape,
     NetworkShape,
+    StaticShape,
     TfidfShape,
 )
 from app.domain.architectures.tensors import Shapes, parameters
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
     EncoderDecoderFamilyName: TypeAlias = str
     BiLstmFamilyName: TypeAlias = str
     TfidfFamilyName: TypeAlias = str
+    StaticFamilyName: TypeAlias = str
 else:  # a type checker cannot know what the registry finds
     FamilyName = Literal[tuple(FAMILIES)]
     EncoderFamilyName = Literal[tuple(ENCODERS)]
     EncoderDecoderFamilyName = Literal[tuple(ENCODER_DECODERS)]
     BiLstmFamilyName = Literal[tuple(BILSTMS)]
     TfidfFamilyName = Literal[tuple(TFIDFS)]
+    StaticFamilyName = Literal[tuple(STATICS)]
 
 
 _Shape = TypeVar("_Shape", bound=NetworkShape)
@@ -65,6 +69,11 @@ class _Network(BaseModel, Generic[_Shape]):
     def sizes(self) -> Sizes:
         """All dimensions, by the names that the families' records use."""
         return {"vocabulary": self.vocabulary, "positions": self.positions, **self.shape.sizes}
+
+    @property
+    def width(self) -> int:
+        """Of the states that a head reads."""
+        return self.sizes["hidden"]
 
     @property
     def has_factorised_words(self) -> bool:
@@ -415,8 +424,56 @@ class TfidfArchitecture(_Network[TfidfShape]):
         return self.record.class_name(head)
 
 
+class StaticArchitecture(_Network[StaticShape]):
+    """Architecture of static embeddings: the dimensions of a vector and the vocabulary size."""
+
+    kind: ClassVar[NetworkKind] = "static"
+    token_types: ClassVar[int] = 0
+
+    family: StaticFamilyName = "static"
+
+    @classmethod
+    def of_config(cls, config: FamilyConfig) -> "StaticArchitecture":
+        """The table of a config.
+
+        Raises:
+            ValueError: a size is out of bounds.
+        """
+        sizes = STATICS[config.model_type].read_sizes(config)
+        return cls(
+            family=config.model_type,
+            shape=StaticShape(dimensions=sizes["dimensions"]),
+            vocabulary=sizes["vocabulary"],
+            positions=sizes["positions"],
+        )
+
+    @property
+    def record(self) -> StaticFamily:
+        return STATICS[self.family]
+
+    @property
+    def width(self) -> int:
+        return self.shape.dimensions
+
+    def count(self, *, head: Head) -> ParameterCount:  # noqa: ARG002 - the table's rows are the answer's parts
+        """Parameters of the table."""
+        return ParameterCount(embeddings=parameters(self.tensors()), encoder=0, head=0)
+
+    def tensors(self) -> Shapes:
+        """The table."""
+        return self.record.word_tensors(self.sizes)
+
+    def class_name(self, head: HeadKind | None) -> str:
+        """Of the worker's class for such a table."""
+        return self.record.class_name(head)
+
+
 Architecture: TypeAlias = Annotated[
-    EncoderArchitecture | EncoderDecoderArchitecture | BiLstmArchitecture | TfidfArchitecture,
+    EncoderArchitecture
+    | EncoderDecoderArchitecture
+    | BiLstmArchitecture
+    | TfidfArchitecture
+    | StaticArchitecture,
     Field(discriminator="family"),
 ]
 
@@ -444,4 +501,6 @@ def architecture_of(config: FamilyConfig) -> Architecture:
         return EncoderDecoderArchitecture.of_config(config)
     if config.model_type in TFIDFS:
         return TfidfArchitecture.of_config(config)
+    if config.model_type in STATICS:
+        return StaticArchitecture.of_config(config)
     return BiLstmArchitecture.of_config(config)

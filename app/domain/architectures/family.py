@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from app.domain.architectures.config import EncoderConfig, FamilyConfig
-from app.domain.architectures.heads import CLASS_SUFFIXES, HeadModules
+from app.domain.architectures.heads import CLASS_SUFFIXES, VECTOR_HEAD, HeadModules
 from app.domain.architectures.layers import Embeddings, LayerStack, Sizes
 from app.domain.architectures.tensors import Shapes, bidirectional_lstm, linear, table
 from app.domain.tasks import Task
 from app.domain.tasks.record import HeadKind
 
-PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent", "adjacent"]
+PositionKind = Literal["absolute", "sinusoidal", "rotary", "recurrent", "adjacent", "none"]
 """How a network knows the order of tokens; what is relative is the stack's."""
 
 EncoderTrait = Literal[
@@ -90,6 +90,10 @@ class EncoderFamily(_Record):
     pooler: str | None = None
     """The dense layer that may be stored with an encoder without a head."""
     positions: PositionKind = "absolute"
+
+    def __post_init__(self) -> None:
+        """Every family's states can be pooled."""
+        object.__setattr__(self, "heads", {**self.heads, "vector": VECTOR_HEAD})
 
     def class_name(self, head: HeadKind | None) -> str:
         """Of transformers' class for networks with such a head, or without one."""
@@ -202,4 +206,18 @@ class TfidfFamily(_Record):
         return self.head.tensors(states=sizes["terms"], features=sizes["terms"], outputs=outputs)
 
 
-Family: TypeAlias = EncoderFamily | EncoderDecoderFamily | BiLstmFamily | TfidfFamily
+@dataclass(frozen=True, kw_only=True)
+class StaticFamily(_Record):
+    """Tables of vectors, whose mean over a text is its vector: no layers."""
+
+    words: str
+    positions: PositionKind = "none"
+
+    def class_name(self, head: HeadKind | None) -> str:  # noqa: ARG002 - there is but one class
+        return "StaticEmbedding"
+
+    def word_tensors(self, sizes: Sizes) -> Shapes:
+        return table(self.words, sizes["vocabulary"], sizes["dimensions"])
+
+
+Family: TypeAlias = EncoderFamily | EncoderDecoderFamily | BiLstmFamily | TfidfFamily | StaticFamily

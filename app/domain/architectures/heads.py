@@ -17,9 +17,10 @@ CLASS_SUFFIXES: Final[dict[HeadKind | None, str]] = {
     "token": "ForTokenClassification",
     "span": "ForQuestionAnswering",
     "word": "ForMaskedLM",
+    "vector": "Model",
     None: "Model",
 }
-"""How the names of a family's classes end, by the head on top."""
+"""How the names of a family's classes end, by the head on top; what pools states is no class of theirs."""
 
 
 def head_kind(task: Task) -> HeadKind:
@@ -76,3 +77,7 @@ class HeadModules:
             return {}
         copies = {f"{self.output}.weight": f"{words}.weight", f"{self.output}.bias": self.bias}
         return {copy: original for copy, original in copies.items() if copy != original}
+
+
+VECTOR_HEAD: Final = HeadModules(output="projection")
+"""Of every family: pooled states are projected, by the identity where a model has no projection."""

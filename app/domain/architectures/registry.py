@@ -11,6 +11,7 @@ from app.domain.architectures.family import (
     EncoderDecoderFamily,
     EncoderFamily,
     Family,
+    StaticFamily,
     TfidfFamily,
 )
 
@@ -25,7 +26,7 @@ _OTHER_MODULES = {
     "shape",
     "tensors",
 }
-_F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily, TfidfFamily)
+_F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily, TfidfFamily, StaticFamily)
 
 
 def _families() -> Iterator[Family]:
@@ -44,3 +45,4 @@ ENCODERS: Final = _of_kind(EncoderFamily)
 ENCODER_DECODERS: Final = _of_kind(EncoderDecoderFamily)
 BILSTMS: Final = _of_kind(BiLstmFamily)
 TFIDFS: Final = _of_kind(TfidfFamily)
+STATICS: Final = _of_kind(StaticFamily)

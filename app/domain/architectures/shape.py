@@ -186,6 +186,19 @@ class TfidfShape(NetworkShape):
         return f"TF-IDF of {self.terms:,} terms"
 
 
+class StaticShape(NetworkShape):
+    """Dimensions of static embeddings: a vector for each token."""
+
+    dimensions: int = Field(ge=2, le=4096, description="Dimensions of the vectors.")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"dimensions": self.dimensions}
+
+    def __str__(self) -> str:
+        return f"vectors of {self.dimensions} dimensions for each token"
+
+
 def _kind(shape: Any) -> str:
     """Which shape is meant, so that a faulty one is told what is wrong with it and not with all of them."""
     names = shape if isinstance(shape, dict) else getattr(type(shape), "model_fields", ())
@@ -193,6 +206,8 @@ def _kind(shape: Any) -> str:
         return "bilstm"
     if "terms" in names:
         return "tfidf"
+    if "dimensions" in names:
+        return "static"
     return "encoder_decoder" if "encoder_layers" in names or "decoder_layers" in names else "encoder"
 
 
@@ -200,6 +215,7 @@ AnyShape: TypeAlias = Annotated[
     Annotated[EncoderShape, Tag("encoder")]
     | Annotated[EncoderDecoderShape, Tag("encoder_decoder")]
     | Annotated[BiLstmShape, Tag("bilstm")]
-    | Annotated[TfidfShape, Tag("tfidf")],
+    | Annotated[TfidfShape, Tag("tfidf")]
+    | Annotated[StaticShape, Tag("static")],
     Discriminator(_kind),
 ]

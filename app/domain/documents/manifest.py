@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from app.domain.architectures import Architecture
 from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
-from app.domain.tasks import Head, Task
+from app.domain.pooling import MEAN, Pooling
+from app.domain.tasks import TASKS, Head, Task
 from app.domain.tasks.record import Activation
 
 Split = Literal["train", "dev", "test", "unlabeled"]
@@ -46,9 +47,10 @@ class Files(BaseModel):
 
     @classmethod
     def of(cls, folder: Path, *, prefix: str) -> "Files":
-        """Those of a folder, but links, as they are to lie under a prefix."""
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
-        return cls(prefix=prefix, entries={path.name: FileEntry.of(path) for path in paths})
+        """Those of a folder and of folders in it, but links, as they are to lie under a prefix."""
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        entries = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}
+        return cls(prefix=prefix, entries=entries)
 
     @property
     def checksums(self) -> str:
@@ -162,6 +164,11 @@ class ModelManifest(StoredDocument):
         default=None,
         description="Whether it was trained on pairs of texts; null where that is unknown, of uploads.",
     )
+    pooling: Pooling | None = Field(
+        default=None,
+        description="How states become the vector of a text (sentence_embedding); null where the folder does "
+        "not say it: vectors are then the mean of the states.",
+    )
     parameters: int
     lowercase: bool | None = None
     max_length: int = Field(description="Maximum input length in tokens.")
@@ -185,10 +192,30 @@ class ModelManifest(StoredDocument):
     def head(self) -> Head | None:
         if self.task is None:
             return None
-        return Head.of(self.task, labels=len(self.labels or ()), vocabulary=self.architecture.vocabulary)
+        return Head.of(
+            self.task,
+            labels=len(self.labels or ()),
+            vocabulary=self.architecture.vocabulary,
+            dimensions=self.dimensions,
+        )
+
+    @property
+    def dimensions(self) -> int:
+        """Of the vectors that it answers with, or that its states, pooled, would be."""
+        return (self.pooling or MEAN).projection or self.architecture.width
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it has no head but what pools its states."""
+        return self.task is None or TASKS[self.task].answers_in_vectors
 
     def has_head_for(self, task: Task, labels: Sequence[str]) -> bool:
-        """Whether its head answers this task with just these labels; else a job draws a new one."""
+        """Whether its head answers this task with just these labels; else a job draws a new one.
+
+        Vectors any encoder has, whatever its head.
+        """
+        if TASKS[task].answers_in_vectors:
+            return self.task == task or self.architecture.kind == "encoder"
         return self.task == task and set(self.labels or ()) == set(labels)
 
 
@@ -264,6 +291,7 @@ class DatasetManifest(StoredDocument):
     masked_language_modeling  text
     question_answering        question, context, answers (struct of text, a list of strings, and
                               answer_start, a list of int64: characters of the context)
+    sentence_embedding        text, text_pair?, score? (float32)
     translation               source, target
     ========================  ================================================================
 
@@ -283,6 +311,9 @@ class DatasetManifest(StoredDocument):
         description="Empty for tasks without labels; for token_classification IOB2 tags, O first."
     )
     is_pair: bool
+    dimensions: int | None = Field(
+        default=None, description="Of the vectors in teacher_scores; null where there are none."
+    )
     splits: dict[Split, SplitSummary]
     reading: DatasetReading | None = Field(
         default=None, description="How the tables were read; null for data sets of earlier versions."

@@ -43,6 +43,16 @@ class Target(ExactModel):
         "as many as the plan names where a size is bounded, words would be most of the student and there is "
         "text enough to choose them from.",
     )
+    dimensions: int | None = Field(
+        default=None,
+        ge=2,
+        le=16384,
+        # A worker of an earlier version refuses members that it does not know.
+        exclude_if=lambda dimensions: dimensions is None,
+        description="For sentence_embedding: dimensions of the student's vectors, which are then the "
+        "teacher's on their principal directions, strongest first, so that they may be cut off further; "
+        "default: the teacher's own.",
+    )
     embedding_size: int | None = Field(
         default=None,
         ge=4,

@@ -12,6 +12,7 @@ from app.domain.methods.low_rank import LowRankSpec
 from app.domain.methods.pea_kd import PeaKdSpec, layer_schedule
 from app.domain.methods.scratch import ScratchSpec
 from app.domain.methods.spec import TEACHER, ModelInput, Spec
+from app.domain.methods.static_embedding import StaticEmbeddingSpec
 from app.domain.methods.terms import DistillationTerms, LayerMap
 from app.domain.methods.tfidf import TfidfSpec
 from app.domain.methods.weight_copy import WeightCopySpec
@@ -37,6 +38,7 @@ __all__ = [
     "PeaKdSpec",
     "ScratchSpec",
     "Spec",
+    "StaticEmbeddingSpec",
     "TfidfSpec",
     "WeightCopySpec",
     "WeightDistillationSpec",
@@ -58,7 +60,8 @@ MethodSpec = Annotated[
     | WeightDistillationSpec
     | PeaKdSpec
     | BiLstmSpec
-    | TfidfSpec,
+    | TfidfSpec
+    | StaticEmbeddingSpec,
     Field(discriminator="name"),
 ]
 """Every method there is. The names, the cards and the worker's methods follow from it."""

@@ -14,6 +14,8 @@ EmbeddingOption = Literal["vocabulary_size", "embedding_size"]
 
 ENCODER_TASKS: Final[list[Task]] = tasks_of("encoder")
 ALL_TASKS: Final[list[Task]] = list(TASKS)
+LABELLED_TASKS: Final[list[Task]] = [task for task in TASKS if not TASKS[task].answers_in_vectors]
+"""Those that can be learnt without a teacher."""
 
 
 class MethodCard(BaseModel):

@@ -1,6 +1,6 @@
 from typing import ClassVar, Literal
 
-from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.card import LABELLED_TASKS, MethodCard
 from app.domain.methods.spec import Spec
 
 
@@ -13,7 +13,7 @@ class FineTuningSpec(Spec):
         title="Fine-tuning",
         when="To train a teacher: adds a task head to an encoder and trains both, or continues training a "
         "translation model. The size stays the same.",
-        tasks=ALL_TASKS,
+        tasks=LABELLED_TASKS,
         targets=[],
         embedding_options=[],
         needs_head=False,

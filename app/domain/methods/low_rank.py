@@ -26,3 +26,7 @@ class LowRankSpec(DistillingSpec):
     factorises: ClassVar[bool] = True
     calibration_passes: ClassVar[float] = 1.5
     keeps: ClassVar[tuple[Dimension, ...]] = ("layers", "hidden", "heads", "ffn")
+
+    @property
+    def weighs_by_labels(self) -> bool:
+        return self.factorisation == "fisher"

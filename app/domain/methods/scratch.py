@@ -1,6 +1,6 @@
 from typing import ClassVar, Literal
 
-from app.domain.methods.card import ALL_TASKS, MethodCard
+from app.domain.methods.card import LABELLED_TASKS, MethodCard
 from app.domain.methods.spec import Spec, StudentKind
 from app.domain.tasks import Task, tasks_of
 
@@ -14,7 +14,7 @@ class ScratchSpec(Spec):
         title="Training from scratch",
         when="As a baseline: what the student's shape reaches without a teacher. A job without a teacher "
         "trains a translation model from scratch, including its vocabulary.",
-        tasks=ALL_TASKS,
+        tasks=LABELLED_TASKS,
         needs_head=False,
     )
     students: ClassVar[tuple[StudentKind, ...]] = ("same_family", "bilstm")

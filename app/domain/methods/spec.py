@@ -10,8 +10,8 @@ from app.domain.methods.card import MethodCard
 from app.domain.methods.terms import DistillationTerms, Settings
 from app.domain.tasks import Task
 
-StudentKind = Literal["same_family", "bilstm", "tfidf"]
-"""A student of the teacher's architecture, or a BiLSTM or TF-IDF on its tokens."""
+StudentKind = Literal["same_family", "bilstm", "tfidf", "static"]
+"""A student of the teacher's architecture, or on its tokens a BiLSTM, TF-IDF or a vector for each."""
 
 Dimension = Literal["layers", "hidden", "heads", "head_dim", "ffn", "projection"]
 """Of a shape. ``projection`` is that of a BiLSTM, and the teacher's counterpart of it is ``hidden``."""
@@ -112,6 +112,11 @@ class Spec(Settings):
     def distillation_terms(self) -> DistillationTerms | None:
         """How the teacher's outputs enter the loss, where they do by the common terms."""
         return None
+
+    @property
+    def weighs_by_labels(self) -> bool:
+        """Whether the labels' loss decides what it keeps of the teacher."""
+        return False
 
     @property
     def learns_from_outputs(self) -> bool:

@@ -17,7 +17,9 @@ _EMBEDDINGS: Final = (256, 128, 64, 32, 16)
 
 def head_of(architecture: Architecture, head: Head) -> Head:
     """The head on this architecture: one that predicts words has as many outputs as there are words."""
-    return Head.of(head.task, labels=head.outputs, vocabulary=architecture.vocabulary)
+    return Head.of(
+        head.task, labels=head.outputs, vocabulary=architecture.vocabulary, dimensions=head.outputs
+    )
 
 
 def total(architecture: Architecture, head: Head) -> int:

@@ -70,12 +70,25 @@ def require_metric(spec: JobSpec, data: DatasetManifest, *, labels: int) -> None
 
 
 def require_terms(spec: JobSpec, data: DatasetManifest) -> None:
-    """Refuse terms on the inside of a teacher that is learnt from through its translations.
+    """Refuse terms on the inside of a teacher that is learnt from through its translations or vectors alone.
 
     Raises:
-        InvalidRequest: there are some.
+        InvalidRequest: there are some, or labels are to decide where there are none.
     """
+    if spec.method.weighs_by_labels and TASKS[data.task].answers_in_vectors:
+        raise InvalidRequest(
+            "labels_required",
+            f"factorisation fisher weighs rows by the loss of labels, and {data.task} has none. Use svd.",
+            pointer="#/method/factorisation",
+        )
     terms = spec.method.distillation_terms
+    if terms is not None and TASKS[data.task].answers_in_vectors and not terms.logits_weight:
+        raise InvalidRequest(
+            "distillation_terms_not_supported",
+            f"logits_weight is 0, but {data.task} has nothing to learn beside the teacher's vectors. Omit "
+            "it.",
+            pointer="#/method/distillation/logits_weight",
+        )
     if terms is None or not TASKS[data.task].writes:
         return
     for name in terms.state_weights:
@@ -144,12 +157,13 @@ def is_compared(spec: JobSpec, model: ModelManifest | None, data: DatasetManifes
     """Whether there is a teacher to measure: before fine-tuning there is none, and scratch needs none."""
     if model is None or not spec.method.is_compared:
         return False
-    return model.has_head_for(data.task, labels) or needs_head(spec, data)
+    is_elsewhere = TASKS[data.task].answers_in_vectors and learns_from_scores(spec, data)
+    return (model.has_head_for(data.task, labels) and not is_elsewhere) or needs_head(spec, data)
 
 
 def must_be_taught(spec: JobSpec, model: ModelManifest, data: DatasetManifest) -> bool:
     """Whether the method needs a teacher with a head, and the model is an encoder without one."""
-    return needs_head(spec, data) and model.task is None
+    return needs_head(spec, data) and model.is_bare and not TASKS[data.task].answers_in_vectors
 
 
 def require_teacher(
@@ -183,6 +197,8 @@ def require_teacher(
             "data set with a column 'teacher_scores' to learn from.",
             teacher=spec.teacher,
         )
+    if TASKS[data.task].answers_in_vectors:
+        return  # any encoder has vectors
     require_same_task("teacher", model, data, pointer="#/dataset")
     _require_known_labels(model, data)
 
@@ -195,6 +211,7 @@ def _require_kind(architecture: Architecture, task: Task) -> None:
         "tfidf": f"a classifier over TF-IDF, which supports {_listed(tasks_of('tfidf'))}",
         "bilstm": f"a BiLSTM, which supports {_listed(tasks_of('bilstm'))}",
         "encoder_decoder": "a translation model, which supports no other task",
+        "static": "a table of vectors, of which nothing can be compressed",
     }[architecture.kind]
     raise InvalidRequest(
         "incompatible_teacher",
@@ -279,7 +296,7 @@ def require_mixable(
     Raises:
         InvalidRequest: it is of another family, or has other tables or another head.
     """
-    if small.task is not None:
+    if not small.is_bare:
         require_same_task("small model", small, data, pointer=pointer)
         _require_same_labels(small, labels, pointer=pointer)
         if small.activation != activation:

@@ -15,6 +15,8 @@ from app.domain.architectures import (
     EncoderDecoderShape,
     EncoderShape,
     EncoderTrait,
+    StaticArchitecture,
+    StaticShape,
     TfidfArchitecture,
     TfidfShape,
 )
@@ -42,6 +44,8 @@ def require_teacher(teacher: Architecture, method: Spec) -> None:
         _require_traits(teacher, method)
     if isinstance(teacher, (BiLstmArchitecture, TfidfArchitecture)):
         what = f"a {teacher.record.title} model"
+    elif isinstance(teacher, StaticArchitecture):
+        what = "a table of static vectors"
     elif not isinstance(teacher, EncoderArchitecture) or not method.reads_weights:
         return
     elif teacher.schedule is not None:
@@ -104,6 +108,8 @@ def require_fitting(teacher: AnyShape, method: Spec, shape: AnyShape, *, head: H
             _require_bilstm_task(head)
             if "projection" in method.keeps:
                 _require_same("projection", shape.projection, teacher.hidden, method, whose="hidden width")
+        case EncoderShape(), StaticShape():
+            _require_within("dimensions", shape.dimensions, head.outputs)
         case EncoderShape(), EncoderShape():
             _require_encoder(teacher, method, shape)
         case EncoderDecoderShape(), EncoderDecoderShape():
@@ -253,7 +259,7 @@ def with_embedding(shape: AnyShape, embedding: int | None) -> AnyShape:
     Raises:
         InvalidRequest: the two disagree, or it is no narrower than the shape.
     """
-    if embedding is None or isinstance(shape, (EncoderDecoderShape, TfidfShape)):
+    if embedding is None or isinstance(shape, (EncoderDecoderShape, TfidfShape, StaticShape)):
         return shape
     if shape.embedding is not None and shape.embedding != embedding:
         raise InvalidRequest(

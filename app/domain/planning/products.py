@@ -9,6 +9,7 @@ from app.domain.architectures import (
     EncoderArchitecture,
     EncoderDecoderArchitecture,
     EncoderShape,
+    StaticArchitecture,
     TfidfArchitecture,
 )
 from app.domain.tasks import Head
@@ -38,6 +39,8 @@ def matrix_products(architecture: Architecture, head: Head, *, tokens: int) -> I
             yield Product(tokens, 2 * b.hidden, b.projection)
         case TfidfArchitecture():
             yield Product(1, 2 * tokens, head.outputs)
+        case StaticArchitecture(shape=v):
+            yield Product(1, tokens, v.dimensions)
         case EncoderDecoderArchitecture(shape=t):
             e, d = t.stacks
             yield from _layer(e, rows=tokens, tokens=tokens, times=e.layers)

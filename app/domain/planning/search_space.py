@@ -14,6 +14,8 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderDecoderShape,
     EncoderShape,
+    StaticArchitecture,
+    StaticShape,
     TfidfArchitecture,
     TfidfShape,
 )
@@ -44,6 +46,8 @@ def student_architecture(teacher: Architecture, method: Spec, shape: AnyShape) -
             return BiLstmArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
         case EncoderArchitecture(), TfidfShape() if "tfidf" in method.students:
             return TfidfArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
+        case EncoderArchitecture(), StaticShape() if "static" in method.students:
+            return StaticArchitecture(shape=shape, vocabulary=teacher.vocabulary, positions=teacher.positions)
         case EncoderArchitecture(), EncoderShape() if "same_family" in method.students:
             schedule = method.layer_schedule(shape.layers)
             return teacher.at(shape).model_copy(update={"schedule": schedule})
@@ -52,7 +56,9 @@ def student_architecture(teacher: Architecture, method: Spec, shape: AnyShape) -
     raise _wrong_kind(teacher, method, shape)
 
 
-def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Iterator[Architecture]:
+def family(
+    teacher: Architecture, method: Spec, *, embedding: int | None, dimensions: Iterable[int] = ()
+) -> Iterator[Architecture]:
     """Students that the method makes of the teacher, none larger than it in any dimension.
 
     Args:
@@ -60,6 +66,7 @@ def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Ite
         method: what it varies is said at each family below.
         embedding: width that the word table is to have; None: as the family has it, or the teacher's where
             its family projects it.
+        dimensions: that static vectors may have.
     """
     shapes: Iterable[AnyShape]
     match teacher:
@@ -67,11 +74,13 @@ def family(teacher: Architecture, method: Spec, *, embedding: int | None) -> Ite
             shapes = published_bilstms(embedding, projection=teacher.shape.hidden)
         case EncoderArchitecture() if method.students[0] == "tfidf":
             shapes = numbers_of_terms()
+        case EncoderArchitecture() if method.students[0] == "static":
+            shapes = (StaticShape(dimensions=each) for each in dimensions)
         case EncoderArchitecture():
             shapes = _encoders(teacher, method, embedding)
         case EncoderDecoderArchitecture():
             shapes = _translators(teacher.shape, method)
-        case BiLstmArchitecture() | TfidfArchitecture():
+        case BiLstmArchitecture() | TfidfArchitecture() | StaticArchitecture():
             shapes = ()
     students = (student_architecture(teacher, method, shape) for shape in shapes)
     return (student for student in students if finds_embeddings(teacher, method, student))

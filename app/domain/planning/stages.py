@@ -31,6 +31,8 @@ _FIT_S: Final = 2.5e-6
 """Of a term of a text and an output, in a method that solves for its student at once."""
 _LATENCY_S: Final = 2.0
 """Measuring the latency of one file."""
+_FRAMED: Final = 3
+"""Tokens of a text of one token."""
 _GENERATED: Final = 20
 """How many times as long as its forward passes it takes to let a network write."""
 _STATES: Final = 2
@@ -82,14 +84,20 @@ def _before(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     yield _stage("loading", 0.2 + given_mb / 400)
     yield _stage("tokenizing", 0.1 + job.texts * job.row.tokens / 200_000)
     yield _stage("planning", 5.0 if job.is_timed else 0.05)
+    if job.is_compared and job.given is not None and job.head.record.answers_in_vectors:
+        yield _stage("asking_teacher", 0.1 + _evaluation(job.given, job, figures, rows=job.dev + job.test))
     if job.is_compared and job.given is not None:
         yield _stage("evaluating_teacher", _evaluation(job.given, job, figures, rows=job.dev))
+    if job.is_reduced:
+        yield _stage("reducing", 0.5)
     if job.given is not None and job.student.vocabulary < job.given.vocabulary:
         yield _stage("trimming", 0.3 + job.texts * job.row.tokens / 1e6)
     if job.given is not None:
         passes = job.method.calibration_passes
         once = 2 * job.products(job.given) * job.calibration_rows / (figures.calibration_gflops * 1e9)
-        yield _stage(PREPARING, 0.1 + passes * once)
+        tokens = 2 * _FRAMED * job.products(job.given) / max(1.0, job.row.tokens) * job.asked_tokens
+        alone = tokens / (figures.forward_gflops * 1e9)
+        yield _stage(PREPARING, 0.1 + passes * once + alone)
     if job.asked_rows and job.teacher is not None:
         writes = _GENERATED if job.head.record.writes else 1
         writes *= _STATES if job.method.learns_from_states else 1

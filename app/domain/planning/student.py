@@ -11,6 +11,7 @@ from app.domain.architectures import (
     Architecture,
     EncoderArchitecture,
     EncoderShape,
+    ParameterCount,
 )
 from app.domain.documents import Target
 from app.domain.documents.plan import Budget, StudentPlan
@@ -154,10 +155,20 @@ def _smaller_students(
     whole = total(teacher, head)
     counted = [
         (student, student.count(head=head_of(student, head)))
-        for student in family(_trimmed(teacher, target), method, embedding=target.embedding_size)
+        for student in family(
+            _trimmed(teacher, target),
+            method,
+            embedding=target.embedding_size,
+            dimensions=[target.dimensions] if target.dimensions else range(2, head.outputs + 1),
+        )
     ]
     smaller = [(student, count) for student, count in counted if count.total < whole]
-    return [student for student, _ in sorted(smaller, key=lambda pair: (pair[1].body, -pair[1].embeddings))]
+    return [student for student, _ in sorted(smaller, key=lambda pair: _computing(pair[1]))]
+
+
+def _computing(count: ParameterCount) -> tuple[int, int]:
+    """How much computes, then how little is looked up; of what is a table alone, how much that is."""
+    return count.body, -count.embeddings if count.body else count.embeddings
 
 
 def _given(

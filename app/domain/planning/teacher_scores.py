@@ -27,7 +27,8 @@ def plan_scores(spec: JobSpec, teacher: ModelManifest | None, data: DatasetManif
     weights = teacher_shares(spec, data.teachers)
     _require_one_text(weights, data)
     _require_choices(weights, data)
-    has_head = teacher is not None and teacher.has_head_for(data.task, data.labels)
+    has_head = knows_task(teacher, data)
+    _require_measure(data)
     if not has_head:
         _require_dev(spec, weights, data)
     return PlannedScores(
@@ -48,15 +49,29 @@ def teacher_shares(spec: JobSpec, teachers: Sequence[str]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def unscored_note(split: Split, rows: int, *, has_head: bool) -> str:
-    """What becomes of rows without scores, and whether a teacher's network can be asked in their place."""
+def unscored_note(split: Split, rows: int, *, has_head: bool, has_labels: bool = True) -> str:
+    """What becomes of rows without scores.
+
+    Args:
+        split: theirs.
+        rows: how many.
+        has_head: whether a teacher's network can be asked in their place.
+        has_labels: whether rows of train have labels that can stand in.
+    """
     if has_head:
         what = "the teacher's own predictions are used there"
-    elif split == "train":
+    elif split == "train" and has_labels:
         what = "their labels stand in for them"
     else:
         what = "these rows are left out, because there is no network with a head for the task to ask"
     return f"{rows:,} rows of {split} have no teacher_scores: {what}."
+
+
+def knows_task(teacher: ModelManifest | None, data: DatasetManifest) -> bool:
+    """Whether a network can stand in where scores are missing; its vectors lie in a space of their own."""
+    if teacher is None or TASKS[data.task].answers_in_vectors:
+        return False
+    return teacher.has_head_for(data.task, data.labels)
 
 
 def unscored_rows(summary: SplitSummary, weights: Mapping[str, float]) -> int:
@@ -92,14 +107,40 @@ def _require_weighable(spec: JobSpec, data: DatasetManifest) -> None:
 
 
 def _require_one_text(weights: Mapping[str, float], data: DatasetManifest) -> None:
-    if TASKS[data.task].scoring == "text" and len(weights) > 1:
+    scoring = TASKS[data.task].scoring
+    if scoring in {"text", "vector"} and len(weights) > 1:
         raise InvalidRequest(
-            "texts_not_averaged",
-            f"The data set has texts of {', '.join(weights)}, which cannot be averaged. Name one of them in "
-            f'teacher_weights, such as {{"{next(iter(weights))}": 1}}.',
+            f"{scoring}s_not_averaged",
+            f"The data set has {scoring}s of {', '.join(weights)}, which cannot be averaged. Name one of "
+            f'them in teacher_weights, such as {{"{next(iter(weights))}": 1}}.',
             pointer="#/teacher_weights",
             teachers=list(weights),
         )
+
+
+def _require_measure(data: DatasetManifest) -> None:
+    """Refuse vectors to learn from where train has none, or dev nothing to measure students by."""
+    dev = data.splits["dev"]
+    if not TASKS[data.task].answers_in_vectors:
+        return
+    if not data.splits["train"].teacher_scores:
+        raise InvalidRequest(
+            "teacher_scores_required",
+            "The student is to learn the vectors in teacher_scores, and train has none. Add them to train.",
+            pointer="#/dataset",
+            split="train",
+        )
+    if dev.scores is not None:
+        return
+    if any(scored.rows == dev.rows for scored in (dev.teacher_scores or {}).values()):
+        return
+    raise InvalidRequest(
+        "nothing_to_measure",
+        "The student is to learn the vectors in teacher_scores, but dev has neither pairs with scores nor "
+        "teacher_scores in all rows to measure it by. Add one of them to dev.",
+        pointer="#/dataset",
+        split="dev",
+    )
 
 
 def _require_choices(weights: Mapping[str, float], data: DatasetManifest) -> None:
@@ -138,7 +179,8 @@ def _notes(
         )
     for split in LEARNT_SPLITS:
         if split in data.splits and (missing := unscored_rows(data.splits[split], weights)):
-            yield unscored_note(split, missing, has_head=has_head)
+            has_labels = not TASKS[data.task].answers_in_vectors
+            yield unscored_note(split, missing, has_head=has_head, has_labels=has_labels)
     labels = data.splits["train"].labels
     for name in weights:
         scored = (data.splits["train"].teacher_scores or {}).get(name)

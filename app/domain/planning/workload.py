@@ -13,6 +13,7 @@ from app.domain.architectures import (
     EncoderDecoderArchitecture,
     EncoderShape,
     ParameterCount,
+    StaticArchitecture,
     TfidfArchitecture,
 )
 from app.domain.documents import TrainingSpec
@@ -91,6 +92,20 @@ class Workload:
         return max(0, self.rows + self.unlabeled - self.scored)
 
     @property
+    def asked_tokens(self) -> int:
+        """Tokens that a teacher is asked of one by one."""
+        return self.student.vocabulary if isinstance(self.student, StaticArchitecture) else 0
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the teacher's vectors are brought to fewer dimensions first."""
+        return (
+            self.head.record.answers_in_vectors
+            and self.given is not None
+            and self.given.width > (self.student.width if self.asked_tokens else self.head.outputs)
+        )
+
+    @property
     def texts(self) -> int:
         """Of all splits."""
         return self.rows + self.unlabeled + self.dev + self.test
@@ -117,11 +132,13 @@ class Workload:
         """Runs of layers in a forward pass."""
         if isinstance(architecture, EncoderArchitecture):
             return architecture.runs
+        if isinstance(architecture, StaticArchitecture):
+            return 1
         return sum(stack.layers for stack in self.stacks(architecture)) or 2  # directions of an LSTM
 
     def stacks(self, architecture: Architecture) -> tuple[EncoderShape, ...]:
         """Of transformer layers."""
-        if isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture)):
+        if isinstance(architecture, (BiLstmArchitecture, TfidfArchitecture, StaticArchitecture)):
             return ()
         return architecture.shape.stacks
 
@@ -139,6 +156,8 @@ class Workload:
                 return count.encoder * row.tokens + count.head * self._answers
             case TfidfArchitecture():
                 return 2 * row.tokens * self.head.outputs
+            case StaticArchitecture(shape=v):
+                return v.dimensions * row.tokens
             case EncoderDecoderArchitecture():
                 word = count.decoder + architecture.vocabulary * architecture.shape.decoder.hidden
                 return count.encoder * row.tokens + word * row.target_tokens
@@ -155,6 +174,8 @@ class Workload:
                 return row.tokens * (16 * b.hidden + b.embedding + b.projection)
             case TfidfArchitecture():
                 return 2 * row.tokens * self.head.outputs
+            case StaticArchitecture(shape=v):
+                return row.tokens * v.dimensions
             case EncoderDecoderArchitecture(shape=t):
                 decoder = 1.5 * t.decoder_layers * _of_layer(t.decoder) + architecture.vocabulary
                 return row.tokens * t.encoder_layers * _of_layer(t.encoder) + row.target_tokens * decoder

@@ -56,11 +56,13 @@ class Head(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     task: Task
-    outputs: int = Field(ge=1, description="Labels, one number, or the words of the vocabulary.")
+    outputs: int = Field(ge=1, description="Labels, one number, words of the vocabulary, or dimensions.")
 
     @classmethod
-    def of(cls, task: Task, *, labels: int, vocabulary: int) -> "Head":
-        return cls(task=task, outputs=TASKS[task].output_count(labels=labels, vocabulary=vocabulary))
+    def of(cls, task: Task, *, labels: int, vocabulary: int, dimensions: int = 0) -> "Head":
+        """With so many labels, words, or dimensions of a vector, whichever the task's answers consist of."""
+        outputs = TASKS[task].output_count(labels=labels, vocabulary=vocabulary, dimensions=dimensions)
+        return cls(task=task, outputs=outputs)
 
     @property
     def record(self) -> TaskRecord:

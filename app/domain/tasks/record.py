@@ -7,22 +7,22 @@ Answering = Literal["text", "token", "span", "written"]
 """One answer for a text, one for each asked token, a stretch of tokens, or a text that is written token by
 token."""
 
-HeadKind = Literal["text", "token", "span", "word"]
+HeadKind = Literal["text", "token", "span", "word", "vector"]
 """Which of an encoder's heads: one that answers for a text, for each token, says where a stretch of tokens
-begins and ends, or gives words."""
+begins and ends, gives words, or a vector."""
 
-Outputs = Literal["labels", "number", "span", "vocabulary"]
+Outputs = Literal["labels", "number", "span", "vocabulary", "vector"]
 """What one answer's outputs are: a score for each label, one number, scores of beginning and ending at a
-token, or a score for each token of the vocabulary."""
+token, a score for each token of the vocabulary, or dimensions."""
 
 Activation = Literal["sigmoid"]
 """What a head's one output goes through to become an answer."""
 
-NetworkKind = Literal["encoder", "bilstm", "tfidf", "encoder_decoder"]
+NetworkKind = Literal["encoder", "bilstm", "tfidf", "encoder_decoder", "static"]
 
-Scoring = Literal["distribution", "per_label", "number", "text"]
+Scoring = Literal["distribution", "per_label", "number", "text", "vector"]
 """How a teacher that is no model here says its answer: a probability for each label that sum to 1, one for
-each label by itself, a number, or the text itself."""
+each label by itself, a number, the text itself, or a vector."""
 
 LANGUAGE = "language"
 """A column that any task's rows may have."""
@@ -44,6 +44,8 @@ class Columns:
     """A column that is read in place of the target where that is missing."""
     unlabeled_input: str | None = None
     """A column that unlabeled rows may have in place of the input."""
+    measure: str | None = None
+    """A column that rows of pairs may have: nothing is learnt from it, dev and test are measured by it."""
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -51,7 +53,7 @@ class Columns:
 
     @property
     def optional(self) -> tuple[str, ...]:
-        given = (self.pair, self.target_alias, self.unlabeled_input, LANGUAGE, TEACHER_SCORES)
+        given = (self.pair, self.target_alias, self.unlabeled_input, self.measure, LANGUAGE, TEACHER_SCORES)
         return tuple(name for name in given if name is not None)
 
 
@@ -119,6 +121,16 @@ class TaskRecord:
         return self.answering in ("token", "span")
 
     @property
+    def answers_in_vectors(self) -> bool:
+        """Whether the teacher's answers are all there is to learn, and any encoder has some."""
+        return self.outputs == "vector"
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether an answer may be about two texts together."""
+        return self.columns.pair is not None and not self.answers_in_vectors
+
+    @property
     def writes(self) -> bool:
         return self.answering == "written"
 
@@ -141,7 +153,7 @@ class TaskRecord:
     def selects_by_loss(self) -> bool:
         return not self.selecting_metrics
 
-    def output_count(self, *, labels: int, vocabulary: int) -> int:
+    def output_count(self, *, labels: int, vocabulary: int, dimensions: int) -> int:
         """Numbers of one answer."""
         match self.outputs:
             case "labels":
@@ -152,3 +164,5 @@ class TaskRecord:
                 return 2
             case "vocabulary":
                 return vocabulary
+            case "vector":
+                return dimensions

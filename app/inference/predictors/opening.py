@@ -16,6 +16,7 @@ from app.engine.question_windows import WindowTokenizer
 from app.engine.tokenizer_config import TARGET_TOKENIZER, TOKENIZER
 from app.engine.tokenizing import TextTokenizer
 from app.inference.predictors.classifier import Classifier, Regressor
+from app.inference.predictors.embedder import Embedder
 from app.inference.predictors.fill_mask import FillMask
 from app.inference.predictors.multi_label import MultiLabelClassifier
 from app.inference.predictors.predictor import Predictor
@@ -82,6 +83,9 @@ PREDICTORS: Final[Mapping[str, Callable[[ModelExport], Predictor]]] = {
     ),
     "regressor": lambda export: Regressor(
         export.encoder(), export.tokenizer(), activation=export.manifest.activation
+    ),
+    "embedder": lambda export: Embedder(
+        export.encoder(), export.tokenizer(), dimensions=export.manifest.dimensions
     ),
     "tagger": lambda export: Tagger(
         export.encoder(), export.tokenizer(), export.labels, export.word_splitter()

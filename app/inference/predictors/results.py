@@ -98,6 +98,12 @@ class FoundAnswers(NamedTuple):
     """Whether just the best was asked for."""
 
 
+class Vector(NamedTuple):
+    """Where a text lies in a model's space."""
+
+    values: Sequence[float]
+
+
 Result: TypeAlias = (
-    RankedLabels | Number | TaggedWords | NamedEntities | MaskFills | TranslatedText | FoundAnswers
+    RankedLabels | Number | TaggedWords | NamedEntities | MaskFills | TranslatedText | FoundAnswers | Vector
 )

@@ -192,11 +192,14 @@ class DraftWriter:
 
     def _draft(self, table: OpenTable, first: Row, shape: Shape, folder: Path) -> Draft:
         first, place = shape.row(first, table.place), table.place
-        answer, scores = (None if place.split == "unlabeled" else self.answer), self.scores
+        answer, scores = self._answer(first, place), self.scores
         if scores is None:
             require_no_scores(self.task, self.columns, first, place)
+        if TASKS[self.task].columns.measure is not None:
+            self._require_texts_alone(first, place)
         by_teacher = (
             answer is not None
+            and TASKS[self.task].columns.target is not None
             and scores is not None
             and scores.are_in(first)
             and lacks_answer(self.task, self.columns, first)
@@ -217,11 +220,34 @@ class DraftWriter:
             language=language_column(self.columns, first=first),
             scores=scores,
             by_teacher=by_teacher,
-            late=late_columns(self.columns, place.split, first=first),
+            late=late_columns(self.task, self.columns, place.split, first=first),
             needed=needed if answer is None else [*needed, answer.column_of(first)],
             sources=self._sources(first) | shape.sources,
             shape=shape,
         )
+
+    def _answer(self, first: Row, place: Place) -> Answer | None:
+        """What rows of a split have to predict or to be measured by, if anything."""
+        measure = TASKS[self.task].columns.measure
+        if place.split == "unlabeled":
+            return None
+        return None if measure is not None and self.columns.optional(measure, first) is None else self.answer
+
+    def _require_texts_alone(self, first: Row, place: Place) -> None:
+        """Refuse scores of pairs without pairs, and vectors of teachers beside pairs."""
+        is_pair = self.columns.optional("text_pair", first) is not None
+        if not is_pair and self._answer(first, place) is not None:
+            raise place.fault(
+                "score_without_pair",
+                "the row has a score and no text_pair: a score says how alike two texts are. Map the second "
+                "text with the field 'columns', or remove the score.",
+            )
+        if is_pair and self.scores is not None and self.scores.are_in(first):
+            raise place.fault(
+                "teacher_scores_of_pairs",
+                "the row has teacher_scores and a text_pair: a vector belongs to one text. Write each text "
+                "and its vector in a row of its own.",
+            )
 
     def _sources(self, row: Row) -> dict[str, str]:
         """Where fields are that a row has; plain text is not read beside tokens."""

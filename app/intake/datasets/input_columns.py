@@ -59,9 +59,14 @@ def language_column(columns: TaskColumns, *, first: Row) -> Column | None:
     return Column("language", pa.string(), partial(_language, column=column)) if column else None
 
 
-def late_columns(columns: TaskColumns, split: Split, *, first: Row) -> frozenset[str]:
+def late_columns(task: Task, columns: TaskColumns, split: Split, *, first: Row) -> frozenset[str]:
     """Columns that would have been read, had the first row them: no later row may bring one."""
-    fields = ["text_pair", "language", *(["tokens"] if split == "unlabeled" else [])]
+    measure = TASKS[task].columns.measure
+    fields = ["text_pair", "language"]
+    if split == "unlabeled":
+        fields.append("tokens")
+    elif measure is not None:
+        fields.append(measure)
     names = [columns[field] for field in fields if field in columns.by_field]
     return frozenset(name for name in names if name not in first)
 

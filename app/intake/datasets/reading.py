@@ -33,6 +33,7 @@ def read_tables(argument: dict[str, Any], *files: BinaryIO) -> Any:
         task=argument["task"],
         labels=prepared.labels,
         is_pair=prepared.is_pair,
+        dimensions=prepared.dimensions,
         splits=prepared.splits,
         reading=prepared.reading,
     ).model_dump(mode="json")

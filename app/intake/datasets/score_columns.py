@@ -81,8 +81,12 @@ class ScoreWriter:
     @property
     def type(self) -> pa.DataType:
         """A struct with a field for each teacher: a list of logits, the words of a row end to end."""
-        value = pa.string() if self.scores.scoring == "text" else pa.list_(pa.float32())
-        return pa.struct([(name, value) for name in self.teachers])
+        return pa.struct([(name, self.value_type) for name in self.teachers])
+
+    @property
+    def value_type(self) -> pa.DataType:
+        """Of what one teacher says of a row."""
+        return pa.string() if self.scores.scoring == "text" else pa.list_(pa.float32())
 
     def write(self, drafts: Any, answers: Any | None) -> Any:
         """The scores of some rows.
@@ -95,8 +99,11 @@ class ScoreWriter:
         columns: list[Any] = []
         for teacher in self.teachers:
             said: list[list[Entry] | None] = [words.get(teacher) for _, words in rows]
-            if self.scores.scoring == "text":
-                columns.append(pa.array([words and words[0] for words in said], pa.string()))
+            if self.scores.scoring in ("text", "vector"):
+                wholes: list[Any] = [words and words[0] for words in said]
+                if self.scores.dimensions is not None:
+                    self.budget.spend(self.scores.dimensions * sum(whole is not None for whole in wholes))
+                columns.append(pa.array(wholes, self.value_type))
                 continue
             numbers = [number for (number, _), words in zip(rows, said, strict=True) if words]
             logits = self._logits([words for words in said if words], numbers)

@@ -3,7 +3,7 @@
 A shape is found in the first row of a table and holds for all of it. The answer says what was taken for what.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _TRANSLATION: Final = "translation"
 _ALIASES: Final = {"tokens": ("words",), "tags": ("ner_tags", "ner")}
 _SPAN_COLUMNS: Final = ("entities", "spans", "ents", "label", "labels", "annotations", "tags", "ner")
 _ANNOTATIONS: Final = ("annotations", "completions")
-OTHER_COLUMNS: Final[Mapping[Task, Collection[str]]] = {
+OTHER_COLUMNS: Final[dict[Task, Collection[str]]] = {
     "translation": (_TRANSLATION,),
     "token_classification": (*_ALIASES["tokens"], *_ALIASES["tags"], *_SPAN_COLUMNS, "data", *_ANNOTATIONS),
     "text_classification": ("cats", "data", *_ANNOTATIONS),
@@ -30,6 +30,19 @@ OTHER_COLUMNS: Final[Mapping[Task, Collection[str]]] = {
     "question_answering": ("is_impossible",),
 }
 """Columns that rows may have in place of those that are looked for."""
+
+_PAIR_ALIASES: Final = (
+    *(("sentence1", "sentence2"), ("sentence_A", "sentence_B"), ("sentence_a", "sentence_b")),
+    *(("query", "passage"), ("query", "positive"), ("query", "document"), ("query", "answer")),
+    *(("anchor", "positive"), ("question", "answer"), ("text1", "text2")),
+)
+_TEXT_ALIASES: Final = ("sentence", "query", "passage", "document")
+_SCORE_ALIASES: Final = ("similarity_score", "similarity", "relatedness_score")
+_LABEL, _NEGATIVE = "label", "negative"
+OTHER_COLUMNS["sentence_embedding"] = (
+    *dict.fromkeys(name for pair in _PAIR_ALIASES for name in pair),
+    *("sentence", *_SCORE_ALIASES, _LABEL, _NEGATIVE),
+)
 
 _CHOSEN: Final = 0.5
 """Score from which on spaCy's category is one of the text's."""
@@ -88,6 +101,9 @@ class _Finder:
                 yield self._numbered
                 yield self._renamed
                 yield self._marked
+            case "sentence_embedding":
+                yield self._paired
+                yield self._told_alike
             case "text_classification" | "multi_label_classification":
                 yield self._scored
 
@@ -179,6 +195,36 @@ class _Finder:
             if found and field_ not in self.columns.named and self.columns[field_] not in first:
                 fields[field_] = found[0]
         return self._copied(fields)
+
+    def _paired(self, first: Row) -> Convert | None:
+        """Texts under the names that sets of sentence-transformers give them."""
+        named, fields = self.columns.named, dict[str, str]()
+        if not named & {"text", "text_pair"} and self.columns["text"] not in first:
+            pair = next((pair for pair in _PAIR_ALIASES if set(pair) <= first.keys()), None)
+            alone = [name for name in _TEXT_ALIASES if name in first]
+            fields = dict(zip(("text", "text_pair"), pair or alone[:1], strict=False))
+        score = next((name for name in _SCORE_ALIASES if name in first), None)
+        if score is not None and "score" not in named and self.columns["score"] not in first:
+            fields["score"] = score
+        if _NEGATIVE in first:
+            self.notes.warn(
+                f"{self.table.place.split}: the column {_NEGATIVE!r} is not used; a query has one passage."
+            )
+        return self._copied(fields)
+
+    def _told_alike(self, first: Row) -> None:
+        """Refuse pairs beside a label: it may say that the texts are no pair at all."""
+        is_pair = self.columns.optional("text_pair", first) is not None
+        is_told = self.columns.optional("score", first) is not None
+        if not is_pair or is_told or _LABEL not in first or self.table.place.split == "unlabeled":
+            return
+        raise InvalidRequest(
+            "unclear_pairs",
+            f"{self.table.place.split}: the rows have pairs of texts and a column {_LABEL!r}, but no score. "
+            f'If it says how alike the texts are, set columns to {{"score": "{_LABEL}"}}; if all pairs '
+            "belong together, remove it.",
+            pointer="#/columns",
+        )
 
     def _marked(self, first: Row) -> Convert | None:
         """A text and what is marked in it."""

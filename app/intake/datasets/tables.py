@@ -36,6 +36,9 @@ class Prepared:
 
     labels: list[str]
     is_pair: bool
+    """Of train."""
+    dimensions: int | None
+    """Of the vectors that teachers say."""
     splits: dict[Split, SplitSummary]
     reading: DatasetReading
 
@@ -99,7 +102,8 @@ def prepare(
                 if split == "train" and "unlabeled" in found:
                     writer.learn_words(drafts[-1])
     bad.raise_any()
-    _require_alike(drafts)
+    if TASKS[task].takes_pairs:
+        _require_alike(drafts)
     if scores and isinstance(answer, Named) and any(d.by_teacher for d in drafts if d.split == "train"):
         answer.take(require_names(scores, labels))
     names = answer.settle() if answer else []
@@ -119,7 +123,8 @@ def prepare(
         label_order=answer.order if isinstance(answer, Named) else None,
         warnings=notes.warnings,
     )
-    return Prepared(names, drafts[0].is_pair, splits, reading)
+    [is_pair] = [draft.is_pair for draft in drafts if draft.split == "train"] or [drafts[0].is_pair]
+    return Prepared(names, is_pair, None if scores is None else scores.dimensions, splits, reading)
 
 
 def _require(splits: Collection[Split], found: Collection[Split]) -> None:

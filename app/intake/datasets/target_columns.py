@@ -91,8 +91,10 @@ def answer_of(task: Task, columns: TaskColumns, options: LabelOptions, notes: No
         raise InvalidRequest(
             "labels_not_allowed", f"{task} has no labels. Omit 'labels'.", pointer="#/labels"
         )
-    target = TASKS[task].columns.target
-    return None if target is None else TARGETS[task](columns, options, notes)
+    known = TASKS[task].columns
+    if known.measure is not None:
+        return PairScores(columns)
+    return None if known.target is None else TARGETS[task](columns, options, notes)
 
 
 @dataclass
@@ -108,21 +110,20 @@ class Scores:
 
     name = "score"
     type = pa.float32()
+    _absent = "Rows without a score belong in the split 'unlabeled'."
 
     def __init__(self, columns: TaskColumns) -> None:
         self._columns = columns
         self._ranges: defaultdict[Split, _Range] = defaultdict(_Range)
 
     def read(self, row: Row, place: Place, _asked: Row, /) -> float:
-        value = cell(
-            row, self.column_of(row), place, absent="Rows without a score belong in the split 'unlabeled'."
-        )
+        value = cell(row, self.column_of(row), place, absent=self._absent)
         score = _number(value)
         if score is None or not abs(score) <= _LARGEST:
             raise place.fault(
                 "invalid_score",
                 f"the score is {kind(value)}. Scores must be finite numbers such as 3.75, of at most "
-                f"{_MAX_NUMBER_CHARACTERS} characters; rows without one belong in the split 'unlabeled'.",
+                f"{_MAX_NUMBER_CHARACTERS} characters. {self._absent}",
             )
         seen = self._ranges[place.split]
         seen.count += 1
@@ -159,6 +160,26 @@ class Scores:
         if "score" in self._columns.named or score in row:
             return score
         return self._columns.optional("label", row) or score
+
+
+class PairScores(Scores):
+    """How alike the texts of pairs are, of splits that say it: vectors are measured by it."""
+
+    _absent = "Use 'score' in all rows of a split or in none."
+
+    def settle(self) -> list[str]:
+        for split, seen in self._ranges.items():
+            if split != "train" and seen.least == seen.greatest:
+                raise InvalidRequest(
+                    "too_few_scores",
+                    f"Every score of {split} is {seen.least:g}. Measuring needs at least two different "
+                    "scores; omit the column where pairs are queries and their passages.",
+                    pointer=f"#/{split}",
+                )
+        return []
+
+    def column_of(self, _row: Row, /) -> str:
+        return self._columns["score"]
 
 
 class Targets:

@@ -9,6 +9,7 @@ distribution   ``[0.1, 0.9]`` in the order of the labels, ``{"no": 0.1, "yes": 0
 per_label      the same, but that a list of names means these labels and no others
 number         ``3.75``
 text           the text
+vector         ``[0.1, -0.2, 0.3]``, of every row as many numbers
 =============  ============================================================================
 
 How many labels there are, and what they are called, is known once all rows are read: see ``score_columns``.
@@ -68,6 +69,8 @@ class TeacherScores:
         """With scores, by teacher."""
         self.labels: defaultdict[Split, dict[str, Place]] = defaultdict(dict)
         """Those that are named, each with the first row that names it."""
+        self.dimensions: int | None = None
+        """Of vectors, once one is read."""
         self._column = columns[TEACHER_SCORES]
         self._inputs = record.columns.inputs[0]
 
@@ -151,6 +154,8 @@ class TeacherScores:
             return value
         if self.scoring == "number":
             return self._checked([_as_number(value)], place)
+        if self.scoring == "vector":
+            return self._vector(value, place)
         named = self._named(value, place)
         if named is None:
             return self._checked(value, place)
@@ -159,6 +164,20 @@ class TeacherScores:
             for label in named.keys() - first.keys():
                 first[label] = replace(place)
         return dict(zip(named, self._checked(list(named.values()), place, is_whole=False), strict=True))
+
+    def _vector(self, value: Any, place: Place) -> list[float]:
+        numbers = self._checked(value, place)
+        if self.dimensions is None:
+            self.dimensions = len(numbers)
+        if len(numbers) != self.dimensions:
+            raise self._fault(
+                place,
+                f"has {len(numbers):,} numbers, and vectors before it have {self.dimensions:,}. Upload "
+                "vectors of one model",
+            )
+        if not any(numbers):
+            raise self._fault(place, "is 0 in all dimensions, which has no direction. Omit it")
+        return numbers
 
     def _named(self, value: Any, place: Place) -> dict[str, Any] | None:
         """The numbers by label; None where they are in the order of the labels."""
@@ -195,7 +214,7 @@ class TeacherScores:
         if numbers is None:
             strange = next(value for value in values if _finite([value]) is None)
             raise self._fault(place, f"has {kind(strange)} where a finite number is due. Fix the row")
-        if self.are == "logits" or self.scoring == "number":
+        if self.are == "logits" or self.scoring in ("number", "vector"):
             return numbers
         advice = "If these are logits, set the field 'teacher_scores_are' to 'logits'"
         if min(numbers) < -_SLACK or max(numbers) > 1 + _SLACK:
@@ -217,6 +236,7 @@ _FORMS: Final = {
     "per_label": "Use a list with a number for each label, an object from label to number, or a list of "
     "names",
     "number": "Use a finite number",
+    "vector": "Use a list of numbers",
 }
 
 

@@ -8,15 +8,17 @@ from typing import Any
 
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import InvalidRequest
+from app.domain.pooling import LENGTH_CONFIG, PROJECTION_WEIGHTS, module_files
 from app.engine.tokenizer_config import TOKENIZER, TOKENIZER_CONFIG
 from app.intake.models.json_files import read_object
 from app.intake.models.layouts import Layout, find_model
 from app.intake.models.model_config import read_config, refuse_code
 from app.intake.models.model_files import CONFIG, INDEX, WEIGHTS, is_shard
 from app.intake.models.old_configs import family_of
+from app.intake.models.sentence_modules import SentenceModules, read_modules
 from app.intake.models.shards import merge_shards
 from app.intake.models.stored_weights import pickled_weights, tensor_names
-from app.intake.models.task import read_task, task_keys
+from app.intake.models.task import embedding_purpose, read_task, task_keys
 from app.intake.models.tokenizer import lowercases, read_tokenizers
 from app.intake.models.weights import check_weights
 
@@ -55,9 +57,25 @@ def prepare(
         notes.append(f"{layout.config} has no model_type: by its weights the model is {raw['model_type']}.")
     config = read_config(raw)
     weights = check_weights(source / WEIGHTS, config)
-    purpose = read_task(config, weights.head, labels)
+    modules = None
+    if layout.modules is not None:
+        modules = read_modules(layout.modules, source, width=config.architecture.width)
+    # A head that was learnt says more of a model than how its states would be pooled.
+    has_head = weights.head is not None and weights.head.kind != "word"
+    if modules is None or has_head:
+        purpose = read_task(config, weights.head, labels)
+    else:
+        purpose = embedding_purpose(labels)
+    tokenizers = read_tokenizers(
+        layout.tokenizer,
+        config,
+        purpose.task,
+        max_length=None if modules is None else modules.max_length,
+        lowercases=modules is not None and modules.lowercases,
+    )
+    if modules is not None:
+        _write_modules(modules, target, width=config.architecture.width, max_length=tokenizers.max_length)
     notes += purpose.notes
-    tokenizers = read_tokenizers(layout.tokenizer, config, purpose.task)
 
     keys = config.kept | task_keys(config.architecture, purpose)
     kept = {key: value for key, value in keys.items() if value is not None}
@@ -71,11 +89,23 @@ def prepare(
         task=purpose.task,
         labels=purpose.labels,
         activation=purpose.activation,
-        parameters=weights.parameters,
+        pooling=None if modules is None else modules.pooling,
+        parameters=weights.parameters + (0 if modules is None else modules.parameters),
         lowercase=lowercases(tokenizers.files[TOKENIZER]),
         max_length=tokenizers.max_length,
         notes=notes,
     )
+
+
+def _write_modules(modules: SentenceModules, target: Path, *, width: int, max_length: int) -> None:
+    """Have the stored folder opened by sentence-transformers as the upload is."""
+    length = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does what there is
+    for name, content in (module_files(modules.pooling, width=width) | {LENGTH_CONFIG: length}).items():
+        path = target / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    if modules.projection is not None:
+        shutil.copyfile(modules.projection, target / PROJECTION_WEIGHTS)
 
 
 def _read_config_files(layout: Layout) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _MIN_BYTES_PER_S = 2**18
 _STEPS = 3  # single waits of the longest kind that may add up beside what the size takes
 _NOT_FOUND = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _FIRST_MODULE = re.compile(r"^0_[A-Za-z]+/")
+_LATER_MODULE = re.compile(r"[1-9]_[A-Za-z]+/(config\.json|model\.safetensors)")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -119,10 +120,13 @@ def _wanted(files: list[_File]) -> list[_File]:
     """Those at the top that a model is read from, and those of an old sentence-transformer's network."""
     names = {file.rfilename for file in files}
     top = [file for file in files if is_model_file(file.rfilename)]
+    if MODULES in names:
+        top += [file for file in files if _LATER_MODULE.fullmatch(file.rfilename)]
     if WEIGHTS in names:
         return [file for file in top if not is_shard(file.rfilename)]
     if MODULES in names and not any(is_shard(file.rfilename) for file in top):
-        return [file for file in files if is_model_file(_FIRST_MODULE.sub("", file.rfilename))]
+        first = [file for file in files if is_model_file(_FIRST_MODULE.sub("", file.rfilename))]
+        return first + [file for file in top if file not in first]
     return top
 
 

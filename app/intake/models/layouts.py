@@ -22,6 +22,8 @@ class Layout:
     """With its config and its weights."""
     tokenizer: Path
     """With its tokenizer."""
+    modules: Path | None = None
+    """With ``modules.json`` of sentence-transformers, where the model is one of its."""
     notes: list[str] = field(default_factory=list)
     """What was assumed, a sentence each."""
 
@@ -49,7 +51,7 @@ def find_model(top: Path) -> Layout:
 
 
 def _first_module(folder: Path, top: Path) -> Layout:
-    """The network of a model of sentence-transformers; what follows it, such as pooling, is left out."""
+    """The network of a model of sentence-transformers; ``read_modules`` says what follows it."""
     listed = read_json(folder / MODULES)
     first = listed[0] if isinstance(listed, list) and listed else None
     path = first.get("path") if isinstance(first, dict) else None
@@ -57,7 +59,16 @@ def _first_module(folder: Path, top: Path) -> Layout:
     for place in places:
         is_meant = path is not None and place.relative_to(folder) == Path(str(path))
         if is_meant and ((place / CONFIG).is_file() or (place / OLD_CONFIG).is_file()):
-            return _layout(place, top)
+            layout = _layout(place, top)
+            layout.modules = folder
+            return layout
+    if isinstance(first, dict) and str(first.get("type")).endswith("StaticEmbedding"):
+        raise InvalidRequest(
+            "unsupported_modules",
+            f"{MODULES} is of a StaticEmbedding, a table of vectors, of which nothing can be compressed. Use "
+            "the model that it was made of as the teacher.",
+            pointer="#/file",
+        )
     raise InvalidRequest(
         "missing_config",
         f"{MODULES} says that the encoder lies in {str(path)[:100]!r}, where there is no {CONFIG}. Upload "

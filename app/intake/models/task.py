@@ -66,6 +66,16 @@ def read_task(config: ModelConfig, head: FoundHead | None, given: list[str] | No
     return Purpose(task, labels, notes=notes)
 
 
+def embedding_purpose(given: list[str] | None) -> Purpose:
+    """Of a model whose modules make vectors of texts, whatever head may lie on its network.
+
+    Raises:
+        InvalidRequest: names of outputs came with it.
+    """
+    _require_no_names(given, "a model for sentence_embedding")
+    return Purpose("sentence_embedding")
+
+
 def task_keys(architecture: Architecture, purpose: Purpose) -> dict[str, Any]:
     """What a config says of the task, and of the class that reads it."""
     keys: dict[str, Any] = {}

@@ -48,7 +48,14 @@ class ReadTokenizers:
     """Tokens at which texts are cut."""
 
 
-def read_tokenizers(folder: Path, config: ModelConfig, task: Task | None) -> ReadTokenizers:
+def read_tokenizers(
+    folder: Path,
+    config: ModelConfig,
+    task: Task | None,
+    *,
+    max_length: int | None = None,
+    lowercases: bool = False,
+) -> ReadTokenizers:
     """Tokenizers as JSON, without padding, which cut texts where the folder says.
 
     Args:
@@ -56,6 +63,8 @@ def read_tokenizers(folder: Path, config: ModelConfig, task: Task | None) -> Rea
             model may have a ``target_tokenizer.json`` beside ``tokenizer.json``.
         config: whose embedding table bounds the ids.
         task: what the model is for.
+        max_length: tokens at which texts are cut by another file of the folder; None: it says nothing.
+        lowercases: whether such a file says that texts are lower-cased before all else.
 
     Raises:
         InvalidRequest: there is none, it cannot be read or used, or its ids do not fit the embeddings.
@@ -70,11 +79,12 @@ def read_tokenizers(folder: Path, config: ModelConfig, task: Task | None) -> Rea
     )
     with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as made:
         source = read_source(folder, Path(made), settings, class_name, architecture)
-    max_length = min(longest_text(settings) or config.max_length, config.max_length)
+    max_length = min(max_length or longest_text(settings) or config.max_length, config.max_length)
     read = {}
     for name, tree in source.trees.items():
         with soundness():
-            tokenizer = build_checked(tree, vocabulary=architecture.vocabulary)
+            whole_tree = _lowercased(tree) if lowercases else tree
+            tokenizer = build_checked(whole_tree, vocabulary=architecture.vocabulary)
         _check(tokenizer, architecture)
         if task is not None and TASKS[task].writes:
             _check_ending(tokenizer, config)
@@ -95,6 +105,14 @@ def lowercases(tokenizer_json: str) -> bool | None:
     normalizer = json.loads(tokenizer_json).get("normalizer") or {}
     lowercase = normalizer.get("lowercase")
     return lowercase if isinstance(lowercase, bool) else None
+
+
+def _lowercased(tree: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer that lower-cases texts before it does anything else."""
+    first = {"type": "Lowercase"}
+    own = tree.get("normalizer")
+    steps = [first] if own is None else [first, own]
+    return tree | {"normalizer": {"type": "Sequence", "normalizers": steps}}
 
 
 def _check(tokenizer: Any, architecture: Architecture) -> None:

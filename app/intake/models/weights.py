@@ -10,6 +10,7 @@ from app.domain.architectures import (
     BiLstmArchitecture,
     EncoderArchitecture,
     EncoderDecoderArchitecture,
+    StaticArchitecture,
     TfidfArchitecture,
 )
 from app.domain.architectures.tensors import Shapes, parameters
@@ -55,6 +56,12 @@ def _check(stored: StoredWeights, config: ModelConfig) -> WeightsReport:
             return _check_bilstm(stored, architecture, network=config.network)
         case TfidfArchitecture() as architecture:
             return _check_tfidf(stored, architecture, network=config.network)
+        case StaticArchitecture():
+            raise InvalidRequest(
+                "unsupported_modules",
+                "The model is a table of static vectors, of which nothing can be compressed. Use the model "
+                "that it was made of as the teacher.",
+            )
 
 
 def _check_encoder(

@@ -59,8 +59,9 @@ def test_the_description_names_scheme_scope_and_refusals():
     described = set()
     for route in routes():
         for method in route.methods:
-            operation = document["paths"][route.path][method.lower()]
-            described.add((route.path, method.lower()))
+            path = getattr(route, "path_format", route.path)
+            operation = document["paths"][path][method.lower()]
+            described.add((path, method.lower()))
             if isinstance(route, PublicRoute):
                 assert "security" not in operation
             else:

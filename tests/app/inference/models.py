@@ -18,6 +18,7 @@ from app.domain.documents.manifest import OnnxExport
 from app.domain.tasks import Task
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 from worker.export.exports import make_exports
+from worker.networks.anatomy import ANATOMIES
 
 LABELS = ["bad", "fair", "good"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -32,6 +33,7 @@ NAMES: dict[Task, list[str] | None] = {
     "masked_language_modeling": None,
     "question_answering": None,
     "translation": None,
+    "sentence_embedding": None,
 }
 
 
@@ -63,6 +65,8 @@ def export_of(task: Task, precision: str) -> OnnxExport:
 def network_class(task: Task) -> Any:
     import transformers
 
+    if task == "sentence_embedding":
+        return ANATOMIES["bert"].heads[task].network
     names = {
         "text_classification": "AutoModelForSequenceClassification",
         "multi_label_classification": "AutoModelForSequenceClassification",
@@ -98,9 +102,10 @@ def _make_encoder(folder: Path, task: Task, family: str) -> None:
         config.problem_type = task
     if task == "text_regression":
         config.num_labels, config.problem_type = 1, "regression"
+    class_ = network_class(task)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        network = network_class(task).from_config(config).eval()
+        network = (class_(config) if task == "sentence_embedding" else class_.from_config(config)).eval()
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     network.save_pretrained(folder)

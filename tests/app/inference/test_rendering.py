@@ -16,6 +16,7 @@ from app.inference.predictors.results import (
     TaggedWord,
     TaggedWords,
     TranslatedText,
+    Vector,
 )
 from app.inference.protocols.huggingface.rendering import render_results
 
@@ -28,6 +29,7 @@ FORMS = [
     (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
     (NamedEntities([NamedEntity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
     (MaskFills([MaskFill(7, "is", 0.5, "this is it")]), [FILL], True),
+    (Vector([0.5, -0.25]), [0.5, -0.25], False),
     (TranslatedText("ein Hund"), {"translation_text": "ein Hund"}, False),
 ]
 

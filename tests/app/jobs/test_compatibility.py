@@ -22,6 +22,8 @@ from tests.app.jobs.shelf import BILSTM, ENCODER, LABELS, TFIDF, TRANSLATOR, add
 PAIRS = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task in method.tasks]
 UNABLE = [(name, task) for name, method in METHOD_CARDS.items() for task in TASKS if task not in method.tasks]
 NEEDING_A_HEAD = [(name, task) for name, task in PAIRS if METHOD_CARDS[name].needs_head]
+NOTHING_TO_KNOW = ("translation", "sentence_embedding")
+"""A translation model knows nothing else, and any encoder has vectors."""
 SMALL = EncoderShape(layers=3, hidden=192, heads=6, ffn=768)
 XLM_R_LARGE = EncoderArchitecture(
     family="xlm-roberta",
@@ -99,13 +101,13 @@ class TestMethodAndTask:
 class TestTeacher:
     @pytest.mark.parametrize(("name", "task"), NEEDING_A_HEAD)
     def test_that_knows_another_task(self, api, name, task):
-        if task == "translation":
-            return  # a translation model knows nothing else
+        if task in NOTHING_TO_KNOW:
+            return
         other = next(other for other in TASKS if other not in (task, "translation"))
         body = job(api, name, task, teacher=add_model(api, ENCODER, other))
         assert other in refused(api, body, "task_mismatch", "#/dataset")
 
-    @pytest.mark.parametrize("task", [task for task in TASKS if task != "translation"])
+    @pytest.mark.parametrize("task", [task for task in TASKS if task not in NOTHING_TO_KNOW])
     def test_without_a_head(self, api, task):
         body = job(api, "distillation", task, teacher=add_model(api, ENCODER, None))
         for path in ("/v1/jobs", "/v1/jobs?validate_only=true"):
@@ -116,7 +118,7 @@ class TestTeacher:
             assert "fine_tuning job first" in problem["detail"]
             assert task in problem["detail"]
 
-    @pytest.mark.parametrize("task", [task for task in TASKS if task != "translation"])
+    @pytest.mark.parametrize("task", [task for task in TASKS if task not in NOTHING_TO_KNOW])
     def test_that_is_still_to_be_taught_can_be_planned_for(self, api, task):
         dataset = add_dataset(api, task)
         encoder, taught = (
@@ -248,7 +250,8 @@ class TestMetric:
     @pytest.mark.parametrize("task", TASKS)
     def test_the_task_s_own(self, api, task):
         for metric in get_args(get_args(TrainingSpec.model_fields["metric"].annotation)[0]):
-            body = job(api, "fine_tuning", task, training={"metric": metric})
+            name = "fine_tuning" if task in METHOD_CARDS["fine_tuning"].tasks else "distillation"
+            body = job(api, name, task, training={"metric": metric})
             if metric in TASKS[task].selecting_metrics:
                 planned(api, body)
             else:
@@ -268,6 +271,18 @@ def test_a_translator_s_inside_is_not_learnt_from(api, term):
     pointer = f"#/method/distillation/{term}"
     assert "translations only" in refused(api, body, "distillation_terms_not_supported", pointer)
     planned(api, job(api, "distillation", "text_classification", method=method))
+
+
+def test_vectors_leave_nothing_else_to_learn(api):
+    task = "sentence_embedding"
+    method = {"name": "distillation", "distillation": {"logits_weight": 0}}
+    body = job(api, "distillation", task, method=method)
+    pointer = "#/method/distillation/logits_weight"
+    assert "teacher's vectors" in refused(api, body, "distillation_terms_not_supported", pointer)
+    body = job(api, "low_rank", task, method={"name": "low_rank", "factorisation": "fisher"})
+    assert "Use svd" in refused(api, body, "labels_required", "#/method/factorisation")
+    body = job(api, "weight_copy", task, target={"compression_ratio": 2, "dimensions": 500})
+    assert "have 384" in refused(api, body, "dimensions_not_supported", "#/target/dimensions")
 
 
 class TestTarget:
@@ -295,7 +310,11 @@ class TestTarget:
 
     @pytest.mark.parametrize(
         ("name", "task"),
-        [(name, method.tasks[-1]) for name, method in METHOD_CARDS.items() if method.targets],
+        [
+            (name, method.tasks[-1])
+            for name, method in METHOD_CARDS.items()
+            if "max_latency_ms" in method.targets
+        ],
     )
     def test_a_latency(self, api, name, task):
         """Half the time of the slowest student is asked for; the plan says that it is an estimate."""
@@ -341,7 +360,7 @@ class TestOneFile:
         [
             name
             for name, method in METHOD_CARDS.items()
-            if not method.keeps_size and name not in ("bilstm", "tfidf")
+            if method.targets and "text_classification" in method.tasks and name not in ("bilstm", "tfidf")
         ],
     )
     def test_a_student(self, api, name):

@@ -54,13 +54,22 @@ def test_only_known_files_are_fetched(api, hub):
     assert not any("modeling" in path or "README" in path for path in hub.asked)
 
 
-def test_the_network_of_an_old_sentence_transformer(api, hub):
+def test_an_old_sentence_transformer(api, hub):
+    """Its network with its head, and how its states are pooled."""
     hub.files = {f"0_Transformer/{name}": content for name, content in hub.files.items()}
     hub.files |= {f"2_Dense/{name}": b"{}" for name in ("config.json", "model.safetensors")}
     hub.files["config.json"] = b'{"__version__": "0.2.5"}'
-    hub.files["modules.json"] = b'[{"idx": 0, "path": "0_Transformer"}, {"idx": 1, "path": "1_Pooling"}]'
-    assert register(api).json()["labels"] == LABELS
-    assert not any("Dense" in path or "README" in path for path in hub.asked)
+    hub.files["1_Pooling/config.json"] = b'{"pooling_mode_max_tokens": true}'
+    hub.files["modules.json"] = json.dumps(
+        [
+            {"idx": place, "path": f"{place}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+            for place, kind in enumerate(("Transformer", "Pooling"))
+        ]
+    ).encode()
+    model = register(api).json()
+    assert model["labels"] == LABELS
+    assert model["manifest"]["pooling"]["mode"] == "max"
+    assert not any("README" in path for path in hub.asked)
 
 
 def test_shards(api, hub):

@@ -4,17 +4,18 @@ from app.domain.architectures import EncoderShape
 from app.domain.documents import TrainingSpec
 from app.domain.planning import TypicalRow, Workload, estimate
 from app.domain.planning.stages import FETCHING, PREPARING, STARTING, STORING, TEACHER_OUTPUTS
-from tests.domain.planning.teachers import CLASSES, MINILM, method
+from app.domain.tasks import Head
+from tests.domain.planning.teachers import MINILM, method
 from worker.job.stages import STAGES
 
 
 def test_plans_count_every_stage() -> None:
-    """What a job does not always do, trimming and comparing, is planned where it is to be done."""
+    """What jobs do not always do is planned where it is to be done: trimming, comparing, reducing."""
     small = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
     job = Workload(
         student=small.model_copy(update={"vocabulary": 8000}),
         method=method("weight_copy", distillation={}),
-        head=CLASSES,
+        head=Head(task="sentence_embedding", outputs=100),
         rows=100,
         row=TypicalRow(tokens=10),
         training=TrainingSpec(epochs=1),

@@ -14,11 +14,11 @@ def data() -> TaskData:
 
 
 @pytest.fixture(scope="session")
-def teacher(tmp_path_factory: pytest.TempPathFactory, data: TaskData) -> Teacher:
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     """Trained on the data; tests must leave it as it is."""
     folder: Path = tmp_path_factory.mktemp("teacher")
     untrained = make_teacher(folder)
     context = MemoryContext(folder, epochs=12)
     spec = FineTuningSpec(name="fine_tuning")
-    methods.load(spec).compress(untrained, data, spec, context)
+    methods.load(spec).compress(untrained, make_data(), spec, context)
     return untrained

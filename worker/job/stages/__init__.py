@@ -9,6 +9,7 @@ from worker.job.stages.outputs import check, evaluate, export, measure
 from worker.job.stages.preparation import is_trimmed, plan, tokenize, trim
 from worker.job.stages.teacher import evaluate_teacher
 from worker.job.stages.training import train
+from worker.job.stages.vectors import ask_teacher, is_measured_by_vectors, is_reduced, reduce
 from worker.job.state import JobState
 
 
@@ -27,7 +28,9 @@ STAGES = (
     Stage("loading", load),
     Stage("tokenizing", tokenize),
     Stage("planning", plan),
+    Stage("asking_teacher", ask_teacher, is_needed=is_measured_by_vectors),
     Stage("evaluating_teacher", evaluate_teacher, is_needed=lambda state: state.request.is_compared),
+    Stage("reducing", reduce, is_needed=is_reduced),
     Stage("trimming", trim, is_needed=is_trimmed),
     Stage(TRAINING, train),
     Stage("evaluating", evaluate),

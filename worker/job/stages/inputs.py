@@ -21,7 +21,13 @@ def load(state: JobState) -> None:
         most_tokens = teacher.architecture.positions
     else:
         manifest = given.manifest
-        teacher = load_teacher(state.teacher_folder, manifest, task=dataset.task, labels=state.request.labels)
+        teacher = load_teacher(
+            state.teacher_folder,
+            manifest,
+            task=dataset.task,
+            labels=state.request.labels,
+            dimensions=state.request.dimensions if state.request.learns_vectors else None,
+        )
         most_tokens = manifest.max_length
     state.uploaded_teacher = state.teacher = teacher
     state.teacher_max_length = most_tokens

@@ -1,8 +1,10 @@
 """Between a teacher and its student: texts to tokens, the student's architecture, the vocabulary it keeps."""
 
+from dataclasses import replace
+
 from transformers import PreTrainedModel
 
-from app.domain.architectures import Architecture
+from app.domain.architectures import Architecture, StaticArchitecture
 from app.domain.planning import plan_student
 from app.domain.score_scale import score_scale
 from app.domain.tasks import Head
@@ -26,6 +28,7 @@ def tokenize(state: JobState) -> None:
         state.dataset,
         labels=state.request.labels,
         activation=state.request.activation,
+        dimensions=state.request.dimensions,
         tokenizers=tokenizers,
         max_length=max_length,
         teacher_weights=state.spec.teacher_weights,
@@ -39,19 +42,23 @@ def tokenize(state: JobState) -> None:
         state.reporter.message(scale.told, is_warning=True)
     state.data, state.test = data, test
     tell_of_scores(state)
-    state.teacher_evaluator = _evaluator(state)
+    state.teacher_evaluator = evaluator_of(state)
     state.student_evaluator = state.teacher_evaluator
 
 
 def plan(state: JobState) -> None:
     """Take the student that the client was shown; where latency is bounded, find one by measuring."""
+    state.architecture = _planned(state)
+    if isinstance(state.architecture, StaticArchitecture):
+        state.data = replace(state.data, dimensions=state.architecture.width)
+
+
+def _planned(state: JobState) -> Architecture:
     teacher, spec, shown = state.teacher, state.spec, state.request.planned_student
     if state.request.teacher is None:
-        state.architecture = teacher.architecture
-        return
+        return teacher.architecture
     if shown is not None:
-        state.architecture = shown
-        return
+        return shown
 
     def build(architecture: Architecture, head: Head) -> PreTrainedModel:
         config = config_within(teacher.network.config, architecture.vocabulary)
@@ -61,9 +68,9 @@ def plan(state: JobState) -> None:
     planned = plan_student(
         teacher.architecture, spec.method, spec.target, head=state.data.head, latency=latency
     )
-    state.architecture = planned.architecture
     for warning in probe_warnings(latency):
         state.reporter.message(warning, is_warning=True)
+    return planned.architecture
 
 
 def is_trimmed(state: JobState) -> bool:
@@ -87,6 +94,7 @@ def trim(state: JobState) -> None:
         state.dataset,
         labels=state.request.labels,
         activation=state.request.activation,
+        dimensions=untrimmed.dimensions,
         tokenizers=teacher.tokenizers,
         max_length=state.max_length,
         teacher_weights=state.spec.teacher_weights,
@@ -95,9 +103,9 @@ def trim(state: JobState) -> None:
     )
     state.teacher = teacher
     state.architecture = state.architecture.model_copy(update={"vocabulary": vocabulary})
-    state.student_evaluator = _evaluator(state)
+    state.student_evaluator = evaluator_of(state)
 
 
-def _evaluator(state: JobState) -> Evaluator:
+def evaluator_of(state: JobState) -> Evaluator:
     by_teacher = [name for name, split in state.dataset.splits.items() if split.labelled_by_teacher]
     return Evaluator(data=state.data, test=state.test, device=state.device, by_teacher=by_teacher)

@@ -5,6 +5,7 @@ import numpy as np
 from app.domain.documents.manifest import Split
 from app.domain.documents.report import ScoresReport
 from app.domain.planning.teacher_scores import LEARNT_SPLITS, teacher_shares, unscored_note
+from app.domain.tasks import TASKS
 from worker.contracts import TokenizedSplit
 from worker.job.state import JobState
 
@@ -24,7 +25,12 @@ def tell_of_scores(state: JobState) -> None:
     rows = ", ".join(f"{scored[name]:,} rows of {name}" for name in LEARNT_SPLITS if name in scored)
     state.reporter.message(f"The student learns from the teacher_scores of {teachers}: {rows}.")
     for name, count in _unscored(state).items():
-        note = unscored_note(name, count, has_head=not state.teacher.has_new_head)
+        note = unscored_note(
+            name,
+            count,
+            has_head=not state.teacher.has_new_head,
+            has_labels=not TASKS[state.dataset.task].answers_in_vectors,
+        )
         state.reporter.message(note, is_warning=True)
 
 

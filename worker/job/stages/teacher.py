@@ -72,6 +72,8 @@ def measure_teacher(state: JobState, teacher: EvaluatedModel) -> None:
         del teacher.paths[precision]
     evaluator.measure_latency(teacher)
     evaluator.look_at_test(teacher)
+    if given.manifest.task != state.dataset.task:
+        return  # the files answer otherwise than its row says
     new = teacher.exports.keys() - given.manifest.exports.keys()
     set_aside({precision: teacher.paths[precision] for precision in new}, state.workdir)
     state.teacher_exports = {precision: teacher.exports[precision] for precision in new}

@@ -5,7 +5,7 @@ from transformers import PreTrainedModel
 from app.domain.errors import JobError
 from app.engine.tokenizer_config import TOKENIZER
 from worker import methods
-from worker.job.context import JobContext
+from worker.job.stages.method_context import method_context
 from worker.job.state import JobState
 from worker.networks.loading import load_network, load_tokenizer
 from worker.networks.target_scaling import TargetScaler
@@ -18,20 +18,10 @@ def train(state: JobState) -> None:
 
     Scores that lie far from one are learnt on a scale of their own, from which the student is put back.
     """
-    request, spec, teacher = state.request, state.spec, state.teacher
+    spec, teacher = state.spec, state.teacher
     make_deterministic(spec.training.seed, state.device)
     scale = TargetScaler.of(state.data)
-    context = JobContext(
-        device=state.device,
-        training=spec.training,
-        architecture=state.architecture,
-        cache_dir=request.cache_dir,
-        checkpoints=state.checkpoints,
-        checkpoint_interval_s=request.checkpoint_interval_s,
-        reporter=state.reporter,
-        cancellation=state.cancellation,
-        load_model=lambda role: _load_input(role, state, scale),
-    )
+    context = method_context(state, lambda role: _load_input(role, state, scale))
     state.student = methods.load(spec.method).compress(
         # A head that was drawn anew is on no scale yet.
         teacher if teacher.has_new_head else scale.teacher(teacher),

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from app.domain.architectures import TfidfShape
+from app.domain.architectures import StaticShape, TfidfShape
 from app.domain.methods import FineTuningSpec
 from worker.contracts import RunContext, Student, TaskData, Teacher
 from worker.distillation.training_objective import label_objective
@@ -24,7 +24,7 @@ class FineTuning:
         network = teacher.network.to(context.device)
         training = context.training
         shape = teacher.architecture.shape
-        assert not isinstance(shape, TfidfShape), "planning refuses it"
+        assert not isinstance(shape, (TfidfShape, StaticShape)), "planning refuses it"
         rate = training.learning_rate or _RATE_TIMES_WIDTH / shape.hidden
         rates = Rates(rate, training.weight_decay)
         # What knows nothing yet has a longer way to go than what is pretrained.

@@ -12,6 +12,7 @@ from app.domain.exact_types import ExactModel
 from app.domain.tasks import Task
 from app.engine.generation import Decoding
 from app.inference.predictors.classifier import ClassificationOptions
+from app.inference.predictors.embedder import EmbeddingOptions
 from app.inference.predictors.fill_mask import FillMaskOptions
 from app.inference.predictors.question_answerer import AnsweringOptions
 from app.inference.predictors.tagger import TaggingOptions
@@ -124,6 +125,27 @@ class QuestionAnsweringParameters(Parameters):
         return AnsweringOptions(self.top_k, self.max_answer_len, self.handle_impossible_answer)
 
 
+class EmbeddingParameters(Parameters):
+    """Parameters for sentence_embedding."""
+
+    normalize: bool = Field(
+        default=False,
+        description="Bring vectors to length 1. A model whose folder says so (`Normalize`) does it anyway.",
+    )
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="The first so many dimensions, at length 1; default: all. Dimensions of a student that "
+        "was made with `target.dimensions` are in the order of what they tell.",
+    )
+    truncate: Literal[True] | None = Field(
+        default=None, description="Accepted for compatibility; longer texts are always truncated."
+    )
+
+    def options(self) -> EmbeddingOptions:
+        return EmbeddingOptions(self.dimensions, self.normalize)
+
+
 class TranslationParameters(Parameters):
     """Parameters for translation. Generation parameters may also be nested in `generate_parameters`."""
 
@@ -168,6 +190,7 @@ PARAMETERS: Final[dict[Task, type[Parameters]]] = {
     "masked_language_modeling": FillMaskParameters,
     "question_answering": QuestionAnsweringParameters,
     "translation": TranslationParameters,
+    "sentence_embedding": EmbeddingParameters,
 }
 
 AnyParameters: TypeAlias = (
@@ -178,6 +201,7 @@ AnyParameters: TypeAlias = (
     | FillMaskParameters
     | QuestionAnsweringParameters
     | TranslationParameters
+    | EmbeddingParameters
 )
 
 

@@ -13,6 +13,7 @@ from app.inference.predictors.results import (
     Result,
     TaggedWords,
     TranslatedText,
+    Vector,
 )
 from app.inference.protocols.huggingface.schemas import (
     Answer,
@@ -93,6 +94,10 @@ def _answer(answer: FoundAnswer) -> Answer:
     return {"score": answer.score, "start": answer.start, "end": answer.end, "answer": answer.text}
 
 
+def _vector(result: Vector) -> list[float]:
+    return list(result.values)
+
+
 _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
     RankedLabels: _labels,
     Number: _number,
@@ -101,6 +106,7 @@ _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {
     MaskFills: _fills,
     TranslatedText: _translation,
     FoundAnswers: _answers,
+    Vector: _vector,
 }
 
 _ALONE: Final = frozenset({TaggedWords, NamedEntities, MaskFills, FoundAnswers})

@@ -32,7 +32,7 @@ _QUESTION = {
     "required": ["question", "context"],
     "additionalProperties": False,
 }
-_PAIR_TASKS = [task for task, record in TASKS.items() if record.columns.pair is not None]
+_PAIR_TASKS = [task for task, record in TASKS.items() if record.takes_pairs]
 _INPUTS_SCHEMA = {
     "description": "A text, a text pair, a text as its words, a question with its context, or a list of 1 to "
     f"{MAX_INPUTS:,} of these. "
@@ -183,6 +183,7 @@ Answers: TypeAlias = (
     | Answer
     | list[Answer]
     | list[list[Answer]]
+    | list[list[float]]
 )
 """By task. Entities, fills and answers of one input come alone, those of a list as a list of them."""
 
@@ -203,6 +204,7 @@ class PredictRequest(BaseModel):
                 {"inputs": {"words": ["J.", "Smith", "was", "in", "Oslo", "."]}},
                 {"inputs": ["A dog runs."], "parameters": {"num_beams": 4}},
                 {"inputs": {"question": "Where is she?", "context": "Ada is in Oslo."}},
+                {"inputs": ["A dog runs.", "A cat sleeps."], "parameters": {"normalize": True}},
             ]
         },
     )
