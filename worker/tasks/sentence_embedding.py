@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.domain.tasks.record import TEACHER_SCORES
-from worker.contracts import FloatArray, ModelTokenizers, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, ModelTokenizers, TokenizedSplit
 from worker.data.tokenization import tokenize
 from worker.tasks.implementation import AnswerLoss, TaskImplementation, Thresholds
 from worker.tasks.metrics import nothing_right
@@ -55,7 +55,9 @@ def embedding_metrics(
     return found
 
 
-def vector_distance(vectors_s: Tensor, vectors_t: Tensor, _temperature: float | None = None) -> Tensor:
+def vector_distance(
+    vectors_s: Tensor, vectors_t: Tensor, _temperature: float | None = None, *_rows: Tensor
+) -> Tensor:
     """One minus the cosine, plus the squared distance as a share of the teacher's squared length.
 
     Args:
@@ -74,7 +76,13 @@ def _nothing(_smoothing: float) -> AnswerLoss:
     return lambda vectors, _scores: 0.0 * vectors.sum()
 
 
-def vector_agreement(reference: FloatArray, exported: FloatArray, _thresholds: Thresholds, /) -> float:
+def vector_agreement(
+    reference: FloatArray,
+    exported: FloatArray,
+    _thresholds: Thresholds,
+    _counts: IntArray | None = None,
+    /,
+) -> float:
     """The mean cosine, from 0."""
     return max(0.0, mean_cosine(reference, exported))
 

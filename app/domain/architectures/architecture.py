@@ -72,8 +72,8 @@ class _Network(BaseModel, Generic[_Shape]):
 
     @property
     def width(self) -> int:
-        """Of the states that a head reads."""
-        return self.sizes["hidden"]
+        """Of the states that a head reads; 0 where there are none."""
+        return self.sizes.get("hidden", 0)
 
     @property
     def has_factorised_words(self) -> bool:
