@@ -5,20 +5,11 @@ A family is a module that has a ``FAMILY``; adding one needs no edit elsewhere.
 
 from typing import Final
 
-from app.domain.architectures.architecture import (
-    Architecture,
-    BiLstmArchitecture,
-    EncoderArchitecture,
-    EncoderDecoderArchitecture,
-    EncoderFamilyName,
-    FamilyName,
-    StaticArchitecture,
-    TfidfArchitecture,
-    architecture_of,
-    encoder_of,
-)
+from app.domain.architectures.architecture import Architecture, FamilyName, architecture_of, encoder_of
 from app.domain.architectures.config import LayerUse
 from app.domain.architectures.count import ParameterCount
+from app.domain.architectures.encoder_decoder_network import EncoderDecoderArchitecture
+from app.domain.architectures.encoder_network import EncoderArchitecture, EncoderFamilyName
 from app.domain.architectures.family import (
     BiLstmFamily,
     EncoderDecoderFamily,
@@ -38,6 +29,11 @@ from app.domain.architectures.shape import (
     EncoderShape,
     StaticShape,
     TfidfShape,
+)
+from app.domain.architectures.student_networks import (
+    BiLstmArchitecture,
+    StaticArchitecture,
+    TfidfArchitecture,
 )
 from app.domain.tasks.record import HeadKind
 

@@ -19,11 +19,15 @@ _OTHER_MODULES = {
     "architecture",
     "config",
     "count",
+    "encoder_decoder_network",
+    "encoder_network",
     "family",
     "heads",
     "layers",
+    "network",
     "registry",
     "shape",
+    "student_networks",
     "tensors",
 }
 _F = TypeVar("_F", EncoderFamily, EncoderDecoderFamily, BiLstmFamily, TfidfFamily, StaticFamily)
