@@ -44,6 +44,11 @@ class NetworkArchitecture(BaseModel, Generic[_Shape]):
         return self.sizes.get("hidden", 0)
 
     @property
+    def answered_dimensions(self) -> int | None:
+        """Of its answers where these follow from its shape; None where its head says."""
+        return None
+
+    @property
     def has_factorised_words(self) -> bool:
         """Whether its word table is narrower than its family has it, and a matrix follows it."""
         return False

@@ -158,6 +158,10 @@ class StaticArchitecture(NetworkArchitecture[StaticShape]):
     def width(self) -> int:
         return self.shape.dimensions
 
+    @property
+    def answered_dimensions(self) -> int:
+        return self.shape.dimensions
+
     def count(self, *, head: Head) -> ParameterCount:  # noqa: ARG002 - the table's rows are the answer's parts
         """Parameters of the table."""
         return ParameterCount(embeddings=parameters(self.tensors()), encoder=0, head=0)

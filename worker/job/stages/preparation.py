@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedModel
 
-from app.domain.architectures import Architecture, StaticArchitecture
+from app.domain.architectures import Architecture
 from app.domain.planning import plan_student
 from app.domain.score_scale import score_scale
 from app.domain.tasks import Head
@@ -49,8 +49,8 @@ def tokenize(state: JobState) -> None:
 def plan(state: JobState) -> None:
     """Take the student that the client was shown; where latency is bounded, find one by measuring."""
     state.architecture = _planned(state)
-    if isinstance(state.architecture, StaticArchitecture):
-        state.data = replace(state.data, dimensions=state.architecture.width)
+    if (dimensions := state.architecture.answered_dimensions) is not None:
+        state.data = replace(state.data, dimensions=dimensions)
 
 
 def _planned(state: JobState) -> Architecture:
