@@ -52,12 +52,14 @@ class Embedder:
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, None]) -> list[Values]:
-        """The vector of each text, (D,)."""
-        return list(self._encoder.logits(self._tokenizer.pad(run.texts)))
+    def run(self, run: Run[TokenizedText, None]) -> list[tuple[Values, int]]:
+        """The vector of each text, (D,), and its tokens."""
+        vectors = self._encoder.logits(self._tokenizer.pad(run.texts))
+        return list(zip(vectors, map(len, run.texts), strict=True))
 
-    def result(self, row: Values, options: EmbeddingOptions) -> Vector:
-        values = row[: options.dimensions]
+    def result(self, row: tuple[Values, int], options: EmbeddingOptions) -> Vector:
+        vector, tokens = row
+        values = vector[: options.dimensions]
         if options.normalize or options.dimensions is not None:
             values = values / max(float(np.linalg.norm(values)), 1e-12)
-        return Vector(values.tolist())
+        return Vector(values.tolist(), tokens)

@@ -102,6 +102,8 @@ class Vector(NamedTuple):
     """Where a text lies in a model's space."""
 
     values: Sequence[float]
+    tokens: int
+    """Of the text, as the model reads it."""
 
 
 Result: TypeAlias = (

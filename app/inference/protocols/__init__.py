@@ -4,12 +4,19 @@ A protocol reads a request into texts and options of a predictor, asks the runti
 problems.
 """
 
+from typing import Final
+
 from starlette.routing import Route
 
 from app.inference.protocols.huggingface import huggingface_routes, openapi_document
+from app.inference.protocols.openai import OPENAI_DOCUMENTS, openai_routes
 
-__all__ = ["inference_routes", "openapi_document"]
+__all__ = ["INFERENCE_DOCUMENTS", "inference_routes"]
 
 
 def inference_routes() -> list[Route]:
-    return huggingface_routes()
+    return [*huggingface_routes(), *openai_routes()]
+
+
+INFERENCE_DOCUMENTS: Final = (openapi_document, *OPENAI_DOCUMENTS)
+"""They write what OpenAPI says of the routes."""

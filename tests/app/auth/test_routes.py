@@ -42,7 +42,9 @@ def test_a_route_that_says_nothing_is_refused(monkeypatch):
 def test_scopes():
     scopes = {(method, r.path): r.scope for r in routes() if hasattr(r, "scope") for method in r.methods}
     assert {path for (_, path), scope in scopes.items() if scope == "predict"} == {
-        "/v1/models/{model_id}/predict"
+        "/v1/models/{model_id}/predict",
+        "/v1/embeddings",
+        "/v1/rerank",
     }
     admin = {path for (_, path), scope in scopes.items() if scope == "admin"}
     assert admin == {r.path for r in routes() if isinstance(r, AdminRoute)}

@@ -4,26 +4,21 @@ import inspect
 import logging
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.auth.guard import counted_predictions
-from app.auth.principal import Principal
-from app.auth.routes import REFUSALS, PlainProtectedRoute, requires
-from app.domain.errors import InvalidRequest
+from app.auth.routes import PlainProtectedRoute
 from app.domain.tasks import TASKS
-from app.errors import problems
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Result
+from app.inference.protocols.asking import ask, find_model, read_body
 from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
+from app.inference.protocols.documents import operation_document
 from app.inference.protocols.huggingface.parameters import read_parameters
 from app.inference.protocols.huggingface.rendering import pointer_to, render_problem, render_results
 from app.inference.protocols.huggingface.schemas import Answers, PredictRequest
-from app.inference.runtime import InferenceRuntime
 
 _PATH = "/v1/models/{model_id}/predict"
 
@@ -37,7 +32,7 @@ async def predict(request: Request) -> Response:
 
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
-    asked = _read(await request.body())
+    asked = read_body(await request.body(), PredictRequest)
     try:
         async with cancelled_when_gone(request):
             results = await _ask(request, asked)
@@ -60,58 +55,28 @@ def huggingface_routes() -> list[Route]:
 
 
 async def _ask(request: Request, asked: PredictRequest) -> list[Result]:
-    runtime: InferenceRuntime = request.app.state.inference
-    principal: Principal = request.state.principal
-    model = await runtime.find(principal.project_id, request.path_params["model_id"])
+    model = await find_model(request, request.path_params["model_id"])
     parameters = read_parameters(model.task, asked.parameters)
-    texts = asked.inputs.texts
     try:
-        async with counted_predictions(request, len(texts)):
-            return await runtime.predict(model, texts, parameters.options(), precision=parameters.precision)
+        return await ask(
+            request, model, asked.inputs.texts, parameters.options(), precision=parameters.precision
+        )
     except InvalidArgument as error:
         error.pointer = pointer_to(error.argument)
         raise
 
 
-def _read(body: bytes) -> PredictRequest:
-    try:
-        return PredictRequest.model_validate_json(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-    if faults[0]["type"] == "json_invalid":
-        raise InvalidRequest("invalid_request", f"The body is not valid JSON: {faults[0]['ctx']['error']}.")
-    raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
-
-
 def openapi_document() -> dict[str, Any]:
     """What FastAPI would write of the route, which is not its own."""
-    summary, _, description = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")
+    told = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")[-1]
     answers = "\n".join(f"- {task}: {record.answer_help}" for task, record in TASKS.items())
-    schemas, definitions = TypeAdapter.json_schemas(
-        [
-            ("body", "validation", TypeAdapter(PredictRequest)),
-            ("answer", "serialization", TypeAdapter(Answers)),
-        ],
-        ref_template="#/components/schemas/{model}",
+    return operation_document(
+        _PATH,
+        predict,
+        operation_id="predict",
+        body=PredictRequest,
+        answer=Answers,
+        answer_description="Predictions in the order of the inputs, in the form of the model's task.",
+        description=told.format(answers=answers),
+        parameters=[{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}],
     )
-    errors = problems(*REFUSALS, 404, 408, 409, 413, 415, 422, 500, 503, 507)
-    operation = {
-        "tags": ["inference"],
-        "summary": summary.rstrip("."),
-        "description": description.format(answers=answers),
-        "operationId": "predict",
-        "parameters": [{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schemas["body", "validation"]}},
-        },
-        "responses": {
-            "200": {
-                "description": "Predictions in the order of the inputs, in the form of the model's task.",
-                "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
-            },
-            **{str(status): problem for status, problem in errors.items()},
-        },
-        **requires("predict"),
-    }
-    return {"paths": {_PATH: {"post": operation}}, "components": {"schemas": definitions["$defs"]}}

@@ -24,9 +24,9 @@ class Parameters(ExactModel):
 
     precision: str | None = Field(
         default=None,
-        description="`fp32` or `int8`; default: fp32 if the model was exported in it. int8 quantises "
-        "activations over the whole batch, so scores can differ in the second decimal with other requests "
-        "in the same batch. fp32 scores do not depend on the batch.",
+        description="`fp32` or `int8`; default: fp32 if the model was exported in it. Answers do not depend "
+        "on other requests, but for int8 files of earlier versions (`activation_scales: per_batch`), by some "
+        "hundredths.",
         examples=["int8"],
     )
 

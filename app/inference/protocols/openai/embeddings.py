@@ -1,0 +1,161 @@
+"""``POST /v1/embeddings``, as the clients of OpenAI's API ask for vectors of texts."""
+
+import base64
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.routes import PlainProtectedRoute
+from app.domain.errors import InvalidRequest
+from app.domain.exact_types import ExactModel
+from app.inference.predictors.embedder import EmbeddingOptions
+from app.inference.predictors.errors import InvalidArgument
+from app.inference.predictors.results import Vector
+from app.inference.protocols.asking import ask, find_model, read_body
+from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
+from app.inference.protocols.documents import operation_document
+from app.inference.protocols.huggingface.schemas import MAX_CHARACTERS, MAX_INPUTS
+from app.problems import render_problem
+
+_PATH: Final = "/v1/embeddings"
+_TASK: Final = "sentence_embedding"
+
+_Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+_TokenIds = list[int]
+
+
+class EmbeddingsRequest(ExactModel):
+    """Texts whose vectors are asked for."""
+
+    model: str = Field(description="Id of a model of the task sentence_embedding.")
+    input: (
+        _Text
+        | Annotated[list[_Text], Field(min_length=1, max_length=MAX_INPUTS)]
+        | _TokenIds
+        | list[_TokenIds]
+    ) = Field(
+        description="A text, or a list of texts. Token ids are refused: they are of another tokenizer than "
+        "the model's."
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float", description="`base64`: the bytes of little-endian 32-bit floats."
+    )
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="The first so many, at length 1; default: all, as the model gives them.",
+    )
+    user: str | None = Field(default=None, description="Accepted for compatibility, and not stored.")
+
+
+class Embedding(BaseModel):
+    """The vector of one text."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class TokenUsage(BaseModel):
+    """Tokens of the texts, as the model reads them."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    """The vectors in the order of the texts."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: TokenUsage
+
+
+async def create_embeddings(request: Request) -> Response:
+    """Embed texts, as OpenAI's API does.
+
+    Texts longer than the model's maximum length are truncated. The first request loads the model.
+    """
+    asked = read_body(await request.body(), EmbeddingsRequest)
+    texts = _texts(asked)
+    try:
+        async with cancelled_when_gone(request):
+            vectors = await _vectors(request, asked, texts)
+    except ClientGone:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    tokens = sum(vector.tokens for vector in vectors)
+    answer = EmbeddingsAnswer(
+        data=[
+            Embedding(index=index, embedding=_encoded(vector, asked.encoding_format))
+            for index, vector in enumerate(vectors)
+        ],
+        model=asked.model,
+        usage=TokenUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+    return Response(to_json(answer), media_type="application/json")
+
+
+def embeddings_route() -> PlainProtectedRoute:
+    return PlainProtectedRoute(
+        _PATH,
+        create_embeddings,
+        methods=["POST"],
+        scope="predict",
+        render_problem=render_problem,
+        log_level=logging.DEBUG,
+    )
+
+
+def embeddings_document() -> dict[str, Any]:
+    return operation_document(
+        _PATH,
+        create_embeddings,
+        operation_id="createEmbeddings",
+        body=EmbeddingsRequest,
+        answer=EmbeddingsAnswer,
+        answer_description="The vectors in the order of the texts.",
+    )
+
+
+async def _vectors(request: Request, asked: EmbeddingsRequest, texts: Sequence[str]) -> Sequence[Vector]:
+    model = await find_model(request, asked.model)
+    if model.task != _TASK:
+        raise InvalidRequest(
+            "model_gives_no_vectors",
+            f"Model {asked.model} is of the task {model.task}. Use a model of {_TASK}, or "
+            f"POST /v1/models/{asked.model}/predict.",
+            pointer="#/model",
+            task=model.task,
+        )
+    try:
+        results = await ask(request, model, texts, EmbeddingOptions(dimensions=asked.dimensions))
+    except InvalidArgument as error:
+        error.pointer = f"#/{'input' if error.argument == 'inputs' else error.argument}"
+        raise
+    return [result for result in results if isinstance(result, Vector)]
+
+
+def _texts(asked: EmbeddingsRequest) -> list[str]:
+    items = [asked.input] if isinstance(asked.input, str) else asked.input
+    texts = [item for item in items if isinstance(item, str)]
+    if len(texts) < len(items) or not items:
+        raise InvalidRequest(
+            "token_ids_not_supported",
+            "The input holds token ids, which are of another tokenizer than the model's. Send texts; "
+            "LangChain does so with check_embedding_ctx_length=False.",
+            pointer="#/input",
+        )
+    return texts
+
+
+def _encoded(vector: Vector, encoding: Literal["float", "base64"]) -> list[float] | str:
+    if encoding == "float":
+        return list(vector.values)
+    return base64.b64encode(np.asarray(vector.values, "<f4").tobytes()).decode()
