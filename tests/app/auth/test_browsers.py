@@ -144,7 +144,7 @@ class TestMediaType:
         for router in ROUTERS:
             for route in router.routes:
                 for method in route.methods:
-                    operation = document["paths"][route.path][method.lower()]
+                    operation = document["paths"][route.path.replace(":path}", "}")][method.lower()]
                     described = set(operation.get("requestBody", {}).get("content", ()))
                     taken = set(getattr(route, "media_types", ()))
                     assert taken - {"application/x-www-form-urlencoded"} == described, route.path
