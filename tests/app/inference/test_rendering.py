@@ -5,6 +5,8 @@ from typing import get_args
 import pytest
 
 from app.inference.predictors.results import (
+    FoundAnswer,
+    FoundAnswers,
     LabelScore,
     MaskFill,
     MaskFills,
@@ -22,6 +24,8 @@ from app.inference.protocols.huggingface.rendering import render_results
 
 WORD = {"score": 0.5, "word": "Oslo", "start": 0, "end": 4}
 FILL = {"score": 0.5, "token": 7, "token_str": "is", "sequence": "this is it"}
+FOUND = FoundAnswer(0.5, 0, 4, "Oslo")
+ANSWER = {"score": 0.5, "start": 0, "end": 4, "answer": "Oslo"}
 
 FORMS = [
     (RankedLabels([LabelScore("good", 0.75)]), [{"label": "good", "score": 0.75}], False),
@@ -29,7 +33,9 @@ FORMS = [
     (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
     (NamedEntities([NamedEntity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
     (MaskFills([MaskFill(7, "is", 0.5, "this is it")]), [FILL], True),
-    (Vector([0.5, -0.25]), [0.5, -0.25], False),
+    (Vector([0.5, -0.25], tokens=7), [0.5, -0.25], False),
+    (FoundAnswers([FOUND], is_one=True), ANSWER, True),
+    (FoundAnswers([FOUND, FOUND], is_one=False), [ANSWER, ANSWER], True),
     (TranslatedText("ein Hund"), {"translation_text": "ein Hund"}, False),
 ]
 

@@ -82,10 +82,10 @@ class TestTeacherToInheritFrom:
                 api,
                 body(api, "distillation", teacher=teacher, scored={"train": {"gpt": rows}} if rows else {}),
             )["estimate"]["seconds"]
-            for rows in (0, 500, 1000)
+            for rows in (0, 400, 800, 1000)
         ]
         assert seconds[0] - seconds[1] == pytest.approx(seconds[1] - seconds[2])
-        assert seconds[1] > seconds[2]
+        assert seconds[1] > seconds[2] > seconds[3]
 
     def test_pea_kd_compares_on_dev(self, api):
         job = body(api, "pea_kd", teacher=add_model(api, ENCODER, None), scored={"train": {"gpt": 1000}})

@@ -59,10 +59,10 @@ class TestRegister:
         model = api.upload_model(zipped_elsewhere(Path(package.origin).parent / "model", tmp_path)).json()
         assert model["architecture"] == "bert"
         assert model["shape"] == shape(layers=6, hidden=384, heads=12, ffn=1536)
-        assert model["task"] is None
+        assert model["task"] == "sentence_embedding"  # its folder says how states are pooled
         assert model["parameters"] == 22_713_216
         assert model["manifest"]["architecture"]["vocabulary"] == 30_522
-        assert model["manifest"]["max_length"] == 512
+        assert model["manifest"]["max_length"] == 256  # as sentence_bert_config.json says
 
     def test_the_config_is_sanitised(self, api, tmp_path):
         folder = tiny_model_folder(tmp_path / "model", labels=LABELS)

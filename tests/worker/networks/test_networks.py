@@ -6,6 +6,7 @@ from torch import nn
 from app.domain.architectures import ENCODERS, EncoderShape
 from app.domain.tasks import Head
 from tests.worker.compression import (
+    DIMENSIONS,
     STUDENT_SHAPE,
     TASK_LABELS,
     TEACHER_SHAPE,
@@ -35,7 +36,12 @@ HEAD = Head(task="text_classification", outputs=2)
 @pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
 def test_planner_counts_what_the_network_holds(tmp_path, family, shape, task):
     teacher = make_teacher(tmp_path, family)
-    head = Head.of(task, labels=len(TASK_LABELS[task]), vocabulary=teacher.architecture.vocabulary)
+    head = Head.of(
+        task,
+        labels=len(TASK_LABELS[task]),
+        vocabulary=teacher.architecture.vocabulary,
+        dimensions=DIMENSIONS,
+    )
     network = build_network(teacher.network.config, teacher.architecture.at(shape), head)
     assert network.num_parameters() == teacher.architecture.at(shape).count(head=head).total
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from app.domain.errors import InvalidRequest
 from app.domain.exact_types import ExactModel
@@ -138,9 +138,16 @@ class EmbeddingParameters(Parameters):
         description="The first so many dimensions, at length 1; default: all. Dimensions of a student that "
         "was made with `target.dimensions` are in the order of what they tell.",
     )
-    truncate: Literal[True] | None = Field(
+    truncate: bool | None = Field(
         default=None, description="Accepted for compatibility; longer texts are always truncated."
     )
+
+    @field_validator("truncate")
+    @classmethod
+    def _require_truncation(cls, truncate: bool | None) -> bool | None:
+        if truncate is False:
+            raise ValueError("longer texts are always truncated. Omit it, or split your texts")
+        return truncate
 
     def options(self) -> EmbeddingOptions:
         return EmbeddingOptions(self.dimensions, self.normalize)
