@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from worker.runner.worker import Worker, create_worker
 logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING_S = 5
-"""How long a worker that ends waits for each of its other threads."""
+"""How long a worker that ends waits for its other threads."""
 
 
 def main() -> None:
@@ -62,8 +63,9 @@ def main() -> None:
         _poll(worker, settings.poll_interval)
     else:
         _listen(worker)
+    deadline = time.monotonic() + _HOUSEKEEPING_S
     for thread in housekeeping:
-        thread.join(_HOUSEKEEPING_S)
+        thread.join(max(0.0, deadline - time.monotonic()))
     launch.close()
     with suppress(DBAPIError, PoolTimeout):  # it will count as lost instead
         deregister(worker)
