@@ -285,7 +285,7 @@ class Settings(BaseSettings):
         default=1024, ge=1, description="Maximum texts queued per model; further requests get a 429."
     )
     inference_wait: timedelta = Field(
-        default=timedelta(seconds=0.5),
+        default=timedelta(seconds=1),
         gt=timedelta(0),
         description="Longest estimated wait of a prediction for its turn; others get a 429. What takes long "
         "itself may wait for ten times as long as it takes.",
