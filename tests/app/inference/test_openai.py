@@ -47,9 +47,9 @@ def test_what_is_wrong_is_said_as_the_client_reads_it(
     openai_client: openai.OpenAI, model_id: str, register: Register
 ) -> None:
     create = openai_client.embeddings.create
-    with pytest.raises(openai.UnprocessableEntityError) as caught:
+    with pytest.raises(openai.UnprocessableEntityError, match="holds token ids") as caught:
         create(model=model_id, input=[[15339, 1917]])
-    assert (caught.value.code, caught.value.param) == ("token_ids_not_supported", "input")
+    assert caught.value.param == "input"
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         create(model=model_id, input=TEXTS, dimensions=33)
     assert (caught.value.code, caught.value.param) == ("too_many_dimensions", "dimensions")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,21 +27,14 @@ _PATH: Final = "/v1/embeddings"
 _TASK: Final = "sentence_embedding"
 
 _Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
-_TokenIds = list[int]
 
 
 class EmbeddingsRequest(ExactModel):
     """Texts whose vectors are asked for."""
 
     model: str = Field(description="Id of a model of the task sentence_embedding.")
-    input: (
-        _Text
-        | Annotated[list[_Text], Field(min_length=1, max_length=MAX_INPUTS)]
-        | _TokenIds
-        | list[_TokenIds]
-    ) = Field(
-        description="A text, or a list of texts. Token ids are refused: they are of another tokenizer than "
-        "the model's."
+    input: _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_INPUTS)] = Field(
+        description="A text, or a list of texts."
     )
     encoding_format: Literal["float", "base64"] = Field(
         default="float", description="`base64`: the bytes of little-endian 32-bit floats."
@@ -52,6 +45,20 @@ class EmbeddingsRequest(ExactModel):
         description="The first so many, at length 1; default: all, as the model gives them.",
     )
     user: str | None = Field(default=None, description="Accepted for compatibility, and not stored.")
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _refuse_token_ids(cls, value: object) -> object:
+        if isinstance(value, list) and any(isinstance(item, int | list) for item in value):
+            raise ValueError(
+                "the input holds token ids, which are of another tokenizer than the model's. Send texts; "
+                "LangChain does so with check_embedding_ctx_length=False"
+            )
+        return value
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
 
 
 class Embedding(BaseModel):
@@ -84,10 +91,9 @@ async def create_embeddings(request: Request) -> Response:
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
     asked = read_body(await request.body(), EmbeddingsRequest)
-    texts = _texts(asked)
     try:
         async with cancelled_when_gone(request):
-            vectors = await _vectors(request, asked, texts)
+            vectors = await _vectors(request, asked)
     except ClientGone:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     tokens = sum(vector.tokens for vector in vectors)
@@ -124,7 +130,7 @@ def embeddings_document() -> dict[str, Any]:
     )
 
 
-async def _vectors(request: Request, asked: EmbeddingsRequest, texts: Sequence[str]) -> Sequence[Vector]:
+async def _vectors(request: Request, asked: EmbeddingsRequest) -> Sequence[Vector]:
     model = await find_model(request, asked.model)
     if model.task != _TASK:
         raise InvalidRequest(
@@ -135,24 +141,11 @@ async def _vectors(request: Request, asked: EmbeddingsRequest, texts: Sequence[s
             task=model.task,
         )
     try:
-        results = await ask(request, model, texts, EmbeddingOptions(dimensions=asked.dimensions))
+        results = await ask(request, model, asked.texts, EmbeddingOptions(dimensions=asked.dimensions))
     except InvalidArgument as error:
         error.pointer = f"#/{'input' if error.argument == 'inputs' else error.argument}"
         raise
     return [result for result in results if isinstance(result, Vector)]
-
-
-def _texts(asked: EmbeddingsRequest) -> list[str]:
-    items = [asked.input] if isinstance(asked.input, str) else asked.input
-    texts = [item for item in items if isinstance(item, str)]
-    if len(texts) < len(items) or not items:
-        raise InvalidRequest(
-            "token_ids_not_supported",
-            "The input holds token ids, which are of another tokenizer than the model's. Send texts; "
-            "LangChain does so with check_embedding_ctx_length=False.",
-            pointer="#/input",
-        )
-    return texts
 
 
 def _encoded(vector: Vector, encoding: Literal["float", "base64"]) -> list[float] | str:
