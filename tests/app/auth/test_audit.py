@@ -17,7 +17,14 @@ from tests.app.conftest import Api
 from tests.app.jobs.shelf import ENCODER, add_dataset, add_model
 from worker.runner.expired_rows import remove_expired_rows
 
-CHANGES_NOTHING = {"createPlan", "describeUploads", "getUploadOffset", "predict"}
+CHANGES_NOTHING = {
+    "createEmbeddings",
+    "createPlan",
+    "describeUploads",
+    "getUploadOffset",
+    "predict",
+    "rerank",
+}
 Ask = Callable[[Api, Headers, Any], httpx.Response]
 
 
