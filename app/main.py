@@ -20,7 +20,13 @@ from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.idempotency.creation import Replayed, replay
 from app.idempotency.fingerprint import TakeFingerprints
-from app.inference import INFERENCE_DOCUMENTS, InferenceRuntime, inference_routes
+from app.inference import (
+    INFERENCE_DOCUMENTS,
+    ClientGone,
+    InferenceRuntime,
+    answer_nobody,
+    inference_routes,
+)
 from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
@@ -112,6 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.outages = Outages()
     add_error_handlers(app)
     app.add_exception_handler(Replayed, replay)
+    app.add_exception_handler(ClientGone, answer_nobody)
     describe(app, [*INFERENCE_DOCUMENTS, registry.openapi_document])
     app.router.routes[:0] = checked_routes(inference_routes())
     for router in ROUTERS:

@@ -22,7 +22,7 @@ from app.core import telemetry
 from app.domain.errors import Overloaded
 from app.engine.tokenizing import Input
 from app.inference.predictors.predictor import Predictor, Run
-from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, expected_tokens, turn
+from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, due_at, expected_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class BatchQueue:
 
     def _submit(self, texts: Sequence[Input], tokens: int, options: Hashable) -> _Entry:
         entry = _Entry(texts, options, tokens, self._loop.create_future())
-        due_s = turn(entry.queued_s, tokens=tokens, pace=self._pace)
+        due_s = due_at(entry.queued_s, tokens=tokens, pace=self._pace)
         with self._changed:
             heappush(self._entries, (due_s, next(self._numbers), entry))
             self._changed.notify()
@@ -238,23 +238,26 @@ class BatchQueue:
             _PADDING.observe(1 - sum(map(len, items)) / (longest * len(items)))
 
     def _next_run(self) -> list[_Item] | None:
-        """The run whose turn it is, once all that is queued is planned; None at the end."""
+        """The run whose turn it is, once what is queued is planned; None at the end."""
         while True:
             with self._changed:
                 while not (self._runs or self._entries or self._is_closed):
                     self._changed.wait()
-                if not self._entries:
-                    return heappop(self._runs)[-1] if self._runs else None
                 entries = self._take()
-            planned = [(self._due_s(run), run) for run in self._plan(entries)]
+            planned = [(self._due_s(run), run) for run in self._plan(entries)] if entries else []
             with self._changed:
                 for due_s, run in planned:
                     heappush(self._runs, (due_s, next(self._numbers), run))
                 self._changed.notify(len(planned))
+                # One plan a run: whoever keeps sending would otherwise keep what is planned from running.
+                if self._runs:
+                    return heappop(self._runs)[-1]
+                if self._is_closed and not self._entries:
+                    return None
 
     def _due_s(self, run: Sequence[_Item]) -> float:
         queued_s = min(item.entry.queued_s for item in run)
-        return turn(queued_s, tokens=len(run) * max(map(len, run)), pace=self._pace)
+        return due_at(queued_s, tokens=len(run) * max(map(len, run)), pace=self._pace)
 
     def _take(self) -> list[_Entry]:
         """What is queued, up to a plan's worth."""

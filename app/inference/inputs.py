@@ -35,59 +35,43 @@ def require_inputs(model: ModelManifest, texts: Sequence[Input]) -> None:
         if wants_pairs is not None and not isinstance(text, Question) and is_pair != wants_pairs:
             raise _single_text(position) if wants_pairs else _pair(position, model.task)
         if needs_words and not all(part.strip() for part in parts):
-            raise InvalidArgument(
-                "empty_text",
-                f"Input {position} has an empty text. Leave it out.",
-                argument="inputs",
-                position=position,
-            )
+            raise _fault("empty_text", position, "has an empty text. Leave it out.")
+
+
+def _fault(code: str, position: int, what: str) -> InvalidArgument:
+    return InvalidArgument(code, f"Input {position} {what}", argument="inputs", position=position)
 
 
 def _single_text(position: int) -> InvalidArgument:
-    return InvalidArgument(
+    return _fault(
         "pair_required",
-        f"Input {position} is a single text; this model was trained on pairs of texts. Send "
+        position,
+        "is a single text; this model was trained on pairs of texts. Send "
         '{"text": "...", "text_pair": "..."}.',
-        argument="inputs",
-        position=position,
     )
 
 
 def _question(position: int, task: Task) -> InvalidArgument:
-    return InvalidArgument(
-        "questions_not_supported",
-        f"Input {position} is a question with its context; {task} models take texts. Send a text.",
-        argument="inputs",
-        position=position,
-    )
+    what = f"is a question with its context; {task} models take texts. Send a text."
+    return _fault("questions_not_supported", position, what)
 
 
 def _no_question(position: int) -> InvalidArgument:
-    return InvalidArgument(
+    return _fault(
         "question_required",
-        f"Input {position} is no question with its context, which this model takes. Send "
+        position,
+        "is no question with its context, which this model takes. Send "
         '{"question": "...", "context": "..."}.',
-        argument="inputs",
-        position=position,
     )
 
 
 def _words(position: int, task: Task) -> InvalidArgument:
-    return InvalidArgument(
-        "words_not_supported",
-        f"Input {position} is a list of words; {task} models take texts. Send the words as one text.",
-        argument="inputs",
-        position=position,
-    )
+    what = f"is a list of words; {task} models take texts. Send the words as one text."
+    return _fault("words_not_supported", position, what)
 
 
 def _pair(position: int, task: Task) -> InvalidArgument:
     takes = "this model was trained on single texts"
     if not TASKS[task].takes_pairs:
         takes = f"{task} models take single texts"
-    return InvalidArgument(
-        "pairs_not_supported",
-        f"Input {position} is a text pair; {takes}. Send each text separately.",
-        argument="inputs",
-        position=position,
-    )
+    return _fault("pairs_not_supported", position, f"is a text pair; {takes}. Send each text separately.")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Sized
 from statistics import median
 from typing import Final, TypeVar
 
-from app.engine.tokenizing import Input
+from app.engine.tokenizing import Input, Question
 
 PATIENCE: Final = 10
 """What costs much waits at most so many times its own run for what costs less and came later."""
@@ -29,11 +29,12 @@ def expected_tokens(text: Input, *, longest: int) -> int:
     """About as many as a text has, before it is tokenised.
 
     Args:
-        text: or a pair, or words.
+        text: or a pair, or words, or a question, whose context is read whole.
         longest: tokens at which the model cuts texts.
     """
     characters = len(text) if isinstance(text, str) else sum(map(len, text))
-    return min(longest, characters // _CHARACTERS_A_TOKEN + _OWN_TOKENS)
+    tokens = characters // _CHARACTERS_A_TOKEN + _OWN_TOKENS
+    return tokens if isinstance(text, Question) else min(longest, tokens)
 
 
 class Pace:
@@ -76,7 +77,7 @@ def _class_of(tokens: int) -> int:
     return min(tokens.bit_length(), _CLASSES - 1)
 
 
-def turn(queued_s: float, *, tokens: int, pace: Pace) -> float:
+def due_at(queued_s: float, *, tokens: int, pace: Pace) -> float:
     """When a run is due, on the clock of ``queued_s``: the earliest of those that wait goes first."""
     return queued_s + PATIENCE * tokens * pace.seconds
 

@@ -62,4 +62,4 @@ class Embedder:
         values = vector[: options.dimensions]
         if options.normalize or options.dimensions is not None:
             values = values / max(float(np.linalg.norm(values)), 1e-12)
-        return Vector(values.tolist(), tokens)
+        return Vector(values, tokens)

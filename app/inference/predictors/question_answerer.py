@@ -39,14 +39,6 @@ class _AskedQuestion:
         return sum(map(len, self.windows))
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadQuestion:
-    """A question, and what the model says of it."""
-
-    context: str
-    windows: list[AskedWindow]
-
-
 class QuestionAnswerer:
     """The most probable stretch of a context over all its windows, or that there is none."""
 
@@ -72,10 +64,11 @@ class QuestionAnswerer:
         self._windower = windower
         self._threshold = threshold
 
-    def run_options(self, _inputs: Sequence[Question], _options: AnsweringOptions) -> None:
-        return None
+    def run_options(self, _inputs: Sequence[Question], options: AnsweringOptions) -> AnsweringOptions:
+        """All of them: ranking the stretches of a long context takes as long as reading it."""
+        return options
 
-    def limits(self, _run_options: None) -> RunLimits:
+    def limits(self, _run_options: AnsweringOptions) -> RunLimits:
         return _LIMITS
 
     def encode(self, texts: Sequence[Question]) -> list[_AskedQuestion]:
@@ -84,37 +77,39 @@ class QuestionAnswerer:
             _AskedQuestion(question.context, windows) for question, windows in zip(texts, found, strict=True)
         ]
 
-    def run(self, run: Run[_AskedQuestion, None]) -> list[_ReadQuestion]:
+    def run(self, run: Run[_AskedQuestion, AnsweringOptions]) -> list[FoundAnswers]:
         """Windows of one length or nearly, as many at once as a run may have tokens."""
-        read: list[_ReadQuestion] = []
+        found: list[FoundAnswers] = []
         for number, asked in enumerate(run.texts):
             windows: list[AskedWindow] = []
             size = max(1, _LIMITS.most // max(map(len, asked.windows)))
             for begin in range(0, len(asked.windows), size):
-                if run.is_wanted(number):
-                    windows += self._read(asked.windows[begin : begin + size])
-            read.append(_ReadQuestion(asked.context, windows))
-        return read
+                if not run.is_wanted(number):
+                    break
+                windows += self._read(asked.windows[begin : begin + size])
+            is_read = len(windows) == len(asked.windows)
+            answers = self._ranked(windows, asked.context, run.options) if is_read else []
+            found.append(FoundAnswers(answers, is_one=run.options.top_k == 1))
+        return found
 
-    def result(self, row: _ReadQuestion, options: AnsweringOptions) -> FoundAnswers:
+    def result(self, row: FoundAnswers, _options: AnsweringOptions) -> FoundAnswers:
+        return row
+
+    def _ranked(
+        self, windows: Sequence[AskedWindow], context: str, options: AnsweringOptions
+    ) -> list[FoundAnswer]:
         may_have_none = (
             self._threshold is not None if options.may_have_none is None else options.may_have_none
         )
         threshold = _NEITHER if self._threshold is None else self._threshold
         answers = rank_answers(
-            row.windows,
-            row.context,
+            windows,
+            context,
             count=options.top_k,
             most_tokens=options.most_tokens,
             threshold=threshold if may_have_none else None,
         )
-        return FoundAnswers(
-            [
-                FoundAnswer(math.exp(score), start, end, row.context[start:end])
-                for start, end, score in answers
-            ],
-            is_one=options.top_k == 1,
-        )
+        return [FoundAnswer(math.exp(score), start, end, context[start:end]) for start, end, score in answers]
 
     def _read(self, windows: Sequence[Window]) -> list[AskedWindow]:
         logits = self._encoder.logits(self._tokenizer.pad([window.tokens for window in windows]))

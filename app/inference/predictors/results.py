@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 
 class LabelScore(NamedTuple):
     """A label and its probability."""
@@ -101,7 +104,7 @@ class FoundAnswers(NamedTuple):
 class Vector(NamedTuple):
     """Where a text lies in a model's space."""
 
-    values: Sequence[float]
+    values: npt.NDArray[np.float32]
     tokens: int
     """Of the text, as the model reads it."""
 

@@ -8,10 +8,11 @@ from typing import Final
 
 from starlette.routing import Route
 
+from app.inference.protocols.connection import ClientGone, answer_nobody
 from app.inference.protocols.huggingface import huggingface_routes, openapi_document
 from app.inference.protocols.openai import OPENAI_DOCUMENTS, openai_routes
 
-__all__ = ["INFERENCE_DOCUMENTS", "inference_routes"]
+__all__ = ["INFERENCE_DOCUMENTS", "ClientGone", "answer_nobody", "inference_routes"]
 
 
 def inference_routes() -> list[Route]:

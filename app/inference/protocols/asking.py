@@ -12,6 +12,7 @@ from app.auth.principal import Principal
 from app.domain.errors import InvalidRequest
 from app.engine.tokenizing import Input
 from app.inference.predictors.results import Result
+from app.inference.protocols.connection import cancelled_when_gone
 from app.inference.runtime import InferenceRuntime, ServableModel
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -47,8 +48,12 @@ async def ask(
     *,
     precision: str | None = None,
 ) -> list[Result]:
-    """Counted predictions; arguments and errors as ``InferenceRuntime.predict``."""
-    async with counted_predictions(request, len(texts)):
+    """Counted predictions; arguments and errors as ``InferenceRuntime.predict``.
+
+    Raises:
+        ClientGone: nobody waits for them any more.
+    """
+    async with cancelled_when_gone(request), counted_predictions(request, len(texts)):
         return await _runtime(request).predict(model, texts, options, precision=precision)
 
 

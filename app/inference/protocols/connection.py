@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 CLIENT_CLOSED_REQUEST = 499
 """The status of an answer that nobody reads, for log and metrics."""
@@ -15,6 +16,11 @@ PATIENCE_S = 0.1
 
 class ClientGone(Exception):  # noqa: N818 - nobody made an error
     """The client has disconnected."""
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler of Starlette
+    """What a request whose client has gone is logged and counted with."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 @asynccontextmanager

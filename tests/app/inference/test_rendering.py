@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from app.inference.predictors.results import (
@@ -33,7 +34,7 @@ FORMS = [
     (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
     (NamedEntities([NamedEntity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),
     (MaskFills([MaskFill(7, "is", 0.5, "this is it")]), [FILL], True),
-    (Vector([0.5, -0.25], tokens=7), [0.5, -0.25], False),
+    (Vector(np.array([0.5, -0.25], np.float32), tokens=7), [0.5, -0.25], False),
     (FoundAnswers([FOUND], is_one=True), ANSWER, True),
     (FoundAnswers([FOUND, FOUND], is_one=False), [ANSWER, ANSWER], True),
     (TranslatedText("ein Hund"), {"translation_text": "ein Hund"}, False),

@@ -3,14 +3,22 @@
 import numpy as np
 import pytest
 
-from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, expected_tokens, turn
+from app.engine.tokenizing import Input, Question
+from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, due_at, expected_tokens
 
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("", 3), ("x" * 40, 13), (("x" * 20, "y" * 20), 13), (["ab", "cd"], 4), ("x" * 900, 62)],
+    [
+        ("", 3),
+        ("x" * 40, 13),
+        (("x" * 20, "y" * 20), 13),
+        (["ab", "cd"], 4),
+        ("x" * 900, 62),
+        (Question("x" * 20, "y" * 900), 233),
+    ],
 )
-def test_expected_tokens(text: str | tuple[str, str] | list[str], tokens: int) -> None:
+def test_expected_tokens(text: Input, tokens: int) -> None:
     assert expected_tokens(text, longest=62) == tokens
 
 
@@ -27,9 +35,9 @@ def test_cheap_runs_go_first_but_none_waits_for_ever() -> None:
     pace = Pace()
     for _ in range(9):
         pace.learn(0.01, tokens=1)
-    dear = turn(100.0, tokens=100, pace=pace)
-    assert turn(100.5, tokens=2, pace=pace) < dear
-    assert turn(100.0 + PATIENCE * 1.0, tokens=2, pace=pace) > dear
+    dear = due_at(100.0, tokens=100, pace=pace)
+    assert due_at(100.5, tokens=2, pace=pace) < dear
+    assert due_at(100.0 + PATIENCE * 1.0, tokens=2, pace=pace) > dear
 
 
 def test_what_is_much_dearer_is_not_ahead() -> None:

@@ -14,7 +14,6 @@ from app.domain.tasks import TASKS
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Result
 from app.inference.protocols.asking import ask, find_model, read_body
-from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
 from app.inference.protocols.documents import operation_document
 from app.inference.protocols.huggingface.parameters import read_parameters
 from app.inference.protocols.huggingface.rendering import pointer_to, render_problem, render_results
@@ -33,11 +32,7 @@ async def predict(request: Request) -> Response:
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
     asked = read_body(await request.body(), PredictRequest)
-    try:
-        async with cancelled_when_gone(request):
-            results = await _ask(request, asked)
-    except ClientGone:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    results = await _ask(request, asked)
     answers = render_results(results, is_list=asked.inputs.is_list)
     return Response(to_json(answers), media_type="application/json")
 

@@ -95,7 +95,8 @@ def _answer(answer: FoundAnswer) -> Answer:
 
 
 def _vector(result: Vector) -> list[float]:
-    return list(result.values)
+    values: list[float] = result.values.tolist()
+    return values
 
 
 _RENDER: Final[dict[type[Result], Callable[[Any], Any]]] = {

@@ -8,9 +8,8 @@ from typing_extensions import TypedDict
 from app.domain.tasks import TASKS
 from app.engine.tokenizing import Input, Question
 from app.inference.protocols.huggingface.parameters import AnyParameters
+from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
 
-MAX_INPUTS = 1024
-MAX_CHARACTERS = 100_000  # far beyond any model's truncation, and cheap to tokenise
 MAX_WORDS = 10_000
 
 _TEXT = {"type": "string", "maxLength": MAX_CHARACTERS}

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.auth.routes import PlainProtectedRoute
 from app.domain.errors import InvalidRequest
@@ -18,9 +18,8 @@ from app.inference.predictors.embedder import EmbeddingOptions
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Vector
 from app.inference.protocols.asking import ask, find_model, read_body
-from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
 from app.inference.protocols.documents import operation_document
-from app.inference.protocols.huggingface.schemas import MAX_CHARACTERS, MAX_INPUTS
+from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
 from app.problems import render_problem
 
 _PATH: Final = "/v1/embeddings"
@@ -61,25 +60,25 @@ class EmbeddingsRequest(ExactModel):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-class Embedding(BaseModel):
+class Embedding(TypedDict):
     """The vector of one text."""
 
-    object: Literal["embedding"] = "embedding"
+    object: Literal["embedding"]
     index: int
     embedding: list[float] | str
 
 
-class TokenUsage(BaseModel):
+class TokenUsage(TypedDict):
     """Tokens of the texts, as the model reads them."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingsAnswer(BaseModel):
+class EmbeddingsAnswer(TypedDict):
     """The vectors in the order of the texts."""
 
-    object: Literal["list"] = "list"
+    object: Literal["list"]
     data: list[Embedding]
     model: str
     usage: TokenUsage
@@ -91,20 +90,17 @@ async def create_embeddings(request: Request) -> Response:
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
     asked = read_body(await request.body(), EmbeddingsRequest)
-    try:
-        async with cancelled_when_gone(request):
-            vectors = await _vectors(request, asked)
-    except ClientGone:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    vectors = await _vectors(request, asked)
     tokens = sum(vector.tokens for vector in vectors)
-    answer = EmbeddingsAnswer(
-        data=[
-            Embedding(index=index, embedding=_encoded(vector, asked.encoding_format))
+    answer: EmbeddingsAnswer = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": _encoded(vector, asked.encoding_format)}
             for index, vector in enumerate(vectors)
         ],
-        model=asked.model,
-        usage=TokenUsage(prompt_tokens=tokens, total_tokens=tokens),
-    )
+        "model": asked.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
     return Response(to_json(answer), media_type="application/json")
 
 
@@ -149,6 +145,7 @@ async def _vectors(request: Request, asked: EmbeddingsRequest) -> Sequence[Vecto
 
 
 def _encoded(vector: Vector, encoding: Literal["float", "base64"]) -> list[float] | str:
-    if encoding == "float":
-        return list(vector.values)
-    return base64.b64encode(np.asarray(vector.values, "<f4").tobytes()).decode()
+    if encoding == "base64":
+        return base64.b64encode(vector.values.astype("<f4").tobytes()).decode()
+    numbers: list[float] = vector.values.tolist()
+    return numbers

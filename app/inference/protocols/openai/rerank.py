@@ -1,12 +1,13 @@
 """``POST /v1/rerank``, as the clients of Cohere's and Jina's APIs ask which documents answer a query."""
 
 import logging
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.auth.routes import PlainProtectedRoute
 from app.domain.errors import InvalidRequest
@@ -14,9 +15,8 @@ from app.domain.exact_types import ExactModel
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Number
 from app.inference.protocols.asking import ask, find_model, read_body
-from app.inference.protocols.connection import CLIENT_CLOSED_REQUEST, ClientGone, cancelled_when_gone
 from app.inference.protocols.documents import operation_document
-from app.inference.protocols.huggingface.schemas import MAX_CHARACTERS, MAX_INPUTS
+from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
 from app.problems import render_problem
 
 _PATH: Final = "/v1/rerank"
@@ -41,15 +41,21 @@ class RerankRequest(ExactModel):
     return_documents: bool = Field(default=False, description="Whether results hold the documents.")
 
 
-class RankedDocument(BaseModel):
-    """A document's place in the request, and how well it answers the query."""
+class DocumentText(TypedDict):
+    """A document of a result."""
+
+    text: str
+
+
+class RankedDocument(TypedDict):
+    """A document's place in the request, and the model's number for it and the query."""
 
     index: int
-    relevance_score: float = Field(description="The model's number for the query and the document.")
-    document: Document | None = Field(default=None, exclude_if=lambda document: document is None)
+    relevance_score: float
+    document: NotRequired[DocumentText]
 
 
-class RerankAnswer(BaseModel):
+class RerankAnswer(TypedDict):
     """Documents, the best first."""
 
     model: str
@@ -63,21 +69,14 @@ async def rerank(request: Request) -> Response:
     """
     asked = read_body(await request.body(), RerankRequest)
     texts = [item if isinstance(item, str) else item.text for item in asked.documents]
-    try:
-        async with cancelled_when_gone(request):
-            scores = await _scores(request, asked, texts)
-    except ClientGone:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    scores = await _scores(request, asked, texts)
     order = sorted(range(len(texts)), key=lambda index: -scores[index])[: asked.top_n]
-    results = [
-        RankedDocument(
-            index=index,
-            relevance_score=scores[index],
-            document=Document(text=texts[index]) if asked.return_documents else None,
-        )
-        for index in order
-    ]
-    return Response(to_json(RerankAnswer(model=asked.model, results=results)), media_type="application/json")
+    results: list[RankedDocument] = [{"index": index, "relevance_score": scores[index]} for index in order]
+    if asked.return_documents:
+        for result in results:
+            result["document"] = {"text": texts[result["index"]]}
+    answer: RerankAnswer = {"model": asked.model, "results": results}
+    return Response(to_json(answer), media_type="application/json")
 
 
 def rerank_route() -> PlainProtectedRoute:
