@@ -4,15 +4,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from app.domain.architectures.config import FamilyConfig
 from app.domain.architectures.count import ParameterCount
-from app.domain.architectures.family import (
-    EncoderDecoderFamily,
-)
+from app.domain.architectures.family import EncoderDecoderFamily
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.network import NetworkArchitecture
 from app.domain.architectures.registry import ENCODER_DECODERS
-from app.domain.architectures.shape import (
-    EncoderDecoderShape,
-)
+from app.domain.architectures.shape import EncoderDecoderShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
 from app.domain.tasks.record import HeadKind, NetworkKind

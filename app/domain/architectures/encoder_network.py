@@ -6,17 +6,12 @@ from pydantic import Field
 
 from app.domain.architectures.config import EncoderConfig, LayerUse, Structure
 from app.domain.architectures.count import ParameterCount
-from app.domain.architectures.family import (
-    EncoderFamily,
-    EncoderTrait,
-)
+from app.domain.architectures.family import EncoderFamily, EncoderTrait
 from app.domain.architectures.heads import head_kind
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.network import NetworkArchitecture
 from app.domain.architectures.registry import ENCODERS
-from app.domain.architectures.shape import (
-    EncoderShape,
-)
+from app.domain.architectures.shape import EncoderShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
 from app.domain.tasks.record import HeadKind, NetworkKind

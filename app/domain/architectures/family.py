@@ -157,21 +157,27 @@ class EncoderDecoderFamily(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiLstmFamily(_Record):
-    """Bidirectional LSTMs, which are this service's own: their classes are the worker's."""
+class _StudentRecord(_Record):
+    """Networks that are this service's own: their classes are the worker's."""
 
     class_prefix: str
+    head: HeadModules
+    head_kinds: tuple[HeadKind, ...]
+    """What its one head may answer for."""
+
+    def class_name(self, head: HeadKind | None) -> str:
+        return self.class_prefix + CLASS_SUFFIXES[head]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLstmFamily(_StudentRecord):
+    """Bidirectional LSTMs."""
+
     words: str
     lstm: str
     projection: str
     """The layer below the head."""
-    head: HeadModules
-    head_kinds: tuple[HeadKind, ...]
-    """What its one head may answer for."""
     positions: PositionKind = "recurrent"
-
-    def class_name(self, head: HeadKind | None) -> str:
-        return self.class_prefix + CLASS_SUFFIXES[head]
 
     def word_tensors(self, sizes: Sizes) -> Shapes:
         return table(self.words, sizes["vocabulary"], sizes["embedding"])
@@ -187,20 +193,14 @@ class BiLstmFamily(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TfidfFamily(_Record):
-    """Linear classifiers over TF-IDF, which are this service's own: their class is the worker's."""
+class TfidfFamily(_StudentRecord):
+    """Linear classifiers over TF-IDF."""
 
-    class_prefix: str
     keys: str
     """The tensor that says which terms there are, which is not learnt."""
     idf: str
     """The tensor of the terms' inverse document frequencies."""
-    head: HeadModules
-    head_kinds: tuple[HeadKind, ...]
     positions: PositionKind = "adjacent"
-
-    def class_name(self, head: HeadKind | None) -> str:
-        return self.class_prefix + CLASS_SUFFIXES[head]
 
     def head_tensors(self, sizes: Sizes, *, outputs: int) -> Shapes:
         return self.head.tensors(states=sizes["terms"], features=sizes["terms"], outputs=outputs)

@@ -4,14 +4,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from app.domain.architectures.family import (
-    Family,
-)
+from app.domain.architectures.family import Family
 from app.domain.architectures.layers import Sizes
 from app.domain.architectures.registry import FAMILIES
-from app.domain.architectures.shape import (
-    NetworkShape,
-)
+from app.domain.architectures.shape import NetworkShape
 from app.domain.tasks.record import NetworkKind
 
 _Shape = TypeVar("_Shape", bound=NetworkShape)

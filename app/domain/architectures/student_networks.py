@@ -1,21 +1,13 @@
 """What planner and worker know of one network of a kind that only students are of."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from app.domain.architectures.config import FamilyConfig
 from app.domain.architectures.count import ParameterCount
-from app.domain.architectures.family import (
-    BiLstmFamily,
-    StaticFamily,
-    TfidfFamily,
-)
+from app.domain.architectures.family import BiLstmFamily, StaticFamily, TfidfFamily
 from app.domain.architectures.network import NetworkArchitecture
-from app.domain.architectures.registry import BILSTMS, STATICS, TFIDFS
-from app.domain.architectures.shape import (
-    BiLstmShape,
-    StaticShape,
-    TfidfShape,
-)
+from app.domain.architectures.registry import BILSTMS, FAMILIES, STATICS, TFIDFS
+from app.domain.architectures.shape import BiLstmShape, NetworkShape, StaticShape, TfidfShape
 from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.tasks import Head
 from app.domain.tasks.record import HeadKind, NetworkKind
@@ -30,30 +22,32 @@ else:  # a type checker cannot know what the registry finds
     StaticFamilyName = Literal[tuple(STATICS)]
 
 
-class BiLstmArchitecture(NetworkArchitecture[BiLstmShape]):
-    """Architecture of a BiLSTM: its shape and its vocabulary size."""
+_Shape = TypeVar("_Shape", bound=NetworkShape)
 
-    kind: ClassVar[NetworkKind] = "bilstm"
+
+class _StudentArchitecture(NetworkArchitecture[_Shape]):
+    """What they have in common: a family each, and no token types."""
+
     token_types: ClassVar[int] = 0
 
-    family: BiLstmFamilyName = "bilstm"
-
     @classmethod
-    def of_config(cls, config: FamilyConfig) -> "BiLstmArchitecture":
+    def of_config(cls, config: FamilyConfig) -> Self:
         """The network of a config.
 
         Raises:
             ValueError: a size is out of bounds.
         """
-        sizes = BILSTMS[config.model_type].read_sizes(config)
-        return cls(
-            family=config.model_type,
-            shape=BiLstmShape(
-                embedding=sizes["embedding"], hidden=sizes["hidden"], projection=sizes["projection"]
-            ),
-            vocabulary=sizes["vocabulary"],
-            positions=sizes["positions"],
-        )
+        sizes = FAMILIES[config.model_type].read_sizes(config)
+        tables = {name: sizes.pop(name) for name in ("vocabulary", "positions")}
+        return cls.model_validate({"family": config.model_type, "shape": sizes, **tables})
+
+
+class BiLstmArchitecture(_StudentArchitecture[BiLstmShape]):
+    """Architecture of a BiLSTM: its shape and its vocabulary size."""
+
+    kind: ClassVar[NetworkKind] = "bilstm"
+
+    family: BiLstmFamilyName = "bilstm"
 
     @property
     def record(self) -> BiLstmFamily:
@@ -80,24 +74,12 @@ class BiLstmArchitecture(NetworkArchitecture[BiLstmShape]):
         return self.record.class_name(head)
 
 
-class TfidfArchitecture(NetworkArchitecture[TfidfShape]):
+class TfidfArchitecture(_StudentArchitecture[TfidfShape]):
     """Architecture of a linear classifier over TF-IDF: how many terms it weighs, of which vocabulary."""
 
     kind: ClassVar[NetworkKind] = "tfidf"
-    token_types: ClassVar[int] = 0
 
     family: TfidfFamilyName = "tfidf"
-
-    @classmethod
-    def of_config(cls, config: FamilyConfig) -> "TfidfArchitecture":
-        """The network of a config."""
-        sizes = TFIDFS[config.model_type].read_sizes(config)
-        return cls(
-            family=config.model_type,
-            shape=TfidfShape(terms=sizes["terms"]),
-            vocabulary=sizes["vocabulary"],
-            positions=sizes["positions"],
-        )
 
     @property
     def record(self) -> TfidfFamily:
@@ -127,28 +109,12 @@ class TfidfArchitecture(NetworkArchitecture[TfidfShape]):
         return self.record.class_name(head)
 
 
-class StaticArchitecture(NetworkArchitecture[StaticShape]):
+class StaticArchitecture(_StudentArchitecture[StaticShape]):
     """Architecture of static embeddings: the dimensions of a vector and the vocabulary size."""
 
     kind: ClassVar[NetworkKind] = "static"
-    token_types: ClassVar[int] = 0
 
     family: StaticFamilyName = "static"
-
-    @classmethod
-    def of_config(cls, config: FamilyConfig) -> "StaticArchitecture":
-        """The table of a config.
-
-        Raises:
-            ValueError: a size is out of bounds.
-        """
-        sizes = STATICS[config.model_type].read_sizes(config)
-        return cls(
-            family=config.model_type,
-            shape=StaticShape(dimensions=sizes["dimensions"]),
-            vocabulary=sizes["vocabulary"],
-            positions=sizes["positions"],
-        )
 
     @property
     def record(self) -> StaticFamily:
