@@ -153,7 +153,12 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
 def _estimate(session: ProjectReadSession, job: Workload) -> Estimate:
     """By what jobs have taken on the devices of the workers that are there."""
     devices = [worker.devices for worker in live_workers(session)]
-    rows = stage_times_on(session, {device_name(names) for names in devices}, figures_version=FIGURES_VERSION)
+    rows = stage_times_on(
+        session,
+        {device_name(names) for names in devices},
+        method=job.method.name,
+        figures_version=FIGURES_VERSION,
+    )
     measured = [MeasuredJob(row.method, row.step_products, row.ratios) for row in rows]
     figures = figures_of([name for names in devices for name in names])
     return estimate(job, figures=figures, measured=measured)

@@ -12,7 +12,6 @@ from app.core.db.session import ReadSession, WriteSession
 
 _KEPT = 50
 """Newest rows of a method on a device."""
-_READ = 500
 _LONGEST_NAME = 255
 
 
@@ -51,10 +50,15 @@ def add_stage_times(session: WriteSession, times: StageTimes) -> None:
 
 
 def stage_times_on(
-    session: ReadSession, devices: Collection[str], *, figures_version: int
+    session: ReadSession, devices: Collection[str], *, method: str, figures_version: int
 ) -> Sequence[StageTimes]:
-    """Of attempts on these devices, newest first; on all devices where none is named."""
+    """The newest of a method on these devices, then of others; on all devices where none is named."""
     query = select(StageTimes).where(StageTimes.figures_version == figures_version)
     if devices:
         query = query.where(StageTimes.device.in_(devices))
-    return session.scalars(query.order_by(StageTimes.id.desc()).limit(_READ)).all()
+    newest = query.order_by(StageTimes.id.desc()).limit(_KEPT)
+    own, others = (
+        session.scalars(newest.where(condition)).all()
+        for condition in (StageTimes.method == method, StageTimes.method != method)
+    )
+    return [*own, *others]

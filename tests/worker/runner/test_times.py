@@ -52,7 +52,11 @@ def queue_planned_job(database: Database) -> str:
 
 def kept_times(database: Database) -> list[StageTimes]:
     with database.reading() as session:
-        return list(stage_times_on(session, {device_name(find_devices())}, figures_version=FIGURES_VERSION))
+        return list(
+            stage_times_on(
+                session, {device_name(find_devices())}, method="scratch", figures_version=FIGURES_VERSION
+            )
+        )
 
 
 def test_time_left_is_told_while_a_process_says_nothing(
