@@ -36,7 +36,7 @@ def test_a_teacher_that_says_where_there_is_no_answer(tmp_path: Path) -> None:
     asked = tiny_questions(40, seed=7)
     texts = predictor.encode([Question(row["question"], row["context"]) for row in asked])
     options = AnsweringOptions()
-    read = predictor.run(Run(texts, None, is_wanted=lambda _: True))
+    read = predictor.run(Run(texts, options, is_wanted=lambda _: True))
     answers = [predictor.result(row, options).answers[0].text for row in read]
     right = [(row["answers"]["text"] or [""])[0] for row in asked]
     assert sum(one == other for one, other in zip(answers, right, strict=True)) > 32
