@@ -26,6 +26,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SQUEEZE_LOOPBACK_WITHOUT_KEY", "1")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test that waits for a server or a process leaves its core to another."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def own_by_default(session: Session, *_: object) -> None:
     """Rows that a test adds to all projects' database without naming one belong to the default project."""
     for row in session.new:
