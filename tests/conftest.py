@@ -27,7 +27,7 @@ os.environ.setdefault("SQUEEZE_LOOPBACK_WITHOUT_KEY", "1")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a test that waits for a server or a process leaves its core to another."""
+    """One more than there are cores: a test that waits for a process leaves its core to another."""
     return len(os.sched_getaffinity(0)) + 1
 
 
