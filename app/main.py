@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app import health
 from app.auth.guard import Guard
 from app.auth.routes import checked_routes
+from app.background import BackgroundReading
 from app.core.db import Database, Limits
 from app.core.outages import Outages
 from app.core.places import Places
@@ -36,6 +37,7 @@ from app.projects import endpoints as projects
 from app.projects import key_endpoints as keys
 from app.readiness import Readiness
 from app.registry import endpoints as registry
+from app.registry.unread import ModelReader
 from app.shutdown import on_termination
 from app.signing import endpoints as signing
 from app.uploads import endpoints as uploads
@@ -77,7 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             + settings.intake_processes
             + settings.hub_downloads
             + _OTHER_THREADS
-            + sender.CONNECTIONS,
+            + sender.CONNECTIONS
+            + BackgroundReading.connections(settings),
             limits=Limits.within(settings.database_timeout),
         )
         app.state.uploads = Places(settings.intake_processes, what="uploads are being read")
@@ -94,11 +97,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         app.state.webhooks = WebhookSender(settings, app.state.database, app.state.outages)
         app.state.webhooks.start()
+        app.state.background = BackgroundReading(
+            settings, app.state.database, app.state.outages, ModelReader(app.state.storage, settings)
+        )
+        app.state.background.start()
         app.state.readiness = Readiness(app.state, settings, app.state.outages)
         with on_termination(app.state.event_streams.stop):
             yield
         await app.state.event_streams.close()
         await asyncio.to_thread(app.state.webhooks.close)
+        await asyncio.to_thread(app.state.background.close)
         await app.state.inference.close()
         await app.state.guard.close()
         await asyncio.to_thread(app.state.queue.close)

@@ -83,6 +83,8 @@ def delete_with_files(session: WriteSession, storage: Storage, row: Model | Data
     """
     prefix = stored_prefix(row.manifest_json)
     session.delete(row)
+    if isinstance(row, Model) and row.is_unread:
+        return
     if prefix is None:
         logger.warning("the manifest of %s does not name its files: they remain in the store", row.id)
     else:

@@ -163,6 +163,15 @@ class Settings(BaseSettings):
         default=4, ge=1, description="Uploads that are read at once, each in a process with limits."
     )
     hub_downloads: int = Field(default=2, ge=1, description="Models that are taken from the hub at once.")
+    background_above_bytes: int = Field(
+        default=256 * 2**20,
+        ge=0,
+        description="Larger models, as archives or on the hub, are read in the background: their client gets "
+        "a 202 at once.",
+    )
+    background_intakes: int = Field(
+        default=2, ge=1, description="Models that are read in the background at once, beside the others."
+    )
     min_free_bytes: int = Field(
         default=64 * 2**20, ge=0, description="A disk with less room counts as full: see `/readyz`."
     )

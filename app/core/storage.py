@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
 import obstore
@@ -59,8 +59,8 @@ class Storage:
             )
         raise ValueError(f"storage URL must start with file:// or s3://, got {url!r}")
 
-    def put_file(self, key: str, path: Path) -> None:
-        obstore.put(self._store, key, path)
+    def put_file(self, key: str, file: Path | BinaryIO) -> None:
+        obstore.put(self._store, key, file)
 
     def put_folder(self, prefix: str, folder: Path) -> Files:
         """Store the files of a folder under a prefix, all of them or none; links are left out."""

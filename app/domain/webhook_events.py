@@ -3,7 +3,14 @@
 from typing import Final, Literal, get_args
 
 WebhookEvent = Literal[
-    "job.running", "job.succeeded", "job.failed", "job.cancelled", "model.created", "model.deleted"
+    "job.running",
+    "job.succeeded",
+    "job.failed",
+    "job.cancelled",
+    "model.created",
+    "model.ready",
+    "model.failed",
+    "model.deleted",
 ]
 
 WEBHOOK_EVENTS: Final[tuple[WebhookEvent, ...]] = get_args(WebhookEvent)

@@ -113,15 +113,18 @@ class Creation:
         finally:
             self._handling = None
 
-    def answer(self, session: WriteSession, body: B, *, location: str) -> B:
+    def answer(self, session: WriteSession, body: B, *, location: str, status: int | None = None) -> B:
         """Give what was created to the client, now and whenever the request is sent again.
 
         Args:
             session: of the transaction that creates it.
             body: of the answer.
             location: its path.
+            status: of the answer, where it is not the route's.
         """
         self._response.headers["location"] = location
+        if status is not None:
+            self._response.status_code = self._status = status
         if self._handling is not None:
             is_stored = store_answer(
                 session,

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Header, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -13,8 +13,12 @@ from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from app.auth.routes import ProtectedRoute
-from app.core.db import ProjectDatabase, models
+from app.background import BackgroundReading
+from app.core.db import ProjectDatabase, ProjectWriteSession, models
+from app.core.db.models import Model
 from app.core.db.usage import require_room
+from app.core.settings import Settings
+from app.core.storage import Storage
 from app.dependencies import (
     DatabaseDep,
     DownloadPlacesDep,
@@ -30,8 +34,8 @@ from app.dependencies import (
 )
 from app.errors import problems
 from app.idempotency.creation import CreationDep
-from app.intake.models.hub import HubReference
-from app.registry import service
+from app.intake.models.hub import HubReference, find
+from app.registry import service, unread
 from app.registry.schemas import ModelCreate, ModelRead, UploadReference, names_of
 from app.rows import UnreadableRow, read_row
 from app.signing.signer import sign
@@ -111,9 +115,13 @@ def _validated(read: Callable[[], T]) -> T:
     "",
     status_code=201,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
+    responses={
+        202: {"model": ModelRead, "description": "Read in the background: poll it until it is `ready`."},
+        **problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
+    },
 )
 async def create_model(
+    request: Request,
     source: Annotated[ModelUpload | ModelCreate, Depends(read_source)],
     database: DatabaseDep,
     storage: StorageDep,
@@ -121,8 +129,14 @@ async def create_model(
     upload_places: UploadPlacesDep,
     download_places: DownloadPlacesDep,
     creation: CreationDep,
+    prefer: Annotated[
+        str, Header(description="`respond-async` has a model of any size read in the background.")
+    ] = "",
 ) -> ModelRead:
     """Register a model: upload an archive of its folder, or give its hub id, or an upload sent in parts.
+
+    A small model is read at once and answered with a 201, a large one (256 MiB by default) with a 202: its
+    `status` is `processing` until it is `ready`, or `failed` with an `error`. Only then it can be used.
 
     The folder contains `config.json`, the weights (`model.safetensors`, or shards with their index) and the
     tokenizer of an encoder, without a head or with one for text classification, regression to one number,
@@ -137,33 +151,67 @@ async def create_model(
     BMES. One output goes through a sigmoid, unless `config.json` names `problem_type` `regression` or
     sentence-transformers' `Identity`.
     """
-    labels = names_of(source.labels)
+    in_background = _prefers_background(prefer)
 
     def register() -> ModelRead:
         with creation.transaction(database) as session:
             with database.reading() as reading:
                 require_room(reading)  # before anything is read or downloaded
-            if isinstance(source, ModelUpload):
-                model = service.register_upload(
-                    session, storage, source.file.file, name=source.name, labels=labels, settings=settings
-                )
-            elif isinstance(source.source, UploadReference):
-                upload = get_whole(database, source.source.upload, pointer="#/source/upload")
-                with opened(storage, upload) as archive:
-                    model = service.register_upload(
-                        session, storage, archive, name=source.name, labels=labels, settings=settings
-                    )
-                uploads.remove(session, storage, upload.id)
-            else:
-                model = service.register_from_hub(
-                    session, storage, source.source, name=source.name, labels=labels, settings=settings
-                )
+            model = _create(session, source, database, storage, settings, in_background=in_background)
             read = read_row(ModelRead.of, model)
-            return creation.answer(session, read, location=f"/v1/models/{model.id}")
+            status = 202 if model.status == "processing" else 201
+            return creation.answer(session, read, location=f"/v1/models/{model.id}", status=status)
 
     is_from_hub = isinstance(source, ModelCreate) and isinstance(source.source, HubReference)
     places = download_places if is_from_hub else upload_places
-    return await places.run(register)
+    read = await places.run(register)
+    background: BackgroundReading = request.app.state.background
+    background.wake()
+    return read
+
+
+def _create(
+    session: ProjectWriteSession,
+    source: ModelUpload | ModelCreate,
+    database: ProjectDatabase,
+    storage: Storage,
+    settings: Settings,
+    *,
+    in_background: bool,
+) -> Model:
+    """Read the source at once or, where it is large or the client prefers it, have it read later."""
+    name, labels = source.name, names_of(source.labels)
+
+    def is_read_later(size_bytes: int) -> bool:
+        return in_background or size_bytes > settings.background_above_bytes
+
+    if isinstance(source, ModelUpload):
+        file, size_bytes = source.file.file, source.file.size or 0
+        if is_read_later(size_bytes):
+            return unread.add_unread_file(
+                session, storage, file, size_bytes=size_bytes, name=name, labels=labels, settings=settings
+            )
+        return service.register_upload(session, storage, file, name=name, labels=labels, settings=settings)
+    if isinstance(source.source, UploadReference):
+        upload = get_whole(database, source.source.upload, pointer="#/source/upload")
+        if is_read_later(upload.total_bytes):
+            return unread.add_unread_upload(session, upload.id, name=name, labels=labels)
+        with opened(storage, upload) as archive:
+            model = service.register_upload(
+                session, storage, archive, name=name, labels=labels, settings=settings
+            )
+        uploads.remove(session, storage, upload.id)
+        return model
+    found = find(source.source, settings=settings)
+    if is_read_later(found.size_bytes):
+        return unread.add_unread_download(session, found, name=name, labels=labels)
+    return service.register_from_hub(session, storage, found, name=name, labels=labels, settings=settings)
+
+
+def _prefers_background(prefer: str) -> bool:
+    """Whether a header ``Prefer`` (RFC 7240) asks not to wait."""
+    preferences = (item.partition(";")[0].strip().lower() for item in prefer.split(","))
+    return "respond-async" in preferences
 
 
 @router.get("", responses=problems(422, 500, 503))
@@ -176,14 +224,14 @@ def list_models(page: PageDep, database: DatabaseDep) -> Page[ModelRead | Unread
 
 @router.get("/{model_id}", responses=problems(404, 500, 503))
 def get_model(model_id: str, database: DatabaseDep) -> ModelRead:
-    """Get a model: its lineage, its metrics, and its manifest with the sha256 of each file."""
+    """Get a model: its status, its lineage, its metrics, and its manifest with the sha256 of each file."""
     with database.reading() as session:
         return read_row(ModelRead.of, models.get_model(session, model_id))
 
 
 @router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503, 507))
 def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
-    """Delete a model and its files. Refused while an unfinished job uses it."""
+    """Delete a model and its files, also while it is being read. Refused while an unfinished job uses it."""
     with database.transaction() as session:
         service.delete_model(session, storage, model_id)
 
@@ -194,7 +242,7 @@ def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> N
     responses={
         200: {"content": {"application/octet-stream": {}}},
         304: {"description": "The client has it: the request's `If-None-Match` is its ETag."},
-        **problems(404, 500, 503),
+        **problems(404, 409, 500, 503),
     },
 )
 def download_artifact(
@@ -216,7 +264,7 @@ def download_artifact(
 @router.get(
     "/{model_id}/SHA256SUMS",
     response_class=PlainTextResponse,
-    responses=problems(404, 500, 503),
+    responses=problems(404, 409, 500, 503),
 )
 def get_model_checksums(model_id: str, database: DatabaseDep) -> Response:
     """Get the sha256 of each file of a model, as `sha256sum --check` reads it."""
@@ -226,7 +274,7 @@ def get_model_checksums(model_id: str, database: DatabaseDep) -> Response:
 @router.get(
     "/{model_id}/SHA256SUMS.sig",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, **problems(404, 500, 503)},
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems(404, 409, 500, 503)},
 )
 def get_model_signature(model_id: str, database: DatabaseDep, whole: WholeDatabaseDep) -> Response:
     """Get the signature of a model's SHA256SUMS by the newest of `/v1/signing-keys` (Ed25519, 64 bytes)."""

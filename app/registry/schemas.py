@@ -94,6 +94,28 @@ class Lineage(BaseModel):
     method: str | None
 
 
+class ReadingProgress(BaseModel):
+    """How far a model is read."""
+
+    step: str = Field(description="waiting, downloading, reading or storing.")
+    attempt: int = Field(description="It is read again if its process is lost or the hub does not respond.")
+    done_bytes: int | None = Field(default=None, description="Of a download.")
+    total_bytes: int | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> "ReadingProgress | None":
+        if model.status != "processing":
+            return None
+        return cls.model_validate({"step": "waiting", **(model.progress or {}), "attempt": model.attempt})
+
+
+class ModelFailure(BaseModel):
+    """Why a model could not be read."""
+
+    code: str
+    message: str
+
+
 class ModelRead(BaseModel):
     """A registered model: an uploaded teacher, a fine-tuned one or a student."""
 
@@ -104,34 +126,53 @@ class ModelRead(BaseModel):
     created_at: datetime
     name: str
     origin: str = Field(description="Where the model came from: upload, hub or job.")
-    architecture: FamilyName
-    shape: AnyShape
+    status: str = Field(
+        description="`ready`; one that is read in the background is `processing` until then, and `failed` if "
+        "it cannot be taken. Until it is ready all that is read of it is null."
+    )
+    progress: ReadingProgress | None = Field(description="Of a model that is processing.")
+    error: ModelFailure | None = Field(
+        description="Why it failed; while it is processing, why the last attempt failed, which is repeated."
+    )
+    architecture: FamilyName | None
+    shape: AnyShape | None
     task: Task | None = Field(description="Null for an encoder without a task head.")
     labels: list[str] | None = Field(
         description="Labels of a text classifier or tags of a token classifier; null for other tasks."
     )
-    parameters: int
-    size_bytes: int = Field(description="Total size of all files.")
-    sha256: str = Field(description="Digest of the content of all files.")
+    parameters: int | None
+    size_bytes: int = Field(
+        description="Total size of all files; while a model of the hub is processing, of those to download."
+    )
+    sha256: str | None = Field(description="Digest of the content of all files.")
     lineage: Lineage
     metrics: dict[str, Any]
-    manifest: ModelManifest
+    manifest: ModelManifest | None
 
     @classmethod
     def of(cls, model: Model) -> "ModelRead":
-        manifest = model.manifest
+        """As clients see it.
+
+        Raises:
+            Unreadable: a later version of the service wrote it, or it is damaged.
+        """
+        manifest = None if model.is_unread else model.manifest
+        architecture = manifest and manifest.architecture
         return cls(
             id=model.id,
             created_at=model.created_at,
             name=model.name,
             origin=model.origin,
-            architecture=manifest.architecture.family,
-            shape=manifest.architecture.shape,
-            task=manifest.task,
-            labels=manifest.labels,
-            parameters=manifest.parameters,
-            size_bytes=manifest.files.size_bytes,
-            sha256=manifest.files.digest,
+            status=model.status,
+            progress=ReadingProgress.of(model),
+            error=model.error and ModelFailure.model_validate(model.error),
+            architecture=architecture and architecture.family,
+            shape=architecture and architecture.shape,
+            task=manifest and manifest.task,
+            labels=manifest and manifest.labels,
+            parameters=manifest and manifest.parameters,
+            size_bytes=model.size_bytes,
+            sha256=manifest and manifest.files.digest,
             lineage=Lineage(
                 job=model.job_id, teacher=model.teacher_id, dataset=model.dataset_id, method=model.method
             ),

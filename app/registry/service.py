@@ -1,22 +1,21 @@
 """Registering, finding and removing models."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from app.core.db import ProjectWriteSession, after_rollback
+from app.core.db import ProjectWriteSession
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, add_model, enqueue_deletion, lock_model
 from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
-from app.core.storage import Storage, project_prefix
-from app.domain.documents.manifest import FileEntry, HubSource, ModelManifest
+from app.core.storage import Storage
+from app.domain.documents.manifest import FileEntry, ModelManifest
 from app.domain.errors import Conflict, NotFound
-from app.intake.models.hub import HubReference, download
-from app.intake.models.reading import UNPACKED
-from app.intake.models.upload import read_download, read_upload
+from app.intake.models.hub import HubModel
+from app.registry.reading import read_archive, read_from_hub, store
+from app.registry.unread import forget_own_source
 from app.rows import delete_with_files
 
 
@@ -36,36 +35,29 @@ def register_upload(
         TooLarge: it unpacks to more than this server takes.
         Forbidden: it is more than the project may store.
     """
-    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        manifest, made = read_upload(
-            archive, Path(folder), max_bytes=settings.max_unpacked_bytes, labels=labels
-        )
+    with read_archive(archive, labels=labels, settings=settings) as (manifest, made):
         return _register(session, storage, manifest, made, name=name, origin="upload")
 
 
 def register_from_hub(
     session: ProjectWriteSession,
     storage: Storage,
-    reference: HubReference,
+    found: HubModel,
     *,
     name: str,
     labels: list[str] | None,
     settings: Settings,
 ) -> Model:
-    """Register a model of the hub, at the commit that its revision names now.
+    """Register a model that was found on the hub.
 
     Raises:
-        InvalidRequest: there is no such model, or it cannot be taken.
+        InvalidRequest: it cannot be taken.
         TooLarge: it is larger than this server takes.
         Forbidden: it is more than the project may store.
         Unavailable: the hub does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="squeeze-intake-") as folder:
-        downloaded = Path(folder, UNPACKED)
-        downloaded.mkdir()
-        source = download(reference, downloaded, settings=settings)
-        manifest, made = read_download(Path(folder), max_bytes=settings.max_unpacked_bytes, labels=labels)
-        return _register(session, storage, manifest, made, name=name, origin="hub", source=source)
+    with read_from_hub(found, labels=labels, settings=settings) as (manifest, made):
+        return _register(session, storage, manifest, made, name=name, origin="hub")
 
 
 def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) -> None:
@@ -83,6 +75,7 @@ def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) 
             f"Job {job.id} is {job.status} and uses this model. Cancel the job or wait until it finishes.",
             job=job.id,
         )
+    forget_own_source(session, storage, model)
     delete_with_files(session, storage, model)
     enqueue_deletion(session, model)
 
@@ -119,14 +112,10 @@ def _register(
     *,
     name: str,
     origin: Origin,
-    source: HubSource | None = None,
 ) -> Model:
     model_id = new_id("mdl")
-    prefix = project_prefix(session.project_id, "models", model_id)
-    after_rollback(session, lambda: storage.delete_prefix(prefix))
-    files = storage.put_folder(prefix, folder)
-    require_room(session, files.size_bytes)
-    manifest = manifest.model_copy(update={"files": files, "source": source})
+    manifest = store(session, storage, manifest, folder, name=model_id)
+    require_room(session, manifest.files.size_bytes)
     model = Model(id=model_id, name=name, origin=origin, manifest_json=manifest.to_stored())
     add_model(session, model)
     return model

@@ -33,17 +33,39 @@ def create(session: ProjectWriteSession, *, filename: str, total_bytes: int, set
             max_bytes=settings.max_upload_bytes,
         )
     require_room(session, total_bytes)
-    upload_id = new_id("upl")
-    upload = Upload(
-        id=upload_id,
-        filename=filename,
-        total_bytes=total_bytes,
-        prefix=project_prefix(session.project_id, "uploads", upload_id),
-    )
+    upload = _new_upload(session, filename, total_bytes)
     keep_for(session, upload, settings.keep_uploads)
     session.add(upload)
     session.flush()
     return upload
+
+
+def store_whole(
+    session: ProjectWriteSession, storage: Storage, file: BinaryIO, *, size_bytes: int, settings: Settings
+) -> Upload:
+    """Make an upload of a file that came with one request.
+
+    In a session in which nothing has been asked yet: no transaction is open while the file is stored.
+
+    Raises:
+        Forbidden: it is more than the project may store.
+    """
+    upload = _new_upload(session, "", size_bytes)
+    key = f"{upload.prefix}/{0:015d}"
+    after_rollback(session, lambda: storage.delete_files([key]))
+    storage.put_file(key, file)
+    require_room(session, size_bytes)
+    upload.parts, upload.size_bytes = [key], size_bytes
+    keep_for(session, upload, settings.keep_uploads)
+    session.add(upload)
+    session.flush()
+    return upload
+
+
+def _new_upload(session: ProjectWriteSession, filename: str, total_bytes: int) -> Upload:
+    upload_id = new_id("upl")
+    prefix = project_prefix(session.project_id, "uploads", upload_id)
+    return Upload(id=upload_id, filename=filename, total_bytes=total_bytes, prefix=prefix)
 
 
 def append(

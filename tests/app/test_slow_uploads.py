@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from app.core.places import Places
 from app.main import create_app
 from app.middleware import BodyDeadline
-from app.registry import service
+from app.registry import reading as model_reading
 from tests.app.conftest import Api, make_settings
 from tests.app.serving import serving
 from tests.conftest import empty_tables
@@ -137,14 +137,14 @@ def test_none_holds_a_thread(tmp_path, sqlite_url):
 def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Uploads are read until the second event is set; the first says that one is."""
     has_begun, may_end = threading.Event(), threading.Event()
-    read_upload = service.read_upload
+    read_upload = model_reading.read_upload
 
     def read_slowly(*args, **kwargs):
         has_begun.set()
         may_end.wait(60)
         return read_upload(*args, **kwargs)
 
-    monkeypatch.setattr(service, "read_upload", read_slowly)
+    monkeypatch.setattr(model_reading, "read_upload", read_slowly)
     yield has_begun, may_end
     may_end.set()
 

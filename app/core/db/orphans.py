@@ -7,14 +7,14 @@ from a backup, has that long to name its files.
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import String, delete, select
+from sqlalchemy import String, delete, select, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime
 from app.core.db.checkpoints import JobCheckpoint
 from app.core.db.datasets import Dataset
 from app.core.db.jobs import Job
-from app.core.db.models import Model
+from app.core.db.models import UNREAD, Model
 from app.core.db.session import ReadSession, WriteSession
 from app.core.db.uploads import Upload
 from app.domain.errors import Unreadable
@@ -36,9 +36,9 @@ def named_prefixes(session: ReadSession) -> set[str]:
         Unreadable: a row does not say; a later version of the service wrote it.
     """
     found: set[str] = set()
-    for table in (Model, Dataset):
+    for table, has_files in ((Model, Model.status.not_in(UNREAD)), (Dataset, true())):
         prefix = table.manifest_json["files"]["prefix"].as_string()
-        for row_id, name in session.execute(select(table.id, prefix)):
+        for row_id, name in session.execute(select(table.id, prefix).where(has_files)):
             if name is None:
                 raise Unreadable(row_id, f"The manifest of {row_id} does not say where its files are.")
             found.add(name)

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -61,36 +62,70 @@ class _Description(BaseModel):
     siblings: list[_File] = []
 
 
-def download(reference: HubReference, folder: Path, *, settings: Settings) -> HubSource:
-    """Fetch a model's files into an empty folder.
+@dataclass(frozen=True)
+class HubModel:
+    """A model at one commit: what of it is to be fetched."""
+
+    source: HubSource
+    files: Sequence[_File]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size or 0 for file in self.files)
+
+
+def find(reference: HubReference, *, settings: Settings) -> HubModel:
+    """Look a model up, at the commit that its revision names now.
 
     Raises:
         InvalidRequest: the hub has no such model, or it has no safetensors.
         TooLarge: its files are larger than this server takes.
         Unavailable: the hub does not answer, or not as a hub does.
     """
-    endpoint = settings.hub_endpoint.rstrip("/")
-    step_s = settings.hub_timeout.total_seconds()
-
-    def connect(timeout_s: float) -> HubConnection:
-        return HubConnection(
-            endpoint,
-            redirects=settings.hub_redirects,
-            allow_private=endpoint != DEFAULT_HUB,
-            step_s=step_s,
-            timeout_s=timeout_s,
-        )
-
     with _hub_errors():
-        with connect(_STEPS * step_s) as hub:
+        with _connect(settings) as hub:
             description = _describe(hub, reference)
         wanted = _wanted(description.siblings)
         _check(description, wanted, max_bytes=settings.max_unpacked_bytes)
-        size_bytes = sum(file.size or 0 for file in wanted)
-        with connect(_STEPS * step_s + size_bytes / _MIN_BYTES_PER_S) as hub:
-            for file in wanted:
-                _fetch(hub, f"/{reference.hub}/resolve/{description.sha}/{file.rfilename}", file, folder)
-    return HubSource(hub=reference.hub, revision=description.sha)
+    return HubModel(HubSource(hub=reference.hub, revision=description.sha), wanted)
+
+
+def fetch(
+    model: HubModel, folder: Path, *, settings: Settings, tell: Callable[[int], None] = lambda _: None
+) -> None:
+    """Write a model's files into an empty folder.
+
+    Args:
+        model: as it was found.
+        folder: gets them.
+        settings: of the hub.
+        tell: is told, after each block, how many bytes there are; what it raises ends the download.
+
+    Raises:
+        Unavailable: the hub does not answer, or not as a hub does.
+    """
+    received = 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal received
+        received += size_bytes
+        tell(received)
+
+    commit = f"/{model.source.hub}/resolve/{model.source.revision}"
+    with _hub_errors(), _connect(settings, size_bytes=model.size_bytes) as hub:
+        for file in model.files:
+            _fetch(hub, f"{commit}/{file.rfilename}", file, folder, count)
+
+
+def _connect(settings: Settings, *, size_bytes: int = 0) -> HubConnection:
+    endpoint, step_s = settings.hub_endpoint.rstrip("/"), settings.hub_timeout.total_seconds()
+    return HubConnection(
+        endpoint,
+        redirects=settings.hub_redirects,
+        allow_private=endpoint != DEFAULT_HUB,
+        step_s=step_s,
+        timeout_s=_STEPS * step_s + size_bytes / _MIN_BYTES_PER_S,
+    )
 
 
 def _describe(hub: HubConnection, reference: HubReference) -> _Description:
@@ -130,7 +165,7 @@ def _wanted(files: list[_File]) -> list[_File]:
     return top
 
 
-def _fetch(hub: HubConnection, path: str, file: _File, folder: Path) -> None:
+def _fetch(hub: HubConnection, path: str, file: _File, folder: Path, count: Callable[[int], None]) -> None:
     """Write a file that is exactly as long as it was said to be."""
     digest, received = hashlib.sha256(), 0
     place = folder / file.rfilename
@@ -143,6 +178,7 @@ def _fetch(hub: HubConnection, path: str, file: _File, folder: Path) -> None:
                 break
             digest.update(chunk)
             target.write(chunk)
+            count(len(chunk))
     if received != file.size:
         raise HubFailure(f"{file.rfilename} is not of the size that it gives")
     if file.lfs is not None and file.lfs.sha256 not in (None, digest.hexdigest()):

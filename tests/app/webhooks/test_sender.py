@@ -187,6 +187,7 @@ def test_events_of_models(database: Database, new_webhook: NewWebhook):
     told = [json.loads(delivery.payload) for delivery in deliveries(database)]
     assert [(event["type"], event["data"]["id"]) for event in told] == [
         ("model.created", model.id),
+        ("model.ready", model.id),
         ("model.deleted", model.id),
     ]
 
