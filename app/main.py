@@ -32,6 +32,7 @@ from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling
 from app.middleware import BodyDeadline, BodyLimit, RequestLog
+from app.named_endpoints import endpoints as named_endpoints
 from app.openapi import describe, operation_id
 from app.projects import endpoints as projects
 from app.projects import key_endpoints as keys
@@ -61,6 +62,7 @@ ROUTERS = (
     signing.router,
     uploads.router,
     uploads.public_router,
+    named_endpoints.router,
     health.router,
     health.operator_router,
 )

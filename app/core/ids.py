@@ -5,7 +5,7 @@ import re
 import time
 from typing import Literal
 
-Prefix = Literal["prj", "key", "aud", "mdl", "dst", "job", "wrk", "req", "whk", "msg", "upl"]
+Prefix = Literal["prj", "key", "aud", "mdl", "dst", "job", "wrk", "req", "whk", "msg", "upl", "end"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID = re.compile(rf"[a-z]{{3}}_[{_CROCKFORD}]{{26}}")

@@ -231,7 +231,10 @@ def get_model(model_id: str, database: DatabaseDep) -> ModelRead:
 
 @router.delete("/{model_id}", status_code=204, responses=problems(404, 409, 500, 503, 507))
 def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> None:
-    """Delete a model and its files, also while it is being read. Refused while an unfinished job uses it."""
+    """Delete a model and its files, also while it is being read.
+
+    Refused while an unfinished job or an endpoint uses it.
+    """
     with database.transaction() as session:
         service.delete_model(session, storage, model_id)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.core.db import ProjectWriteSession
+from app.core.db.endpoints import endpoint_of_model
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, add_model, enqueue_deletion, lock_model
 from app.core.db.usage import require_room
@@ -65,7 +66,7 @@ def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) 
 
     Raises:
         NotFound: there is no such model.
-        Conflict: an unfinished job needs it.
+        Conflict: an unfinished job or an endpoint needs it.
     """
     model = lock_model(session, model_id, "update")
     job = uses_model(session, model_id)
@@ -74,6 +75,14 @@ def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) 
             "model_in_use",
             f"Job {job.id} is {job.status} and uses this model. Cancel the job or wait until it finishes.",
             job=job.id,
+        )
+    endpoint = endpoint_of_model(session, model_id)
+    if endpoint is not None:
+        raise Conflict(
+            "model_in_use",
+            f"Endpoint {endpoint.name!r} stands for this model. Let the endpoint stand for another model, or "
+            "delete the endpoint.",
+            endpoint=endpoint.name,
         )
     forget_own_source(session, storage, model)
     delete_with_files(session, storage, model)

@@ -17,9 +17,11 @@ import httpx
 import pytest
 
 from app.core.db import DEFAULT_PROJECT
+from app.core.db.endpoints import Endpoint, point
 from app.core.db.models import Model
 from app.core.db.webhooks import WebhookDelivery
 from app.core.settings import Settings
+from app.domain.documents.endpoint_target import EndpointTarget
 from app.domain.documents.manifest import FileEntry, Files
 from app.main import create_app
 from app.projects.service import create_key
@@ -36,6 +38,7 @@ ABSENT = {
     "webhook_id": f"whk_{'0' * 26}",
     "delivery_id": f"msg_{'0' * 26}",
     "upload_id": f"upl_{'0' * 26}",
+    "endpoint_name": f"of-prj-{'9' * 26}",
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
 
@@ -47,7 +50,11 @@ OPERATIONS = [
     for path, operations in create_app(Settings()).openapi()["paths"].items()
     for method, operation in operations.items()
 ]
-OF_ONE_THING = [(method, path) for method, path, _ in OPERATIONS if re.search(r"{\w+_id}", path)]
+OF_ONE_THING = [
+    (method, path)
+    for method, path, _ in OPERATIONS
+    if re.search(r"{\w+_(id|name)}", path) and method != "PUT"  # which creates what is not there
+]
 LISTS = [(method, path) for method, path, _ in OPERATIONS if method == "GET" and "{" not in path]
 CREATING = {o["operationId"]: path for method, path, o in OPERATIONS if method == "POST" and "{" not in path}
 
@@ -90,12 +97,15 @@ def settle(api: Api, project_id: str) -> Tenant:
     with database.transaction() as session:
         delivery = WebhookDelivery(webhook_id=webhook_id, event_type="job.cancelled", payload="{}")
         session.add(delivery)
+    endpoint = Endpoint(name=f"of-{project_id.lower().replace('_', '-')}", earlier_json=[])
+    with database.transaction() as session:
+        point(session, endpoint, EndpointTarget(model=model))
     job = api.http.post("/v1/jobs", json=squeezing(model, dataset), headers=headers)
     assert job.status_code == 202, job.text
     # Its stream of events then has an end.
     assert api.http.post(f"/v1/jobs/{job.json()['id']}/cancel", headers=headers).status_code == 200
     ids = {"model_id": model, "dataset_id": dataset, "job_id": job.json()["id"], "key_id": key.id}
-    ids["project_id"] = project_id
+    ids["project_id"], ids["endpoint_name"] = project_id, endpoint.name
     ids["webhook_id"], ids["delivery_id"] = webhook_id, delivery.id
     tenant = Tenant(api, headers, ids, unused={"model_id": unused, "dataset_id": unused_dataset})
     ids["upload_id"] = tenant.ask("POST", "/v1/uploads").headers["location"].rpartition("/")[2]

@@ -105,6 +105,19 @@ def replay_webhook_delivery(api: Api, key: Headers, shelf: Any) -> httpx.Respons
     return api.http.post(f"{path}/deliveries/{delivery['id']}/replay", headers=key)
 
 
+def change_endpoint(method: str, what: str = "") -> Ask:
+    def change(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+        first, second = (add_model(shelf, ENCODER, "text_classification", exports=["fp32"]) for _ in range(2))
+        path = f"/v1/endpoints/of-{first[4:].lower()}"
+        created = api.http.put(path, json={"model": first}, headers=key)
+        if (method, what) == ("PUT", ""):
+            return created
+        assert api.http.put(path, json={"model": second}, headers=key).status_code == 200
+        return api.http.request(method, path + what, headers=key)
+
+    return change
+
+
 def change_upload(method: str = "") -> Ask:
     def change(api: Api, key: Headers, shelf: Any) -> httpx.Response:
         headers = key | {"tus-resumable": "1.0.0", "upload-length": "1"}
@@ -137,6 +150,9 @@ CHANGES: dict[str, tuple[str, Ask]] = {
     "deleteWebhook": ("deleted", change_webhook("DELETE")),
     "rotateWebhookSecret": ("updated", change_webhook("POST", "/rotate")),
     "replayWebhookDelivery": ("updated", replay_webhook_delivery),
+    "setEndpoint": ("created", change_endpoint("PUT")),
+    "rollBackEndpoint": ("updated", change_endpoint("POST", "/rollback")),
+    "deleteEndpoint": ("deleted", change_endpoint("DELETE")),
 }
 
 
@@ -171,6 +187,9 @@ def test_a_change(closed_api, new_key, shelf, action):
     assert (entry["action"], entry["change"], entry["actor"]) == (action, change, id_of(operator))
     path = response.headers.get("location", response.request.url.path)
     target = response.json()["id"] if response.content else path.rpartition("/")[2]
+    if action == "deleteEndpoint":  # its path has a name
+        target = entry["target"]
+        assert target.startswith("end_")
     assert entry["target"] == target
     assert entry["project"] == (target if action.endswith("Project") else DEFAULT_PROJECT)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(entry["created_at"])) < timedelta(minutes=1)

@@ -295,7 +295,7 @@ class TestLifeOfAModel:
         settings: Settings,
         app: FastAPI,
     ) -> None:
-        app.state.inference.trusted_s = 0.05
+        app.state.inference.freshness.trusted_s = 0.05
         model_id = register()
         assert predict(client, model_id, TEXTS[0]).status_code == 200
         assert client.delete(f"/v1/models/{model_id}").status_code == 204
@@ -309,7 +309,7 @@ class TestLifeOfAModel:
         inference_database: Database,
         app: FastAPI,
     ) -> None:
-        app.state.inference.trusted_s = 0.05
+        app.state.inference.freshness.trusted_s = 0.05
         model_id, other = register(exports=()), register()
         assert predict(client, model_id, TEXTS[0]).status_code == 409
         with inference_database.transaction() as session:

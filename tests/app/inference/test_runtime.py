@@ -252,7 +252,7 @@ def test_loaded_models_answer_without_the_database(
             yield session
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        runtime.trusted_s = runtime.patience_s = 0.05
+        runtime.freshness.trusted_s = runtime.freshness.patience_s = 0.05
         before = await ask(runtime, model_id, [TEXTS[0]])
         monkeypatch.setattr(ProjectDatabase, "reading", away)
         for _ in range(3):
@@ -290,7 +290,7 @@ def test_a_model_in_use_does_not_wait_for_its_row(
     async def scenario(runtime: InferenceRuntime) -> None:
         before = await ask(runtime, model_id, [TEXTS[0]])
         monkeypatch.setattr(ProjectDatabase, "reading", slow)
-        runtime.trusted_s *= 2  # its row is in the second half of its time
+        runtime.freshness.trusted_s *= 2  # its row is in the second half of its time
         assert await ask(runtime, model_id, [TEXTS[0]]) == before
         assert await asyncio.to_thread(asked.wait, 10)
         may_answer.set()
@@ -308,7 +308,7 @@ def test_deleted_model_leaves_memory(
             await ask(runtime, model_id, [TEXTS[0]])
 
     async def scenario(runtime: InferenceRuntime) -> None:
-        runtime.trusted_s = 0.01
+        runtime.freshness.trusted_s = 0.01
         await ask(runtime, model_id, [TEXTS[0]])
         assert loaded_models() == 1
         with inference_database.transaction() as session:

@@ -16,10 +16,12 @@ from app.domain.architectures import (
     TfidfArchitecture,
     TfidfShape,
 )
+from app.domain.documents import Precision
 from app.domain.documents.manifest import (
     DatasetManifest,
     Files,
     ModelManifest,
+    OnnxExport,
     ScoredRows,
     Split,
     SplitSummary,
@@ -61,6 +63,7 @@ def add_model(
     *,
     labels: Sequence[str] | None = None,
     max_length: int = 512,
+    exports: Sequence[Precision] = (),
 ) -> str:
     """A model that knows a task, or none."""
     manifest = ModelManifest(
@@ -70,6 +73,12 @@ def add_model(
         labels=list(labels or labels_of(task)) or None,
         parameters=0,
         max_length=max_length,
+        exports={
+            precision: OnnxExport(
+                file=f"model.{precision}.onnx", size_bytes=1, max_logit_difference=0, label_agreement=1
+            )
+            for precision in exports
+        },
     )
     with api.database.transaction() as session:
         model = Model(name="model", origin="upload", manifest_json=manifest.to_stored())

@@ -1,0 +1,48 @@
+"""Which models an endpoint's name stands for."""
+
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field
+
+from app.domain.documents.training import Precision
+from app.domain.documents.versions import StoredDocument
+from app.domain.exact_types import ExactModel
+
+
+class ServedExport(NamedTuple):
+    """A model's id and one of its exports; None is the one that answers by default."""
+
+    model: str
+    precision: Precision | None
+
+
+class Canary(ExactModel):
+    """A second model that answers a share of an endpoint's requests."""
+
+    model: str
+    precision: Precision | None = None
+    share: float = Field(gt=0, lt=1, description="Of the requests, drawn at random.")
+
+
+class EndpointTarget(ExactModel, StoredDocument):
+    """What answers an endpoint's requests."""
+
+    document_name: ClassVar = "endpoint target"
+
+    model: str
+    precision: Precision | None = Field(
+        default=None, description="Of requests that name none; null: fp32, where the model has it."
+    )
+    canary: Canary | None = None
+
+    @property
+    def exports(self) -> list[ServedExport]:
+        """All that may answer."""
+        exports = [ServedExport(self.model, self.precision)]
+        if self.canary is not None:
+            exports.append(ServedExport(self.canary.model, self.canary.precision))
+        return exports
+
+    def chosen(self, draw: float) -> ServedExport:
+        """What answers a request that drew this number, evenly out of 0 to 1."""
+        return self.exports[-1 if self.canary is not None and draw < self.canary.share else 0]

@@ -1,0 +1,1 @@
+"""Endpoints: a client's URL outlives the model that answers it."""
