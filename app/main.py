@@ -21,13 +21,8 @@ from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.idempotency.creation import Replayed, replay
 from app.idempotency.fingerprint import TakeFingerprints
-from app.inference import (
-    INFERENCE_DOCUMENTS,
-    ClientGone,
-    InferenceRuntime,
-    answer_nobody,
-    inference_routes,
-)
+from app.inference.protocols import INFERENCE_DOCUMENTS, ClientGone, answer_nobody, inference_routes
+from app.inference.runtime import InferenceRuntime
 from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
 from app.jobs.polling import JobPolling

@@ -6,8 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow.parquet as pq
-
 from app.domain.entity_spans import Tagging
 from app.domain.tasks import TASKS, Task
 from app.domain.word_splitting import RECORD, WordSplitter, running_text
@@ -18,6 +16,7 @@ from app.inference.predictors.predictor import Run
 from app.inference.predictors.results import NamedEntities
 from app.inference.predictors.tagger import Tagger, TaggingOptions
 from worker.data.batches import announce_batch
+from worker.data.tables import read_split
 
 _MOST_ROWS: Final = 500
 """Of dev that are compared."""
@@ -112,9 +111,7 @@ def _labelled(
 
 
 def _columns(folder: Path, split: str, *names: str) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = pq.read_table(
-        folder / f"{split}.parquet", columns=list(names)
-    ).to_pydict()
+    columns: dict[str, list[Any]] = read_split(folder, split, names).to_pydict()
     return columns
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from transformers import PretrainedConfig
 
 from app.domain.architectures import BiLstmArchitecture, TfidfArchitecture
@@ -12,6 +11,7 @@ from app.domain.documents.manifest import DatasetManifest
 from app.domain.tasks import TASKS, Head
 from app.engine.tokenizing import pad_id
 from worker.contracts import Teacher
+from worker.data.tables import read_split
 from worker.networks.loading import build_network, with_labels
 from worker.networks.new_tokenizer import train_tokenizer
 
@@ -46,6 +46,6 @@ def _texts(dataset: Path, manifest: DatasetManifest) -> Iterator[str]:
     names = [*known.inputs, *([known.pair] if manifest.is_pair and known.pair else [])]
     for split in ("train", "unlabeled"):
         if split in manifest.splits:
-            for column in pq.read_table(dataset / f"{split}.parquet", columns=names).columns:
+            for column in read_split(dataset, split, names).columns:
                 texts: list[Any] = column.to_pylist()
                 yield from (text if isinstance(text, str) else " ".join(text) for text in texts)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 from transformers import MarianConfig
 
 from app.domain.architectures import Architecture
 from app.domain.tasks import Head
 from worker.contracts import Teacher
+from worker.data.tables import read_split
 from worker.networks.loading import build_network
 from worker.networks.new_tokenizer import END, PADDING, train_tokenizer
 
@@ -20,7 +20,7 @@ def untrained_translator(dataset: Path, architecture: Architecture) -> Teacher:
         dataset: the canonical folder, whose training split the vocabulary is made of.
         architecture: as planned; where the split has fewer pieces than that, the model has fewer.
     """
-    columns = pq.read_table(dataset / "train.parquet", columns=["source", "target"])
+    columns = read_split(dataset, "train", ["source", "target"])
     texts = (text.as_py() for column in columns.columns for text in column)
     tokenizer = train_tokenizer(texts, vocabulary=architecture.vocabulary)
     architecture = architecture.model_copy(update={"vocabulary": tokenizer.get_vocab_size()})

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import JobError
@@ -17,6 +16,7 @@ from app.domain.tasks import TASKS, Task
 from app.domain.tasks.record import TEACHER_SCORES, Activation
 from app.engine.tokenizing import pad_id, special_id
 from worker.contracts import ModelTokenizers, TaskData, TokenizedSplit
+from worker.data.tables import read_split
 from worker.data.tokenization import masked
 from worker.tasks import IMPLEMENTATIONS
 from worker.tasks.relabelling import relabelled
@@ -70,7 +70,7 @@ def load_task_data(
     def read(name: Split) -> TokenizedSplit | None:
         if name not in manifest.splits:
             return None
-        table = pq.read_table(folder / f"{name}.parquet")
+        table = read_split(folder, name)
         scores = row_scores(table, manifest, teacher_weights)
         needs_scores = name == "unlabeled" or (name == "train" and record.answers_in_vectors)
         if needs_scores and not keeps_unscored:

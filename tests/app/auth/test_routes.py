@@ -6,7 +6,7 @@ from starlette.routing import BaseRoute
 
 from app.auth.routes import AdminRoute, PlainProtectedRoute, ProtectedRoute, PublicRoute
 from app.core.settings import Settings
-from app.inference import inference_routes
+from app.inference.protocols import inference_routes
 from app.main import ROUTERS, create_app
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}

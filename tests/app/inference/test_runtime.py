@@ -28,11 +28,11 @@ from app.domain.architectures import (
 from app.domain.errors import Conflict, NotFound, Overloaded
 from app.domain.tasks import Head
 from app.engine.threads import share_threads
-from app.inference import InferenceRuntime
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import LabelScore
+from app.inference.runtime import InferenceRuntime
 from tests.app.inference.conftest import Register
 from tests.tiny import tiny_examples
 
