@@ -75,6 +75,7 @@ class _Server:
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._runs: dict[int, _Run] = {}
+        self._asked_for: set[str] = set()
 
     def serve(self) -> None:
         """Until the API is gone, and then nothing of a run is left."""
@@ -100,7 +101,7 @@ class _Server:
         if not message:
             return False
         asked = json.loads(message)
-        _import(asked["modules"])
+        self._import(asked["modules"])
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -137,6 +138,17 @@ class _Server:
         os.close(run.pidfd)
         run.status.close()
 
+    def _import(self, modules: list[str]) -> None:
+        new = [module for module in modules if module not in self._asked_for]
+        if not new:
+            return
+        self._asked_for.update(new)
+        for module in new:
+            with suppress(ImportError):  # a run that needs it says so
+                importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # so that no collection in a fork copies the memory they share
+
     def _kill_orphans(self) -> None:
         """What a run has left, in whatever session: the server is its parent now."""
         while orphans := [pid for pid in _children() if pid not in self._runs]:
@@ -150,16 +162,6 @@ class _Server:
         for kill in (os.kill, os.killpg):
             with suppress(ProcessLookupError, PermissionError):
                 kill(run.pid, signal.SIGKILL)
-
-
-def _import(modules: list[str]) -> None:
-    if all(module in sys.modules for module in modules):
-        return
-    for module in modules:
-        with suppress(ImportError):  # a run that needs it says so
-            importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # so that no collection in a fork copies the memory they share
 
 
 def _children() -> list[int]:

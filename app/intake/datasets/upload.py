@@ -83,6 +83,8 @@ def read_upload(
             limits,
             files=[table.file for table in tables.values()],
             folder=folder,
+            # Where it is installed, pyarrow would import it in each run, to tell lists from series.
+            modules=["pandas"],
         )
     except LimitExceededError as error:
         raise error.explain("the tables", limits) from None
