@@ -16,23 +16,14 @@ from itertools import count
 from threading import Condition, Thread
 from typing import Any, Final
 
-from prometheus_client import Gauge, Histogram
-
 from app.core import telemetry
 from app.domain.errors import Overloaded
 from app.engine.tokenizing import Input
+from app.inference.metrics import WAITING, PredictionMetrics
 from app.inference.predictors.predictor import Predictor, Run
 from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, due_at, expected_tokens
 
 logger = logging.getLogger(__name__)
-
-_WAITING = Gauge("squeeze_predict_waiting_texts", "Texts admitted and not yet predicted.")
-_BATCH = Histogram("squeeze_predict_batch_texts", "Texts per batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
-_PADDING = Histogram(
-    "squeeze_predict_padding_ratio",
-    "Fraction of padding tokens per batch.",
-    buckets=(0, 0.05, 0.1, 0.2, 0.4, 0.8),
-)
 
 _PLANNED_BATCHES = 4
 """How many batches one plan looks at: more sort better, fewer keep closer to the order of arrival."""
@@ -86,6 +77,7 @@ class BatchQueue:
         longest: tokens at which the model cuts texts.
         longest_wait_s: how long a request may have to wait for its turn; what takes long itself may wait for
             ``PATIENCE`` times as long as it takes.
+        metrics: are told of what it does.
     """
 
     def __init__(
@@ -98,6 +90,7 @@ class BatchQueue:
         limit: int,
         longest: int,
         longest_wait_s: float,
+        metrics: PredictionMetrics,
     ) -> None:
         self.predictor = predictor
         self._runners = runners
@@ -105,6 +98,7 @@ class BatchQueue:
         self._limit = limit
         self._longest = longest
         self._longest_wait_s = longest_wait_s
+        self._metrics = metrics
         self._pace = Pace()
         self._backlog = Backlog()
         self._loop = asyncio.get_running_loop()
@@ -155,6 +149,7 @@ class BatchQueue:
     def close(self) -> None:
         """Take no new texts; the runners end once what was admitted is answered."""
         self._is_closing = True
+        self._metrics.close()
         if not self._waiting:
             self._stop()
 
@@ -187,11 +182,11 @@ class BatchQueue:
                 wait_s=round(wait_s, 1),
             )
         self._waiting += texts
-        _WAITING.inc(texts)
+        WAITING.inc(texts)
 
     def _release(self, texts: int) -> None:
         self._waiting -= texts
-        _WAITING.dec(texts)
+        WAITING.dec(texts)
         if self._is_closing and not self._waiting:
             self._stop()
 
@@ -225,7 +220,7 @@ class BatchQueue:
             items = [item for item in run if not item.entry.answered.done()]
             if not items:
                 continue
-            longest = max(map(len, items))
+            tokens, padded_tokens = sum(map(len, items)), max(map(len, items)) * len(items)
             started_s = time.monotonic()
             try:
                 rows = self.predictor.run(_run_of(items))
@@ -233,9 +228,10 @@ class BatchQueue:
                 self._loop.call_soon_threadsafe(_fail, {item.entry for item in items}, error)
                 continue
             self._loop.call_soon_threadsafe(_deliver, items, rows)
-            self._pace.learn(time.monotonic() - started_s, longest * len(items))
-            _BATCH.observe(len(items))
-            _PADDING.observe(1 - sum(map(len, items)) / (longest * len(items)))
+            took_s = time.monotonic() - started_s
+            self._pace.learn(took_s, padded_tokens)
+            self._metrics.took("run", took_s)
+            self._metrics.ran(texts=len(items), tokens=tokens, padded_tokens=padded_tokens)
 
     def _next_run(self) -> list[_Item] | None:
         """The run whose turn it is, once what is queued is planned; None at the end."""
@@ -273,11 +269,15 @@ class BatchQueue:
 
     def _plan(self, entries: Sequence[_Entry]) -> Iterator[list[_Item]]:
         wanted = [entry for entry in entries if not entry.answered.done()]
+        started_s = time.monotonic()
+        for entry in wanted:
+            self._metrics.took("wait", started_s - entry.queued_s)
         try:
             tokens = iter(self.predictor.encode([text for entry in wanted for text in entry.texts]))
         except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
             self._loop.call_soon_threadsafe(_fail, set(wanted), error)
             return
+        self._metrics.took("tokenize", time.monotonic() - started_s)
         by_options: dict[Hashable, list[_Item]] = {}
         for entry in wanted:
             items = by_options.setdefault(entry.options, [])

@@ -10,8 +10,6 @@ from random import random
 from time import monotonic
 from typing import Any, NamedTuple
 
-from prometheus_client import Gauge
-
 from app.core.db import Database
 from app.core.db.endpoints import get_endpoint, is_endpoint_name
 from app.core.db.models import get_model
@@ -28,6 +26,7 @@ from app.engine.tokenizing import Input
 from app.inference.batching import BatchQueue
 from app.inference.inputs import require_inputs
 from app.inference.known_rows import Freshness, KnownRows
+from app.inference.metrics import LOADED, PredictionMetrics
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.opening import open_predictor
 from app.inference.predictors.predictor import Predictor
@@ -36,8 +35,6 @@ from app.inference.servable import choose_precision, served_task
 from app.inference.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
-
-_LOADED = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per precision.")
 
 _KEPT_PER_SESSION = 4
 """Models whose files stay at hand for each that is in memory."""
@@ -210,8 +207,9 @@ class InferenceRuntime:
             limit=self._settings.inference_queue,
             longest=manifest.max_length,
             longest_wait_s=self._settings.inference_wait.total_seconds(),
+            metrics=PredictionMetrics(key.project_id, key.name, precision),
         )
-        _LOADED.inc()
+        LOADED.inc()
         self._make_room(self._settings.inference_sessions)
 
     def _open(self, project_id: str, manifest: ModelManifest, precision: str, *, threads: int) -> Predictor:
@@ -226,7 +224,7 @@ class InferenceRuntime:
         queue = self._loaded.pop(key)
         queue.close()
         self._retired = [other for other in self._retired if other.is_running] + [queue]
-        _LOADED.dec()
+        LOADED.dec()
 
 
 async def _answer(queue: BatchQueue, texts: Sequence[Input], options: Any) -> list[Result]:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.core.db import DEFAULT_PROJECT
+from app.inference.metrics import PredictionMetrics
 from tests.app.conftest import make_settings, run_api
 from tests.app.workers.test_workers import add_job, add_worker
 
@@ -58,7 +60,9 @@ def samples(tmp_path_factory, sqlite_url) -> Samples:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("app.core.db.models.list_models", fail)
             assert api.http.get("/v1/models").status_code == 500
+        loaded = PredictionMetrics(DEFAULT_PROJECT, "mdl_x", "fp32")
         text = api.http.get("/metrics").text
+        loaded.close()
     found: Samples = defaultdict(list, OF_THE_SCRAPE)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

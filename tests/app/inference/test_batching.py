@@ -5,12 +5,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
+from app.core.db import DEFAULT_PROJECT
 from app.core.telemetry import span
 from app.domain.errors import Overloaded
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.batching import BatchQueue
+from app.inference.metrics import PredictionMetrics
 from app.inference.predictors.classifier import Classifier
 from app.inference.predictors.predictor import Run
 from app.inference.scheduling import PATIENCE
@@ -19,6 +22,7 @@ from tests.collector import Collector
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(64)]
+MODEL = (DEFAULT_PROJECT, "mdl_held", "fp32")
 
 
 class HeldClassifier(Classifier):
@@ -58,6 +62,7 @@ def queue_of(classifier: HeldClassifier, *, runners: int = 1, longest_wait_s: fl
         batch=8,
         limit=10_000,
         longest=62,
+        metrics=PredictionMetrics(*MODEL),
         longest_wait_s=longest_wait_s,
     )
 
@@ -297,3 +302,33 @@ def test_a_trace_tells_waiting_from_running(classifier: HeldClassifier, collecto
     parts = [spans[name] for name in ("prediction waits", "prediction runs")]
     assert {part.parent_id for part in parts} == {spans["request"].span_id}
     assert all(part.seconds > 0 for part in parts)
+
+
+def test_what_operators_see(classifier: HeldClassifier) -> None:
+    def value(name: str, **stage: str) -> float | None:
+        labels = dict(zip(("project", "model", "precision"), MODEL, strict=True))
+        return REGISTRY.get_sample_value(f"squeeze_predict_{name}", labels | stage)
+
+    async def scenario() -> None:
+        queue = queue_of(classifier)
+        classifier.may_run.set()
+        await queue.predict(TEXTS[:12])
+        await end(queue)
+
+    seen: dict[str, float | None] = {}
+    close = PredictionMetrics.close
+
+    def look(metrics: PredictionMetrics) -> None:
+        seen.update({stage: value("seconds_count", stage=stage) for stage in ("wait", "tokenize", "run")})
+        seen.update(
+            {name: value(name) for name in ("batch_texts_sum", "tokens_total", "padding_ratio_count")}
+        )
+        close(metrics)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PredictionMetrics, "close", look)
+        asyncio.run(scenario())
+    runs = len(classifier.runs)
+    assert (seen["wait"], seen["tokenize"], seen["run"], seen["padding_ratio_count"]) == (1, 1, runs, runs)
+    assert (seen["batch_texts_sum"], seen["tokens_total"]) == (12, sum(map(sum, classifier.runs)))
+    assert value("seconds_count", stage="run") is None, "it is not loaded any more"

@@ -1,0 +1,57 @@
+"""What operators see of predictions, by model."""
+
+from typing import Final, Literal
+
+from prometheus_client import Counter, Gauge, Histogram
+
+Stage = Literal["wait", "tokenize", "run"]
+
+WAITING: Final = Gauge("squeeze_predict_waiting_texts", "Texts admitted and not yet predicted.")
+LOADED: Final = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per precision.")
+
+_LABELS = ("project", "model", "precision")
+_SECONDS = Histogram(
+    "squeeze_predict_seconds",
+    "Seconds that a request's texts wait for their turn, and that a batch is tokenized and run.",
+    [*_LABELS, "stage"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_TEXTS = Histogram(
+    "squeeze_predict_batch_texts", "Texts per batch.", _LABELS, buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+_PADDING = Histogram(
+    "squeeze_predict_padding_ratio",
+    "Fraction of padding tokens per batch.",
+    _LABELS,
+    buckets=(0, 0.05, 0.1, 0.2, 0.4, 0.8),
+)
+_TOKENS = Counter("squeeze_predict_tokens_total", "Tokens predicted, without padding.", _LABELS)
+
+_STAGES: Final[tuple[Stage, ...]] = ("wait", "tokenize", "run")
+
+
+class PredictionMetrics:
+    """Those of one model in one precision, for as long as it is loaded."""
+
+    def __init__(self, project_id: str, model_id: str, precision: str) -> None:
+        self._labels = (project_id, model_id, precision)
+        self._seconds = {stage: _SECONDS.labels(*self._labels, stage) for stage in _STAGES}
+        self._texts = _TEXTS.labels(*self._labels)
+        self._padding = _PADDING.labels(*self._labels)
+        self._tokens = _TOKENS.labels(*self._labels)
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        self._seconds[stage].observe(seconds)
+
+    def ran(self, *, texts: int, tokens: int, padded_tokens: int) -> None:
+        """A batch was run; ``padded_tokens`` are all that it had with its padding."""
+        self._texts.observe(texts)
+        self._padding.observe(1 - tokens / padded_tokens)
+        self._tokens.inc(tokens)
+
+    def close(self) -> None:
+        """Show nothing of the model any more: it is not loaded."""
+        for stage in _STAGES:
+            _SECONDS.remove(*self._labels, stage)
+        for family in (_TEXTS, _PADDING, _TOKENS):
+            family.remove(*self._labels)
