@@ -31,11 +31,8 @@ from app.domain.documents.manifest import Split
 from app.domain.tasks import TASKS, Task
 from app.errors import problems
 from app.idempotency.creation import CreationDep
-from app.intake.datasets.archives import is_archive
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.labels import LabelType
-from app.intake.datasets.readers import Table
-from app.intake.datasets.teacher_scores import ScoresAre
+from app.intake.datasets.given import LabelType, ScoresAre, Table, is_archive
 from app.rows import UnreadableRow, read_row
 from app.uploads.service import get_whole, opened
 from app.uploads.service import remove as remove_upload

@@ -17,9 +17,7 @@ from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.errors import Conflict
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
-from app.intake.datasets.labels import LabelType
-from app.intake.datasets.readers import Table
-from app.intake.datasets.teacher_scores import ScoresAre
+from app.intake.datasets.given import LabelType, ScoresAre, Table
 from app.intake.datasets.upload import read_upload
 from app.rows import delete_with_files
 

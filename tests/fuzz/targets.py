@@ -17,7 +17,7 @@ from app.inference.predictors.errors import InvalidArgument
 from app.inference.protocols.huggingface.parameters import read_parameters
 from app.inference.protocols.huggingface.schemas import PredictRequest
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.readers import Table
+from app.intake.datasets.given import Table
 from app.intake.datasets.tables import prepare as prepare_tables
 from app.intake.models.archives import unpack
 from app.intake.models.heads import FoundHead

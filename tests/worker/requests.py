@@ -16,7 +16,7 @@ from app.domain.documents.manifest import DatasetManifest, ModelManifest, Split
 from app.domain.errors import SqueezeError
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
-from app.intake.datasets.readers import Table
+from app.intake.datasets.given import Table
 from app.intake.datasets.tables import prepare as prepare_dataset
 from app.intake.models.folder import prepare as prepare_model
 from tests.tiny import tiny_dataset_files

@@ -12,21 +12,15 @@ from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
 from app.intake.datasets.arrow_values import labels_of_features
 from app.intake.datasets.cells import listed
-from app.intake.datasets.readers import FORMATS, Member, Table, ending_of
+from app.intake.datasets.given import FORMATS, Member, Table, ending_of, is_archive
 from app.intake.datasets.split_names import SPLIT_NAMES
 from app.intake.models.archives import unpack
 
-ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _SPLITS: Final = "dataset_dict.json"
 _STATE: Final = "state.json"
 _INFO: Final = "dataset_info.json"
 _DESCRIPTIONS: Final = (_SPLITS, _STATE, _INFO)
 _MAX_DESCRIPTION_BYTES: Final = 4 * 2**20
-
-
-def is_archive(filename: str) -> bool:
-    name = filename.lower()
-    return name.endswith(ARCHIVES) and not any(name.endswith(f"{ending}.gz") for ending in FORMATS)
 
 
 def unpacked(

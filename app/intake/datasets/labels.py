@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow as pa
 from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest
 from app.intake.datasets.cells import cell, kind
+from app.intake.datasets.given import LabelType
 from app.intake.datasets.notes import Notes
 from app.intake.datasets.rows import SHOWN_ROWS, LeftOutRow, Place, Row
 
@@ -20,8 +21,6 @@ MAX_LABEL_CHARACTERS = 200
 SHOWN = 5
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 ELSEWHERE = "Rows without a label belong in the split 'unlabeled'."
-
-LabelType = Literal["boolean", "float"]
 
 _FLOAT = re.compile(r"[+-]?\d+\.\d*(?:[eE][+-]?\d+)?", re.ASCII)
 _MIN_LABELS = 2

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import IO, BinaryIO, Final, TypeAlias
 
 from app.domain.documents.manifest import Split
@@ -14,27 +13,10 @@ from app.intake.datasets import conll, delimited, json_tables
 from app.intake.datasets.arrow import arrow_class_labels, arrow_rows
 from app.intake.datasets.content import Content, Encoding, find_encoding, read_lines, readable_lines
 from app.intake.datasets.delimited import Dialect
+from app.intake.datasets.given import FORMATS, Member, Table, ending_of
 from app.intake.datasets.notes import Notes
 from app.intake.datasets.parquet import parquet_class_labels, parquet_rows
 from app.intake.datasets.rows import BadRow, LeftOutRow, Place, Row, RowBudget
-
-FORMATS: Final[Mapping[str, str]] = {
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".csv": "delimited",
-    ".tsv": "delimited",
-    ".tab": "delimited",
-    ".txt": "text",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
-"""By the ending of a name, which reader looks at the content."""
 
 _CONVERSIONS: Final = {
     ".xlsx": "Save the sheet as CSV UTF-8.",
@@ -49,25 +31,6 @@ _TAB_ENDINGS: Final = (".tsv", ".tab")
 _ROWS_WITH_COLUMNS: Final = 100
 
 Rows: TypeAlias = Iterator[Row | BadRow | LeftOutRow | None]
-
-
-@dataclass(frozen=True)
-class Table:
-    """An uploaded file."""
-
-    file: BinaryIO
-    filename: str
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file that came out of an archive."""
-
-    path: Path
-    filename: str
-    """Within the archive."""
-    class_labels: Mapping[str, list[str]]
-    """By column, the names for integers that a description beside the file has."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +67,6 @@ class OpenTable:
     """The columns of fields that the format itself tells."""
     has_empty_cells: bool = False
     """Whether a cell without characters means that there is no value."""
-
-
-def ending_of(filename: str) -> str | None:
-    """That of ``FORMATS`` which a name has, but for .gz; None where it has none."""
-    stem = filename.lower().removesuffix(".gz")
-    return next((ending for ending in FORMATS if stem.endswith(ending)), None)
 
 
 def _advice(filename: str) -> str:

@@ -5,11 +5,8 @@ from typing import Any, BinaryIO
 
 from app.domain.documents.manifest import DatasetManifest, Files
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.readers import Table
+from app.intake.datasets.given import MADE, Table
 from app.intake.datasets.tables import prepare
-
-MADE = "made"
-"""In the process's folder: what is to be stored."""
 
 
 def read_tables(argument: dict[str, Any], *files: BinaryIO) -> Any:

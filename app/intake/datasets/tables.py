@@ -18,16 +18,17 @@ from app.domain.tasks.record import TEACHER_SCORES
 from app.intake.datasets.archives import unpacked
 from app.intake.datasets.columns import Columns
 from app.intake.datasets.drafts import Draft, DraftWriter, EmptySplit
-from app.intake.datasets.labels import LabelOptions, LabelType
+from app.intake.datasets.given import LabelType, ScoresAre, Table
+from app.intake.datasets.labels import LabelOptions
 from app.intake.datasets.notes import Notes
 from app.intake.datasets.preview import describe
 from app.intake.datasets.quantiles import quantiles
-from app.intake.datasets.readers import Table, open_table
+from app.intake.datasets.readers import open_table
 from app.intake.datasets.rows import BadRows, RowBudget
 from app.intake.datasets.score_columns import LabelOrder, NumberBudget, ScoreWriter, require_names
 from app.intake.datasets.tags import Tags
 from app.intake.datasets.target_columns import Named, answer_of
-from app.intake.datasets.teacher_scores import ScoresAre, TeacherScores
+from app.intake.datasets.teacher_scores import TeacherScores
 
 
 @dataclass(frozen=True)

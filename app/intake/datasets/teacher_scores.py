@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,10 @@ from app.domain.tasks import TASKS, Task
 from app.domain.tasks.record import TEACHER_SCORES
 from app.intake.datasets.cells import kind, require_whole_characters
 from app.intake.datasets.columns import TaskColumns
+from app.intake.datasets.given import ScoresAre
 from app.intake.datasets.labels import MAX_LABELS
 from app.intake.datasets.rows import Place, Row
 
-ScoresAre: TypeAlias = Literal["probabilities", "logits"]
 Entry: TypeAlias = list[float] | dict[str, float] | str
 """Of one text or word: numbers in the order of the labels, numbers by label, or a text."""
 

@@ -7,10 +7,7 @@ from pathlib import Path
 from app.domain.documents.manifest import DatasetManifest, Split
 from app.domain.tasks import Task
 from app.intake.datasets.columns import Columns
-from app.intake.datasets.labels import LabelType
-from app.intake.datasets.readers import Table
-from app.intake.datasets.reading import MADE
-from app.intake.datasets.teacher_scores import ScoresAre
+from app.intake.datasets.given import MADE, LabelType, ScoresAre, Table
 from app.intake.limited_process import LimitExceededError, Limits, require_plain_files, run_limited
 
 _MEMORY_BYTES = 4 * 2**30

@@ -13,7 +13,7 @@ import pytest
 from app.domain.documents.table_reading import DatasetReading, TableReading
 from app.domain.errors import InvalidRequest
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.readers import Table
+from app.intake.datasets.given import Table
 from app.intake.datasets.tables import Prepared, prepare
 
 TableFile = tuple[str, bytes]

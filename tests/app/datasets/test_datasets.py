@@ -13,7 +13,8 @@ import pytest
 from app.core.db.jobs import Job, lock_job, move
 from app.domain.errors import TooLarge
 from app.domain.job_states import JobStatus
-from app.intake.datasets.readers import Table, Wanted, open_table
+from app.intake.datasets.given import Table
+from app.intake.datasets.readers import Wanted, open_table
 from app.intake.datasets.rows import RowBudget
 from tests.app.conftest import Api, make_settings, run_api
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.domain.errors import InvalidRequest, TooLarge
+from app.intake.datasets.given import Table
 from app.intake.datasets.parquet import parquet_rows
 from app.intake.datasets.parquet_pages import pages
-from app.intake.datasets.readers import Table, Wanted, open_table
+from app.intake.datasets.readers import Wanted, open_table
 from app.intake.datasets.rows import Place, RowBudget
 
 MiB = 2**20

@@ -14,7 +14,7 @@ from app.domain.documents.manifest import Split
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS, Task
 from app.intake.datasets.columns import ColumnNames
-from app.intake.datasets.readers import Table
+from app.intake.datasets.given import Table
 from app.intake.datasets.tables import Prepared, prepare
 from tests.app.datasets.uploads import csv_of, jsonl, parquet_of, post, refused, stored_table
 
