@@ -21,6 +21,7 @@ from app.domain.documents.endpoint_target import EndpointTarget
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import NotFound
 from app.domain.tasks import Task
+from app.engine.memory import give_back_memory
 from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import Input
 from app.inference.batching import BatchQueue
@@ -80,9 +81,9 @@ class InferenceRuntime:
         )
         # Not those that look rows up: a model that is loaded would wait for others that are loading.
         self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
+        self._releaser = ThreadPoolExecutor(1, thread_name_prefix="release")
         self._loads = SingleFlight()
         self._loaded: OrderedDict[tuple[_Named, str], BatchQueue] = OrderedDict()
-        self._retired: list[BatchQueue] = []
         outages = outages or Outages()
         self._models = KnownRows(
             self._read,
@@ -155,8 +156,7 @@ class InferenceRuntime:
             await under_way.close()
         while self._loaded:
             self._retire(next(iter(self._loaded)))
-        for queue in self._retired:
-            await asyncio.to_thread(queue.join)
+        await asyncio.to_thread(self._releaser.shutdown)
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, key: _Named) -> ModelManifest:
@@ -223,8 +223,9 @@ class InferenceRuntime:
     def _retire(self, key: tuple[_Named, str]) -> None:
         queue = self._loaded.pop(key)
         queue.close()
-        self._retired = [other for other in self._retired if other.is_running] + [queue]
         LOADED.dec()
+        self._releaser.submit(queue.join)  # what it has admitted is still answered
+        self._releaser.submit(give_back_memory)
 
 
 async def _answer(queue: BatchQueue, texts: Sequence[Input], options: Any) -> list[Result]:

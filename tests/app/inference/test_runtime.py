@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from app.domain.architectures import (
 from app.domain.errors import Conflict, NotFound, Overloaded
 from app.domain.tasks import Head
 from app.engine.threads import share_threads
+from app.inference.batching import BatchQueue
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.errors import InvalidArgument
@@ -318,6 +320,32 @@ def test_deleted_model_leaves_memory(
         assert loaded_models() == 0
 
     run(scenario)
+
+
+def test_memory_is_given_back_once_a_model_has_left_it(
+    run: Session[None], settings: Settings, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.inference_sessions = 1
+    queues: list[weakref.ref[BatchQueue]] = []
+    left: list[bool] = []
+    monkeypatch.setattr(
+        "app.inference.runtime.give_back_memory", lambda: left.append(queues[len(left)]() is None)
+    )
+    join = BatchQueue.join
+
+    def remember(queue: BatchQueue) -> None:
+        queues.append(weakref.ref(queue))
+        join(queue)
+
+    monkeypatch.setattr(BatchQueue, "join", remember)
+    models = [register(), register()]
+
+    async def scenario(runtime: InferenceRuntime) -> None:
+        for model_id in models:
+            await ask(runtime, model_id, [TEXTS[0]])
+
+    run(scenario)
+    assert left == [True, True]
 
 
 def test_row_is_not_read_for_every_request(
