@@ -108,5 +108,5 @@ def test_every_family_has_every_part(task: Task, family: str, tmp_path: Path) ->
 
     save_network(network, source)
     (tmp_path / "stored").mkdir()
-    manifest = prepare(source, tmp_path / "stored", pickles=[])
+    manifest = prepare(source, tmp_path / "stored")
     assert (manifest.task, manifest.labels) == (task, data.labels or None)

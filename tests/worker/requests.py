@@ -79,7 +79,7 @@ class Shelf:
         id_ = new_id("mdl")
         target = self.root / id_
         target.mkdir()
-        manifest = prepare_model(folder, target, pickles=())
+        manifest = prepare_model(folder, target)
         files = self.storage.put_folder(f"models/{id_}", target)
         return ModelRef(id=id_, manifest=manifest.model_copy(update={"files": files}))
 

@@ -8,10 +8,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Final, NamedTuple
 
 from app.domain.errors import InvalidRequest, TooLarge
 from app.intake.models.stored_weights import is_pickle
@@ -39,7 +39,29 @@ _MAC_RESOURCES = "__MACOSX"
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
-def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max_bytes: int) -> list[str]:
+_OTHER_FORMATS = {
+    b"7z\xbc\xaf": "a .7z archive",
+    b"Rar!": "a .rar archive",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"\xfd7zX": "compressed with xz",
+    b"BZh": "compressed with bzip2",
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file",
+}
+
+
+class LeftOut(NamedTuple):
+    """Members of an archive that were not written."""
+
+    pickles: Sequence[str] = ()
+    """Those that start as a pickle does."""
+    others: Sequence[str] = ()
+
+
+NOTHING: Final = LeftOut()
+
+
+def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max_bytes: int) -> LeftOut:
     """Write the files with known names, in folders as they lie in the archive.
 
     Args:
@@ -49,7 +71,7 @@ def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max
         max_bytes: of all members together, unpacked.
 
     Returns:
-        Members that start as a pickle does; none of them was written.
+        The members that were not written.
 
     Raises:
         InvalidRequest: not an archive, a damaged one, or one that is not safe to unpack.
@@ -57,10 +79,13 @@ def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max
     """
     budget = _Budget(archive.seek(0, io.SEEK_END), max_bytes)
     archive.seek(0)
-    head = archive.read(2)
+    start = archive.read(16)
     archive.seek(0)
+    _require_known_format(start)
+    head = start[:2]
     members = _zip_members(archive, budget) if head == _ZIP else _tar_members(archive, budget, head == _GZIP)
-    pickles = []
+    pickles: list[str] = []
+    others: list[str] = []
     try:
         for name, content in members:
             target = _target(name, folder, keeps)
@@ -68,6 +93,8 @@ def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max
                 _write(content, target)
             elif is_pickle(content.read(4)):
                 pickles.append(name)
+            else:
+                others.append(name)
     except _UNREADABLE as error:
         raise InvalidRequest(
             "invalid_archive",
@@ -81,7 +108,21 @@ def unpack(archive: BinaryIO, folder: Path, *, keeps: Callable[[str], bool], max
             "The archive uses one name for both a file and a folder. Pack only the model folder.",
             pointer="#/file",
         ) from None
-    return pickles
+    return LeftOut(pickles, others)
+
+
+def _require_known_format(start: bytes) -> None:
+    """Say what a file is that is none of the archives, where its first bytes tell."""
+    kind = next((kind for magic, kind in _OTHER_FORMATS.items() if start.startswith(magic)), None)
+    if start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < _MAX_READ_BYTES * 100:
+        kind = "a .safetensors file"
+    if kind is not None:
+        raise InvalidRequest(
+            "invalid_archive",
+            f"The file is {kind}. Pack the model's whole folder, with config.json, model.safetensors and the "
+            "tokenizer, as .zip, .tar or .tar.gz.",
+            pointer="#/file",
+        )
 
 
 class _Budget:

@@ -2,36 +2,30 @@
 
 import json
 import shutil
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from app.domain.documents.manifest import Files, ModelManifest
-from app.domain.errors import InvalidRequest
 from app.domain.pooling import LENGTH_CONFIG, PROJECTION_WEIGHTS, module_files
 from app.engine.tokenizer_config import TOKENIZER, TOKENIZER_CONFIG
+from app.intake.models.archives import NOTHING, LeftOut
 from app.intake.models.json_files import read_object
 from app.intake.models.layouts import Layout, find_model
+from app.intake.models.missing_weights import require_contents, require_weights
 from app.intake.models.model_config import read_config, refuse_code
-from app.intake.models.model_files import CONFIG, INDEX, WEIGHTS, is_shard
+from app.intake.models.model_files import CONFIG, WEIGHTS
 from app.intake.models.old_configs import family_of
 from app.intake.models.sentence_modules import SentenceModules, read_modules
-from app.intake.models.shards import merge_shards
-from app.intake.models.stored_weights import pickled_weights, tensor_names
+from app.intake.models.stored_weights import tensor_names
 from app.intake.models.task import embedding_purpose, read_task, task_keys
 from app.intake.models.tokenizer import lowercases, read_tokenizers
 from app.intake.models.weights import check_weights
 
 _GENERATION_KEYS = ("num_beams", "max_length")
-_PICKLES_OF_TRAINING = {
-    *("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "scaler.pt"),
-    *("rng_state.pth", "trainer_state.bin"),
-}
-"""Which lie beside a model and hold none of it."""
 
 
 def prepare(
-    upload: Path, target: Path, *, pickles: Sequence[str], labels: list[str] | None = None
+    upload: Path, target: Path, *, left_out: LeftOut = NOTHING, labels: list[str] | None = None
 ) -> ModelManifest:
     """Fill an empty folder with what is to be stored of a model and describe it.
 
@@ -39,18 +33,19 @@ def prepare(
         upload: a folder that has one as Hugging Face libraries write it, or is one.
         target: receives ``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``
             and, of a translation model that writes other pieces than it reads, ``target_tokenizer.json``.
-        pickles: files of the upload that start as a pickle does.
+        left_out: files of the upload that are not in the folder.
         labels: names of the head's outputs in their order; None: those of its config.
 
     Raises:
         InvalidRequest: this service cannot take the model; the message says what to do.
     """
-    layout = find_model(upload)
+    require_contents(upload)
+    layout = find_model(upload, left_out)
     source, notes = layout.folder, list(layout.notes)
     raw = _read_config_files(layout)
     tokenizer_settings = read_object(layout.tokenizer, TOKENIZER_CONFIG, required=False)
     refuse_code(tokenizer_settings, TOKENIZER_CONFIG)
-    _require_weights(source, pickles)
+    require_weights(source, left_out)
     if not raw.get("model_type"):
         named = tokenizer_settings.get("tokenizer_class") or raw.get("tokenizer_class")
         raw["model_type"] = family_of(raw, tensor_names(source / WEIGHTS), layout.tokenizer, named)
@@ -115,27 +110,3 @@ def _read_config_files(layout: Layout) -> dict[str, Any]:
     refuse_code(config, layout.config)  # before anything else of it is believed
     refuse_code(generation, "generation_config.json")
     return config | {key: generation.get(key) for key in _GENERATION_KEYS if config.get(key) is None}
-
-
-def _require_weights(source: Path, pickles: Sequence[str]) -> None:
-    """Have the weights in one file."""
-    if (source / WEIGHTS).is_file():
-        return
-    if (source / INDEX).is_file():
-        merge_shards(source)
-        return
-    shards = sorted(path.name for path in source.iterdir() if is_shard(path.name))
-    if shards:
-        raise InvalidRequest(
-            "sharded_weights",
-            f"The folder has {shards[0]}, but no {INDEX}. Upload all shards with their index, or save the "
-            "weights as one file: model.save_pretrained(folder, max_shard_size='100GB').",
-        )
-    of_models = [name for name in pickles if PurePosixPath(name).name not in _PICKLES_OF_TRAINING]
-    if of_models:
-        raise pickled_weights(min(of_models, key=lambda name: "pytorch_model" not in name))
-    raise InvalidRequest(
-        "missing_weights",
-        "The folder has no model.safetensors. Save the model with "
-        "model.save_pretrained(folder) and upload that folder.",
-    )

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.core.settings import DEFAULT_HUB, Settings
 from app.domain.documents.manifest import HubSource
 from app.domain.errors import InvalidRequest, TooLarge, Unavailable
+from app.intake.models.archives import LeftOut
 from app.intake.models.hub_connection import HubConnection, HubFailure
+from app.intake.models.missing_weights import refuse_other_weights
 from app.intake.models.model_files import MODULES, WEIGHTS, is_model_file, is_shard
-from app.intake.models.stored_weights import pickled_weights
 
 _MAX_DESCRIPTION_BYTES = 8 * 2**20
 _MIN_BYTES_PER_S = 2**18
@@ -202,9 +203,9 @@ def _hub_errors() -> Iterator[None]:
 
 def _check(description: _Description, wanted: list[_File], *, max_bytes: int) -> None:
     names = [file.rfilename for file in description.siblings]
-    pickles = [name for name in names if name.endswith(_PICKLES)]
-    if pickles and not any(name.rpartition("/")[2].startswith("model.safetensors") for name in names):
-        raise pickled_weights(pickles[0])
+    if not any(name.rpartition("/")[2].startswith(WEIGHTS) for name in names):
+        pickles = [name for name in names if name.endswith(_PICKLES)]
+        refuse_other_weights(LeftOut(pickles, [name for name in names if name not in pickles]))
     if len({file.rfilename for file in wanted}) < len(wanted) or any(file.size is None for file in wanted):
         raise HubFailure("it does not give the sizes of the files")
     size_bytes = sum(file.size or 0 for file in wanted)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.domain.errors import InvalidRequest
+from app.intake.models.archives import LeftOut
 from app.intake.models.json_files import read_json
+from app.intake.models.missing_weights import refuse_other_weights
 from app.intake.models.model_files import CONFIG, INDEX, MODULES, OLD_CONFIG, WEIGHTS
 from app.intake.models.tokenizer import VOCABULARY_FILES
 
@@ -33,8 +35,8 @@ class Layout:
         return CONFIG if (self.folder / CONFIG).is_file() else OLD_CONFIG
 
 
-def find_model(top: Path) -> Layout:
-    """The one model in an unpacked upload.
+def find_model(top: Path, left_out: LeftOut) -> Layout:
+    """The one model in an unpacked upload; ``left_out`` are its files that are not in the folder.
 
     Raises:
         InvalidRequest: there is none, or there are several.
@@ -45,6 +47,8 @@ def find_model(top: Path) -> Layout:
         if not with_weights or _depth(modules) <= _depth(with_weights[0]):
             return _first_module(modules, top)
     found = _shallowest(with_weights or places)
+    if not found:
+        refuse_other_weights(left_out)
     if len(found) != 1:
         raise _not_one(found, top)
     return _layout(found[0], top)
@@ -55,13 +59,6 @@ def _first_module(folder: Path, top: Path) -> Layout:
     listed = read_json(folder / MODULES)
     first = listed[0] if isinstance(listed, list) and listed else None
     path = first.get("path") if isinstance(first, dict) else None
-    places = [place for place in (folder, *folder.iterdir()) if place.is_dir()]
-    for place in places:
-        is_meant = path is not None and place.relative_to(folder) == Path(str(path))
-        if is_meant and ((place / CONFIG).is_file() or (place / OLD_CONFIG).is_file()):
-            layout = _layout(place, top)
-            layout.modules = folder
-            return layout
     if isinstance(first, dict) and str(first.get("type")).endswith("StaticEmbedding"):
         raise InvalidRequest(
             "unsupported_modules",
@@ -69,6 +66,13 @@ def _first_module(folder: Path, top: Path) -> Layout:
             "the model that it was made of as the teacher.",
             pointer="#/file",
         )
+    places = [place for place in (folder, *folder.iterdir()) if place.is_dir()]
+    for place in places:
+        is_meant = path is not None and place.relative_to(folder) == Path(str(path))
+        if is_meant and ((place / CONFIG).is_file() or (place / OLD_CONFIG).is_file()):
+            layout = _layout(place, top)
+            layout.modules = folder
+            return layout
     raise InvalidRequest(
         "missing_config",
         f"{MODULES} says that the encoder lies in {str(path)[:100]!r}, where there is no {CONFIG}. Upload "

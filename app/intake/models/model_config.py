@@ -77,10 +77,15 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     )
 
 
-def invalid_config(what: str) -> InvalidRequest:
-    return InvalidRequest(
-        "invalid_config", f"config.json: {what}. Upload the config that was saved with the weights."
-    )
+def invalid_config(
+    what: str, advice: str = "Upload the config that was saved with the weights."
+) -> InvalidRequest:
+    return InvalidRequest("invalid_config", f"config.json: {what}. {advice}")
+
+
+def _invalid_labels(what: str) -> InvalidRequest:
+    advice = "Name every output in id2label, or send 'labels' with the upload."
+    return invalid_config(what, advice)
 
 
 def refuse_code(value: Any, file: str) -> None:
@@ -142,15 +147,16 @@ def labels_of(config: ModelConfig) -> list[str] | None:
     if id2label is None:
         return None
     if not isinstance(id2label, dict) or len(id2label) > MAX_LABELS:
-        raise invalid_config(f"id2label must map at most {MAX_LABELS:,} indices to names")
+        raise _invalid_labels(f"id2label must map at most {MAX_LABELS:,} indices to names")
     if set(id2label) != {str(index) for index in range(len(id2label))}:
-        raise invalid_config("id2label must number its labels from 0 without gaps")
+        raise _invalid_labels("id2label must number its labels from 0 without gaps")
     labels = [id2label[str(index)] for index in range(len(id2label))]
+    labels = [str(label) if type(label) is int else label for label in labels]
     if not all(isinstance(label, str) and label.strip() and label.isprintable() for label in labels):
-        raise invalid_config("labels in id2label must be printable text")
+        raise _invalid_labels("labels in id2label must be printable text")
     labels = [label.strip() for label in labels]  # as those of data sets are, with which they are compared
     if max(map(len, labels), default=0) > _MAX_LABEL_CHARACTERS:
-        raise invalid_config(f"labels in id2label must have at most {_MAX_LABEL_CHARACTERS} characters")
+        raise _invalid_labels(f"labels in id2label must have at most {_MAX_LABEL_CHARACTERS} characters")
     if len(set(labels)) != len(labels):
-        raise invalid_config("id2label has duplicate labels")
+        raise _invalid_labels("id2label has duplicate labels")
     return labels

@@ -82,6 +82,7 @@ def read_tokenizers(
     max_length = min(max_length or longest_text(settings) or config.max_length, config.max_length)
     read = {}
     for name, tree in source.trees.items():
+        _drop_blank_lines(tree, architecture.vocabulary)
         with soundness():
             whole_tree = _lowercased(tree) if lowercases else tree
             tokenizer = build_checked(whole_tree, vocabulary=architecture.vocabulary)
@@ -105,6 +106,14 @@ def lowercases(tokenizer_json: str) -> bool | None:
     normalizer = json.loads(tokenizer_json).get("normalizer") or {}
     lowercase = normalizer.get("lowercase")
     return lowercase if isinstance(lowercase, bool) else None
+
+
+def _drop_blank_lines(tree: dict[str, Any], rows: int) -> None:
+    """A word list may end in blank lines: a token that no text has, for which the table has no row."""
+    model = tree.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(vocabulary, dict) and isinstance(vocabulary.get(""), int) and vocabulary[""] >= rows:
+        del vocabulary[""]
 
 
 def _lowercased(tree: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _check_encoder(
         # A bare encoder was saved without the name of its family.
         shapes = {prefix + name: shape for name, shape in shapes.items()}
     expected = architecture.tensors()
+    _refuse_wrapped(next(iter(expected)), stored.shapes, prefix=prefix)
     head = find_head(shapes, architecture, network=network)
     if head is not None:
         expected |= head.tensors
@@ -137,6 +138,27 @@ def _require_same(expected: Shapes, actual: Shapes) -> None:
     for name, shape in expected.items():
         if actual[name] != shape:
             raise _mismatch(f"holds {name} as {list(actual[name])}, but config.json implies {list(shape)}")
+
+
+def _refuse_wrapped(expected: str, actual: Shapes, *, prefix: str) -> None:
+    """Raise where the network was saved as a part of another one: by a tensor that every such network has."""
+    bare = expected.removeprefix(prefix)
+    if expected in actual or bare in actual:
+        return
+    if any(".lora_" in name for name in actual):
+        raise InvalidRequest(
+            "weights_config_mismatch",
+            "model.safetensors holds an adapter of PEFT beside the model (lora_...). Merge them, "
+            "model.merge_and_unload().save_pretrained(folder), and upload that folder.",
+        )
+    for name in actual:
+        if name.endswith(f".{bare}"):
+            wrapper = name.removesuffix(bare).removesuffix(prefix)[:100]
+            raise InvalidRequest(
+                "weights_config_mismatch",
+                f"The names of tensors in model.safetensors begin with {wrapper!r}: more was saved than the "
+                f"model. Upload what model.{wrapper}save_pretrained(folder) writes.",
+            )
 
 
 def _refuse_others(expected: Shapes, names: list[str]) -> None:

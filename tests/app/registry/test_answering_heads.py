@@ -21,8 +21,8 @@ def test_two_outputs_are_where_an_answer_begins_and_ends(tmp_path, outputs):
     (tmp_path / "stored").mkdir()
     if outputs != 2:
         with pytest.raises(InvalidRequest, match=f"{outputs} outputs, not 2"):
-            prepare(folder, tmp_path / "stored", pickles=[])
+            prepare(folder, tmp_path / "stored")
         return
-    manifest = prepare(folder, tmp_path / "stored", pickles=[])
+    manifest = prepare(folder, tmp_path / "stored")
     assert (manifest.task, manifest.labels, manifest.thresholds) == ("question_answering", None, None)
     assert manifest.parameters == network.num_parameters()

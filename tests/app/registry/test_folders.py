@@ -17,11 +17,12 @@ from app.engine.tokenizing import TextTokenizer
 from app.intake.limited_process import Limits, run_limited
 from app.intake.models.reading import read_archive
 from app.intake.models.upload import CONVERSION
-from tests.app.registry.conftest import accepted, downloaded, edit_config
+from tests.app.registry.conftest import accepted, downloaded, edit_config, edit_tensors
 from tests.tiny import LABELS, tarred, tiny_model_folder, zipped
 
 SHARDS = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
 INDEX = "model.safetensors.index.json"
+TABLE = "bert.embeddings.word_embeddings.weight"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["film", "café", "cafe", "covid", "user"]
 TEXTS = ["A film", "Café covid, @user!", "the\u2028film [MASK] url", "film " * 100]
@@ -101,6 +102,13 @@ class TestTokenizers:
         lines = (words / "vocab.txt").read_text().split("\n")[:-1]
         lines[5:5] = ["\u2028", "x\u0085", "y\x0b", "z\x1c"]
         (words / "vocab.txt").write_bytes(end.join([*lines, ""]).encode())
+        assert_read_alike(words)
+
+    def test_blank_lines_at_the_end_of_a_full_table(self, words):
+        lines = (words / "vocab.txt").read_text().split("\n")
+        (words / "vocab.txt").write_text("\n".join([*lines[:-1], "\n"]))
+        edit_config(words, vocab_size=len(lines) - 1)
+        edit_tensors(words, lambda t: t.update({TABLE: t[TABLE][: len(lines) - 1]}))
         assert_read_alike(words)
 
     def test_a_carriage_return_alone_ends_a_line(self, words):
@@ -207,6 +215,44 @@ class TestWeights:
         (folder / INDEX).write_text(index)
         refused(folder, "invalid_config" if index == "[1]" else "sharded_weights")
 
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("adapter_model.safetensors", "merge_and_unload"),
+            ("tf_model.h5", "from_tf=True"),
+            ("flax_model.msgpack", "from_flax=True"),
+            ("model.onnx", "teacher_scores"),
+            ("model-q4.gguf", "teacher_scores"),
+            ("weights.safetensors", "call it model.safetensors"),
+        ],
+    )
+    def test_what_lies_there_instead_is_named(self, folder, name, says):
+        (folder / "model.safetensors").rename(folder / name)
+        message = refused(folder, "missing_weights")
+        assert message.startswith(f"The upload has no model.safetensors, and {name} ")
+        assert says in message
+        (folder / "config.json").unlink()
+        assert refused(folder, "missing_weights") == message
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+    def test_a_pointer_of_git_lfs(self, folder, name):
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        assert f"{name} is a pointer of Git LFS" in refused(folder, "pointer_file")
+
+    @pytest.mark.parametrize(
+        ("rename", "says"),
+        [
+            ("module.{}", "begin with 'module.'"),
+            ("_orig_mod.{}", "model._orig_mod.save_pretrained(folder)"),
+            ("base_model.model.{}.lora_A", "merge_and_unload"),
+        ],
+    )
+    def test_a_network_within_another(self, folder, rename, says):
+        tensors = load_file(folder / "model.safetensors")
+        renamed = {rename.format(name): tensor for name, tensor in tensors.items()}
+        save_file(renamed, folder / "model.safetensors")
+        assert says in refused(folder, "weights_config_mismatch")
+
     def test_what_a_training_leaves_beside_no_weights(self, folder):
         (folder / "model.safetensors").unlink()
         (folder / "training_args.bin").write_bytes(b"\x80\x02}.")
@@ -283,6 +329,10 @@ class TestLayouts:
         copy(folder, whole)
         assert read(whole).notes == []
 
+    def test_labels_that_are_numbers(self, folder):
+        edit_config(folder, id2label={"0": 0, "1": 1})
+        assert read(folder).labels == ["0", "1"]
+
     def test_labels_matter_where_they_are_needed(self, tmp_path):
         folder = tiny_model_folder(tmp_path / "model")
         edit_config(folder, id2label={"0": "a", "2": "a"})
@@ -322,6 +372,21 @@ class TestArchives:
             file.addfile(member, io.BytesIO())
         with pytest.raises(InvalidRequest, match="tar --dereference"):
             unpacked(tmp_path / "model.tar", tmp_path / "read")
+
+    @pytest.mark.parametrize(
+        ("start", "says"),
+        [
+            (b"7z\xbc\xaf\x27\x1c", "a .7z archive"),
+            (b"\xfd7zXZ\0", "compressed with xz"),
+            (b"BZh91AY&SY", "compressed with bzip2"),
+            (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
+            (b"\x10\0\0\0\0\0\0\0{", "a .safetensors file"),
+        ],
+    )
+    def test_other_formats_are_named(self, tmp_path, start, says):
+        (tmp_path / "model").write_bytes(start + bytes(600))
+        with pytest.raises(InvalidRequest, match=f"The file is {says}. Pack the model's whole folder"):
+            unpacked(tmp_path / "model", tmp_path / "read")
 
     @pytest.mark.parametrize("pack", [zipped, tarred, lambda folder: tarred(folder, compression="")])
     def test_every_format(self, folder, tmp_path, pack):

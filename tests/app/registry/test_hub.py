@@ -105,6 +105,12 @@ def test_pickled(api, hub):
     assert nothing_is_left(api)
 
 
+def test_an_adapter(api, hub):
+    hub.files["adapter_model.safetensors"] = hub.files.pop("model.safetensors")
+    assert "merge_and_unload" in register(api).json()["detail"]
+    assert not any("resolve" in path for path in hub.asked)
+
+
 def test_too_large_is_known_before_it_is_fetched(tmp_path, postgres_url, hub):
     settings = make_settings(
         tmp_path, database_url=postgres_url, hub_endpoint=hub.url, max_unpacked_bytes=10_000

@@ -70,5 +70,5 @@ def test_thresholds_are_stored_and_transformers_reads_the_folder(shelf: Shelf, t
     assert torch.isfinite(answer.loss), "which takes a matrix of labels"
 
     (tmp_path / "again").mkdir()
-    again = prepare(folder, tmp_path / "again", pickles=[])
+    again = prepare(folder, tmp_path / "again")
     assert (again.task, again.labels) == (TASK, NAMES)

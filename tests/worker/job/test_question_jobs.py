@@ -42,5 +42,5 @@ def test_a_teacher_that_says_where_there_is_no_answer(tmp_path: Path) -> None:
     assert sum(one == other for one, other in zip(answers, right, strict=True)) > 32
 
     (tmp_path / "stored").mkdir()
-    again = prepare(folder, tmp_path / "stored", pickles=[])
+    again = prepare(folder, tmp_path / "stored")
     assert (again.task, again.architecture) == ("question_answering", outcome.manifest.architecture)

@@ -77,7 +77,7 @@ def taken(folder: Path) -> tuple[ModelManifest, Path]:
     stored.mkdir()
     # The upload's files are moved.
     copy = shutil.copytree(folder, folder.parent / "copy")
-    return prepare(copy, stored, pickles=[]), stored
+    return prepare(copy, stored), stored
 
 
 def ours(manifest: ModelManifest, stored: Path) -> np.ndarray:
@@ -173,9 +173,7 @@ def test_a_student_is_a_folder_of_sentence_transformers(family: str, tmp_path: P
     source = tmp_path / "source"
     tiny_model_folder(source, family=family, **STUDENT_SHAPE.model_dump(exclude_none=True))
     (tmp_path / "stored").mkdir()
-    teacher = load_teacher(
-        tmp_path / "stored", prepare(source, tmp_path / "stored", pickles=[]), task=TASK, labels=[]
-    )
+    teacher = load_teacher(tmp_path / "stored", prepare(source, tmp_path / "stored"), task=TASK, labels=[])
     config = teacher.network.config
     set_pooling(config, Pooling(mode="max", normalize=True))
     architecture = encoder_card(family)
