@@ -15,6 +15,7 @@ from tests.tiny import (
     UNPLEASANT,
     tiny_bert_folder,
     tiny_examples,
+    tiny_questions,
     tiny_scored_examples,
     tiny_tagged_examples,
     tiny_translations,
@@ -270,6 +271,45 @@ def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Pa
                 assert SENTENCE[entity["start"] : entity["end"]] == entity["word"]
     taken_back(stack, bilstm, tmp_path / "bilstm")
     taken_back(stack, factors, tmp_path / "factors")
+
+
+def test_answers_to_questions(stack: Stack, encoder: Json, tmp_path: Path) -> None:
+    """From SQuAD's layout to answers as the pipeline of Hugging Face gives them."""
+
+    def nested(rows: int, *, seed: int) -> bytes:
+        paragraphs = []
+        for number, row in enumerate(tiny_questions(rows, seed=seed)):
+            found = zip(*row["answers"].values(), strict=True)
+            answers = [{"text": text, "answer_start": start} for text, start in found]
+            asked = {"id": str(number), "question": row["question"], "answers": answers}
+            asked["is_impossible"] = not answers
+            paragraphs.append({"context": row["context"], "qas": [asked]})
+        return json.dumps({"version": "v2.0", "data": [{"title": "x", "paragraphs": paragraphs}]}).encode()
+
+    dataset = stack.post(
+        "/v1/datasets",
+        data={"name": "data", "task": "question_answering"},
+        files={
+            split: (f"{split}.json", nested(rows, seed=rows)) for split, rows in (("train", 320), ("dev", 48))
+        },
+    )
+    assert dataset["splits"]["dev"]["unanswerable"] == 12
+    training = {"learning_rate": 4e-3, "max_length": 12}
+    [(job, model)] = finish(stack, stack.start_job(encoder, dataset, training=training))
+    assert {"f1", "exact_match", "answerable_f1"} <= set(dev_quality(job))
+    assert dev_quality(job)["f1"] > 0.8
+    long = " ".join(["the film of music was"] * 8 + ["with this violin and a story"])  # in several windows
+    for precision in ("fp32", "int8"):
+        found = answers(stack, model, {"question": "the one", "context": long}, precision=precision)
+        assert found.keys() == {"score", "start", "end", "answer"}
+        assert 0 <= found["score"] <= 1
+        assert found["answer"] == long[found["start"] : found["end"]] == "violin", precision
+    asked = {"question": "the one", "context": "a film of the music"}
+    found = answers(stack, model, asked)
+    assert (found["answer"], found["start"], found["end"]) == ("", 0, 0)
+    both = answers(stack, model, asked, top_k=2, handle_impossible_answer=False)
+    assert [bool(one["answer"]) for one in both] == [True, True]
+    taken_back(stack, model, tmp_path / "model")
 
 
 def test_words_behind_a_mask_and_a_task_afterwards(stack: Stack, encoder: Json, tmp_path: Path) -> None:

@@ -251,13 +251,20 @@ def require_no_scores(task: Task, columns: TaskColumns, first: Row, place: Place
     Raises:
         InvalidRequest: the client names their column, or a table has it.
     """
-    if columns.optional(TEACHER_SCORES, first) is not None:
-        able = ", ".join(name for name, record in TASKS.items() if record.scoring is not None)
+    if columns.optional(TEACHER_SCORES, first) is None:
+        return
+    if TASKS[task].answering == "span":
         raise place.fault(
             "teacher_scores_not_supported",
-            f"{task} cannot learn from 'teacher_scores', only from what a network says while it trains. "
-            f"Remove the column; {able} support it.",
+            f"{task} takes no 'teacher_scores': there is only to learn where an answer stands. "
+            "Write a teacher's answers to 'answers', as those of people, and put the rows into train.",
         )
+    able = ", ".join(name for name, record in TASKS.items() if record.scoring is not None)
+    raise place.fault(
+        "teacher_scores_not_supported",
+        f"{task} cannot learn from 'teacher_scores', only from what a network says while it trains. "
+        f"Remove the column; {able} support it.",
+    )
 
 
 def lacks_answer(task: Task, columns: TaskColumns, row: Row) -> bool:

@@ -317,6 +317,11 @@ class TestFaults:
             )
         assert caught.value.code == "teacher_scores_not_supported"
 
+    def test_answers_of_a_teacher_are_answers(self, tmp_path):
+        row = {"question": "who", "context": "Ada is here", "answers": {"text": ["Ada"], "answer_start": [0]}}
+        with pytest.raises(InvalidRequest, match="Write a teacher's answers to 'answers'"):
+            read(tmp_path, "question_answering", train=[row | {SCORES: "Ada"}], dev=[row])
+
     def test_more_numbers_than_there_may_be(self, tmp_path):
         rows = [{"text": str(i), "label": str(i), SCORES: str(i)} for i in range(100)]
         with pytest.raises(TooLarge, match="exceed the limit of 2,500 numbers"):
