@@ -93,7 +93,8 @@ predicted is null (in .csv and .tsv: empty) are left out and counted.
 
 Labels are names or integers. Integers are indices into `labels` if it is given, or have the names that the
 file has for them (`ClassLabel`); integer tags require one of the two. `-` and, where the other labels show
-it, `-1` mean that a row has no label.
+it, `-1` mean that a row has no label. For `multi_label_classification` each row may also have a list of 0 and
+1, or a column of 0 and 1, for each label that `labels` names.
 
 Tags are stored as IOB2, with `O`, `B-X` and `I-X` for each entity type X. IOB1, IO, IOE, BIOES, BILOU, BMES
 and BMEWO are accepted, written as `B-X`, `B_X`, `B:X`, `X-B`, `b-x`, or `B` where there is one type: an `I-`

@@ -108,6 +108,8 @@ class DraftWriter:
     scores: TeacherScores | None
     notes: Notes
     bad: BadRows
+    labels: Sequence[str] = ()
+    """Names that the client gives, which columns may have."""
     splitter: WordSplitter = field(default_factory=WordSplitter)
     """Of plain texts, where the task's inputs are words."""
 
@@ -127,10 +129,13 @@ class DraftWriter:
         is_text = (record.target is None or split == "unlabeled") and len(record.inputs) == 1
         return Wanted(
             self.columns.names,
-            others=[*OTHER_COLUMNS.get(self.task, ()), *self._structs()],
+            others=[*OTHER_COLUMNS.get(self.task, ()), *self._structs(), *self._label_columns()],
             text_column=self.columns.by_field.get(text) if is_text else None,
             may_be_columns=self.task == "token_classification",
         )
+
+    def _label_columns(self) -> Sequence[str]:
+        return self.labels if TASKS[self.task].columns.target == "labels" else ()
 
     def _structs(self) -> Iterator[str]:
         """Columns whose cells may be objects."""
@@ -183,7 +188,7 @@ class DraftWriter:
         """The first row that tells the shape of the others; None where there is none."""
         for row in self._sound(table):
             try:
-                return row, find_shape(self.task, self.columns, table, row, self.notes)
+                return row, find_shape(self.task, self.columns, table, row, self.notes, self.labels)
             except LeftOutRow as reason:
                 self.notes.left_out[table.place.split].add(reason.reason, [table.place.number])
             except BadRow as fault:

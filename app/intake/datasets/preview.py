@@ -34,7 +34,11 @@ def describe(
         notes: what was left out and repaired.
     """
     split = table.place.split
-    read = {part for column in sources.values() for part in (column, column.partition(".")[0])}
+    read = {
+        part
+        for column in sources.values()
+        for part in (column, column.partition(".")[0], *column.split(", "))
+    }
     others = [name for name in table.columns if name not in read]
     return TableReading(
         file=table.filename,

@@ -3,13 +3,13 @@
 A shape is found in the first row of a table and holds for all of it. The answer says what was taken for what.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.domain.errors import InvalidRequest
 from app.domain.tasks import Task
-from app.intake.datasets.cells import listed
+from app.intake.datasets.cells import kind, listed
 from app.intake.datasets.columns import TaskColumns
 from app.intake.datasets.notes import Notes
 from app.intake.datasets.readers import OpenTable
@@ -44,6 +44,7 @@ OTHER_COLUMNS["sentence_embedding"] = (
     *("sentence", *_SCORE_ALIASES, _LABEL, _NEGATIVE),
 )
 
+_MARKS: Final = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _CHOSEN: Final = 0.5
 """Score from which on spaCy's category is one of the text's."""
 
@@ -65,15 +66,17 @@ class Shape:
         return row
 
 
-def find_shape(task: Task, columns: TaskColumns, table: OpenTable, first: Row, notes: Notes) -> Shape:
-    """The shape of a table.
+def find_shape(
+    task: Task, columns: TaskColumns, table: OpenTable, first: Row, notes: Notes, labels: Sequence[str]
+) -> Shape:
+    """The shape of a table; ``labels`` are the names that its client gives.
 
     Raises:
         LeftOutRow: the first row tells nothing.
         InvalidRequest: it may have more than one.
     """
     shape = Shape()
-    finder = _Finder(columns, table, notes, shape)
+    finder = _Finder(columns, table, notes, shape, labels)
     row = first
     for found in finder.steps(task):
         if (convert := found(row)) is not None:
@@ -90,6 +93,7 @@ class _Finder:
     table: OpenTable
     notes: Notes
     shape: Shape
+    labels: Sequence[str]
 
     def steps(self, task: Task) -> Iterator[Callable[[Row], Convert | None]]:
         yield self._annotated
@@ -106,6 +110,8 @@ class _Finder:
                 yield self._told_alike
             case "text_classification" | "multi_label_classification":
                 yield self._scored
+                if task == "multi_label_classification":
+                    yield self._in_columns
 
     def _annotated(self, first: Row) -> Convert | None:
         """Label Studio's tasks: what is annotated, under ``data``, and a list of annotations."""
@@ -272,6 +278,18 @@ class _Finder:
 
         return convert
 
+    def _in_columns(self, first: Row) -> Convert | None:
+        """A column of 0 and 1 for each label, named as it."""
+        column = self.columns["labels"]
+        if column in first or not self.labels or not all(name in first for name in self.labels):
+            return None
+        self.shape.sources["labels"] = ", ".join(self.labels)
+
+        def convert(row: Row, place: Place) -> Row:
+            return row | {column: [name for name in self.labels if _applies(row.get(name), name, place)]}
+
+        return convert
+
     def _copied(self, fields: dict[str, str]) -> Convert | None:
         if not fields:
             return None
@@ -281,6 +299,15 @@ class _Finder:
             return row | {self.columns[name]: row[column] for name, column in fields.items() if column in row}
 
         return convert
+
+
+def _applies(mark: Any, name: str, place: Place) -> bool:
+    text = str(mark).strip().lower()
+    if text == "-1":  # as in Jigsaw's rows that were not scored
+        raise LeftOutRow(f"{name!r} is -1, no label")
+    if text not in _MARKS:
+        raise place.fault("invalid_labels", f"{name!r} is {kind(mark)}, where 0 or 1 is due for each label.")
+    return _MARKS[text]
 
 
 def _with_results(data: Row, results: Any, place: Place) -> Row:

@@ -81,7 +81,7 @@ def prepare(
     notes, bad = Notes(), BadRows()
     answer = answer_of(task, where, LabelOptions(labels, label_type), notes)
     scores = None if TASKS[task].scoring is None else TeacherScores(task, where, scores_are)
-    writer = DraftWriter(task, where, answer, scores, notes, bad)
+    writer = DraftWriter(task, where, answer, scores, notes, bad, labels or ())
     drafts: list[Draft] = []
     budget = RowBudget(max_rows)
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ from app.intake.models.archives import LeftOut
 from app.intake.models.json_files import read_json
 from app.intake.models.missing_weights import refuse_other_weights
 from app.intake.models.model_files import CONFIG, INDEX, MODULES, OLD_CONFIG, WEIGHTS
+from app.intake.models.static_tables import static_table
 from app.intake.models.tokenizer import VOCABULARY_FILES
 
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
@@ -60,12 +61,7 @@ def _first_module(folder: Path, top: Path) -> Layout:
     first = listed[0] if isinstance(listed, list) and listed else None
     path = first.get("path") if isinstance(first, dict) else None
     if isinstance(first, dict) and str(first.get("type")).endswith("StaticEmbedding"):
-        raise InvalidRequest(
-            "unsupported_modules",
-            f"{MODULES} is of a StaticEmbedding, a table of vectors, of which nothing can be compressed. Use "
-            "the model that it was made of as the teacher.",
-            pointer="#/file",
-        )
+        raise static_table(MODULES)
     places = [place for place in (folder, *folder.iterdir()) if place.is_dir()]
     for place in places:
         is_meant = path is not None and place.relative_to(folder) == Path(str(path))

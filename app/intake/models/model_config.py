@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from app.domain.architectures import FAMILIES, Architecture, architecture_of
 from app.domain.architectures.config import MIN_LENGTH
 from app.domain.errors import InvalidRequest
+from app.intake.models.static_tables import MODEL_TYPE, static_table
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
 MAX_LABELS = 1000
@@ -44,11 +45,14 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
     refuse_code(raw, "config.json")
     model_type = raw.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if model_type == MODEL_TYPE:
+        raise static_table("config.json")
     if family is None:
         raise InvalidRequest(
             "unknown_architecture",
             f"config.json has model_type {str(model_type)[:50]!r}; supported are {', '.join(FAMILIES)}. "
-            "Upload a model of one of these families.",
+            "Upload a model of one of these families, or send what another one says of the data as a column "
+            "teacher_scores.",
             known=list(FAMILIES),
         )
     given = {key: value for key, value in raw.items() if value is not None}

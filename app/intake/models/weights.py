@@ -17,6 +17,7 @@ from app.domain.architectures.tensors import Shapes, parameters
 from app.domain.errors import InvalidRequest
 from app.intake.models.heads import FoundHead, find_head, own_head
 from app.intake.models.model_config import ModelConfig
+from app.intake.models.static_tables import static_table
 from app.intake.models.stored_weights import StoredWeights
 
 _LEARNT = (".weight", ".bias")
@@ -57,11 +58,7 @@ def _check(stored: StoredWeights, config: ModelConfig) -> WeightsReport:
         case TfidfArchitecture() as architecture:
             return _check_tfidf(stored, architecture, network=config.network)
         case StaticArchitecture():
-            raise InvalidRequest(
-                "unsupported_modules",
-                "The model is a table of static vectors, of which nothing can be compressed. Use the model "
-                "that it was made of as the teacher.",
-            )
+            raise static_table("config.json")
 
 
 def _check_encoder(

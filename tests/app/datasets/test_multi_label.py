@@ -51,6 +51,68 @@ def test_whole_numbers_are_indices_into_the_names(api, tmp_path):
     assert stored_table(api, dataset, "train", tmp_path)["labels"] == [[0, 2], [1]]
 
 
+MARKS = ([0, 1], [1, 0], [1, 1], [0, 0])
+
+
+@pytest.mark.parametrize("of", [int, float, bool])
+def test_lists_of_marks(api, tmp_path, of):
+    """One for each label, as training loops want them."""
+    rows = [{"text": "x", "labels": [of(mark), of(other), of(0)]} for mark, other in MARKS]
+    dataset = post_rows(api, rows, labels='["joy", "fear", "pride"]').json()
+    assert dataset["labels"] == ["joy", "fear", "pride"]
+    assert dataset["splits"]["train"]["labels"] == {"joy": 2, "fear": 2, "pride": 0}
+    assert stored_table(api, dataset, "train", tmp_path)["labels"] == [[1], [0], [0, 1], []]
+    assert "a mark for each label" in dataset["reading"]["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("lists", "stored"),
+    [
+        ([[0, 1], [1, 0]], [[1], [0]]),
+        ([[0, 1], [1]], [[0, 1], [1]]),
+        ([[0, 1], [1, 0], [0]], [[0, 1], [0, 1], [0]]),
+    ],
+    ids=["marks", "labels", "labels in any order"],
+)
+def test_what_lists_of_two_are_all_rows_tell(api, tmp_path, lists, stored):
+    rows = [{"text": "x", "labels": labels} for labels in lists]
+    dataset = post_rows(api, rows, labels='["joy", "fear"]').json()
+    assert stored_table(api, dataset, "train", tmp_path)["labels"] == stored
+
+
+def test_marks_without_names(api):
+    detail = refused(api, post_rows(api, [{"text": "x", "labels": [0, 1, 0]}] * 2), "label_names_required")
+    assert "has 3 items of 0 and 1" in detail
+
+
+@pytest.mark.parametrize(
+    ("marks", "code"), [([0, 1, 1], "repeated_label"), ([True, False, True], "invalid_label")]
+)
+def test_marks_among_lists_of_labels(api, marks, code):
+    rows = [{"text": "x", "labels": marks}, {"text": "y", "labels": [2]}]
+    refused(api, post_rows(api, rows, labels='["joy", "fear", "pride"]'), code)
+
+
+def test_a_column_for_each_label(api, tmp_path):
+    table = ("t.csv", b"id,text,toxic,insult,other\n1,x,1,0,9\n2,y,1,1,9\n3,z,0,0,9\n4,u,-1,-1,9\n")
+    assert "name these columns in 'labels'" in refused(
+        api, post(api, TASK, train=table, dev=table), "missing_column"
+    )
+    form = TASK | {"labels": '["toxic", "insult"]'}
+    dataset = post(api, form, train=table, dev=table, unlabeled=("u.csv", b"id,text\n1,x\n")).json()
+    assert stored_table(api, dataset, "train", tmp_path)["labels"] == [[0], [0, 1], []]
+    reading = dataset["reading"]["splits"]["train"]
+    assert reading["columns"] == {"text": "text", "labels": "toxic, insult"}
+    assert reading["other_columns"] == ["id", "other"]
+    assert [entry["rows"] for entry in reading["left_out"]] == [1]
+
+
+def test_columns_that_hold_no_marks(api):
+    faulty = ("t.csv", b"text,toxic,insult\nx,1,maybe\n")
+    response = post(api, TASK | {"labels": '["toxic", "insult"]'}, train=faulty, dev=faulty)
+    assert "'insult' is a str ('maybe')" in refused(api, response, "invalid_labels")
+
+
 def test_unlabeled_rows_need_no_labels(api, tmp_path):
     tables = {split: (f"{split}.jsonl", jsonl(ROWS)) for split in ("train", "dev")}
     dataset = post(api, TASK, **tables, unlabeled=("u.jsonl", jsonl([{"text": "z"}]))).json()

@@ -304,6 +304,14 @@ class TestLayouts:
             (whole / "2_Dense" / name).write_bytes(b"{}")
         assert read(whole).labels == LABELS
 
+    def test_a_table_of_static_vectors(self, folder):
+        edit_config(folder, model_type="model2vec")
+        assert "the method static_embedding" in refused(folder, "unsupported_modules")
+        add_modules(folder, encoder="", first="StaticEmbedding")
+        assert "modules.json is of a table" in refused(folder, "unsupported_modules")
+        (folder / "config.json").unlink()
+        assert "modules.json is of a table" in refused(folder, "unsupported_modules")
+
     def test_modules_that_lead_out(self, folder):
         add_modules(folder, encoder="../..")
         assert "'../..', where there is no config.json" in refused(folder, "missing_config")
@@ -418,8 +426,8 @@ def without_model_type(folder: Path) -> None:
     path.write_text(json.dumps(config))
 
 
-def add_modules(folder: Path, *, encoder: str) -> None:
-    kinds = {encoder: "Transformer", "1_Pooling": "Pooling"}
+def add_modules(folder: Path, *, encoder: str, first: str = "Transformer") -> None:
+    kinds = {encoder: first, "1_Pooling": "Pooling"}
     listed = [
         {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for place, (path, kind) in enumerate(kinds.items())
