@@ -124,6 +124,8 @@ class ModelRead(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created_at: datetime
+    created: int = Field(description="The same in Unix seconds, as clients of OpenAI's API read it.")
+    owned_by: str = Field(description="Id of the project that it belongs to.")
     name: str
     origin: str = Field(description="Where the model came from: upload, hub or job.")
     status: str = Field(
@@ -161,6 +163,8 @@ class ModelRead(BaseModel):
         return cls(
             id=model.id,
             created_at=model.created_at,
+            created=int(model.created_at.timestamp()),
+            owned_by=model.project_id,
             name=model.name,
             origin=model.origin,
             status=model.status,

@@ -222,7 +222,7 @@ def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> 
         case "createDataset":
             uploads = dict.fromkeys(("train", "dev"), owned["upload_id"])
             yield {"data": {"uploads": json.dumps(uploads)}}
-        case "createEmbeddings":
+        case "createEmbeddings" | "classify":
             yield {"json": {"model": owned["model_id"], "input": "text"}}
         case "rerank":
             yield {"json": {"model": owned["model_id"], "query": "text", "documents": ["text"]}}

@@ -18,6 +18,7 @@ from tests.app.jobs.shelf import ENCODER, add_dataset, add_model
 from worker.runner.expired_rows import remove_expired_rows
 
 CHANGES_NOTHING = {
+    "classify",
     "createEmbeddings",
     "createPlan",
     "describeUploads",

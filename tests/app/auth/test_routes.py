@@ -44,6 +44,7 @@ def test_scopes():
     assert {path for (_, path), scope in scopes.items() if scope == "predict"} == {
         "/v1/models/{model_id}/predict",
         "/v1/embeddings",
+        "/v1/classify",
         "/v1/rerank",
     }
     admin = {path for (_, path), scope in scopes.items() if scope == "admin"}

@@ -3,6 +3,7 @@
 from typing import Final
 
 from app.auth.routes import PlainProtectedRoute
+from app.inference.protocols.openai.classify import classify_document, classify_route
 from app.inference.protocols.openai.embeddings import embeddings_document, embeddings_route
 from app.inference.protocols.openai.rerank import rerank_document, rerank_route
 
@@ -10,7 +11,7 @@ __all__ = ["OPENAI_DOCUMENTS", "openai_routes"]
 
 
 def openai_routes() -> list[PlainProtectedRoute]:
-    return [embeddings_route(), rerank_route()]
+    return [embeddings_route(), classify_route(), rerank_route()]
 
 
-OPENAI_DOCUMENTS: Final = (embeddings_document, rerank_document)
+OPENAI_DOCUMENTS: Final = (embeddings_document, classify_document, rerank_document)
