@@ -27,7 +27,19 @@ _PADDING = Histogram(
 )
 _TOKENS = Counter("squeeze_predict_tokens_total", "Tokens predicted, without padding.", _LABELS)
 
+_CASCADE = Counter(
+    "squeeze_predict_cascade_texts_total",
+    "Texts of endpoints with a fallback, by who answered them.",
+    ["project", "endpoint", "answered_by"],
+)
+
 _STAGES: Final[tuple[Stage, ...]] = ("wait", "tokenize", "run")
+
+
+def answered_by_cascade(project_id: str, endpoint: str, *, student: int, fallback: int) -> None:
+    """Count texts of an endpoint by who answered them."""
+    _CASCADE.labels(project_id, endpoint, "student").inc(student)
+    _CASCADE.labels(project_id, endpoint, "fallback").inc(fallback)
 
 
 class PredictionMetrics:

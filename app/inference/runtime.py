@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from app.core.outages import Outages
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents import Precision
-from app.domain.documents.endpoint_target import EndpointTarget
+from app.domain.documents.endpoint_target import EndpointTarget, ServedExport
 from app.domain.documents.manifest import ModelManifest
 from app.domain.errors import NotFound
 from app.domain.tasks import Task
@@ -27,11 +28,11 @@ from app.engine.tokenizing import Input
 from app.inference.batching import BatchQueue
 from app.inference.inputs import require_inputs
 from app.inference.known_rows import Freshness, KnownRows
-from app.inference.metrics import LOADED, PredictionMetrics
+from app.inference.metrics import LOADED, PredictionMetrics, answered_by_cascade
 from app.inference.model_files import ModelFiles
 from app.inference.predictors.opening import open_predictor
 from app.inference.predictors.predictor import Predictor
-from app.inference.predictors.results import Result
+from app.inference.predictors.results import RankedLabels, Result
 from app.inference.servable import choose_precision, served_task
 from app.inference.single_flight import SingleFlight
 
@@ -60,6 +61,16 @@ class ServableModel(NamedTuple):
     manifest: ModelManifest
     precision: Precision | None = None
     """Of the export that its endpoint names."""
+    fallback: "_Fallback | None" = None
+
+
+class _Fallback(NamedTuple):
+    """Who answers where a model is not sure."""
+
+    endpoint: str
+    model: ServableModel
+    threshold: float
+    """Probability of its best label from which a model is sure."""
 
 
 class InferenceRuntime:
@@ -106,16 +117,29 @@ class InferenceRuntime:
             NotFound: the project has no such model or endpoint.
             Conflict: the model has no ONNX export.
         """
-        precision = None
-        if is_endpoint_name(name):
-            target = await self._endpoints.find(_Named(project_id, name))
-            name, precision = target.chosen(random())  # noqa: S311 - shares traffic, hides nothing
+        if not is_endpoint_name(name):
+            return await self._find_export(project_id, ServedExport(name, None))
+        target = await self._endpoints.find(_Named(project_id, name))
+        export = target.chosen(random())  # noqa: S311 - shares traffic, hides nothing
+        model = await self._find_export(project_id, export)
+        if export.fallback is None:
+            return model
+        second = ServedExport(export.fallback.model, export.fallback.precision)
+        precision = choose_precision(export.model, model.manifest, export.precision)
+        cascade = model.manifest.exports[precision].cascade
+        # A row from before the endpoint's may be known still: until it is read again the teacher answers.
+        threshold = math.inf if cascade is None else cascade.threshold(export.fallback.retain)
+        fallback = _Fallback(name, await self._find_export(project_id, second), threshold)
+        return model._replace(fallback=fallback)
+
+    async def _find_export(self, project_id: str, export: ServedExport) -> "ServableModel":
+        name = export.model
         key = _Named(project_id, name)
         asked_at = monotonic()
         manifest = await self._models.find(key)
         if not manifest.exports:  # a job may have exported the model since the row was read
             manifest = await self._models.find(key, read_after=asked_at)
-        return ServableModel(key, served_task(name, manifest), manifest, precision)
+        return ServableModel(key, served_task(name, manifest), manifest, export.precision)
 
     async def predict(
         self,
@@ -148,7 +172,39 @@ class InferenceRuntime:
             await self._loads.once(key, partial(self._load, model.key, model.manifest, precision))
         self._loaded.move_to_end(key)
         require_inputs(model.manifest, texts)
-        return await _answer(queue, texts, options)
+        results = await _answer(queue, texts, options)
+        if model.fallback is None:
+            return results
+        return await self._with_fallback(model, model.fallback, texts, options, results)
+
+    async def _with_fallback(
+        self,
+        model: ServableModel,
+        fallback: _Fallback,
+        texts: Sequence[Input],
+        options: Any,
+        results: Sequence[Result],
+    ) -> list[Result]:
+        """The model's results, those that it is not sure of in the words of the fallback."""
+        answers = {
+            number: result for number, result in enumerate(results) if isinstance(result, RankedLabels)
+        }
+        doubtful = [
+            number for number, answer in answers.items() if answer.labels[0].score < fallback.threshold
+        ]
+        answered_by_cascade(
+            model.key.project_id,
+            fallback.endpoint,
+            student=len(texts) - len(doubtful),
+            fallback=len(doubtful),
+        )
+        named = {number: answer._replace(model=model.key.name) for number, answer in answers.items()}
+        if doubtful:
+            second = await self.predict(fallback.model, [texts[number] for number in doubtful], options)
+            for number, result in zip(doubtful, second, strict=True):
+                assert isinstance(result, RankedLabels)
+                named[number] = result._replace(model=fallback.model.key.name)
+        return list(named.values())
 
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
@@ -171,7 +227,7 @@ class InferenceRuntime:
         return any(loaded == key for loaded, _ in self._loaded)
 
     def _is_loaded_for(self, endpoint: _Named, target: EndpointTarget) -> bool:
-        return any(self._is_loaded(_Named(endpoint.project_id, export.model)) for export in target.exports)
+        return any(self._is_loaded(_Named(endpoint.project_id, model)) for model in target.models)
 
     def _forget(self, key: _Named, manifest: ModelManifest) -> None:
         """Stop serving a model that is gone."""

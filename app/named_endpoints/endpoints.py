@@ -29,6 +29,10 @@ def set_endpoint(
     The name then stands for the model wherever predictions are asked for, so that a client's URL outlives a
     retrained student. A canary is a second model that answers a share of the requests. Requests follow
     within five seconds. All models of an endpoint do the same task.
+
+    A fallback is the teacher of the model, a student: the student answers where it is sure enough for both
+    together to keep the share `retain` of the teacher's metric on dev, and the teacher otherwise. Each label
+    of an answer then has a `model`. How often each answers is in `exports.*.cascade` of the student.
     """
     with database.transaction() as session:
         endpoint, is_new = service.set_endpoint(session, endpoint_name, body)

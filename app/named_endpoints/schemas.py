@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.core.db.endpoints import NAME_PATTERN, Endpoint
 from app.domain.documents import Precision
-from app.domain.documents.endpoint_target import Canary, EndpointTarget
+from app.domain.documents.endpoint_target import Canary, EndpointTarget, Fallback
 
 EndpointName = Annotated[
     str, Path(pattern=NAME_PATTERN, description="Lower-case letters, digits, dots and hyphens.")
@@ -26,6 +26,7 @@ class EndpointRead(BaseModel):
     model: str
     precision: Precision | None
     canary: Canary | None
+    fallback: Fallback | None
     earlier: list[EndpointTarget] = Field(description="To which it can be rolled back, the last one last.")
 
     @classmethod

@@ -71,13 +71,26 @@ def roll_back(session: ProjectWriteSession, name: str) -> Endpoint:
 
 def _lock_served(session: ProjectWriteSession, export: ServedExport) -> Task:
     """Keep a model from being deleted, and tell what it answers."""
-    manifest = lock_model(session, export.model, "share").manifest
+    row = lock_model(session, export.model, "share")
+    manifest = row.manifest
     task = served_task(export.model, manifest)
     try:
-        choose_precision(export.model, manifest, export.precision)
+        precision = choose_precision(export.model, manifest, export.precision)
     except InvalidArgument as error:
         error.pointer = "#/precision"
         raise
+    if export.fallback is not None:
+        _lock_served(session, ServedExport(export.fallback.model, export.fallback.precision))
+        if row.teacher_id != export.fallback.model or manifest.exports[precision].cascade is None:
+            raise Conflict(
+                "cascade_not_measured",
+                f"It is not known where model {export.model} in {precision} needs {export.fallback.model} as "
+                "its fallback: that is measured by a job of text_classification that makes the one from the "
+                "other, on a dev split with labels. Run such a job.",
+                model=export.model,
+                precision=precision,
+                fallback=export.fallback.model,
+            )
     return task
 
 

@@ -14,7 +14,7 @@ from app.domain.tasks import TASKS
 from app.domain.tasks.record import TaskRecord
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
-from worker.contracts import TaskData, TokenizedSplit
+from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.data.batches import subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder, ExportedModel, ExportedTranslator
@@ -171,6 +171,15 @@ def exported_metric(
         return _bleu(opened, split, data)
     some = _some(split, _most_texts(TASKS[data.task]))
     return main_metric(some, opened.logits(some, pad_id=data.pad_id), data, thresholds=thresholds)
+
+
+def sampled_logits(
+    path: Path, network: PreTrainedModel, data: TaskData, *, threads: int = 1
+) -> tuple[TokenizedSplit, FloatArray]:
+    """A file's logits (P, C) on dev, or on a sample of a large one: of the same texts for all models."""
+    dev = _some(data.dev, _most_texts(TASKS[data.task]))
+    opened = open_export(path, network, threads=threads)
+    return dev, opened.logits(dev, pad_id=data.pad_id)
 
 
 def _most_texts(record: TaskRecord) -> int:

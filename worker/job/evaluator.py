@@ -15,12 +15,12 @@ from app.domain.documents.manifest import OnnxExport
 from app.domain.documents.report import JobReport, ModelReport, Quality, ScoresReport
 from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
-from worker.contracts import TaskData, TokenizedSplit
+from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.evaluation.calm import watching_calm
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import choose_thresholds, measure, quality, trivial_baseline
 from worker.evaluation.report import compare_models
-from worker.export.exports import compare_exports, exported_metric, open_export
+from worker.export.exports import compare_exports, exported_metric, open_export, sampled_logits
 from worker.tasks.implementation import Thresholds
 from worker.tasks.teacher_scores import chosen, is_complete
 
@@ -120,6 +120,13 @@ class Evaluator:
             thresholds=candidate.thresholds,
             threads=candidate.threads,
         )
+
+    def cascade_logits(
+        self, candidate: EvaluatedModel, precision: Precision
+    ) -> tuple[TokenizedSplit, FloatArray]:
+        """A file's logits on dev, or on a sample of it that is the same for teacher and student."""
+        path, network = candidate.paths[precision], candidate.network.cpu()
+        return sampled_logits(path, network, self._data, threads=candidate.threads)
 
     def measure_latency(self, candidate: EvaluatedModel) -> None:
         for precision, path in candidate.paths.items():

@@ -109,7 +109,7 @@ def point(session: ProjectWriteSession, endpoint: Endpoint, target: EndpointTarg
     for row in session.scalars(select(EndpointModel).where(EndpointModel.endpoint_id == endpoint.id)):
         session.delete(row)
     session.flush()
-    for model_id in {export.model for export in target.exports}:
+    for model_id in target.models:
         session.add(EndpointModel(endpoint_id=endpoint.id, model_id=model_id))
 
 

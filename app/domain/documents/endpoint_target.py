@@ -14,6 +14,8 @@ class ServedExport(NamedTuple):
 
     model: str
     precision: Precision | None
+    fallback: "Fallback | None" = None
+    """Who answers where this one is not sure."""
 
 
 class Canary(ExactModel):
@@ -22,6 +24,20 @@ class Canary(ExactModel):
     model: str
     precision: Precision | None = None
     share: float = Field(gt=0, lt=1, description="Of the requests, drawn at random.")
+
+
+class Fallback(ExactModel):
+    """The teacher of an endpoint's model, which answers where its student is not sure."""
+
+    model: str
+    precision: Precision | None = None
+    retain: float = Field(
+        default=0.99,
+        gt=0,
+        le=1,
+        description="Share of the teacher's metric on dev that both together keep: it decides how sure the "
+        "student has to be.",
+    )
 
 
 class EndpointTarget(ExactModel, StoredDocument):
@@ -34,11 +50,17 @@ class EndpointTarget(ExactModel, StoredDocument):
         default=None, description="Of requests that name none; null: fp32, where the model has it."
     )
     canary: Canary | None = None
+    fallback: Fallback | None = None
+
+    @property
+    def models(self) -> set[str]:
+        """The ids of all that may answer."""
+        return {export.model for export in self.exports} | ({self.fallback.model} if self.fallback else set())
 
     @property
     def exports(self) -> list[ServedExport]:
-        """All that may answer."""
-        exports = [ServedExport(self.model, self.precision)]
+        """What requests are sent to."""
+        exports = [ServedExport(self.model, self.precision, self.fallback)]
         if self.canary is not None:
             exports.append(ServedExport(self.canary.model, self.canary.precision))
         return exports

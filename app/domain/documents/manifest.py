@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.architectures import Architecture
+from app.domain.documents.cascade import Cascade
 from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
 from app.domain.pooling import MEAN, Pooling
@@ -108,6 +109,11 @@ class OnnxExport(BaseModel):
     )
     test_metric: float | None = Field(
         default=None, description="Likewise of this file on test, where the data set has that split."
+    )
+    cascade: Cascade | None = Field(
+        default=None,
+        description="How this file and the teacher answer together, by how sure the student has to be; null "
+        "where no teacher was measured beside it.",
     )
     latency_ms: dict[str, float] = Field(
         default_factory=dict, description="Median latency on dev texts by batch size ('1', '32')."

@@ -104,6 +104,8 @@ class TaskRecord:
     """The default of ``training.label_smoothing``."""
     scoring: Scoring | None = None
     """How ``teacher_scores`` are read; None where a teacher is only asked while the student trains."""
+    cascades: bool = False
+    """Whether a teacher can be asked where its student is not sure: of the one label that it chooses."""
 
     @property
     def has_labels(self) -> bool:

@@ -21,4 +21,5 @@ RECORD = TaskRecord(
     answer_example='[{"label": "positive", "score": 0.98}, ...]',
     problem_type="single_label_classification",
     scoring="distribution",
+    cascades=True,
 )

@@ -20,6 +20,8 @@ class RankedLabels(NamedTuple):
     """The labels of a text or a pair, best first."""
 
     labels: Sequence[LabelScore]
+    model: str | None = None
+    """Which of an endpoint's models answered, where it has a fallback."""
 
 
 class Number(NamedTuple):

@@ -10,15 +10,19 @@ import httpx
 import openai
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from sqlalchemy import delete
 
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.endpoints import Endpoint, list_endpoints
+from app.core.db.models import Model
+from app.domain.documents.cascade import CascadePoint
 from app.domain.documents.endpoint_target import EndpointTarget
 from app.named_endpoints.service import set_endpoint
 from tests.app.inference.conftest import Register, predict
 from tests.app.jobs.shelf import ENCODER, add_model
 from tests.processes import wait_until
+from tests.tiny import tiny_examples
 
 TEXT = "a wonderful film"
 PATH = "/v1/endpoints/sentiment"
@@ -93,7 +97,7 @@ def test_a_move_and_a_rollback_reach_clients(client: httpx.Client, register: Reg
     wait_until(answers_as(first), timeout_s=5)
     moved = put(client, model=second)
     assert moved.status_code == 200
-    assert moved.json()["earlier"] == [{"model": first, "precision": None, "canary": None}]
+    assert moved.json()["earlier"] == [{"model": first, "precision": None, "canary": None, "fallback": None}]
     assert put(client, model=second).json() == moved.json(), "nothing changed"
     wait_until(answers_as(second), timeout_s=5)
 
@@ -144,6 +148,63 @@ def test_what_cannot_be_pointed_at(client: httpx.Client, register: Register) -> 
         assert put(client, f"/v1/endpoints/{name}", model=model).status_code in (404, 422)
     unknown = predict(client, "nobody", TEXT)
     assert (unknown.status_code, code_of(unknown)) == (404, "endpoint_not_found")
+
+
+def test_a_teacher_answers_where_its_student_is_not_sure(
+    client: httpx.Client, register: Register, inference_database: Database, app: FastAPI
+) -> None:
+    app.state.inference.freshness.trusted_s = 0.05
+
+    def counts() -> list[float]:
+        labels = {"project": DEFAULT_PROJECT, "endpoint": "sentiment"}
+        name = "squeeze_predict_cascade_texts_total"
+        found = [
+            REGISTRY.get_sample_value(name, labels | {"answered_by": who}) for who in ("student", "fallback")
+        ]
+        return [value or 0.0 for value in found]
+
+    teacher, student, stranger = register(exports=("int8",)), register(), register()
+    texts = [example["text"] for example in tiny_examples(12)]
+    alone = {model: predict(client, model, texts).json() for model in (teacher, student)}
+    confidences = sorted(labels[0]["score"] for labels in alone[student])
+    assert confidences[0] < confidences[-1]
+    middle = confidences[6]
+    points = [
+        CascadePoint(threshold=0, share=1, metric=0.8),
+        CascadePoint(threshold=middle, share=0.5, metric=0.95),
+        CascadePoint(threshold=1.01, share=0, metric=0.96),
+    ]
+    cascade = {"teacher_metric": 0.96, "points": [point.model_dump() for point in points]}
+    with inference_database.transaction() as session:
+        row = session.get_one(Model, student)
+        row.teacher_id = teacher
+        exports = row.manifest_json["exports"]
+        row.manifest_json = {
+            **row.manifest_json,
+            "exports": {**exports, "fp32": {**exports["fp32"], "cascade": cascade}},
+        }
+
+    created = put(client, model=student, fallback={"model": teacher, "retain": 0.98})
+    assert created.status_code == 201, created.text
+    assert created.json()["fallback"] == {"model": teacher, "precision": None, "retain": 0.98}
+
+    def is_mixed() -> bool:
+        return len({answer[0]["model"] for answer in predict(client, "sentiment", texts).json()}) == 2
+
+    wait_until(is_mixed, timeout_s=5)
+    before = counts()
+    answers = predict(client, "sentiment", texts).json()
+    for number, answer in enumerate(answers):
+        who = student if alone[student][number][0]["score"] >= middle else teacher
+        assert answer == [{**label, "model": who} for label in alone[who][number]]
+    assert {answer[0]["model"] for answer in answers} == {student, teacher}
+    assert [after - earlier for after, earlier in zip(counts(), before, strict=True)] == [6, 6]
+
+    put(client, model=student, fallback={"model": teacher, "retain": 0.5})
+    assert client.delete(f"/v1/models/{teacher}").status_code == 409
+    for fallback in ({"model": stranger}, {"model": teacher, "precision": "int8"}):
+        unmeasured = put(client, model=student, precision="int8", fallback=fallback)
+        assert (unmeasured.status_code, code_of(unmeasured)) == (409, "cascade_not_measured")
 
 
 @pytest.fixture

@@ -130,6 +130,11 @@ class TestSuccess:
         assert manifest.exports["fp32"].max_logit_difference < 1e-4
         ExportedEncoder(folder / manifest.exports["int8"].file)
 
+        for export in manifest.exports.values():
+            alone, *_, never = export.cascade.points
+            assert (alone.share, alone.metric) == (1, export.metric)
+            assert (never.share, never.metric) == (0, export.cascade.teacher_metric)
+
         report = outcome.report
         assert report.student.quality == outcome.metrics
         assert set(report.teacher.quality) == {"dev", "test"}

@@ -7,6 +7,7 @@ from worker.export.exports import make_exports
 from worker.job.artifacts import save_model
 from worker.job.latency_warnings import latency_warnings
 from worker.job.quality_warnings import quality_warnings
+from worker.job.stages.cascades import measure_cascades
 from worker.job.stages.scores import asks_teacher
 from worker.job.stages.sound_exports import delete_excluded, exclude_unsound
 from worker.job.stages.teacher import measure_teacher, shown_metrics
@@ -83,5 +84,6 @@ def measure(state: JobState) -> None:
     state.student_evaluator.look_at_test(state.evaluated_student)
     if state.evaluated_teacher is not None:
         measure_teacher(state, state.evaluated_teacher)
+    measure_cascades(state)
     for warning in latency_warnings(student=state.evaluated_student, teacher=state.evaluated_teacher):
         state.reporter.message(warning, is_warning=True)

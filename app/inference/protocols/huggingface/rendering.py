@@ -48,12 +48,16 @@ def pointer_to(argument: str) -> str:
 
 
 def _labels(result: RankedLabels) -> list[Score]:
-    return [
+    scores: list[Score] = [
         {"label": label, "score": score}
         if passes is None
         else {"label": label, "score": score, "passes": passes}
         for label, score, passes in result.labels
     ]
+    if result.model is not None:
+        for score in scores:
+            score["model"] = result.model
+    return scores
 
 
 def _number(result: Number) -> list[Score]:

@@ -123,6 +123,7 @@ class Score(TypedDict):
     label: str
     score: float
     passes: NotRequired[bool]
+    model: NotRequired[str]
 
 
 class Entity(TypedDict):
