@@ -32,7 +32,8 @@ def describe(app: FastAPI, fragments: Sequence[Callable[[], dict[str, Any]]]) ->
         if app.openapi_schema is None:
             schema = describe_own_routes()
             for fragment in (*(write() for write in fragments), _problem()):
-                schema["paths"] |= fragment.get("paths", {})
+                for path, operations in fragment.get("paths", {}).items():
+                    schema["paths"].setdefault(path, {}).update(operations)
                 schema["components"]["schemas"] |= fragment["components"]["schemas"]
             schema["components"]["securitySchemes"] = SECURITY_SCHEMES
             _remove_default_errors(schema)

@@ -11,7 +11,7 @@ import torch
 
 from app.domain.tasks import TASKS, Head, Task
 from app.inference.predictors.opening import PREDICTORS
-from app.inference.protocols.huggingface.parameters import PARAMETERS
+from app.inference.protocols.parameters import PARAMETERS
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.target_columns import TARGETS
 from app.intake.models.folder import prepare
@@ -40,7 +40,7 @@ def test_the_tables_of_all_layers_have_the_same_tasks() -> None:
     assert with_target == set(TARGETS), "app.intake.datasets.target_columns.TARGETS"
     predictors = {record.predictor for record in TASKS.values()}
     assert predictors == set(PREDICTORS), "app.inference.predictors.opening.PREDICTORS"
-    assert names == set(PARAMETERS), "app.inference.protocols.huggingface.parameters.PARAMETERS"
+    assert names == set(PARAMETERS), "app.inference.protocols.parameters.PARAMETERS"
     assert names == set(IMPLEMENTATIONS), "worker.tasks.IMPLEMENTATIONS"
 
 

@@ -89,6 +89,21 @@ class TextTokenizer:
         )
         return bool(word != spaced)
 
+    @property
+    def spaces_before_words(self) -> int:
+        """How many characters stand before each word of ``word_encodings``; offsets count them."""
+        return int(self._marks_spaces)
+
+    @property
+    def room(self) -> int:
+        """Tokens of a text that a model reads at once, beside those that are set around it."""
+        return self.max_length - int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
+
+    def parts(self, encoding: Encoding) -> list[Encoding]:
+        """An encoding and what was cut off from it, in the order of the text."""
+        parts = [encoding, *encoding.overflowing]
+        return parts[::-1] if truncation_side(self._tokenizer) == "left" else parts
+
     def id_of(self, token: str) -> int | None:
         return special_id(self._tokenizer, token)
 

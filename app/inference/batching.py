@@ -121,7 +121,8 @@ class BatchQueue:
         Raises:
             Overloaded: too many texts wait already, or they would have to wait too long.
         """
-        pieces = deque(self._pieces(texts))
+        reads_whole = self.predictor.limits(options).reads_whole
+        pieces = deque(self._pieces(texts, longest=None if reads_whole else self._longest))
         tokens = [piece_tokens for _, piece_tokens in pieces]
         self._admit(len(texts), sum(tokens))
         for piece_tokens in tokens:
@@ -195,11 +196,13 @@ class BatchQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _pieces(self, texts: Sequence[Input]) -> Iterator[tuple[Sequence[Input], int]]:
+    def _pieces(
+        self, texts: Sequence[Input], *, longest: int | None
+    ) -> Iterator[tuple[Sequence[Input], int]]:
         """Parts that are planned as wholes, and about how many tokens each has."""
         start = tokens = 0
         for end, text in enumerate(texts):
-            more = expected_tokens(text, longest=self._longest)
+            more = expected_tokens(text, longest=longest)
             is_full = end - start == self._batch * _PLANNED_BATCHES or tokens + more > _PLANNED_TOKENS
             if is_full and end > start:
                 yield texts[start:end], tokens
@@ -268,21 +271,14 @@ class BatchQueue:
         return taken
 
     def _plan(self, entries: Sequence[_Entry]) -> Iterator[list[_Item]]:
-        wanted = [entry for entry in entries if not entry.answered.done()]
-        started_s = time.monotonic()
-        for entry in wanted:
-            self._metrics.took("wait", started_s - entry.queued_s)
-        try:
-            tokens = iter(self.predictor.encode([text for entry in wanted for text in entry.texts]))
-        except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
-            self._loop.call_soon_threadsafe(_fail, set(wanted), error)
-            return
-        self._metrics.took("tokenize", time.monotonic() - started_s)
-        by_options: dict[Hashable, list[_Item]] = {}
-        for entry in wanted:
-            items = by_options.setdefault(entry.options, [])
-            items += [_Item(entry, position, next(tokens)) for position in range(len(entry.texts))]
-        for options, items in by_options.items():
+        taken_s = time.monotonic()
+        wanted: dict[Hashable, list[_Entry]] = {}
+        for entry in entries:
+            if not entry.answered.done():
+                self._metrics.took("wait", taken_s - entry.queued_s)
+                wanted.setdefault(entry.options, []).append(entry)
+        for options, alike in wanted.items():
+            items = self._tokenized(alike, options)
             limits = self.predictor.limits(options)
             share = math.ceil(sum(map(len, items)) / self._runners)
             yield from cut_runs(
@@ -291,6 +287,19 @@ class BatchQueue:
                 max_tokens=min(limits.most, max(limits.full, share)),
                 start_tokens=limits.start,
             )
+
+    def _tokenized(self, entries: Sequence[_Entry], options: Hashable) -> list[_Item]:
+        """Their texts, for runs with the same options; none of them where that fails."""
+        started_s = time.monotonic()
+        try:
+            tokens = iter(self.predictor.encode([text for entry in entries for text in entry.texts], options))
+        except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
+            self._loop.call_soon_threadsafe(_fail, set(entries), error)
+            return []
+        self._metrics.took("tokenize", time.monotonic() - started_s)
+        return [
+            _Item(entry, position, next(tokens)) for entry in entries for position in range(len(entry.texts))
+        ]
 
 
 def _run_of(items: Sequence[_Item]) -> Run[Any, Any]:

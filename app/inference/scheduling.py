@@ -25,16 +25,16 @@ _CLASSES: Final = 48
 T = TypeVar("T", bound=Sized)
 
 
-def expected_tokens(text: Input, *, longest: int) -> int:
+def expected_tokens(text: Input, *, longest: int | None) -> int:
     """About as many as a text has, before it is tokenised.
 
     Args:
         text: or a pair, or words, or a question, whose context is read whole.
-        longest: tokens at which the model cuts texts.
+        longest: tokens at which the model cuts texts; None: it reads them whole.
     """
     characters = len(text) if isinstance(text, str) else sum(map(len, text))
     tokens = characters // _CHARACTERS_A_TOKEN + _OWN_TOKENS
-    return tokens if isinstance(text, Question) else min(longest, tokens)
+    return tokens if longest is None or isinstance(text, Question) else min(longest, tokens)
 
 
 class Pace:

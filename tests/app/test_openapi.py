@@ -30,7 +30,9 @@ def test_every_call_of_the_product_is_described():
     paths = {path: set(operations) for path, operations in describe()["paths"].items()}
     assert paths == {
         "/v1/models": {"get", "post"},
-        "/v1/models/{model_id}": {"get", "delete"},
+        "/v1/models/{model_id}": {"get", "delete", "post"},
+        "/models/{model_id}": {"post"},
+        "/models/{model_id}/pipeline/{pipeline}": {"post"},
         "/v1/models/{model_id}/artifacts/{name}": {"get"},
         "/v1/models/{model_id}/SHA256SUMS": {"get"},
         "/v1/models/{model_id}/SHA256SUMS.sig": {"get"},
@@ -114,7 +116,7 @@ def test_each_operation_names_its_own_errors():
 
 
 def test_a_method_that_no_route_has_is_told_which_there_are(api):
-    for path, allowed in (("/v1/models", "GET, POST"), (f"/v1/models/mdl_{'0' * 26}", "DELETE, GET")):
+    for path, allowed in (("/v1/models", "GET, POST"), (f"/v1/models/mdl_{'0' * 26}", "DELETE, GET, POST")):
         response = api.http.put(path)
         assert (response.status_code, response.headers["allow"]) == (405, allowed)
         assert response.headers["content-type"] == "application/problem+json"

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS
 from app.inference.predictors.errors import InvalidArgument
-from app.inference.protocols.huggingface.parameters import read_parameters
 from app.inference.protocols.huggingface.schemas import PredictRequest
+from app.inference.protocols.parameters import read_parameters
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.given import Table
 from app.intake.datasets.tables import prepare as prepare_tables

@@ -117,11 +117,12 @@ def _columns(folder: Path, split: str, *names: str) -> dict[str, list[Any]]:
 
 def _tagged(tagger: Tagger, texts: Sequence[WordsInput]) -> list[list[_Entity]]:
     options = TaggingOptions()
+    reading = tagger.run_options(texts, options)
     found: list[list[_Entity]] = []
     for begin in range(0, len(texts), _BATCH_SIZE):
         announce_batch()
-        batch = tagger.encode(texts[begin : begin + _BATCH_SIZE])
-        for row in tagger.run(Run(batch, None, is_wanted=lambda _: True)):
+        batch = tagger.encode(texts[begin : begin + _BATCH_SIZE], reading)
+        for row in tagger.run(Run(batch, reading, is_wanted=lambda _: True)):
             result = tagger.result(row, options)
             assert isinstance(result, NamedEntities)
             found.append([(entity.kind, entity.start, entity.end) for entity in result.entities])

@@ -18,7 +18,7 @@ RECORD = TaskRecord(
     predictor="tagger",
     answer_help="named entities, which are `text[start:end]`, in the order of the text: "
     '`[{"entity_group": "LOC", "score": 0.99, "word": "Oslo", "start": 8, "end": 12}]`; for a list of '
-    "inputs, a list of such lists. With `aggregation_strategy` `none`: words with their tags as `entity`. "
+    "inputs, a list of such lists. With `aggregation_strategy` `words`: words with their tags as `entity`. "
     "A text is split into words as those of the training data; of a list of words, `start` and `end` count "
     "words.",
     answer_example='[{"entity_group": "PER", "word": "Ada", "start": 0, "end": 3, "score": 0.99}]',

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Literal
 
 from app.domain.tasks.record import Activation
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import LabelScore, Number, RankedLabels
-from app.inference.predictors.scores import sigmoid, softmax
+from app.inference.predictors.scores import SCORE_FUNCTIONS, ScoreFunction
 
 _LIMITS = RunLimits()
 _BY_SCORE = attrgetter("score")
@@ -21,6 +22,16 @@ class ClassificationOptions:
 
     top_k: int | None = None
     """Labels of each answer; None: all."""
+    function: ScoreFunction | None = None
+    """What scores are; None: the probabilities that the model learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionOptions:
+    """How a number is given."""
+
+    function: Literal["sigmoid", "none"] | None = None
+    """What it goes through; None: what it did when the model learnt."""
 
 
 class Classifier:
@@ -31,20 +42,22 @@ class Classifier:
         self._tokenizer = tokenizer
         self._labels = labels
 
-    def run_options(self, _inputs: Sequence[TextInput], _options: ClassificationOptions) -> None:
-        return None
+    def run_options(
+        self, _inputs: Sequence[TextInput], options: ClassificationOptions
+    ) -> ScoreFunction | None:
+        return options.function
 
-    def limits(self, _run_options: None) -> RunLimits:
+    def limits(self, _function: ScoreFunction | None) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[TextInput], _function: ScoreFunction | None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
-        """The probability of each label."""
+    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[list[float]]:
+        """The score of each label."""
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        probabilities: list[list[float]] = softmax(logits).tolist()
-        return probabilities
+        scores: list[list[float]] = SCORE_FUNCTIONS[run.options or "softmax"](logits).tolist()
+        return scores
 
     def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:
         ranked = sorted(map(LabelScore, self._labels, row), key=_BY_SCORE, reverse=True)
@@ -61,20 +74,19 @@ class Regressor:
         self._tokenizer = tokenizer
         self._activation = activation
 
-    def run_options(self, _inputs: Sequence[TextInput], _options: None) -> None:
-        return None
+    def run_options(self, _inputs: Sequence[TextInput], options: RegressionOptions) -> ScoreFunction:
+        return options.function or self._activation or "none"
 
-    def limits(self, _run_options: None) -> RunLimits:
+    def limits(self, _function: ScoreFunction) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[TextInput], _function: ScoreFunction) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, None]) -> list[float]:
+    def run(self, run: Run[TokenizedText, ScoreFunction]) -> list[float]:
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        outputs = logits[:, 0] if self._activation is None else sigmoid(logits[:, 0])
-        numbers: list[float] = outputs.tolist()
+        numbers: list[float] = SCORE_FUNCTIONS[run.options](logits[:, 0]).tolist()
         return numbers
 
-    def result(self, row: float, _options: None) -> Number:
+    def result(self, row: float, _options: RegressionOptions) -> Number:
         return Number(row)

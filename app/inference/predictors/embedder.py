@@ -49,7 +49,7 @@ class Embedder:
     def limits(self, _run_options: None) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str], _run_options: None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
     def run(self, run: Run[TokenizedText, None]) -> list[tuple[Values, int]]:

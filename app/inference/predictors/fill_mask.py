@@ -67,7 +67,7 @@ class FillMask:
     def limits(self, _choice: _Choice) -> RunLimits:
         return self._limits
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str], _choice: _Choice) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
     def run(self, run: Run[TokenizedText, _Choice]) -> list[list[MaskFill] | None]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import LabelScore, RankedLabels
-from app.inference.predictors.scores import sigmoid
+from app.inference.predictors.scores import SCORE_FUNCTIONS, ScoreFunction, sigmoid
 
 _LIMITS = RunLimits()
 _DEFAULT_THRESHOLD = 0.5
@@ -27,26 +29,26 @@ class MultiLabelClassifier:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._labels = labels
-        self._thresholds = thresholds or [_DEFAULT_THRESHOLD] * len(labels)
+        self._thresholds = np.array(thresholds or [_DEFAULT_THRESHOLD] * len(labels))
 
-    def run_options(self, _inputs: Sequence[TextInput], _options: ClassificationOptions) -> None:
-        return None
+    def run_options(
+        self, _inputs: Sequence[TextInput], options: ClassificationOptions
+    ) -> ScoreFunction | None:
+        return options.function
 
-    def limits(self, _run_options: None) -> RunLimits:
+    def limits(self, _function: ScoreFunction | None) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[TextInput]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[TextInput], _function: ScoreFunction | None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
-        """The probability of each label."""
+    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[tuple[list[float], list[bool]]]:
+        """The score of each label, and whether its probability reaches its threshold."""
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        probabilities: list[list[float]] = sigmoid(logits).tolist()
-        return probabilities
+        scores = SCORE_FUNCTIONS[run.options or "sigmoid"](logits).tolist()
+        passes = (sigmoid(logits) >= self._thresholds).tolist()
+        return list(zip(scores, passes, strict=True))
 
-    def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:
-        scored = [
-            LabelScore(label, score, score >= threshold)
-            for label, score, threshold in zip(self._labels, row, self._thresholds, strict=True)
-        ]
+    def result(self, row: tuple[list[float], list[bool]], options: ClassificationOptions) -> RankedLabels:
+        scored = list(map(LabelScore, self._labels, *row))
         return RankedLabels(sorted(scored, key=lambda label: -label.score)[: options.top_k])

@@ -26,6 +26,9 @@ class RunLimits(NamedTuple):
     most: int = 512
     """Bounds the memory of one run and how long others wait for it: about as long as for one long text."""
 
+    reads_whole: bool = False
+    """Whether a text is read beyond the model's length, in windows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run(Generic[Tokens, Options]):
@@ -53,8 +56,8 @@ class Predictor(Protocol):
 
     def limits(self, run_options: Any) -> RunLimits: ...
 
-    def encode(self, texts: Sequence[Any]) -> Sequence[Sized]:
-        """Tokens of each text; their length is what a run of it costs."""
+    def encode(self, texts: Sequence[Any], run_options: Any) -> Sequence[Sized]:
+        """Tokens of each text, for runs with these options; their length is what a run of it costs."""
 
     def run(self, run: Run[Any, Any]) -> Sequence[Any]:
         """What the model says of each text."""

@@ -71,7 +71,7 @@ class QuestionAnswerer:
     def limits(self, _run_options: AnsweringOptions) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[Question]) -> list[_AskedQuestion]:
+    def encode(self, texts: Sequence[Question], _run_options: AnsweringOptions) -> list[_AskedQuestion]:
         found = self._windower.windows(texts)
         return [
             _AskedQuestion(question.context, windows) for question, windows in zip(texts, found, strict=True)

@@ -31,7 +31,7 @@ class Number(NamedTuple):
 
 
 class TaggedWord(NamedTuple):
-    """A word, which is ``text[start:end]``, with its tag.
+    """A word, or a piece of one, which is ``text[start:end]``, with its tag.
 
     Where the input is a list of words, ``start`` and ``end`` count words, in entities too.
     """
@@ -41,10 +41,12 @@ class TaggedWord(NamedTuple):
     word: str
     start: int
     end: int
+    token: int | None = None
+    """Of a piece, its number among the tokens of the text."""
 
 
 class TaggedWords(NamedTuple):
-    """The words of a text in its order."""
+    """The words of a text, or their pieces, in its order."""
 
     words: Sequence[TaggedWord]
 

@@ -53,7 +53,7 @@ class Translator:
     def limits(self, options: TranslationOptions) -> RunLimits:
         return _LIMITS._replace(most=_LIMITS.most // options.decoding.beams)
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str], _options: TranslationOptions) -> list[TokenizedText]:
         return self._source_tokenizer.encode(texts)
 
     def run(self, run: Run[TokenizedText, TranslationOptions]) -> list[str]:

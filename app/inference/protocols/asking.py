@@ -19,7 +19,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(body: bytes, kind: type[Body]) -> Body:
-    """A request's body.
+    """A request's body as ``body_of`` gives it.
 
     Raises:
         InvalidRequest: it is not JSON.

@@ -42,7 +42,7 @@ ABSENT = {
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
 
-NAMES = {"name": "model.safetensors"}
+NAMES = {"name": "model.safetensors", "pipeline": "text-classification"}
 """Parameters of paths that name a part of something."""
 
 OPERATIONS = [
@@ -77,7 +77,7 @@ class Tenant:
                 part = headers | {"content-type": "application/offset+octet-stream"}
                 return self.api.http.patch(path, headers=part, content=b"x")
         if method == "POST" and not content:
-            content = {"json": {"inputs": "text"} if path.endswith("/predict") else {}}
+            content = {"json": {"inputs": "text"} if "/models/" in path else {}}
         if method == "PATCH":
             content = {"json": {"limits": {"max_queued_jobs": 0}} if "/projects/" in path else {}}
         return self.api.http.request(method, path, headers=headers, follow_redirects=False, **content)

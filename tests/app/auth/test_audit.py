@@ -24,6 +24,9 @@ CHANGES_NOTHING = {
     "describeUploads",
     "getUploadOffset",
     "predict",
+    "predictAsEndpoint",
+    "predictAsPipeline",
+    "predictAtModel",
     "rerank",
 }
 Ask = Callable[[Api, Headers, Any], httpx.Response]

@@ -43,6 +43,9 @@ def test_scopes():
     scopes = {(method, r.path): r.scope for r in routes() if hasattr(r, "scope") for method in r.methods}
     assert {path for (_, path), scope in scopes.items() if scope == "predict"} == {
         "/v1/models/{model_id}/predict",
+        "/v1/models/{model_id}",
+        "/models/{model_id}",
+        "/models/{model_id}/pipeline/{pipeline}",
         "/v1/embeddings",
         "/v1/classify",
         "/v1/rerank",

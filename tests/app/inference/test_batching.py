@@ -146,7 +146,9 @@ def test_texts_of_different_options_do_not_run_together(classifier: HeldClassifi
         queue = queue_of(classifier)
         first = asyncio.create_task(queue.predict(TEXTS[:1]))
         await classifier.begin()
-        others = [asyncio.create_task(queue.predict([TEXTS[1]], option)) for option in "abab"]
+        others = [
+            asyncio.create_task(queue.predict([TEXTS[1]], option)) for option in ("none", "sigmoid") * 2
+        ]
         await asyncio.sleep(0)
         classifier.may_run.set()
         await asyncio.gather(first, *others)

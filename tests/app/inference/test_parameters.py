@@ -4,13 +4,13 @@ import httpx
 import pytest
 
 from app.domain.tasks import Task
-from app.inference.protocols.huggingface.parameters import PARAMETERS
+from app.inference.protocols.parameters import PARAMETERS
 from tests.app.inference.conftest import Register, predict
 
 FOREIGN: dict[Task, list[str]] = {
     "text_classification": ["num_beams", "aggregation_strategy", "targets"],
     "text_regression": ["top_k", "num_beams"],
-    "token_classification": ["top_k", "stride"],
+    "token_classification": ["top_k", "function_to_apply"],
     "masked_language_modeling": ["function_to_apply", "max_new_tokens"],
     "translation": ["top_k", "src_lang", "temperature"],
 }
@@ -40,7 +40,10 @@ def test_of_another_task_are_refused_by_name(client: httpx.Client, register: Reg
         ("masked_language_modeling", "targets", []),
         ("token_classification", "ignore_labels", "O"),
         ("text_regression", "function_to_apply", "softmax"),
-        ("multi_label_classification", "function_to_apply", "softmax"),
+        ("multi_label_classification", "function_to_apply", "tanh"),
+        ("token_classification", "stride", -1),
+        ("text_classification", "truncation", False),
+        ("translation", "truncation", "do_not_truncate"),
     ],
 )
 def test_out_of_bounds_are_refused(

@@ -184,7 +184,7 @@ class TestRuns:
         )
         translator = Translator(network, source_tokenizer=source, target_tokenizer=target)
         options = translator.run_options(TEXTS, TranslationOptions(Decoding(beams=2)))
-        texts = translator.encode(TEXTS)
+        texts = translator.encode(TEXTS, options)
         whole = translator.run(Run(texts, options, is_wanted=lambda _: True))
         gone = max(range(len(TEXTS)), key=lambda number: len(whole[number]))
         some = translator.run(Run(texts, options, is_wanted=lambda number: number != gone))

@@ -34,8 +34,8 @@ def test_a_teacher_that_says_where_there_is_no_answer(tmp_path: Path) -> None:
     folder = fetch_model(shelf, outcome.manifest, tmp_path / "fetched")
     predictor = open_predictor(outcome.manifest, "fp32", fetch=lambda name: folder / name, threads=1)
     asked = tiny_questions(40, seed=7)
-    texts = predictor.encode([Question(row["question"], row["context"]) for row in asked])
     options = AnsweringOptions()
+    texts = predictor.encode([Question(row["question"], row["context"]) for row in asked], options)
     read = predictor.run(Run(texts, options, is_wanted=lambda _: True))
     answers = [predictor.result(row, options).answers[0].text for row in read]
     right = [(row["answers"]["text"] or [""])[0] for row in asked]

@@ -72,8 +72,10 @@ def test_a_sentence_of_characters_is_read_as_its_data(tmp_path: Path) -> None:
     assert WordSplitter.from_json((folder / RECORD).read_bytes()).characters == {"east_asian"}
     tagger = open_predictor(outcome.manifest, "fp32", fetch=lambda name: folder / name, threads=1)
     assert isinstance(tagger, Tagger)
-    [row] = tagger.run(Run(tagger.encode(["李丽去了上海"]), None, is_wanted=lambda _: True))
-    found = tagger.result(row, TaggingOptions())
+    options = TaggingOptions()
+    reading = tagger.run_options([], options)
+    [row] = tagger.run(Run(tagger.encode(["李丽去了上海"], reading), reading, is_wanted=lambda _: True))
+    found = tagger.result(row, options)
     assert [entity[:1] + entity[2:] for entity in found.entities] == [  # type: ignore[union-attr]
         ("PER", "李丽", 0, 2),
         ("LOC", "上海", 4, 6),

@@ -11,6 +11,7 @@ from app.inference.predictors.results import (
     Number,
     RankedLabels,
     Result,
+    TaggedWord,
     TaggedWords,
     TranslatedText,
     Vector,
@@ -65,10 +66,13 @@ def _number(result: Number) -> list[Score]:
 
 
 def _words(result: TaggedWords) -> list[Entity]:
-    return [
-        {"entity": tag, "score": score, "word": word, "start": start, "end": end}
-        for tag, score, word, start, end in result.words
-    ]
+    return [_word(word) for word in result.words]
+
+
+def _word(tagged: TaggedWord) -> Entity:
+    tag, score, word, start, end, token = tagged
+    entity: Entity = {"entity": tag, "score": score, "word": word, "start": start, "end": end}
+    return entity if token is None else {**entity, "index": token}
 
 
 def _entities(result: NamedEntities) -> list[EntityGroup]:

@@ -18,6 +18,7 @@ from app.inference.predictors.embedder import EmbeddingOptions
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Vector
 from app.inference.protocols.asking import ask, find_model, read_body
+from app.inference.protocols.bodies import body_of
 from app.inference.protocols.documents import operation_document
 from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
 from app.problems import render_problem
@@ -89,7 +90,7 @@ async def create_embeddings(request: Request) -> Response:
 
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
-    asked = read_body(await request.body(), EmbeddingsRequest)
+    asked = read_body(await body_of(request), EmbeddingsRequest)
     vectors = await _vectors(request, asked)
     tokens = sum(vector.tokens for vector in vectors)
     answer: EmbeddingsAnswer = {

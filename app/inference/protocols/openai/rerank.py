@@ -12,9 +12,11 @@ from typing_extensions import TypedDict
 from app.auth.routes import PlainProtectedRoute
 from app.domain.errors import InvalidRequest
 from app.domain.exact_types import ExactModel
+from app.inference.predictors.classifier import RegressionOptions
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import Number
 from app.inference.protocols.asking import ask, find_model, read_body
+from app.inference.protocols.bodies import body_of
 from app.inference.protocols.documents import operation_document
 from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
 from app.problems import render_problem
@@ -67,7 +69,7 @@ async def rerank(request: Request) -> Response:
 
     Texts longer than the model's maximum length are truncated. The first request loads the model.
     """
-    asked = read_body(await request.body(), RerankRequest)
+    asked = read_body(await body_of(request), RerankRequest)
     texts = [item if isinstance(item, str) else item.text for item in asked.documents]
     scores = await _scores(request, asked, texts)
     order = sorted(range(len(texts)), key=lambda index: -scores[index])[: asked.top_n]
@@ -112,7 +114,7 @@ async def _scores(request: Request, asked: RerankRequest, texts: list[str]) -> l
             task=model.task,
         )
     try:
-        results = await ask(request, model, [(asked.query, text) for text in texts], None)
+        results = await ask(request, model, [(asked.query, text) for text in texts], RegressionOptions())
     except InvalidArgument as error:
         error.pointer = "#/documents"
         raise

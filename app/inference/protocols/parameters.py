@@ -1,26 +1,34 @@
-"""The `parameters` of a request, task by task."""
+"""The parameters of a request, task by task, by the names that clients of Hugging Face give them."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, field_validator, model_validator
 
 from app.domain.errors import InvalidRequest
 from app.domain.exact_types import ExactModel
 from app.domain.tasks import Task
 from app.engine.generation import Decoding
-from app.inference.predictors.classifier import ClassificationOptions
+from app.inference.predictors.classifier import ClassificationOptions, RegressionOptions
 from app.inference.predictors.embedder import EmbeddingOptions
 from app.inference.predictors.fill_mask import FillMaskOptions
 from app.inference.predictors.question_answerer import AnsweringOptions
-from app.inference.predictors.tagger import TaggingOptions
+from app.inference.predictors.scores import ScoreFunction
+from app.inference.predictors.tagger import Aggregation, TaggingOptions
 from app.inference.predictors.translator import TranslationOptions
+
+WITHOUT_EFFECT: Final = frozenset(
+    ("batch_size", "num_workers", "padding", "return_tensors", "use_cache", "use_gpu", "wait_for_model")
+)
+"""Parameters of pipelines and of the hub that say how work is done: no answer depends on them."""
 
 
 class Parameters(ExactModel):
     """Those of every task."""
+
+    _ignored: Sequence[str] = PrivateAttr(())
 
     precision: str | None = Field(
         default=None,
@@ -30,68 +38,113 @@ class Parameters(ExactModel):
         examples=["int8"],
     )
 
+    @property
+    def ignored(self) -> Sequence[str]:
+        """Names among those that were given which have no effect."""
+        return self._ignored
+
+    def ignoring(self, names: Sequence[str]) -> Self:
+        self._ignored = names
+        return self
+
     @abstractmethod
     def options(self) -> Any:
         """The same for the predictor of the task."""
 
 
-class _RankingParameters(Parameters):
+_TRUNCATION: Final = "Accepted for compatibility; longer texts are always truncated."
+_ALWAYS_TRUNCATED: Final = "longer texts are always truncated. Omit it, or split your texts"
+
+
+class _TruncatingParameters(Parameters):
+    """Those of tasks whose texts are cut at the model's length."""
+
+    truncation: Literal[True, "longest_first", "only_first"] | None = Field(
+        default=None, description=_TRUNCATION
+    )
+
+    @field_validator("truncation", mode="before")
+    @classmethod
+    def _require_truncation(cls, truncation: object) -> object:
+        if truncation is False or truncation == "do_not_truncate":
+            raise ValueError(_ALWAYS_TRUNCATED)
+        return truncation
+
+
+class _PairParameters(_TruncatingParameters):
+    """Those of tasks that take pairs, of which the longer text loses its tokens first."""
+
+    truncation: Literal[True, "longest_first"] | None = Field(default=None, description=_TRUNCATION)
+
+
+class _RankingParameters(_PairParameters):
     """Those of tasks that rank labels."""
 
+    function_to_apply: ScoreFunction | None = Field(
+        default=None,
+        description="What logits go through to become scores; default: what they did in training, `softmax` "
+        "for one label of a text and `sigmoid` for several.",
+    )
     top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; default: all.")
 
     def options(self) -> ClassificationOptions:
-        return ClassificationOptions(self.top_k)
+        return ClassificationOptions(self.top_k, self.function_to_apply)
 
 
 class ClassificationParameters(_RankingParameters):
     """Parameters for text_classification."""
 
-    function_to_apply: Literal["softmax"] | None = Field(
-        default=None,
-        description="Accepted for compatibility; scores are always a softmax.",
-    )
-
 
 class MultiLabelParameters(_RankingParameters):
     """Parameters for multi_label_classification."""
 
-    function_to_apply: Literal["sigmoid"] | None = Field(
-        default=None,
-        description="Accepted for compatibility; scores are always a sigmoid.",
-    )
 
-
-class RegressionParameters(Parameters):
+class RegressionParameters(_PairParameters):
     """Parameters for text_regression."""
 
-    function_to_apply: Literal["none"] | None = Field(
+    function_to_apply: Literal["sigmoid", "none"] | None = Field(
         default=None,
-        description="Accepted for compatibility; the score is always the model's output.",
+        description="What the model's output goes through; default: what it did in training.",
     )
 
-    def options(self) -> None:
-        return None
+    def options(self) -> RegressionOptions:
+        return RegressionOptions(self.function_to_apply)
 
 
-class TokenClassificationParameters(Parameters):
+class TokenClassificationParameters(_TruncatingParameters):
     """Parameters for token_classification."""
 
-    aggregation_strategy: Literal["simple", "first", "none"] = Field(
-        default="simple",
-        description="`simple`: named entities; `none`: words with their tags. A word has the tag of its "
-        "first token, as in training, so `first` equals `simple`, and `average` and `max` ignore the other "
-        "tokens.",
+    aggregation_strategy: Aggregation = Field(
+        default="first",
+        description="As in transformers. `first`: named entities of words, each with the tag of its first "
+        "token, as in training; `average` and `max`: with the tag of the mean of its tokens, or of the "
+        "surest. `simple`: entities of tokens; `none`: tokens with their tags. `words`: words with their "
+        "tags, as in `first`. Given words are never cut: `simple` is `first` there, and `none` is `words`.",
     )
     ignore_labels: list[str] = Field(
         default=["O"], description="Entity types (or, with `none`, tags) to leave out."
     )
+    stride: int | None = Field(
+        default=None,
+        ge=0,
+        description="Read longer texts whole, in windows that share so many tokens, and keep the longer one "
+        "of entities that overlap; default: longer texts are truncated. Not with `none` and `words`.",
+    )
+
+    @model_validator(mode="after")
+    def _require_entities(self) -> "TokenClassificationParameters":
+        if self.stride is not None and self.aggregation_strategy in ("none", "words"):
+            raise ValueError(
+                "stride needs entities, of which the longer one is kept where windows overlap; "
+                f"aggregation_strategy {self.aggregation_strategy} gives none. Choose another strategy"
+            )
+        return self
 
     def options(self) -> TaggingOptions:
-        return TaggingOptions(groups=self.aggregation_strategy != "none", ignored=self.ignore_labels)
+        return TaggingOptions(self.aggregation_strategy, self.ignore_labels, self.stride)
 
 
-class FillMaskParameters(Parameters):
+class FillMaskParameters(_TruncatingParameters):
     """Parameters for masked_language_modeling."""
 
     top_k: int = Field(default=5, ge=1, le=1000, description="Number of words for the mask, best first.")
@@ -125,7 +178,7 @@ class QuestionAnsweringParameters(Parameters):
         return AnsweringOptions(self.top_k, self.max_answer_len, self.handle_impossible_answer)
 
 
-class EmbeddingParameters(Parameters):
+class EmbeddingParameters(_TruncatingParameters):
     """Parameters for sentence_embedding."""
 
     normalize: bool = Field(
@@ -138,22 +191,20 @@ class EmbeddingParameters(Parameters):
         description="The first so many dimensions, at length 1; default: all. Dimensions of a student that "
         "was made with `target.dimensions` are in the order of what they tell.",
     )
-    truncate: bool | None = Field(
-        default=None, description="Accepted for compatibility; longer texts are always truncated."
-    )
+    truncate: bool | None = Field(default=None, description=_TRUNCATION)
 
     @field_validator("truncate")
     @classmethod
-    def _require_truncation(cls, truncate: bool | None) -> bool | None:
+    def _require_truncate(cls, truncate: bool | None) -> bool | None:
         if truncate is False:
-            raise ValueError("longer texts are always truncated. Omit it, or split your texts")
+            raise ValueError(_ALWAYS_TRUNCATED)
         return truncate
 
     def options(self) -> EmbeddingOptions:
         return EmbeddingOptions(self.dimensions, self.normalize)
 
 
-class TranslationParameters(Parameters):
+class TranslationParameters(_TruncatingParameters):
     """Parameters for translation. Generation parameters may also be nested in `generate_parameters`."""
 
     num_beams: int = Field(
@@ -219,10 +270,15 @@ def read_parameters(task: Task, given: Mapping[str, Any]) -> Parameters:
         InvalidRequest: one belongs to another task, or to none.
         RequestValidationError: a value is out of bounds.
     """
+    ignored = WITHOUT_EFFECT & given.keys()
     try:
-        return PARAMETERS[task].model_validate(given)
+        parameters = PARAMETERS[task].model_validate(
+            {name: value for name, value in given.items() if name not in ignored}
+        )
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
+    else:
+        return parameters.ignoring(sorted(ignored))
     for fault in faults:
         if fault["type"] == "extra_forbidden":
             raise _foreign(task, str(fault["loc"][0]))
