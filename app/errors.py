@@ -37,7 +37,7 @@ from app.domain.errors import (
     Unreadable,
 )
 from app.problems import Fault, ProblemDetails
-from app.routing import problem_renderer
+from app.routing import problem_renderer, problem_status
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ def problem_response(
 ) -> Response:
     """A problem in the form that the clients of the request's route read."""
     request_id = request.scope.get("state", {}).get("request_id", "-")
+    status = problem_status(request.scope, status)
     problem = ProblemDetails(
         status=int(status),
         code=code,

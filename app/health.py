@@ -12,7 +12,6 @@ from prometheus_client.registry import Collector
 from app.auth.routes import ProtectedRoute, PublicRoute
 from app.core.db import Database
 from app.dependencies import PrincipalDep, WholeDatabaseDep
-from app.domain.errors import NotReady
 from app.errors import problems
 from app.metrics import dependency_metrics, job_metrics, queue_metrics, webhook_metrics, worker_metrics
 from app.readiness import Dependency, Readiness, ReadinessRead
@@ -41,12 +40,7 @@ async def get_readiness(
     what they can do without.
     """
     readiness: Readiness = request.app.state.readiness
-    states = await readiness.states()
-    ignored = {"workers", *exclude}
-    failing = [name for name, state in states.items() if state not in ("ok", "none") and name not in ignored]
-    if failing:
-        what = ", ".join(f"{name} ({states[name]})" for name in failing)
-        raise NotReady("not_ready", f"Not ready: {what}.", failing=failing, **states)
+    states = await readiness.require(without=exclude)
     return ReadinessRead(status="ready", **states)
 
 

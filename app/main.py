@@ -21,7 +21,14 @@ from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
 from app.idempotency.creation import Replayed, replay
 from app.idempotency.fingerprint import TakeFingerprints
-from app.inference.protocols import INFERENCE_DOCUMENTS, ClientGone, answer_nobody, inference_routes
+from app.inference.protocols import (
+    INFERENCE_DOCUMENTS,
+    ClientGone,
+    answer_nobody,
+    answer_unknown_calls,
+    inference_routes,
+    kserve_router,
+)
 from app.inference.runtime import InferenceRuntime
 from app.jobs import endpoints as jobs
 from app.jobs.events import EventStreams
@@ -60,6 +67,7 @@ ROUTERS = (
     named_endpoints.router,
     health.router,
     health.operator_router,
+    kserve_router,
 )
 
 
@@ -129,6 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         checked_routes(router.routes)
         app.include_router(router)
+    answer_unknown_calls(app.router)
     app.add_middleware(TakeFingerprints)
     app.add_middleware(
         BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes

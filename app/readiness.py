@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeAlias, get_args
 
 from anyio import CapacityLimiter
@@ -16,6 +16,7 @@ from starlette.datastructures import State
 from app.core.db.workers import live_workers
 from app.core.outages import Outages
 from app.core.settings import Settings
+from app.domain.errors import NotReady
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,22 @@ class Readiness:
         await asyncio.wait(tasks.values(), timeout=_PATIENCE_S)
         states = {name: task.result() if task.done() else "not responding" for name, task in tasks.items()}
         self._log_changes(states)
+        return states
+
+    async def require(self, *, without: Collection[Dependency] = ()) -> dict[Dependency, DependencyState]:
+        """Likewise, of a process that can work without some of them.
+
+        Raises:
+            NotReady: one of the others does not respond, or has no room.
+        """
+        states = await self.states()
+        ignored = {"workers", *without}
+        failing = [
+            name for name, state in states.items() if state not in ("ok", "none") and name not in ignored
+        ]
+        if failing:
+            what = ", ".join(f"{name} ({states[name]})" for name in failing)
+            raise NotReady("not_ready", f"Not ready: {what}.", failing=failing, **states)
         return states
 
     def _log_changes(self, states: Mapping[Dependency, DependencyState]) -> None:

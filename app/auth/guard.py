@@ -141,6 +141,5 @@ def _check_media_type(headers: dict[bytes, bytes], media_types: Collection[str])
     given = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
     if given not in media_types and (given or has_body):
-        raise HTTPException(
-            415, f"The body must be {' or '.join(media_types)}: send it with that Content-Type."
-        )
+        named = " or ".join(filter(None, media_types))
+        raise HTTPException(415, f"The body must be {named}: send it with that Content-Type.")

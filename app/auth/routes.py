@@ -89,8 +89,11 @@ class PlainProtectedRoute(PlainRoute):
         render_problem: RenderProblem,
         media_types: Sequence[str] = (JSON,),
         log_level: int = logging.INFO,
+        **options: Any,
     ) -> None:
-        super().__init__(path, endpoint, methods=methods, render_problem=render_problem, log_level=log_level)
+        super().__init__(
+            path, endpoint, methods=methods, render_problem=render_problem, log_level=log_level, **options
+        )
         self.scope = scope
         self.media_types = media_types
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from app.core.db import Database
 from app.core.db.endpoints import get_endpoint, is_endpoint_name
-from app.core.db.models import get_model
+from app.core.db.models import Model, get_model, list_models
 from app.core.outages import Outages
 from app.core.settings import Settings
 from app.core.storage import Storage
 from app.domain.documents import Precision
 from app.domain.documents.endpoint_target import EndpointTarget, ServedExport
 from app.domain.documents.manifest import ModelManifest
-from app.domain.errors import NotFound
+from app.domain.errors import NotFound, SqueezeError
 from app.domain.tasks import Task
 from app.engine.memory import give_back_memory
 from app.engine.threads import share_threads, usable_cores
@@ -44,6 +44,9 @@ _KEPT_PER_SESSION = 4
 
 _LOADERS = 2
 """Models that load at a time."""
+
+_LISTED_AT_ONCE = 100
+"""Rows of a page."""
 
 
 class _Named(NamedTuple):
@@ -71,6 +74,14 @@ class _Fallback(NamedTuple):
     model: ServableModel
     threshold: float
     """Probability of its best label from which a model is sure."""
+
+
+class ListedModel(NamedTuple):
+    """A model of a project, as a list shows it."""
+
+    model_id: str
+    why_not: str
+    """It cannot be asked; empty where it can."""
 
 
 class InferenceRuntime:
@@ -165,12 +176,7 @@ class InferenceRuntime:
             InvalidArgument: precision, options or texts do not fit the model or its task.
             Overloaded: too many texts wait for the model.
         """
-        precision = choose_precision(model.key.name, model.manifest, precision or model.precision)
-        key = (model.key, precision)
-        # Between finding the queue and queueing there is no await: it cannot be retired meanwhile.
-        while (queue := self._loaded.get(key)) is None:
-            await self._loads.once(key, partial(self._load, model.key, model.manifest, precision))
-        self._loaded.move_to_end(key)
+        queue = await self._queue(model, precision)
         require_inputs(model.manifest, texts)
         results = await _answer(queue, texts, options)
         if model.fallback is None:
@@ -206,6 +212,18 @@ class InferenceRuntime:
                 named[number] = result._replace(model=fallback.model.key.name)
         return list(named.values())
 
+    async def load(self, model: ServableModel, *, precision: str | None = None) -> None:
+        """Have a model in memory before it is asked; arguments and errors as ``predict``."""
+        await self._queue(model, precision)
+
+    def unload(self, model: ServableModel) -> None:
+        """Let a model leave the memory once what was admitted is answered, until it is asked again."""
+        self._unload(model.key)
+
+    async def models(self, project_id: str) -> list[ListedModel]:
+        """All models of a project, newest first."""
+        return await asyncio.to_thread(self._list, project_id)
+
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
         for under_way in (self._models, self._endpoints, self._loads):
@@ -214,6 +232,25 @@ class InferenceRuntime:
             self._retire(next(iter(self._loaded)))
         await asyncio.to_thread(self._releaser.shutdown)
         self._loaders.shutdown(wait=False, cancel_futures=True)
+
+    async def _queue(self, model: ServableModel, precision: str | None) -> BatchQueue:
+        """That of a model, loaded if need be; it cannot be retired before the next await."""
+        precision = choose_precision(model.key.name, model.manifest, precision or model.precision)
+        key = (model.key, precision)
+        while (queue := self._loaded.get(key)) is None:
+            await self._loads.once(key, partial(self._load, model.key, model.manifest, precision))
+        self._loaded.move_to_end(key)
+        return queue
+
+    def _list(self, project_id: str) -> list[ListedModel]:
+        listed: list[ListedModel] = []
+        with self._database.of(project_id).reading() as session:
+            while True:
+                after = listed[-1].model_id if listed else None
+                page = list_models(session, limit=_LISTED_AT_ONCE, after=after)
+                listed += map(_listed, page)
+                if len(page) < _LISTED_AT_ONCE:
+                    return listed
 
     def _read(self, key: _Named) -> ModelManifest:
         with self._database.of(key.project_id).reading() as session:
@@ -232,8 +269,7 @@ class InferenceRuntime:
     def _forget(self, key: _Named, manifest: ModelManifest) -> None:
         """Stop serving a model that is gone."""
         self._files.drop(key.project_id, manifest.files)
-        for loaded in [loaded for loaded in self._loaded if loaded[0] == key]:
-            self._retire(loaded)
+        self._unload(key)
 
     async def _load(self, key: _Named, manifest: ModelManifest, precision: str) -> None:
         self._make_room(self._settings.inference_sessions - 1)
@@ -276,6 +312,10 @@ class InferenceRuntime:
         while len(self._loaded) > sessions:
             self._retire(next(iter(self._loaded)))
 
+    def _unload(self, key: _Named) -> None:
+        for loaded in [loaded for loaded in self._loaded if loaded[0] == key]:
+            self._retire(loaded)
+
     def _retire(self, key: tuple[_Named, str]) -> None:
         queue = self._loaded.pop(key)
         queue.close()
@@ -288,3 +328,11 @@ async def _answer(queue: BatchQueue, texts: Sequence[Input], options: Any) -> li
     predictor = queue.predictor
     rows = await queue.predict(texts, predictor.run_options(texts, options))
     return [predictor.result(row, options) for row in rows]
+
+
+def _listed(row: Model) -> ListedModel:
+    try:
+        served_task(row.id, row.manifest)
+    except SqueezeError as error:  # it has no export, or this version cannot read it
+        return ListedModel(row.id, error.message)
+    return ListedModel(row.id, "")

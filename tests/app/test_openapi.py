@@ -5,6 +5,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.main import create_app
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
+@cache
 def describe() -> dict[str, Any]:
     return create_app(Settings()).openapi()
 
@@ -43,6 +45,18 @@ def test_every_call_of_the_product_is_described():
         "/v1/embeddings": {"post"},
         "/v1/classify": {"post"},
         "/v1/rerank": {"post"},
+        "/v2": {"get"},
+        "/v2/health/live": {"get"},
+        "/v2/health/ready": {"get"},
+        "/v2/models/{model_id}": {"get"},
+        "/v2/models/{model_id}/infer": {"post"},
+        "/v2/models/{model_id}/ready": {"get"},
+        "/v2/models/{model_id}/versions/{version}": {"get"},
+        "/v2/models/{model_id}/versions/{version}/infer": {"post"},
+        "/v2/models/{model_id}/versions/{version}/ready": {"get"},
+        "/v2/repository/index": {"post"},
+        "/v2/repository/models/{model_id}/load": {"post"},
+        "/v2/repository/models/{model_id}/unload": {"post"},
         "/v1/datasets": {"get", "post"},
         "/v1/datasets/{dataset_id}": {"get", "delete"},
         "/v1/methods": {"get"},

@@ -74,18 +74,19 @@ class Regressor:
         self._tokenizer = tokenizer
         self._activation = activation
 
-    def run_options(self, _inputs: Sequence[TextInput], options: RegressionOptions) -> ScoreFunction:
-        return options.function or self._activation or "none"
+    def run_options(self, _inputs: Sequence[TextInput], options: RegressionOptions) -> ScoreFunction | None:
+        return options.function
 
-    def limits(self, _function: ScoreFunction) -> RunLimits:
+    def limits(self, _function: ScoreFunction | None) -> RunLimits:
         return _LIMITS
 
-    def encode(self, texts: Sequence[TextInput], _function: ScoreFunction) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[TextInput], _function: ScoreFunction | None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, ScoreFunction]) -> list[float]:
+    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[float]:
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        numbers: list[float] = SCORE_FUNCTIONS[run.options](logits[:, 0]).tolist()
+        function = run.options or self._activation or "none"
+        numbers: list[float] = SCORE_FUNCTIONS[function](logits[:, 0]).tolist()
         return numbers
 
     def result(self, row: float, _options: RegressionOptions) -> Number:

@@ -1,7 +1,7 @@
 """What predictors answer of one input, before any protocol gives it a form."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -97,12 +97,19 @@ class FoundAnswer(NamedTuple):
     text: str
 
 
+NO_ANSWER: Final = FoundAnswer(0.0, 0, 0, "")
+
+
 class FoundAnswers(NamedTuple):
     """The answers to a question, best first."""
 
     answers: Sequence[FoundAnswer]
     is_one: bool
     """Whether just the best was asked for."""
+
+    @property
+    def best(self) -> FoundAnswer:
+        return next(iter(self.answers), NO_ANSWER)
 
 
 class Vector(NamedTuple):

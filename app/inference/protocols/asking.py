@@ -37,7 +37,7 @@ def read_body(body: bytes, kind: type[Body]) -> Body:
 async def find_model(request: Request, model_id: str) -> ServableModel:
     """A model of the project that the request's key belongs to; errors as ``InferenceRuntime.find``."""
     principal: Principal = request.state.principal
-    return await _runtime(request).find(principal.project_id, model_id)
+    return await runtime_of(request).find(principal.project_id, model_id)
 
 
 async def ask(
@@ -54,9 +54,9 @@ async def ask(
         ClientGone: nobody waits for them any more.
     """
     async with cancelled_when_gone(request), counted_predictions(request, len(texts)):
-        return await _runtime(request).predict(model, texts, options, precision=precision)
+        return await runtime_of(request).predict(model, texts, options, precision=precision)
 
 
-def _runtime(request: Request) -> InferenceRuntime:
+def runtime_of(request: Request) -> InferenceRuntime:
     runtime: InferenceRuntime = request.app.state.inference
     return runtime

@@ -1,15 +1,18 @@
 """What FastAPI would write of routes that are not its own."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
-from app.auth.routes import REFUSALS, requires
+from app.auth.routes import JSON, REFUSALS, requires
 from app.errors import problems
 
-_ERRORS = (*REFUSALS, 404, 408, 409, 413, 415, 422, 500, 503, 507)
+_NONE: Final[Mapping[str, str]] = {}
+_ERRORS: Final = (*REFUSALS, 404, 408, 409, 413, 415, 422, 500, 503, 507)
 
 
 def operation_document(
@@ -17,46 +20,86 @@ def operation_document(
     endpoint: Callable[..., Any],
     *,
     operation_id: str,
-    body: type,
     answer: Any,
     answer_description: str,
+    method: str = "post",
+    body: type | None = None,
+    needs_body: bool = True,
+    other_media_types: Sequence[str] = (),
     description: str | None = None,
-    parameters: Sequence[dict[str, Any]] = (),
+    aliases: Mapping[str, str] = _NONE,
+    errors: Collection[int] = _ERRORS,
 ) -> dict[str, Any]:
-    """The description of a route that answers a POST of JSON, with the schemas that it names.
+    """The description of a route of JSON, with the schemas that it names.
 
     Args:
-        path: of the route.
+        path: of the route; its parameters are texts.
         endpoint: its docstring gives the summary and, by default, the description.
         operation_id: names it in clients.
-        body: a model of pydantic.
-        answer: likewise, or another type that pydantic knows.
+        answer: a model of pydantic, or another type that pydantic knows.
         answer_description: of the answer 200.
+        method: of the route.
+        body: likewise; None: it takes none.
+        needs_body: whether it may not be left out.
+        other_media_types: of body and answer, beside JSON.
         description: in place of the docstring's.
-        parameters: of the path.
+        aliases: other paths of the route, with the names of their operations.
+        errors: statuses of problems.
     """
     summary, _, told = inspect.cleandoc(endpoint.__doc__ or "").partition("\n\n")
-    schemas, definitions = TypeAdapter.json_schemas(
-        [("body", "validation", TypeAdapter(body)), ("answer", "serialization", TypeAdapter(answer))],
-        ref_template="#/components/schemas/{model}",
-    )
-    operation = {
+    adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        ("answer", "serialization", TypeAdapter(answer))
+    ]
+    if body is not None:
+        adapters.append(("body", "validation", TypeAdapter(body)))
+    schemas, definitions = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")
+    others: dict[str, Any] = {name: {} for name in other_media_types}
+    operation: dict[str, Any] = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
-        "description": description or told,
-        "operationId": operation_id,
-        "parameters": list(parameters),
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schemas["body", "validation"]}},
-        },
         "responses": {
             "200": {
                 "description": answer_description,
-                "content": {"application/json": {"schema": schemas["answer", "serialization"]}},
+                "content": {JSON: {"schema": schemas["answer", "serialization"]}, **others},
             },
-            **{str(status): problem for status, problem in problems(*_ERRORS).items()},
+            **{str(status): problem for status, problem in problems(*errors).items()},
         },
         **requires("predict"),
     }
-    return {"paths": {path: {"post": operation}}, "components": {"schemas": definitions["$defs"]}}
+    if body is not None:
+        content = {JSON: {"schema": schemas["body", "validation"]}, **others}
+        operation["requestBody"] = {"required": needs_body, "content": content}
+    described = {path: description or told} | dict.fromkeys(aliases, f"As `{method.upper()} {path}`.")
+    paths = {
+        at: {
+            method: {
+                **operation,
+                "operationId": aliases.get(at, operation_id),
+                "description": text,
+                "parameters": _path_parameters(at),
+            }
+        }
+        for at, text in described.items()
+    }
+    return {"paths": paths, "components": {"schemas": definitions.get("$defs", {})}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def joined(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Descriptions of several routes in one, each with paths of its own."""
+    return {
+        "paths": {path: of for document in documents for path, of in document["paths"].items()},
+        "components": {
+            "schemas": {
+                name: schema
+                for document in documents
+                for name, schema in document["components"]["schemas"].items()
+            }
+        },
+    }

@@ -24,6 +24,9 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Parameters of pipelines and of the hub that say how work is done: no answer depends on them."""
 
+IGNORED: Final = "x-ignored-parameters"
+"""The header of an answer that names those which had no effect."""
+
 
 class Parameters(ExactModel):
     """Those of every task."""

@@ -42,7 +42,7 @@ ABSENT = {
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
 
-NAMES = {"name": "model.safetensors", "pipeline": "text-classification"}
+NAMES = {"name": "model.safetensors", "pipeline": "text-classification", "version": "1"}
 """Parameters of paths that name a part of something."""
 
 OPERATIONS = [
@@ -77,10 +77,17 @@ class Tenant:
                 part = headers | {"content-type": "application/offset+octet-stream"}
                 return self.api.http.patch(path, headers=part, content=b"x")
         if method == "POST" and not content:
-            content = {"json": {"inputs": "text"} if "/models/" in path else {}}
+            content = {"json": body_for(path)}
         if method == "PATCH":
             content = {"json": {"limits": {"max_queued_jobs": 0}} if "/projects/" in path else {}}
         return self.api.http.request(method, path, headers=headers, follow_redirects=False, **content)
+
+
+def body_for(path: str) -> dict[str, Any]:
+    """Of a POST that is not refused for what it says."""
+    if path.endswith("/infer"):
+        return {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["text"]}]}
+    return {"inputs": "text"} if "/models/" in path and "/repository/" not in path else {}
 
 
 def settle(api: Api, project_id: str) -> Tenant:
@@ -179,7 +186,9 @@ def test_another_s_thing_is_as_absent_as_one_that_never_was(
             assert foreign.status_code == 404
         assert without_ids(foreign, ids) == without_ids(absent, ABSENT)
     if method == "GET":
-        assert owner.ask(method, filled(path, owner.ids)).status_code == 200
+        # In the protocol of /v2 a model is there for predictions alone, for which this one lacks a file.
+        expected = 409 if path.startswith("/v2") else 200
+        assert owner.ask(method, filled(path, owner.ids)).status_code == expected
 
 
 def test_and_nothing_of_it_was_changed(owner: Tenant, intruder: Tenant):
@@ -208,6 +217,12 @@ def test_lists_show_nothing_of_another(method: str, path: str, owner: Tenant, in
         assert owner.ids[f"{kind}_id"] in owner.ask(method, path).text
 
 
+def test_a_repository_is_of_one_project(owner: Tenant, intruder: Tenant):
+    listed = {model["name"] for model in owner.ask("POST", "/v2/repository/index").json()}
+    assert listed >= {owner.ids["model_id"], owner.unused["model_id"]}
+    assert not listed & {intruder.ids["model_id"], intruder.unused["model_id"]}
+
+
 def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """What a POST takes that names something: requests that each name one of ``owned``."""
     match operation:
@@ -226,7 +241,7 @@ def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> 
             yield {"json": {"model": owned["model_id"], "input": "text"}}
         case "rerank":
             yield {"json": {"model": owned["model_id"], "query": "text", "documents": ["text"]}}
-        case "createProject" | "createWebhook" | "createUpload":
+        case "createProject" | "createWebhook" | "createUpload" | "listRepository":
             return  # these name nothing
         case _:
             raise AssertionError(f"what does {operation} name in its body?")

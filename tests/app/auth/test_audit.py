@@ -23,11 +23,16 @@ CHANGES_NOTHING = {
     "createPlan",
     "describeUploads",
     "getUploadOffset",
+    "infer",
+    "inferVersion",
+    "listRepository",
+    "loadModel",
     "predict",
     "predictAsEndpoint",
     "predictAsPipeline",
     "predictAtModel",
     "rerank",
+    "unloadModel",
 }
 Ask = Callable[[Api, Headers, Any], httpx.Response]
 

@@ -10,6 +10,7 @@ from app.inference.protocols import inference_routes
 from app.main import ROUTERS, create_app
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+PUBLIC |= {"/v2", "/v2/health/live", "/v2/health/ready"}
 PUBLIC_METHODS = {("/v1/uploads", "OPTIONS")}
 """Of paths whose other methods are protected: tus clients ask what the server can do."""
 
@@ -49,6 +50,15 @@ def test_scopes():
         "/v1/embeddings",
         "/v1/classify",
         "/v1/rerank",
+        "/v2/models/{model_id}",
+        "/v2/models/{model_id}/infer",
+        "/v2/models/{model_id}/ready",
+        "/v2/models/{model_id}/versions/{version}",
+        "/v2/models/{model_id}/versions/{version}/infer",
+        "/v2/models/{model_id}/versions/{version}/ready",
+        "/v2/repository/index",
+        "/v2/repository/models/{model_id}/load",
+        "/v2/repository/models/{model_id}/unload",
     }
     admin = {path for (_, path), scope in scopes.items() if scope == "admin"}
     assert admin == {r.path for r in routes() if isinstance(r, AdminRoute)}

@@ -37,7 +37,8 @@ LARGE_BODIES = ["POST /v1/jobs", "POST /v1/plans"]
 """Of which every value of every member would be tried: thousands of calls."""
 
 ALIKE = ["predictAtModel", "predictAsEndpoint", "predictAsPipeline"]
-"""Operations that are `predict` under other paths; the suite tries that one."""
+ALIKE += ["inferVersion", "getVersionMetadata", "getVersionReady"]
+"""Operations that are others under another path; the suite tries those."""
 
 REFUSED = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429]
 """412: of tus, whose version a client has to name."""
@@ -46,9 +47,10 @@ WITH_MORE_TO_CHECK = [
     *("POST /v1/datasets", "POST /v1/models", "POST /v1/keys"),
     *("POST /v1/webhooks", "PATCH /v1/webhooks/{webhook_id}", *LARGE_BODIES),
     *("POST /v1/uploads", "HEAD /v1/uploads/{upload_id}", "PATCH /v1/uploads/{upload_id}"),
-    "DELETE /v1/uploads/{upload_id}",
+    *("DELETE /v1/uploads/{upload_id}", "POST /v2/models/{model_id}/infer"),
 ]
-"""Which take what no schema can describe: the content of a file, a public address, a possible size."""
+"""Which take what no schema can describe: the content of a file, a public address, a possible size, tensors
+in bytes."""
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def succeeded(request: JobRequest, folder: Path) -> Succeeded:
 def served(outcome: Succeeded, folder: Path, asked: list[str], **options: Any) -> np.ndarray:
     predictor = open_predictor(outcome.manifest, "fp32", fetch=lambda name: folder / name, threads=1)
     assert isinstance(predictor, Embedder)
-    rows = predictor.run(Run(predictor.encode(asked), None, lambda _: True))
+    rows = predictor.run(Run(predictor.encode(asked, None), None, lambda _: True))
     return np.array([predictor.result(row, EmbeddingOptions(**options)).values for row in rows])
 
 

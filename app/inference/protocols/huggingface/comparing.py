@@ -25,7 +25,7 @@ def compared_texts(model: ServableModel, comparison: Comparison) -> list[Input]:
         return [(comparison.source, other) for other in comparison.others]
     raise InvalidRequest(
         "model_compares_no_texts",
-        f"Model {model.key.model_id} is of the task {model.task}. Compare sentences with a model of "
+        f"Model {model.key.name} is of the task {model.task}. Compare sentences with a model of "
         "sentence_embedding, or of text_regression that was trained on pairs of texts.",
         pointer="#/inputs",
         task=model.task,

@@ -21,21 +21,16 @@ from app.inference.protocols.documents import operation_document
 from app.inference.protocols.huggingface.comparing import compared_texts, similarities
 from app.inference.protocols.huggingface.rendering import pointer_to, render_problem, render_results
 from app.inference.protocols.huggingface.schemas import Answers, Comparison, PredictRequest
-from app.inference.protocols.parameters import Parameters, read_parameters
+from app.inference.protocols.parameters import IGNORED, Parameters, read_parameters
 from app.inference.runtime import ServableModel
 
 _PREDICT: Final = "/v1/models/{model_id}/predict"
-_PIPELINE: Final = "/models/{model_id}/pipeline/{pipeline}"
-_OPERATIONS: Final = {
-    _PREDICT: "predict",
+_ALIASES: Final = {
     "/v1/models/{model_id}": "predictAtModel",
     "/models/{model_id}": "predictAsEndpoint",
-    _PIPELINE: "predictAsPipeline",
+    "/models/{model_id}/pipeline/{pipeline}": "predictAsPipeline",
 }
-"""Paths with the names of their operations: clients append nothing to the URL of a model, or the pipeline."""
-
-IGNORED: Final = "x-ignored-parameters"
-"""The header that names parameters which have no effect."""
+"""Clients append nothing to the URL of a model, or the pipeline that they want."""
 
 _PIPELINES: Final[dict[Task, tuple[str, ...]]] = {
     "text_classification": ("text-classification", "sentiment-analysis"),
@@ -86,7 +81,7 @@ def huggingface_routes() -> list[Route]:
             render_problem=render_problem,
             log_level=logging.DEBUG,  # predictions come by the thousand a second; the metrics have them
         )
-        for path in _OPERATIONS
+        for path in (_PREDICT, *_ALIASES)
     ]
 
 
@@ -107,8 +102,8 @@ def _require_pipeline(request: Request, model: ServableModel) -> None:
     if wanted is not None and wanted not in known:
         raise InvalidRequest(
             "model_of_another_task",
-            f"Model {model.key.model_id} is of the task {model.task}, which answers as {' or '.join(known)}, "
-            f"not as {wanted[:50]!r}. Ask another model, or POST /models/{model.key.model_id}.",
+            f"Model {model.key.name} is of the task {model.task}, which answers as {' or '.join(known)}, "
+            f"not as {wanted[:50]!r}. Ask another model, or POST /models/{model.key.name}.",
             task=model.task,
             known=list(known),
         )
@@ -118,26 +113,13 @@ def openapi_document() -> dict[str, Any]:
     """What FastAPI would write of the routes, which are not its own."""
     told = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")[-1]
     answers = "\n".join(f"- {task}: {record.answer_help}" for task, record in TASKS.items())
-    documents = [
-        operation_document(
-            path,
-            predict,
-            operation_id=operation_id,
-            body=PredictRequest,
-            answer=Answers,
-            answer_description="Predictions in the order of the inputs, in the form of the model's task.",
-            description=told.format(answers=answers, ignored=IGNORED)
-            if path == _PREDICT
-            else f"As `POST {_PREDICT}`, where clients of Hugging Face ask.",
-            parameters=[
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                for name in ("model_id", "pipeline")
-                if f"{{{name}}}" in path
-            ],
-        )
-        for path, operation_id in _OPERATIONS.items()
-    ]
-    return {
-        "paths": {path: of for document in documents for path, of in document["paths"].items()},
-        "components": documents[0]["components"],
-    }
+    return operation_document(
+        _PREDICT,
+        predict,
+        operation_id="predict",
+        body=PredictRequest,
+        answer=Answers,
+        answer_description="Predictions in the order of the inputs, in the form of the model's task.",
+        description=told.format(answers=answers, ignored=IGNORED),
+        aliases=_ALIASES,
+    )

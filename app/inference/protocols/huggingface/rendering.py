@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from app.inference.predictors.results import (
+    NO_ANSWER,
     FoundAnswer,
     FoundAnswers,
     MaskFills,
@@ -94,8 +95,9 @@ def _translation(result: TranslatedText) -> Translation:
 
 
 def _answers(result: FoundAnswers) -> Answer | list[Answer]:
-    answers = [_answer(answer) for answer in result.answers or [FoundAnswer(0.0, 0, 0, "")]]
-    return answers[0] if result.is_one else answers
+    if result.is_one:
+        return _answer(result.best)
+    return [_answer(answer) for answer in result.answers or [NO_ANSWER]]
 
 
 def _answer(answer: FoundAnswer) -> Answer:
