@@ -16,6 +16,7 @@ class OnnxEncoder:
     def __init__(self, model: Path, *, threads: int) -> None:
         self._session = open_session(model, threads=threads)
         self._names = [node.name for node in self._session.get_inputs()]
+        [self._output] = [node.name for node in self._session.get_outputs()]
 
     def logits(self, inputs: Mapping[str, IntArray]) -> npt.NDArray[np.float32]:
         """Logits of padded texts.
@@ -27,7 +28,7 @@ class OnnxEncoder:
         Returns:
             (B, outputs), or (B, T, outputs) where the network answers for each token.
         """
-        (logits,) = self._session.run(["logits"], {name: _input(inputs, name) for name in self._names})
+        (logits,) = self._session.run([self._output], {name: _input(inputs, name) for name in self._names})
         return logits  # type: ignore[no-any-return]
 
 

@@ -287,4 +287,4 @@ def get_model_signature(model_id: str, database: DatabaseDep, whole: WholeDataba
 
 def _checksums(database: ProjectDatabase, model_id: str) -> str:
     with database.reading() as session:
-        return models.get_model(session, model_id).manifest.files.checksums
+        return models.get_model(session, model_id).manifest.downloads.checksums

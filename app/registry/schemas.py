@@ -181,5 +181,5 @@ class ModelRead(BaseModel):
                 job=model.job_id, teacher=model.teacher_id, dataset=model.dataset_id, method=model.method
             ),
             metrics=model.metrics,
-            manifest=manifest,
+            manifest=manifest and manifest.model_copy(update={"files": manifest.downloads}),
         )

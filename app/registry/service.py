@@ -97,11 +97,12 @@ def open_artifact(
     Raises:
         NotFound: the model has no such file.
     """
-    files = model.manifest.files
+    files = model.manifest.downloads
     if name not in files.entries:
         raise NotFound("artifact", name)
     entry = files.entries[name]
-    return entry, lambda: _of_length(entry.size_bytes, storage.stream(f"{files.prefix}/{name}"))
+    stored = model.manifest.other_names.get(name, name)
+    return entry, lambda: _of_length(entry.size_bytes, storage.stream(f"{files.prefix}/{stored}"))
 
 
 def _of_length(size_bytes: int, chunks: Iterator[bytes]) -> Iterator[bytes]:

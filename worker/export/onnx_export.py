@@ -14,6 +14,7 @@ from app.domain.errors import JobError
 from worker.networks.decoding import SourceReader, WritingStep
 from worker.networks.forward import answer_logits
 from worker.networks.fused import joined
+from worker.networks.pooled import PooledEncoder
 
 _OPSET = 17
 
@@ -22,7 +23,8 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
     """Write an encoder with its head as fp32 ONNX, weights inline.
 
     Inputs are int64 (batch, sequence), see ``input_names``; the output is ``logits``, (batch, outputs), or
-    (batch, sequence, outputs) of a network that answers for tokens.
+    (batch, sequence, outputs) of a network that answers for tokens, or ``sentence_embedding``, (batch,
+    dimensions): the names that other servers read.
     The network comes back as it was given.
 
     Raises:
@@ -35,9 +37,10 @@ def export_onnx(network: PreTrainedModel, path: Path) -> None:
     with torch.no_grad():
         answers_for_tokens = answer_logits(network(input_ids=example)).ndim == example.ndim + 1
     axes = dict.fromkeys(names, sequences)
-    axes["logits"] = sequences if answers_for_tokens else {0: "batch"}
+    output = "sentence_embedding" if isinstance(network, PooledEncoder) else "logits"
+    axes[output] = sequences if answers_for_tokens else {0: "batch"}
     with _prepared(network), joined(network), _words_flattened(network):
-        _trace(_Logits(network, names), dict.fromkeys(names, example), path, outputs=["logits"], axes=axes)
+        _trace(_Logits(network, names), dict.fromkeys(names, example), path, outputs=[output], axes=axes)
 
 
 def export_translator(network: PreTrainedModel, encoder: Path, decoder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.domain.architectures import Architecture
+from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.documents.cascade import Cascade
 from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
@@ -21,6 +21,9 @@ Split = Literal["train", "dev", "test", "unlabeled"]
 
 ONE_TEACHER: Final = "teacher"
 """The name of a teacher whose scores are given without one."""
+
+_OTHER_NAMES: Final = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+"""Of exports, by precision: where Text Embeddings Inference, transformers.js and optimum look for them."""
 
 _PREFIX = re.compile(r"(projects/\w+/)?(models|datasets)/[\w-]+")
 
@@ -193,6 +196,28 @@ class ModelManifest(StoredDocument):
         if "int8" in exports and exports["int8"].activation_scales is None:
             exports["int8"] = exports["int8"].model_copy(update={"activation_scales": "per_batch"})
         return exports
+
+    @property
+    def other_names(self) -> dict[str, str]:
+        """Names under which other servers look for exports, and what these are called here.
+
+        Of networks whose one output has the name that they read: ``logits`` or ``sentence_embedding``.
+        """
+        is_read = self.task is not None and TASKS[self.task].outputs != "span"
+        if not is_read or not isinstance(self.architecture, EncoderArchitecture):
+            return {}
+        return {
+            name: self.exports[precision].file
+            for precision, name in _OTHER_NAMES.items()
+            if precision in self.exports
+        }
+
+    @property
+    def downloads(self) -> Files:
+        """Its files by all their names; each is stored once."""
+        entries = self.files.entries
+        others = {name: entries[file] for name, file in self.other_names.items() if file in entries}
+        return Files(prefix=self.files.prefix, entries={**entries, **others})
 
     @property
     def head(self) -> Head | None:
