@@ -34,6 +34,7 @@ def test_every_call_of_the_product_is_described():
         "/v1/models": {"get", "post"},
         "/v1/models/{model_id}": {"get", "delete", "post"},
         "/models/{model_id}": {"post"},
+        **{f"{at}/models/{{model_id}}/{what}": {"get"} for at in ("", "/v1") for what in ("health", "info")},
         "/models/{model_id}/pipeline/{pipeline}": {"post"},
         "/v1/models/{model_id}/artifacts/{name}": {"get"},
         "/v1/models/{model_id}/SHA256SUMS": {"get"},

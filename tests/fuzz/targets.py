@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from app.domain.errors import InvalidRequest, TooLarge
 from app.domain.tasks import TASKS
 from app.inference.predictors.errors import InvalidArgument
-from app.inference.protocols.huggingface.schemas import PredictRequest
+from app.inference.protocols.huggingface.schemas import Comparison, PredictRequest
+from app.inference.protocols.kserve.schemas import InferRequest
+from app.inference.protocols.kserve.tensors import read_texts, split_body
 from app.inference.protocols.parameters import read_parameters
 from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.given import Table
@@ -157,8 +159,20 @@ def predictions(content: bytes) -> None:
         for task in TASKS:
             with suppress(ValidationError, RequestValidationError, InvalidArgument, *DOCUMENTED):
                 read_parameters(task, asked.parameters).options()
-        for text in asked.inputs.texts:
+        inputs = asked.inputs
+        texts = [inputs.source, *inputs.others] if isinstance(inputs, Comparison) else inputs.texts
+        for text in texts:
             (text if isinstance(text, str) else "".join(text)).encode()
+
+
+def tensors(content: bytes) -> None:
+    """The first byte says how many at the end are no JSON."""
+    if content:
+        body, length = content[1:], max(0, len(content) - 1 - content[0])
+        with suppress(ValidationError, RequestValidationError, *DOCUMENTED):
+            header, rest = split_body(body, str(length))
+            for texts in read_texts(InferRequest.model_validate_json(header).inputs, rest).values():
+                "".join(texts).encode()
 
 
 def _parsed(content: bytes) -> Any:
@@ -182,7 +196,8 @@ TARGETS: dict[str, Target] = {
         parquet,
         arrow,
         predictions,
+        tensors,
     )
 }
-OF_JSON = {"configs": 1, "tokenizers": 0, "predictions": 0, "json_tables": 1}
+OF_JSON = {"configs": 1, "tokenizers": 0, "predictions": 0, "json_tables": 1, "tensors": 1}
 """Targets that read JSON, and the bytes before it."""

@@ -9,7 +9,7 @@ from tests.fuzz.mutations import mutate_json
 from tests.fuzz.targets import OF_JSON, TARGETS
 
 CORPUS = Path(__file__).with_name("corpus")
-MUTATIONS = {"configs": 200, "tokenizers": 10, "predictions": 200, "json_tables": 100}
+MUTATIONS = {"configs": 200, "tokenizers": 10, "predictions": 200, "json_tables": 100, "tensors": 200}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.routing import Route
 
 from app.inference.protocols.connection import ClientGone, answer_nobody
-from app.inference.protocols.huggingface import huggingface_routes, openapi_document
+from app.inference.protocols.huggingface import HUGGINGFACE_DOCUMENTS, huggingface_routes
 from app.inference.protocols.kserve import KSERVE_DOCUMENTS, answer_unknown_calls, kserve_routes
 from app.inference.protocols.kserve import router as kserve_router
 from app.inference.protocols.openai import OPENAI_DOCUMENTS, openai_routes
@@ -28,5 +28,5 @@ def inference_routes() -> list[Route]:
     return [*huggingface_routes(), *openai_routes(), *kserve_routes()]
 
 
-INFERENCE_DOCUMENTS: Final = (openapi_document, *OPENAI_DOCUMENTS, *KSERVE_DOCUMENTS)
+INFERENCE_DOCUMENTS: Final = (*HUGGINGFACE_DOCUMENTS, *OPENAI_DOCUMENTS, *KSERVE_DOCUMENTS)
 """They write what OpenAPI says of the routes."""

@@ -47,6 +47,7 @@ def test_scopes():
         "/v1/models/{model_id}",
         "/models/{model_id}",
         "/models/{model_id}/pipeline/{pipeline}",
+        *(f"{at}/models/{{model_id}}/{what}" for at in ("", "/v1") for what in ("health", "info")),
         "/v1/embeddings",
         "/v1/classify",
         "/v1/rerank",

@@ -38,6 +38,7 @@ LARGE_BODIES = ["POST /v1/jobs", "POST /v1/plans"]
 
 ALIKE = ["predictAtModel", "predictAsEndpoint", "predictAsPipeline"]
 ALIKE += ["inferVersion", "getVersionMetadata", "getVersionReady"]
+ALIKE += ["getOtherEndpointHealth", "getOtherEndpointInfo"]
 """Operations that are others under another path; the suite tries those."""
 
 REFUSED = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429]

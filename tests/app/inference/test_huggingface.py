@@ -219,6 +219,16 @@ class TestPackedBodies:
             assert answer.headers.get("accept-encoding") == ("gzip, deflate" if status == 415 else None)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_what_an_endpoint_is(server_url: str, register: Register, form: str) -> None:
+    model_id = register()
+    hub = InferenceClient(model=f"{server_url}/{form.format(model_id)}", provider="hf-inference")
+    assert hub.health_check()
+    info = hub.get_endpoint_info()
+    assert (info["model_id"], info["task"], info["labels"]) == (model_id, "text_classification", LABELS)
+    assert not hub.health_check(f"{server_url}/{form.format(register(exports=()))}")
+
+
 def test_the_client_shows_what_is_wrong(server_url: str, register: Register) -> None:
     hub = InferenceClient(model=f"{server_url}/models/mdl_0")
     with pytest.raises(HfHubHTTPError) as caught:

@@ -193,6 +193,15 @@ class TestRequests:
         answer = client.post(f"/v2/models/{register()}/infer", json=body)
         assert answer.headers["x-ignored-parameters"] == "batch_size, priority, timeout"
 
+    def test_as_clients_of_kserve_and_mlserver_write_them(
+        self, client: httpx.Client, register: Register
+    ) -> None:
+        path, body = f"/v2/models/{(model_id := register())}/infer", as_json(TEXTS)
+        expected = client.post(path, json=body).json()
+        body["inputs"][0]["parameters"] = None
+        body |= {"model_name": model_id, "id": None, "parameters": None, "outputs": None}
+        assert client.post(path, json=body).json() == expected
+
     def test_a_pair_or_not(self, server: triton.InferenceServerClient, register: Register) -> None:
         model_id = register()
         [_, second] = server.get_model_metadata(model_id)["inputs"]
@@ -314,6 +323,7 @@ BAD_REQUESTS: list[tuple[Any, str]] = [
     (as_json(TEXTS, parameters={"precision": "fp8"}), "not in 'fp8'"),
     (as_json(["a", " "]), "Input 1 has an empty text"),
     (as_json(TEXTS, outputs_too=[]), "outputs_too"),
+    (as_json(TEXTS, model_name="another"), "names the model"),
 ]
 
 BAD_BYTES: list[tuple[bytes, Any, str | None, str]] = [

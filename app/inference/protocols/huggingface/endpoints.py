@@ -71,7 +71,7 @@ async def predict(request: Request) -> Response:
     return Response(to_json(answers), media_type="application/json", headers=headers)
 
 
-def huggingface_routes() -> list[Route]:
+def predict_routes() -> list[Route]:
     return [
         PlainProtectedRoute(
             path,
@@ -109,7 +109,7 @@ def _require_pipeline(request: Request, model: ServableModel) -> None:
         )
 
 
-def openapi_document() -> dict[str, Any]:
+def predict_document() -> dict[str, Any]:
     """What FastAPI would write of the routes, which are not its own."""
     told = inspect.cleandoc(predict.__doc__ or "").partition("\n\n")[-1]
     answers = "\n".join(f"- {task}: {record.answer_help}" for task, record in TASKS.items())

@@ -52,6 +52,7 @@ async def infer(request: Request) -> Response:
     """
     json, content = split_body(await body_of(request), request.headers.get(HEADER_LENGTH))
     asked = read_body(json, InferRequest)
+    _require_name(request, asked)
     model = await named_model(request)
     texts = inputs_of(model, read_texts(asked.inputs, content))
     wanted = asked.outputs or [RequestedOutput(name=output.name) for output in gives(model)]
@@ -96,6 +97,16 @@ def infer_document() -> dict[str, Any]:
         errors=ERRORS,
         aliases={_OF_VERSION: "inferVersion"},
     )
+
+
+def _require_name(request: Request, asked: InferRequest) -> None:
+    """Raises ``InvalidRequest`` where body and path name two models."""
+    if asked.model_name not in (None, asked_name(request)):
+        raise InvalidRequest(
+            "another_model_name",
+            f"The path names the model {asked_name(request)[:50]!r} and the body {asked.model_name[:50]!r}. "
+            "Name one.",
+        )
 
 
 def _parameters(model: ServableModel, given: dict[str, Any]) -> tuple[Parameters, list[str]]:

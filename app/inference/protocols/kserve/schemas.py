@@ -1,8 +1,8 @@
 """Requests and answers of the protocol, as JSON."""
 
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.domain.exact_types import ExactModel
@@ -13,13 +13,25 @@ VERSION: Final = "1"
 _MOST_TENSORS: Final = 16
 
 
+def _nothing_for_null(given: object) -> object:
+    """Some clients send null for parameters that they do not set."""
+    return {} if given is None else given
+
+
+Given: TypeAlias = Annotated[
+    dict[str, Any],
+    BeforeValidator(_nothing_for_null, json_schema_input_type=dict[str, Any] | None),
+]
+"""Parameters by their names."""
+
+
 class InputTensor(ExactModel):
     """A tensor: its elements follow the JSON where `parameters.binary_data_size` says how many bytes."""
 
     name: str
     shape: list[int] = Field(max_length=8)
     datatype: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Given = Field(default_factory=dict)
     data: list[Any] | None = None
 
 
@@ -31,14 +43,20 @@ class RequestedOutput(ExactModel):
     """
 
     name: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Given = Field(default_factory=dict)
 
 
 class InferRequest(ExactModel):
-    """Texts for a model. `parameters` holds those of its task; those of the protocol change no answer."""
+    """Texts for a model.
+
+    `parameters` holds those of its task; those of the protocol change no answer.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
 
     id: str | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    model_name: str | None = Field(default=None, description="As in the path.")
+    parameters: Given = Field(default_factory=dict)
     inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=_MOST_TENSORS)]
     outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_TENSORS)] | None = None
 
