@@ -207,6 +207,7 @@ class TestPackedBodies:
         for body, coding, status in [
             (gzip.compress(self.BODY)[:-9], "gzip", 422),
             (gzip.compress(self.BODY) + b"more", "gzip", 422),
+            (gzip.compress(b"") * 10_000 + gzip.compress(self.BODY), "gzip", 422),
             (self.BODY, "gzip", 422),
             (gzip.compress(self.BODY), "deflate", 422),
             (b"", "gzip", 422),
