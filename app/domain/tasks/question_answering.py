@@ -3,7 +3,7 @@ from app.domain.tasks.record import Columns, Metric, TaskRecord
 RECORD = TaskRecord(
     columns=Columns(inputs=("question", "context"), target="answers"),
     columns_help="`question`, `context`, `answers`: `text` and `answer_start` as in SQuAD, empty where the "
-    "context has none",
+    "context has none; or texts alone, which are looked for",
     answering="span",
     head="span",
     outputs="span",

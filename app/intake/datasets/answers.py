@@ -15,6 +15,7 @@ from app.intake.datasets.rows import LeftOutRow, Place, Row
 
 _IMPOSSIBLE: Final = "is_impossible"
 _MOVED: Final = "answers that answer_start does not lead to, and that the context has once"
+_PLACED: Final = "answers without answer_start, that the context has once"
 _STRIPPED: Final = "answers with spaces at their ends, which were cut off"
 
 
@@ -22,7 +23,8 @@ class Answers:
     """Answers that the context has at their places; where it does not, they are looked for.
 
     A cell has ``{"text": [...], "answer_start": [...]}``, as the library ``datasets`` has it, or a list of
-    ``{"text": ..., "answer_start": ...}``, as SQuAD's files have it, or JSON of either.
+    ``{"text": ..., "answer_start": ...}``, as SQuAD's files have it, or JSON of either; or texts without
+    their places, as language models give them.
     """
 
     name = "answers"
@@ -80,8 +82,11 @@ class Answers:
         if first < 0:
             raise LeftOutRow("the context does not have the answer")
         if context.find(stripped, first + 1) >= 0:
-            raise LeftOutRow("the context has the answer several times, and none where answer_start is")
-        repaired[_MOVED] += 1
+            where = (
+                "none where answer_start is" if start is not None else "no answer_start says which is meant"
+            )
+            raise LeftOutRow(f"the context has the answer several times, and {where}")
+        repaired[_PLACED if start is None else _MOVED] += 1
         return stripped, first
 
 
@@ -89,6 +94,8 @@ def _parsed(value: Any, place: Place) -> Any:
     """What a cell of text writes as JSON; anything else as it is."""
     if not isinstance(value, str):
         return value
+    if not value.lstrip().startswith(("[", "{")):
+        return [value]
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -102,6 +109,9 @@ def _pairs(value: Any, place: Place) -> list[tuple[str, int | None]]:
         raise _fault(place, value)
     found: list[tuple[str, int | None]] = []
     for answer in answers:
+        if isinstance(answer, str):
+            found.append((answer, None))
+            continue
         if not isinstance(answer, Mapping) or "text" not in answer:
             raise _fault(place, value)
         texts, starts = answer["text"], answer.get("answer_start")

@@ -105,6 +105,15 @@ class TestPlaces:
         assert found.rows["answers"] == [ROME, ROME]
         assert list(found.train.repaired) == ["answers with spaces at their ends, which were cut off"]
 
+    @pytest.mark.parametrize("answers", ["Rome", ["Rome"], '["Rome"]', {"text": "Rome"}])
+    def test_that_nobody_gives(self, answers):
+        """As of language models."""
+        found = of(answers, ["Oslo"])
+        assert found.rows["answers"] == [ROME, ROME]
+        assert list(found.train.repaired) == ["answers without answer_start, that the context has once"]
+        [left_out] = found.train.left_out
+        assert left_out.reason.endswith("and no answer_start says which is meant")
+
     def test_that_may_be_several_are_left_out_and_counted(self):
         found = of({"text": ["Oslo"], "answer_start": [1]}, {"text": ["Paris"], "answer_start": [0]})
         assert found.rows["answers"] == [ROME]
@@ -120,9 +129,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "answers",
         [
-            "Rome",
+            "{Rome",
             7,
-            ["Rome"],
+            [7],
             {"text": [3], "answer_start": [0]},
             {"text": ["Rome"], "answer_start": ["36"]},
             {"text": ["Rome", "Oslo"], "answer_start": [36]},
