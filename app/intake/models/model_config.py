@@ -12,6 +12,9 @@ from app.domain.errors import InvalidRequest
 from app.intake.models.static_tables import MODEL_TYPE, static_table
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "custom_pipelines"}
+_ATTENTIONS = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
+"""Of transformers itself; any other name is of code on the hub."""
+
 MAX_LABELS = 1000
 _MAX_LABEL_CHARACTERS = 200
 
@@ -63,6 +66,12 @@ def read_config(raw: dict[str, Any]) -> ModelConfig:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         what = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "literal_error":  # the config may well be right
+            expected = fault["ctx"]["expected"]
+            raise invalid_config(
+                f"{place} is {str(fault['input'])[:50]!r}; supported is {expected}",
+                "A model with another value cannot be used.",
+            ) from None
         raise invalid_config(f"{place}: {what}" if place else what) from None
     except ValueError as error:
         raise invalid_config(str(error)) from None
@@ -95,7 +104,8 @@ def _invalid_labels(what: str) -> InvalidRequest:
 def refuse_code(value: Any, file: str) -> None:
     """Raise where a config, at any depth, names code to load or weights that only other code can read."""
     for key, inner in _items(value):
-        if key in _CODE_KEYS or (key.startswith("_attn_implementation") and isinstance(inner, str)):
+        is_kernel = key.startswith("_attn_implementation") and isinstance(inner, str)
+        if key in _CODE_KEYS or (is_kernel and inner not in _ATTENTIONS):
             raise InvalidRequest(
                 "remote_code",
                 f"{file} requires custom code ({key[:100]!r}), which is not supported. Remove the key if "

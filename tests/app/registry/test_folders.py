@@ -337,6 +337,15 @@ class TestLayouts:
         copy(folder, whole)
         assert read(whole).notes == []
 
+    def test_attention_of_transformers_itself_is_no_code(self, folder):
+        edit_config(folder, _attn_implementation="sdpa", _attn_implementation_autoset=True)
+        assert read(folder).labels == LABELS
+
+    def test_a_value_that_is_not_supported_is_named(self, folder):
+        edit_config(folder, position_embedding_type="relative_key")
+        message = refused(folder, "invalid_config")
+        assert "position_embedding_type is 'relative_key'; supported is 'absolute'" in message
+
     def test_labels_that_are_numbers(self, folder):
         edit_config(folder, id2label={"0": 0, "1": 1})
         assert read(folder).labels == ["0", "1"]
