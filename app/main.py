@@ -19,6 +19,8 @@ from app.core.settings import Settings, get_settings
 from app.core.storage import Storage
 from app.datasets import endpoints as datasets
 from app.errors import add_error_handlers
+from app.fine_tuning import endpoints as fine_tuning
+from app.fine_tuning import file_endpoints as files
 from app.idempotency.creation import Replayed, replay
 from app.idempotency.fingerprint import TakeFingerprints
 from app.inference.protocols import (
@@ -65,6 +67,8 @@ ROUTERS = (
     uploads.router,
     uploads.public_router,
     named_endpoints.router,
+    fine_tuning.router,
+    files.router,
     health.router,
     health.operator_router,
     kserve_router,

@@ -125,6 +125,7 @@ class JobRead(BaseModel):
     dataset: str
     method: MethodSpec
     teacher_weights: dict[str, float] | None = None
+    student_name: str | None = None
     target: Target | None
     training: TrainingSpec
     exports: list[Precision]
@@ -160,6 +161,7 @@ class JobRead(BaseModel):
             dataset=spec.dataset,
             method=spec.method,
             teacher_weights=spec.teacher_weights,
+            student_name=spec.student_name,
             target=spec.target,
             training=spec.training,
             exports=spec.exports,

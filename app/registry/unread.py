@@ -35,7 +35,7 @@ def add_unread_file(
     Raises:
         Forbidden: it is more than the project may store.
     """
-    upload = uploads.store_whole(session, storage, file, size_bytes=size_bytes, settings=settings)
+    upload = uploads.store_whole(session, storage, file, size_bytes=size_bytes, keep=settings.keep_uploads)
     source = ModelSource(upload=UploadSource(id=upload.id, is_own=True), labels=labels)
     return _add(session, Model(name=name, origin="upload"), source)
 

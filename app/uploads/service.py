@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -41,22 +42,37 @@ def create(session: ProjectWriteSession, *, filename: str, total_bytes: int, set
 
 
 def store_whole(
-    session: ProjectWriteSession, storage: Storage, file: BinaryIO, *, size_bytes: int, settings: Settings
+    session: ProjectWriteSession,
+    storage: Storage,
+    file: BinaryIO,
+    *,
+    size_bytes: int,
+    keep: timedelta,
+    filename: str = "",
+    purpose: str | None = None,
 ) -> Upload:
     """Make an upload of a file that came with one request.
 
-    In a session in which nothing has been asked yet: no transaction is open while the file is stored.
+    Args:
+        session: in which nothing has been asked yet: no transaction is open while the file is stored.
+        storage: gets it.
+        file: to be read from its beginning.
+        size_bytes: of the file.
+        keep: how long.
+        filename: as the client calls it.
+        purpose: where it is a file that clients are shown; None: nobody is told of it.
 
     Raises:
         Forbidden: it is more than the project may store.
     """
-    upload = _new_upload(session, "", size_bytes)
+    upload = _new_upload(session, filename, size_bytes)
+    upload.purpose = purpose
     key = f"{upload.prefix}/{0:015d}"
     after_rollback(session, lambda: storage.delete_files([key]))
     storage.put_file(key, file)
     require_room(session, size_bytes)
     upload.parts, upload.size_bytes = [key], size_bytes
-    keep_for(session, upload, settings.keep_uploads)
+    keep_for(session, upload, keep)
     session.add(upload)
     session.flush()
     return upload
@@ -156,12 +172,25 @@ def get_whole(database: ProjectDatabase, upload_id: str, *, pointer: str) -> Upl
     return upload
 
 
+def content_of(storage: Storage, upload: Upload) -> Iterator[bytes]:
+    """The content, in chunks.
+
+    Raises:
+        OSError: the store has less of it.
+    """
+    size_bytes = 0
+    for key in upload.parts:
+        for chunk in storage.stream(key):
+            size_bytes += len(chunk)
+            yield chunk
+    if size_bytes < upload.size_bytes:
+        raise OSError(f"the store has {size_bytes:,} bytes of an upload of {upload.size_bytes:,}")
+
+
 @contextmanager
 def opened(storage: Storage, upload: Upload) -> Iterator[BinaryIO]:
     """The content, in a temporary file."""
     with tempfile.TemporaryFile() as file:
-        for key in upload.parts:
-            for chunk in storage.stream(key):
-                file.write(chunk)
+        file.writelines(content_of(storage, upload))
         file.seek(0)
         yield file

@@ -79,7 +79,7 @@ def _register(session: ProjectWriteSession, job: Job, outcome: Succeeded, studen
     origin = teacher or get_dataset(session, job.dataset_id)
     student = Model(
         id=student_id,
-        name=f"{origin.name} / {job.method}"[:200],
+        name=job.read_spec().student_name or f"{origin.name} / {job.method}"[:200],
         origin="job",
         manifest_json=outcome.manifest.to_stored(),
         metrics=outcome.metrics,

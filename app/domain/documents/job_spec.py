@@ -49,6 +49,16 @@ class JobSpec(ExactModel, StoredDocument):
         description="Weights of the teachers in the data set's `teacher_scores`, by name; others do not "
         "count. Default: all count the same.",
     )
+    student_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+        # A worker of an earlier version refuses members that it does not know.
+        exclude_if=lambda name: name is None,
+        description="Display name of the student; default: the teacher's, or else the data set's, and the "
+        "method.",
+    )
     target: Target | None = Field(
         default=None, description="Size target; omit it for methods that keep the size."
     )

@@ -38,6 +38,7 @@ ABSENT = {
     "webhook_id": f"whk_{'0' * 26}",
     "delivery_id": f"msg_{'0' * 26}",
     "upload_id": f"upl_{'0' * 26}",
+    "file_id": f"upl_{'0' * 26}",
     "endpoint_name": f"of-prj-{'9' * 26}",
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
@@ -115,6 +116,8 @@ def settle(api: Api, project_id: str) -> Tenant:
     ids["project_id"], ids["endpoint_name"] = project_id, endpoint.name
     ids["webhook_id"], ids["delivery_id"] = webhook_id, delivery.id
     tenant = Tenant(api, headers, ids, unused={"model_id": unused, "dataset_id": unused_dataset})
+    file = {"file": ("train.jsonl", b"{}")}
+    ids["file_id"] = tenant.ask("POST", "/v1/files", files=file, data={"purpose": "fine-tune"}).json()["id"]
     ids["upload_id"] = tenant.ask("POST", "/v1/uploads").headers["location"].rpartition("/")[2]
     return tenant
 
@@ -242,7 +245,13 @@ def bodies(operation: str, owned: Mapping[str, str], own: Mapping[str, str]) -> 
             yield {"json": {"model": owned["model_id"], "input": "text"}}
         case "rerank":
             yield {"json": {"model": owned["model_id"], "query": "text", "documents": ["text"]}}
-        case "createProject" | "createWebhook" | "createUpload" | "listRepository":
+        case "createFineTuningJob":
+            body = {"model": own["model_id"], "training_file": own["file_id"]}
+            yield {"json": body | {"model": owned["model_id"]}}
+            yield {"json": body | {"training_file": owned["dataset_id"]}}
+            yield {"json": body | {"training_file": owned["file_id"], "validation_file": own["file_id"]}}
+            yield {"json": body | {"validation_file": owned["file_id"]}}
+        case "createFile" | "createProject" | "createWebhook" | "createUpload" | "listRepository":
             return  # these name nothing
         case _:
             raise AssertionError(f"what does {operation} name in its body?")

@@ -139,6 +139,27 @@ def change_upload(method: str = "") -> Ask:
     return change
 
 
+def create_file(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    file = {"file": ("train.jsonl", b"{}")}
+    return api.http.post("/v1/files", files=file, data={"purpose": "fine-tune"}, headers=key)
+
+
+def delete_file(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.delete(create_file(api, key, shelf).headers["location"], headers=key)
+
+
+def create_fine_tuning_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    body = {
+        "model": add_model(shelf, ENCODER, None),
+        "training_file": add_dataset(shelf, "text_classification"),
+    }
+    return api.http.post("/v1/fine_tuning/jobs", json=body, headers=key)
+
+
+def cancel_fine_tuning_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    return api.http.post(f"{create_fine_tuning_job(api, key, shelf).headers['location']}/cancel", headers=key)
+
+
 CHANGES: dict[str, tuple[str, Ask]] = {
     "createModel": ("created", upload_model),
     "deleteModel": ("deleted", delete_model),
@@ -149,6 +170,10 @@ CHANGES: dict[str, tuple[str, Ask]] = {
     "deleteUpload": ("deleted", change_upload("DELETE")),
     "createJob": ("created", create_job),
     "cancelJob": ("updated", cancel_job),
+    "createFile": ("created", create_file),
+    "deleteFile": ("deleted", delete_file),
+    "createFineTuningJob": ("created", create_fine_tuning_job),
+    "cancelFineTuningJob": ("updated", cancel_fine_tuning_job),
     "createKey": ("created", create_key),
     "rotateKey": ("updated", change_key("rotate")),
     "revokeKey": ("updated", change_key("revoke")),

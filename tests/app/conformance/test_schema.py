@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("SQUEEZE_SCHEMA_EXAMPLES", "0"))
 SEED = int(os.environ.get("SQUEEZE_SCHEMA_SEED", "1"))
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 SPARE_PROJECT = "prj_" + "2" * 26
-LARGE_BODIES = ["POST /v1/jobs", "POST /v1/plans"]
+LARGE_BODIES = ["POST /v1/jobs", "POST /v1/plans", "POST /v1/fine_tuning/jobs"]
 """Of which every value of every member would be tried: thousands of calls."""
 
 ALIKE = ["predictAtModel", "predictAsEndpoint", "predictAsPipeline"]
@@ -45,7 +45,7 @@ REFUSED = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429]
 """412: of tus, whose version a client has to name."""
 
 WITH_MORE_TO_CHECK = [
-    *("POST /v1/datasets", "POST /v1/models", "POST /v1/keys"),
+    *("POST /v1/datasets", "POST /v1/models", "POST /v1/files", "POST /v1/keys"),
     *("POST /v1/webhooks", "PATCH /v1/webhooks/{webhook_id}", *LARGE_BODIES),
     *("POST /v1/uploads", "HEAD /v1/uploads/{upload_id}", "PATCH /v1/uploads/{upload_id}"),
     *("DELETE /v1/uploads/{upload_id}", "POST /v2/models/{model_id}/infer"),
