@@ -36,15 +36,15 @@ class HyperparametersRead(BaseModel):
         return cls(n_epochs=spec.training.epochs or "auto", batch_size=spec.training.batch_size)
 
 
-class SupervisedRead(BaseModel):
+class SupervisedSettingsRead(BaseModel):
     hyperparameters: HyperparametersRead
 
 
-class MethodRead(BaseModel):
+class FineTuningMethodRead(BaseModel):
     """OpenAI's word for the method, and ours."""
 
     type: Literal["supervised"] = "supervised"
-    supervised: SupervisedRead
+    supervised: SupervisedSettingsRead
     name: str = Field(description="One of `GET /v1/methods`.")
 
 
@@ -71,7 +71,7 @@ class FineTuningJobRead(BaseModel):
     validation_file: str | None
     dataset: str = Field(description="Id of the data set that was made of the files, to be used again.")
     hyperparameters: HyperparametersRead
-    method: MethodRead
+    method: FineTuningMethodRead
     seed: int
     error: FineTuningError | None
     metadata: dict[str, str]
@@ -100,8 +100,8 @@ class FineTuningJobRead(BaseModel):
             validation_file=request.validation_file if request else None,
             dataset=spec.dataset,
             hyperparameters=hyperparameters,
-            method=MethodRead(
-                supervised=SupervisedRead(hyperparameters=hyperparameters), name=spec.method.name
+            method=FineTuningMethodRead(
+                supervised=SupervisedSettingsRead(hyperparameters=hyperparameters), name=spec.method.name
             ),
             seed=spec.training.seed,
             error=error,

@@ -161,9 +161,7 @@ class FineTuningJobCreate(ExactModel):
         default=None,
         description="Of files; default: the model's task, or text_classification where it has none.",
     )
-    columns: ColumnNames | None = Field(  # type: ignore[valid-type]
-        default=None, description="Of files, as of `POST /v1/datasets`."
-    )
+    columns: ColumnNames | None = Field(default=None, description="Of files, as of `POST /v1/datasets`.")
     labels: Annotated[list[str], AfterValidator(LabelNames.validate_python)] | None = Field(
         default=None, description="Of files, as of `POST /v1/datasets`."
     )

@@ -40,7 +40,8 @@ def models(parent: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
 
 def typed_fields() -> Iterator[tuple[type[BaseModel], str, str]]:
     schemas = request_schemas()
-    for model in {model.__name__: model for model in models() if model.__name__ in schemas}.values():
+    ours = [model for model in models() if model.__module__.startswith("app.")]  # all of a form is text
+    for model in {model.__name__: model for model in ours if model.__name__ in schemas}.values():
         for name, schema in schemas[model.__name__].get("properties", {}).items():
             for choice in schema.get("anyOf", [schema]):
                 kind = choice.get("format") or choice.get("type")

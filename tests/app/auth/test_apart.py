@@ -38,7 +38,7 @@ ABSENT = {
     "webhook_id": f"whk_{'0' * 26}",
     "delivery_id": f"msg_{'0' * 26}",
     "upload_id": f"upl_{'0' * 26}",
-    "file_id": f"upl_{'0' * 26}",
+    "file_id": f"upl_{'9' * 26}",
     "endpoint_name": f"of-prj-{'9' * 26}",
 }
 """Of each kind an id that nobody has; a route whose path has another kind fails here."""
