@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import selectinload
 
@@ -71,8 +72,8 @@ def queue_first_job(database: Database) -> str:
         return job.id
 
 
-def queue_job(database: Database) -> str:
-    """The id of a queued job with its teacher and its data set."""
+def queue_job(database: Database, **said: Any) -> str:
+    """The id of a queued job with its teacher and its data set; ``said`` is more of its spec."""
     teacher = Model(name="teacher", origin="upload", manifest_json=model_manifest().to_stored())
     dataset = Dataset(name="data", manifest_json=_dataset_manifest().to_stored())
     with database.transaction() as session:
@@ -80,7 +81,7 @@ def queue_job(database: Database) -> str:
         session.flush()
         method = {"name": "fine_tuning"}
         job = Job(
-            spec={"teacher": teacher.id, "dataset": dataset.id, "method": method},
+            spec={"teacher": teacher.id, "dataset": dataset.id, "method": method, **said},
             inputs={"teacher": teacher.id},
             dataset_id=dataset.id,
             method="fine_tuning",

@@ -191,11 +191,12 @@ succeed()
         assert stored_files(tmp_path) == []
 
     def test_a_lost_answer_to_a_commit_is_no_lost_job(self, make_worker: MakeWorker, database: Database):
-        job_id = queue_job(database)
+        job_id = queue_job(database, student_name="teacher / films")
         worker = make_worker(SUCCEEDS)
         run_job(worker, job_id)
         job = read_job(database, job_id)
         with database.transaction() as session:
+            assert get_model(session, job.student_id).name == "teacher / films"
             assert conclude(worker, session, job, Cancelled(), job.student_id) is JobStatus.SUCCEEDED
             assert conclude(worker, session, job, Cancelled(), new_id("mdl")) is None
 
