@@ -1,5 +1,7 @@
 """Fine-tuning jobs as OpenAI's client creates, lists, follows and cancels them."""
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -317,3 +319,20 @@ def test_a_key_of_idempotency_makes_one_job(
     )
     assert first == second
     assert server.rows() == before | {"datasets": before["datasets"] + 1, "jobs": before["jobs"] + 1}
+
+
+def test_an_archive_may_hold_both_tables(
+    client: openai.OpenAI, model: str, dataset_files: Mapping[str, Path]
+) -> None:
+    def sent(*splits: str) -> str:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            for split in splits:
+                file.write(dataset_files[split], f"{split}.jsonl")
+        return client.files.create(file=("films.zip", archive.getvalue()), purpose="fine-tune").id
+
+    create = client.fine_tuning.jobs.create
+    assert create(model=model, training_file=sent("train", "dev")).validation_file is None
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        create(model=model, training_file=sent("train"))
+    assert refused.value.param == "validation_file"
