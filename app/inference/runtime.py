@@ -195,9 +195,7 @@ class InferenceRuntime:
         answers = {
             number: result for number, result in enumerate(results) if isinstance(result, RankedLabels)
         }
-        doubtful = [
-            number for number, answer in answers.items() if answer.labels[0].score < fallback.threshold
-        ]
+        doubtful = [number for number, answer in answers.items() if answer.confidence < fallback.threshold]
         answered_by_cascade(
             model.key.project_id,
             fallback.endpoint,

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
+import numpy as np
+
 from app.domain.tasks.record import Activation
 from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextInput, TextTokenizer, TokenizedText
 from app.inference.predictors.predictor import Run, RunLimits
 from app.inference.predictors.results import LabelScore, Number, RankedLabels
-from app.inference.predictors.scores import SCORE_FUNCTIONS, ScoreFunction
+from app.inference.predictors.scores import SCORE_FUNCTIONS, ScoreFunction, softmax
 
 _LIMITS = RunLimits()
 _BY_SCORE = attrgetter("score")
@@ -54,14 +56,17 @@ class Classifier:
         return self._tokenizer.encode(texts)
 
     def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[list[float]]:
-        """The score of each label."""
+        """The score of each label, and behind them the probability of the likeliest."""
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
-        scores: list[list[float]] = SCORE_FUNCTIONS[run.options or "softmax"](logits).tolist()
-        return scores
+        probabilities = softmax(logits)
+        scores = probabilities if run.options is None else SCORE_FUNCTIONS[run.options](logits)
+        rows: list[list[float]] = np.column_stack([scores, probabilities.max(axis=1)]).tolist()
+        return rows
 
     def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:
-        ranked = sorted(map(LabelScore, self._labels, row), key=_BY_SCORE, reverse=True)
-        return RankedLabels(ranked[: options.top_k])
+        *scores, confidence = row
+        ranked = sorted(map(LabelScore, self._labels, scores), key=_BY_SCORE, reverse=True)
+        return RankedLabels(ranked[: options.top_k], confidence=confidence)
 
 
 class Regressor:

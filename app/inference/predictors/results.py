@@ -22,6 +22,8 @@ class RankedLabels(NamedTuple):
     labels: Sequence[LabelScore]
     model: str | None = None
     """Which of an endpoint's models answered, where it has a fallback."""
+    confidence: float = 0.0
+    """Probability of the likeliest label, whatever scores are; 0 where each label is decided by itself."""
 
 
 class Number(NamedTuple):

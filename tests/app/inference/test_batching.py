@@ -19,6 +19,7 @@ from app.inference.predictors.predictor import Run
 from app.inference.scheduling import PATIENCE
 from tests.app.inference.models import LABELS, Folders
 from tests.collector import Collector
+from tests.processes import wait_until
 from tests.tiny import tiny_examples
 
 TEXTS = [example["text"] for example in tiny_examples(64)]
@@ -315,6 +316,8 @@ def test_what_operators_see(classifier: HeldClassifier) -> None:
         queue = queue_of(classifier)
         classifier.may_run.set()
         await queue.predict(TEXTS[:12])
+        # Runners count a run once its answers are on their way.
+        await asyncio.to_thread(wait_until, lambda: value("tokens_total") == sum(map(sum, classifier.runs)))
         await end(queue)
 
     seen: dict[str, float | None] = {}

@@ -199,6 +199,9 @@ def test_a_teacher_answers_where_its_student_is_not_sure(
         assert answer == [{**label, "model": who} for label in alone[who][number]]
     assert {answer[0]["model"] for answer in answers} == {student, teacher}
     assert [after - earlier for after, earlier in zip(counts(), before, strict=True)] == [6, 6]
+    for function in ("none", "sigmoid"):  # whatever scores are shown
+        others = predict(client, "sentiment", texts, function_to_apply=function).json()
+        assert [answer[0]["model"] for answer in others] == [answer[0]["model"] for answer in answers]
 
     put(client, model=student, fallback={"model": teacher, "retain": 0.5})
     assert client.delete(f"/v1/models/{teacher}").status_code == 409
