@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,10 @@ class TextSet:
     """Of a context; rows with longer ones are left out."""
     held_out: int = 0
     """The last rows of train, as dev of a set that has none."""
+    same_from: float | None = None
+    """The score from which two texts of a pair are the same: scored pairs as a classification."""
+    drawn: int | None = None
+    """So many training rows, the same ones for all; default: all rows."""
     texts: Mapping[str, int] = field(default_factory=dict)
     """Files of sentences that are learnt from in place of train, and how many of each."""
 
@@ -66,6 +71,7 @@ SETS = {
     "cola": TextSet(_one("cola"), "text_classification", "matthews", max_length=64),
     "rte": TextSet(_one("rte"), "text_classification", "accuracy"),
     "stsb": TextSet(_one("stsb"), "text_regression", "spearman"),
+    "stsb_pairs": TextSet(_one("stsb"), "text_classification", "accuracy", same_from=3.0, drawn=3_668),
     "goemotions": TextSet(_one("goemotions"), "multi_label_classification", "micro_f1", max_length=64),
     "subjqa": TextSet(_one("subjqa"), "question_answering", "answerable_f1", max_length=192),
     "subjqa_short": TextSet(
@@ -104,7 +110,11 @@ def read_set(
         transfer_rows: the first of its unlabelled sentences.
     """
     chosen = SETS[name]
-    train = _train(chosen, data)[:rows]
+    train = _train(chosen, data)
+    if chosen.drawn is not None:
+        random.Random(0).shuffle(train)
+        train = train[: chosen.drawn]
+    train = train[:rows]
     if chosen.per_label is not None:
         train = _sample(train, per_label=chosen.per_label, seed=seed)
     if chosen.held_out:
@@ -156,6 +166,8 @@ def labels_of(chosen: TextSet, data: Path) -> list[str]:
         return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
     if not TASKS[chosen.task].has_labels:
         return []
+    if chosen.same_from is not None:
+        return ["other", "same"]
     (folder,) = chosen.folders.values()
     return list(json.loads((data / folder / "meta.json").read_text())["labels"])
 
@@ -172,8 +184,15 @@ def _labelled(chosen: TextSet, data: Path, split: str) -> list[Row]:
         found = read_rows(data / folder / f"{split}.jsonl.gz")
         if chosen.most_words is not None:
             found = [row for row in found if len(row["context"].split()) <= chosen.most_words]
+        if chosen.same_from is not None:
+            found = [_classified(row, same_from=chosen.same_from) for row in found]
         rows += [{**row, "language": language} for row in found] if language else found
     return rows
+
+
+def _classified(row: Row, *, same_from: float) -> Row:
+    same = {"label": int(row["score"] >= same_from)}
+    return {key: value for key, value in row.items() if key != "score"} | same
 
 
 def _encode(chosen: TextSet, rows: Sequence[Row], labels: list[str], reader: Teacher) -> TokenizedSplit:

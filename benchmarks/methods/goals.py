@@ -228,6 +228,24 @@ GOALS = [
         ),
         at_least=0.01,
     ),
+    Goal(
+        "WID that drops whole heads at most one point behind squeezing on sentence pairs",
+        lambda rows: gain(
+            rows, "widths_of_heads", "stsb_pairs", ["weight_inherited, whole heads"], ["weight_squeezing"]
+        ),
+        at_least=-1.0,
+    ),
+    Goal(
+        "... and at most one point behind WID that narrows each on single sentences (CoLA)",
+        lambda rows: gain(
+            rows,
+            "widths_of_heads",
+            "cola",
+            ["weight_inherited, whole heads"],
+            ["weight_inherited, narrow heads"],
+        ),
+        at_least=-1.0,
+    ),
     Goal("Pea-KD at least 2 points ahead on average over k", _mean_pea_gain, at_least=2.0),
     Goal(
         "weight squeezing keeps 97 % of MiniLM's Spearman on STS-B's test side at a third of its parameters",

@@ -169,6 +169,19 @@ def question_answering() -> Iterator[Entry]:
             yield Entry("question_answering", name, variant, method, shape_target(HALF), size="half")
 
 
+def widths_of_heads() -> Iterator[Entry]:
+    """WID is level with squeezing on sentence pairs, where it drops whole heads, and loses nothing by it."""
+    variants: dict[str, dict[str, Any]] = {
+        "weight_squeezing": {"name": "weight_squeezing"},
+        "weight_inherited, whole heads": {"name": "weight_inherited", "strategy": "head"},
+        "weight_inherited, narrow heads": {"name": "weight_inherited", "strategy": "dim"},
+        "weight_copy": {"name": "weight_copy"},
+    }
+    for name in ("stsb_pairs", "cola"):
+        for variant, method in variants.items():
+            yield Entry("widths_of_heads", name, variant, method, {"compression_ratio": 4})
+
+
 def embeddings() -> Iterator[Entry]:
     """Squeezing keeps MiniLM's space of sentences, as it comes, at a third of its parameters."""
     variants: dict[str, dict[str, Any]] = {
@@ -196,4 +209,5 @@ PARTS = {
     "pea_kd": pea_kd,
     "question_answering": question_answering,
     "embeddings": embeddings,
+    "widths_of_heads": widths_of_heads,
 }
