@@ -172,14 +172,15 @@ def question_answering() -> Iterator[Entry]:
 def widths_of_heads() -> Iterator[Entry]:
     """WID is level with squeezing on sentence pairs, where it drops whole heads, and loses nothing by it."""
     variants: dict[str, dict[str, Any]] = {
-        "weight_squeezing": {"name": "weight_squeezing"},
         "weight_inherited, whole heads": {"name": "weight_inherited", "strategy": "head"},
         "weight_inherited, narrow heads": {"name": "weight_inherited", "strategy": "dim"},
-        "weight_copy": {"name": "weight_copy"},
     }
-    for name in ("stsb_pairs", "cola"):
-        for variant, method in variants.items():
-            yield Entry("widths_of_heads", name, variant, method, {"compression_ratio": 4})
+    controls = {"weight_squeezing": {"name": "weight_squeezing"}, "weight_copy": {"name": "weight_copy"}}
+    quarter = {"compression_ratio": 4}
+    for variant, method in (controls | variants).items():
+        yield Entry("widths_of_heads", "stsb_pairs", variant, method, quarter)
+    for variant, method in variants.items():
+        yield Entry("widths_of_heads", "cola", variant, method, quarter, {"epochs": 4})
 
 
 def embeddings() -> Iterator[Entry]:
