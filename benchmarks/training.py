@@ -258,7 +258,7 @@ def _steps(options: argparse.Namespace, variant: str) -> dict[str, Value]:
 def _target(spec: MethodSpec) -> Target:
     """The small shape; of WID, which keeps the depth, the widths of it."""
     if spec.name == "weight_inherited":
-        return Target(shape=SMALL.model_copy(update={"layers": 6, "heads": 12}))
+        return Target(shape=SMALL.model_copy(update={"layers": 6}))
     return TARGET
 
 

@@ -16,7 +16,7 @@ LOW_RANK = EncoderShape(layers=6, hidden=384, heads=12, ffn=1536, rank=72, embed
 HALF = EncoderShape(layers=6, hidden=228, heads=12, ffn=912)
 """47.9 % of MiniLM-L6, of its depth and number of heads, as WID's strategy ``dim`` makes them."""
 HALF_OF_HEADS = EncoderShape(layers=6, hidden=224, heads=7, ffn=896)
-"""46.8 %, as WID's strategy ``head`` makes it."""
+"""46.8 %, as WID makes it by default."""
 TENTH = EncoderShape(layers=6, hidden=120, heads=12, ffn=480)
 """With 8,000 words 9.1 % of MiniLM-L6."""
 TENTH_WORDS = 8000
@@ -73,13 +73,14 @@ def gated() -> Iterator[Entry]:
 def weight_inherited() -> Iterator[Entry]:
     """WID keeps most of the teacher at half and a tenth of its size, and beats other distillation."""
     copied = {"name": "distillation", "initialisation": "weight_copy"}
+    narrow_heads = {"name": "weight_inherited", "strategy": "dim"}
     variants: dict[str, dict[str, Any]] = {
         "patient KD": {**copied, "distillation": PATIENT},
         # With the whole weight some of its students answer alike from first to last.
         "patient KD, lighter": {**copied, "distillation": {**PATIENT, "patient_weight": 10.0}},
         "MiniLMv2 + KD": {**copied, "distillation": RELATIONS},
-        "weight_inherited": {"name": "weight_inherited"},
-        "weight_inherited + KD": {"name": "weight_inherited", "distillation": KD},
+        "weight_inherited": narrow_heads,
+        "weight_inherited + KD": {**narrow_heads, "distillation": KD},
     }
     sizes = {
         "half": shape_target(HALF),
@@ -89,10 +90,10 @@ def weight_inherited() -> Iterator[Entry]:
         for name in GLUE:
             for variant, method in variants.items():
                 yield Entry("weight_inherited", name, variant, method, target, size=size)
-        as_it_is = {"name": "weight_inherited", "rotation": "none"}
+        as_it_is = {**narrow_heads, "rotation": "none"}
         yield Entry("weight_inherited", "sst2", "weight_inherited, not turned", as_it_is, target, size=size)
     for name in ("sst2", "cola"):
-        heads = {"name": "weight_inherited", "strategy": "head"}
+        heads = {"name": "weight_inherited"}
         target = shape_target(HALF_OF_HEADS)
         yield Entry("weight_inherited", name, "weight_inherited, whole heads", heads, target, size="half")
 
@@ -166,13 +167,14 @@ def question_answering() -> Iterator[Entry]:
     }
     for name in ("subjqa_short", "subjqa"):
         for variant, method in variants.items():
-            yield Entry("question_answering", name, variant, method, shape_target(HALF), size="half")
+            target = shape_target(HALF_OF_HEADS)
+            yield Entry("question_answering", name, variant, method, target, size="half")
 
 
 def widths_of_heads() -> Iterator[Entry]:
     """WID is level with squeezing on sentence pairs, where it drops whole heads, and loses nothing by it."""
     variants: dict[str, dict[str, Any]] = {
-        "weight_inherited, whole heads": {"name": "weight_inherited", "strategy": "head"},
+        "weight_inherited, whole heads": {"name": "weight_inherited"},
         "weight_inherited, narrow heads": {"name": "weight_inherited", "strategy": "dim"},
     }
     controls = {"weight_squeezing": {"name": "weight_squeezing"}, "weight_copy": {"name": "weight_copy"}}

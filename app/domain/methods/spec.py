@@ -94,6 +94,11 @@ class Spec(Settings):
         return ()
 
     @property
+    def other_keeping(self) -> str:
+        """For messages: which setting keeps another dimension in place of one of these; may be empty."""
+        return ""
+
+    @property
     def reads_weights(self) -> bool:
         """Whether it takes the teacher's weights from where a plain transformer has them."""
         return True

@@ -19,8 +19,9 @@ class WeightInheritedSpec(DistillingSpec):
 
     name: Literal["weight_inherited"]
     strategy: Literal["dim", "head"] = Field(
-        default="dim",
-        description="What is pruned in attention. `dim`: dimensions of every head; `head`: whole heads.",
+        default="head",
+        description="What is pruned in attention. `head`: whole heads; `dim`: dimensions of every head, "
+        "which then no longer find the same word in two texts: not for pairs.",
     )
     rotation: Literal["none", "pca"] = Field(
         default="pca",
@@ -116,6 +117,12 @@ class WeightInheritedSpec(DistillingSpec):
     @property
     def qualified_name(self) -> str:
         return f"{self.name} with the strategy {self.strategy}"
+
+    @property
+    def other_keeping(self) -> str:
+        if self.strategy == "dim":
+            return "The strategy head keeps the size of heads instead"
+        return "The strategy dim keeps the number of heads instead"
 
     @property
     def keeps(self) -> tuple[Dimension, ...]:

@@ -204,9 +204,11 @@ def _require_same(name: str, ours: int, theirs: int, method: Spec, *, whose: str
         return
     place = "/hidden" if name == "head_dim" else f"/{name}"
     what = "hidden / heads" if name == "head_dim" else name
+    advice = f" {method.other_keeping}." if name in ("heads", "head_dim") and method.other_keeping else ""
     raise InvalidRequest(
         "invalid_shape",
-        f"{method.qualified_name} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}.",
+        f"{method.qualified_name} keeps the teacher's {whose or what}: {what} must be {theirs}, not {ours}."
+        f"{advice}",
         pointer=_SHAPE + place,
         expected=theirs,
     )

@@ -17,7 +17,7 @@ SMALL = "mdl_" + "0" * 26
 VARIANTS = [
     method("distillation", initialisation="weight_copy"),
     method("distillation", distillation={"hidden_weight": 1}),
-    method("weight_inherited", strategy="head"),
+    method("weight_inherited", strategy="dim"),
     method("weight_squeezing", gate={"small_model": SMALL}),
     method("bilstm", teacher_layer=3),
 ]
@@ -84,11 +84,12 @@ def test_bilstms_are_made_by_whoever_says_so(spec: MethodSpec) -> None:
 
 
 def test_what_a_setting_decides() -> None:
-    copied, inside, heads, gated, bilstm = VARIANTS
+    copied, inside, dims, gated, bilstm = VARIANTS
     assert method("distillation").students == ("same_family", "bilstm")
     assert copied.students == inside.students == ("same_family",)
     assert (copied.reads_weights, inside.reads_weights) == (True, False)
-    assert heads.keeps == ("layers", "head_dim")
+    assert dims.keeps == ("layers", "heads")
+    assert method("weight_inherited").keeps == ("layers", "head_dim")
     assert [(given.role, given.model_id) for given in gated.inputs] == [("small_model", SMALL)]
     assert bilstm.named_layers == {"teacher_layer": 3}
 

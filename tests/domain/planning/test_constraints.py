@@ -31,11 +31,11 @@ def refusal(name: str, shape: AnyShape, *, teacher: Architecture = MINILM, **kno
     return caught.value
 
 
-@pytest.mark.parametrize("name", [*able(CLASSES), "weight_inherited by heads"])
+@pytest.mark.parametrize("name", [*able(CLASSES), "weight_inherited by dim"])
 def test_a_shape_of_the_family_is_taken(name):
     """A budget never leads to a shape that would be refused if it were asked for."""
-    name, _, by_heads = name.partition(" by ")
-    spec = method(name, strategy="head") if by_heads else method(name)
+    name, _, strategy = name.partition(" by ")
+    spec = method(name, strategy=strategy) if strategy else method(name)
     for student in family(MINILM, spec, embedding=None):
         require_fitting(MINILM.shape, spec, student.shape, head=CLASSES)
 
@@ -74,8 +74,8 @@ def test_larger_than_a_translator(change, place):
     ("name", "knobs", "change", "place"),
     [
         ("weight_inherited", {}, {}, "layers"),
-        ("weight_inherited", {}, {"layers": 6}, "heads"),
-        ("weight_inherited", {"strategy": "head"}, {"layers": 6, "heads": 12}, "hidden"),
+        ("weight_inherited", {"strategy": "dim"}, {"layers": 6}, "heads"),
+        ("weight_inherited", {}, {"layers": 6, "heads": 12}, "hidden"),
         ("pea_kd", {}, {}, "hidden"),
         ("pea_kd", {}, {"hidden": 384}, "heads"),
         ("pea_kd", {}, {"hidden": 384, "heads": 12}, "ffn"),
@@ -89,6 +89,14 @@ def test_what_the_method_keeps(name, knobs, change, place):
     error = refusal(name, EncoderShape(**SMALL | change), **knobs)
     assert (error.code, error.pointer) == ("invalid_shape", f"#/target/shape/{place}")
     assert name in error.message
+
+
+@pytest.mark.parametrize(
+    ("strategy", "heads", "other"), [("head", 12, "strategy dim"), ("dim", 6, "strategy head")]
+)
+def test_wid_says_which_strategy_would_make_the_shape(strategy, heads, other):
+    shape = EncoderShape(**SMALL | {"layers": 6, "heads": heads})
+    assert other in refusal("weight_inherited", shape, strategy=strategy).message
 
 
 def test_a_rank_as_large_as_a_narrow_feed_forward():

@@ -25,7 +25,7 @@ from tests.domain.planning.teachers import (
 WHOLE = MINILM.count(head=CLASSES).total
 SQUEEZING = method("weight_squeezing")
 COPY = method("weight_copy")
-INHERITED_HEADS = method("weight_inherited", strategy="head")
+INHERITED = method("weight_inherited")
 
 
 def every_shape() -> list[EncoderShape]:
@@ -141,12 +141,12 @@ class TestFamilies:
         return [student.shape for student in family(teacher, method(name, **knobs), embedding=None)]
 
     def test_wid_narrows_each_head(self):
-        shapes = self.shapes("weight_inherited")
+        shapes = self.shapes("weight_inherited", strategy="dim")
         assert {(s.layers, s.heads) for s in shapes} == {(6, 12)}
         assert {s.head_dim for s in shapes} == set(range(1, 33))
 
     def test_wid_drops_heads(self):
-        shapes = self.shapes("weight_inherited", strategy="head")
+        shapes = self.shapes("weight_inherited")
         assert {(s.layers, s.head_dim) for s in shapes} == {(6, 32)}
         assert {s.heads for s in shapes} == set(range(1, 13))
 
@@ -227,9 +227,7 @@ class TestWords:
         assert plan.compression_ratio == WHOLE / plan.parameters.total > 1.9
 
     def test_a_head_of_words_follows(self):
-        plan = plan_student(
-            MINILM, INHERITED_HEADS, Target(compression_ratio=4, vocabulary_size=5000), head=WORDS
-        )
+        plan = plan_student(MINILM, INHERITED, Target(compression_ratio=4, vocabulary_size=5000), head=WORDS)
         hidden = plan.shape.hidden
         assert plan.parameters.head == hidden * hidden + hidden + 2 * hidden + 5000
 

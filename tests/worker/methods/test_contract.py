@@ -50,7 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pea_kd": {"pretraining_ratio": 0.375},
     "weight_squeezing": {"distillation": {"hidden_weight": 0.5}, "dense_ratio": 0.5},
     "weight_distillation": {"distillation": {"hidden_weight": 0.5}},
-    "weight_inherited": {"distillation": {}, "prune_ratio": 0.4, "dense_ratio": 0.25, "strategy": "head"},
+    "weight_inherited": {"distillation": {}, "prune_ratio": 0.4, "dense_ratio": 0.25},
 }
 """For the contract to say more than it does with the defaults."""
 

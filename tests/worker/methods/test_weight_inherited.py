@@ -591,7 +591,11 @@ class TestMethod:
             teacher = make_teacher(tmp_path)
             context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1.5)
             spec = WeightInheritedSpec(
-                name="weight_inherited", rotation=rotation, distillation=distillation, dense_ratio=0.75
+                name="weight_inherited",
+                strategy="dim",
+                rotation=rotation,
+                distillation=distillation,
+                dense_ratio=0.75,
             )
             student = methods.load(spec).compress(teacher, data, spec, context)
             assert student.network.num_parameters() == context.architecture.count(head=data.head).total
@@ -605,14 +609,16 @@ class TestMethod:
     def test_does_every_task_of_an_encoder(self, tmp_path, task):
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=3)
-        spec = WeightInheritedSpec(name="weight_inherited", dense_ratio=0.25, distillation=None)
+        spec = WeightInheritedSpec(
+            name="weight_inherited", strategy="dim", dense_ratio=0.25, distillation=None
+        )
         student = methods.load(spec).compress(teacher, data, spec, context)
         assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
     def test_drops_what_the_training_says(self, tmp_path, data):
         teacher = make_teacher(tmp_path)
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1, dropout=0.3)
-        spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
+        spec = WeightInheritedSpec(name="weight_inherited", strategy="dim", rotation="none")
         student = methods.load(spec).compress(teacher, data, spec, context)
         ratios = {m.p for m in student.network.modules() if isinstance(m, nn.Dropout)}
         assert ratios == {0.3}
@@ -628,7 +634,7 @@ class TestMethod:
             evaluations=1,
             learning_rate=1e-9,
         )
-        spec = WeightInheritedSpec(name="weight_inherited", rotation="none")
+        spec = WeightInheritedSpec(name="weight_inherited", strategy="dim", rotation="none")
         student = methods.load(spec).compress(teacher, few, spec, context)
         assert student.metrics["steps"] == 1
         assert torch.allclose(logits_of(student, few), logits_of(teacher, few), atol=1e-3)
@@ -638,7 +644,7 @@ class TestMethod:
         task = "masked_language_modeling"
         teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=1, learning_rate=1e-9)
-        spec = WeightInheritedSpec(name="weight_inherited")
+        spec = WeightInheritedSpec(name="weight_inherited", strategy="dim")
         student = methods.load(spec).compress(teacher, data, spec, context)
         assert torch.allclose(logits_of(student, data), logits_of(teacher, data), atol=1e-3)
 
@@ -647,7 +653,9 @@ class TestMethod:
         context = MemoryContext(
             tmp_path, architecture=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
         )
-        spec = WeightInheritedSpec(name="weight_inherited", prune_ratio=0.5, dense_ratio=0, distillation=None)
+        spec = WeightInheritedSpec(
+            name="weight_inherited", strategy="dim", prune_ratio=0.5, dense_ratio=0, distillation=None
+        )
         student = methods.load(spec).compress(teacher, data, spec, context)
         assert student.metrics["best_step"] >= 8
         assert predict_logits(student.network, data.dev, pad_id=0, device=CPU).shape == (64, 2)
@@ -666,6 +674,6 @@ class TestMethod:
             else:
                 module.weight[:8], module.bias[:8] = 0, 0
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1)
-        spec = WeightInheritedSpec(name="weight_inherited")
+        spec = WeightInheritedSpec(name="weight_inherited", strategy="dim")
         student = methods.load(spec).compress(teacher, data, spec, context)
         assert all(torch.isfinite(value).all() for value in student.network.state_dict().values())
