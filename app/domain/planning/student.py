@@ -132,7 +132,8 @@ def _choose(
         raise InvalidRequest(
             "no_smaller_student",
             f"{method.name} cannot make a student smaller than this teacher ({teacher.shape})"
-            + (f" with an embedding of {target.embedding_size}." if target.embedding_size else "."),
+            + (f" with an embedding of {target.embedding_size}." if target.embedding_size else ".")
+            + _narrower(method),
             pointer=_POINTER,
         )
     if target.max_latency_ms is not None:
@@ -141,7 +142,7 @@ def _choose(
     assert allowed is not None
     fitting = [student for student in students if total(student, head) <= allowed]
     if not fitting:
-        raise _too_small(students, allowed, whole, head=head)
+        raise _too_small(students, allowed, whole, method, head=head)
     largest = fitting[-1]
     if isinstance(teacher, EncoderArchitecture):
         largest = widened(largest, teacher.shape.ffn, method, head=head, allowed=allowed)
@@ -244,7 +245,9 @@ def _too_large(what: str, whole: int) -> InvalidRequest:
     )
 
 
-def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, head: Head) -> InvalidRequest:
+def _too_small(
+    students: Sequence[Architecture], allowed: int, whole: int, method: Spec, *, head: Head
+) -> InvalidRequest:
     student = min(students, key=lambda student: total(student, head))
     smallest = total(student, head)
     embeddings = student.count(head=head_of(student, head)).embeddings
@@ -259,12 +262,18 @@ def _too_small(students: Sequence[Architecture], allowed: int, whole: int, *, he
         "target_too_small",
         f"The target allows {allowed:,} parameters, but the smallest student of this teacher has "
         f"{smallest:,} ({math.ceil(smallest * BYTES_PER_PARAMETER['fp32'] / 1e4) / 100:.2f} MB in fp32, "
-        f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}). Allow at least that.{advice}",
+        f"compression ratio {math.floor(10 * whole / smallest) / 10:.1f}). Allow at least that.{advice}"
+        f"{_narrower(method)}",
         pointer=_POINTER,
         smallest_parameters=smallest,
         smallest_size_mb=smallest * BYTES_PER_PARAMETER["fp32"] / 1e6,
         largest_compression_ratio=whole / smallest,
     )
+
+
+def _narrower(method: Spec) -> str:
+    """For messages: how a method that keeps the size of heads would make narrower students."""
+    return f" {method.other_keeping}." if method.other_keeping and "head_dim" in method.keeps else ""
 
 
 def _require_one_file(architecture: Architecture, head: Head, *, pointer: str) -> None:

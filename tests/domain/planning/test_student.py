@@ -133,6 +133,15 @@ class TestBudget:
             plan_student(teacher, method("pea_kd"), Target(compression_ratio=2), head=CLASSES)
         assert caught.value.code == "no_smaller_student"
 
+    @pytest.mark.parametrize(("heads", "code"), [(2, "target_too_small"), (1, "no_smaller_student")])
+    def test_of_few_heads_none_can_go(self, heads, code):
+        teacher = MINILM.at(EncoderShape(layers=2, hidden=128, heads=heads, ffn=512))
+        with pytest.raises(InvalidRequest, match="strategy dim") as caught:
+            plan_student(teacher, INHERITED, Target(compression_ratio=4), head=CLASSES)
+        assert caught.value.code == code
+        narrow = method("weight_inherited", strategy="dim")
+        assert plan_student(teacher, narrow, Target(compression_ratio=4), head=CLASSES).shape.heads == heads
+
 
 class TestFamilies:
     """What each method leaves as it is in the teacher."""
