@@ -29,8 +29,8 @@ Hyperparameters:
     strategy (head): attention drops whole heads; ``dim`` keeps all and narrows each. A head finds the same
         word in the other text of a pair by all of its dimensions: of a teacher of pairs (85.2 on dev) whose
         heads have 11 of 32 dimensions for queries and keys, all else whole, 58.5 is left, and 85.7 if it is
-        values that have 11. At a quarter, in three epochs, whole heads end at 81.7 and narrow ones at 72.5;
-        squeezing at 81.8.
+        values that have 11. At a quarter, in three epochs, whole heads end at 81.7 and narrow ones at 71.3;
+        squeezing at 81.3.
     rotation (pca): what is inherited is the teacher turned: its residual stream to principal directions,
         which is exact but for the gains of layer norms; queries with keys and values with outputs to balanced
         ones (``head_rotation.py``), which is exact. ``none``, as in the paper, inherits it as it is. Of
