@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal
-
-import numpy as np
+from typing import Literal, NamedTuple
 
 from app.domain.tasks.record import Activation
 from app.engine.encoder import OnnxEncoder
@@ -36,6 +34,16 @@ class RegressionOptions:
     """What it goes through; None: what it did when the model learnt."""
 
 
+class ScoredText(NamedTuple):
+    """What a text has got."""
+
+    scores: list[float]
+    """Of each label."""
+    confidence: float
+    """Probability of the likeliest label, whatever scores are."""
+    tokens: int
+
+
 class Classifier:
     """Probabilities of labels."""
 
@@ -55,18 +63,16 @@ class Classifier:
     def encode(self, texts: Sequence[TextInput], _function: ScoreFunction | None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[list[float]]:
-        """The score of each label, and behind them the probability of the likeliest."""
+    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[ScoredText]:
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
         probabilities = softmax(logits)
         scores = probabilities if run.options is None else SCORE_FUNCTIONS[run.options](logits)
-        rows: list[list[float]] = np.column_stack([scores, probabilities.max(axis=1)]).tolist()
-        return rows
+        columns = scores.tolist(), probabilities.max(axis=1).tolist(), map(len, run.texts)
+        return list(map(ScoredText, *columns))
 
-    def result(self, row: list[float], options: ClassificationOptions) -> RankedLabels:
-        *scores, confidence = row
-        ranked = sorted(map(LabelScore, self._labels, scores), key=_BY_SCORE, reverse=True)
-        return RankedLabels(ranked[: options.top_k], confidence=confidence)
+    def result(self, row: ScoredText, options: ClassificationOptions) -> RankedLabels:
+        ranked = sorted(map(LabelScore, self._labels, row.scores), key=_BY_SCORE, reverse=True)
+        return RankedLabels(ranked[: options.top_k], row.tokens, confidence=row.confidence)
 
 
 class Regressor:

@@ -42,13 +42,16 @@ class MultiLabelClassifier:
     def encode(self, texts: Sequence[TextInput], _function: ScoreFunction | None) -> list[TokenizedText]:
         return self._tokenizer.encode(texts)
 
-    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[tuple[list[float], list[bool]]]:
-        """The score of each label, and whether its probability reaches its threshold."""
+    def run(self, run: Run[TokenizedText, ScoreFunction | None]) -> list[tuple[list[float], list[bool], int]]:
+        """The score of each label, whether its probability reaches its threshold, and the text's tokens."""
         logits = self._encoder.logits(self._tokenizer.pad(run.texts))
         scores = SCORE_FUNCTIONS[run.options or "sigmoid"](logits).tolist()
         passes = (sigmoid(logits) >= self._thresholds).tolist()
-        return list(zip(scores, passes, strict=True))
+        return list(zip(scores, passes, map(len, run.texts), strict=True))
 
-    def result(self, row: tuple[list[float], list[bool]], options: ClassificationOptions) -> RankedLabels:
-        scored = list(map(LabelScore, self._labels, *row))
-        return RankedLabels(sorted(scored, key=lambda label: -label.score)[: options.top_k])
+    def result(
+        self, row: tuple[list[float], list[bool], int], options: ClassificationOptions
+    ) -> RankedLabels:
+        scores, passes, tokens = row
+        scored = list(map(LabelScore, self._labels, scores, passes))
+        return RankedLabels(sorted(scored, key=lambda label: -label.score)[: options.top_k], tokens)

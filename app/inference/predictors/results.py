@@ -20,6 +20,8 @@ class RankedLabels(NamedTuple):
     """The labels of a text or a pair, best first."""
 
     labels: Sequence[LabelScore]
+    tokens: int
+    """Of the text, as the model reads it."""
     model: str | None = None
     """Which of an endpoint's models answered, where it has a fallback."""
     confidence: float = 0.0

@@ -14,7 +14,7 @@ from app.engine.encoder import OnnxEncoder
 from app.engine.tokenizing import TextTokenizer, TokenizedText
 from app.inference.batching import BatchQueue
 from app.inference.metrics import PredictionMetrics
-from app.inference.predictors.classifier import Classifier
+from app.inference.predictors.classifier import Classifier, ScoredText
 from app.inference.predictors.predictor import Run
 from app.inference.scheduling import PATIENCE
 from tests.app.inference.models import LABELS, Folders
@@ -37,7 +37,7 @@ class HeldClassifier(Classifier):
         self.runs: list[list[int]] = []
         self.error: BaseException = MemoryError("too long for this machine")
 
-    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
+    def run(self, run: Run[TokenizedText, None]) -> list[ScoredText]:
         self.has_begun.set()
         assert self.may_run.wait(10)
         self.runs.append([len(text) for text in run.texts])
@@ -117,7 +117,7 @@ class WatchedClassifier(HeldClassifier):
         super().__init__(folder)
         self.wanted: list[list[bool]] = []
 
-    def run(self, run: Run[TokenizedText, None]) -> list[list[float]]:
+    def run(self, run: Run[TokenizedText, None]) -> list[ScoredText]:
         rows = super().run(run)
         self.wanted.append([run.is_wanted(number) for number in range(len(run.texts))])
         return rows
@@ -239,7 +239,8 @@ def test_answers_keep_their_order(classifier: HeldClassifier, runners: int) -> N
         queue = queue_of(classifier, runners=runners)
         alone = [(await queue.predict([text]))[0] for text in TEXTS]
         together = await queue.predict(TEXTS * 5)
-        assert together == [pytest.approx(row, abs=1e-6) for row in alone * 5]
+        assert [row.tokens for row in together] == [row.tokens for row in alone * 5]
+        assert [row.scores for row in together] == [pytest.approx(row.scores, abs=1e-6) for row in alone * 5]
         await end(queue)
 
     asyncio.run(scenario())

@@ -35,6 +35,7 @@ def test_probabilities_are_those_of_predict_in_the_order_of_the_labels(
     answer = classify(openai_client, model=model_id, input=TEXTS)
     assert (answer["object"], answer["model"]) == ("list", model_id)
     assert answer["created"] > 1.7e9
+    assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] > len(" ".join(TEXTS).split())
     for index, (item, entries) in enumerate(zip(answer["data"], expected, strict=True)):
         scores = scores_of(entries)
         assert item["probs"] == pytest.approx([scores[label] for label in LABELS])

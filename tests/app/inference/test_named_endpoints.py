@@ -202,6 +202,9 @@ def test_a_teacher_answers_where_its_student_is_not_sure(
     for function in ("none", "sigmoid"):  # whatever scores are shown
         others = predict(client, "sentiment", texts, function_to_apply=function).json()
         assert [answer[0]["model"] for answer in others] == [answer[0]["model"] for answer in answers]
+    classified = client.post("/v1/classify", json={"model": "sentiment", "input": texts}).json()["data"]
+    assert [item["model"] for item in classified] == [answer[0]["model"] for answer in answers]
+    assert [item["label"] for item in classified] == [answer[0]["label"] for answer in answers]
 
     put(client, model=student, fallback={"model": teacher, "retain": 0.5})
     assert client.delete(f"/v1/models/{teacher}").status_code == 409

@@ -29,7 +29,7 @@ FOUND = FoundAnswer(0.5, 0, 4, "Oslo")
 ANSWER = {"score": 0.5, "start": 0, "end": 4, "answer": "Oslo"}
 
 FORMS = [
-    (RankedLabels([LabelScore("good", 0.75)]), [{"label": "good", "score": 0.75}], False),
+    (RankedLabels([LabelScore("good", 0.75)], 3), [{"label": "good", "score": 0.75}], False),
     (Number(4.5), [{"label": "score", "score": 4.5}], False),
     (TaggedWords([TaggedWord("B-LOC", 0.5, "Oslo", 0, 4)]), [{"entity": "B-LOC", **WORD}], True),
     (NamedEntities([NamedEntity("LOC", 0.5, "Oslo", 0, 4)]), [{"entity_group": "LOC", **WORD}], True),

@@ -18,8 +18,10 @@ from app.inference.predictors.classifier import ClassificationOptions
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.predictors.results import RankedLabels
 from app.inference.protocols.asking import ask, find_model, read_body
+from app.inference.protocols.bodies import body_of
 from app.inference.protocols.documents import operation_document
 from app.inference.protocols.limits import MAX_CHARACTERS, MAX_INPUTS
+from app.inference.protocols.openai.embeddings import TokenUsage
 from app.inference.runtime import ServableModel
 from app.problems import render_problem
 
@@ -54,6 +56,8 @@ class Classification(TypedDict):
     num_classes: int
     labels: NotRequired[list[str]]
     """Of a model of several labels, those that apply."""
+    model: NotRequired[str]
+    """Which of an endpoint's models answered, where it has a fallback."""
 
 
 class ClassifyAnswer(TypedDict):
@@ -65,32 +69,32 @@ class ClassifyAnswer(TypedDict):
     created: int
     model: str
     data: list[Classification]
+    usage: TokenUsage
 
 
 async def classify(request: Request) -> Response:
     """Classify texts, as vLLM and SGLang do.
 
     Texts longer than the model's maximum length are truncated. The first request loads the model. Of models
-    of several labels `labels` has those that apply. Tokens are not counted: there is no `usage`.
+    of several labels `labels` has those that apply.
     """
-    asked = read_body(await request.body(), ClassifyRequest)
+    asked = read_body(await body_of(request), ClassifyRequest)
     model = await _find_classifier(request, asked.model)
     try:
         results = await ask(request, model, asked.texts, ClassificationOptions())
     except InvalidArgument as error:
         error.pointer = "#/input"
         raise
+    ranked = [result for result in results if isinstance(result, RankedLabels)]
     names = model.manifest.labels or []
+    tokens = sum(result.tokens for result in ranked)
     answer: ClassifyAnswer = {
         "id": request.state.request_id,
         "object": "list",
         "created": int(time.time()),
         "model": asked.model,
-        "data": [
-            _classification(index, result, names)
-            for index, result in enumerate(results)
-            if isinstance(result, RankedLabels)
-        ],
+        "data": [_classification(index, result, names) for index, result in enumerate(ranked)],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
     return Response(to_json(answer), media_type="application/json")
 
@@ -135,9 +139,11 @@ def _classification(index: int, result: RankedLabels, names: Sequence[str]) -> C
     classification: Classification = {
         "index": index,
         "label": result.labels[0].label,
-        "probs": [scores[name] for name in names],
+        "probs": [scores.get(name, 0.0) for name in names],  # a fallback may lack a label
         "num_classes": len(names),
     }
     if result.labels[0].passes is not None:
         classification["labels"] = [label for label, _, passes in result.labels if passes]
+    if result.model is not None:
+        classification["model"] = result.model
     return classification
