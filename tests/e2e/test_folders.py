@@ -138,9 +138,9 @@ def served(stack: Stack, model: str, text: Any, names: list[str] | None) -> np.n
 
 
 def taken_away(stack: Stack, model: Json, folder: Path) -> Path:
-    folder.mkdir()
     for name in model["manifest"]["files"]["entries"]:
         response = stack.http.get(f"/v1/models/{model['id']}/artifacts/{name}").raise_for_status()
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(response.content)
     return folder
 
