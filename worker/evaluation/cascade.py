@@ -6,7 +6,7 @@ from app.domain.documents.cascade import Cascade, CascadePoint
 from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.evaluation.quality import main_metric
 
-_SHARES = 100
+_SHARES = 25
 _NEVER = 1.01
 """Above every probability."""
 
