@@ -192,23 +192,22 @@ class InferenceRuntime:
         results: Sequence[Result],
     ) -> list[Result]:
         """The model's results, those that it is not sure of in the words of the fallback."""
-        answers = {
-            number: result for number, result in enumerate(results) if isinstance(result, RankedLabels)
-        }
-        doubtful = [number for number, answer in answers.items() if answer.confidence < fallback.threshold]
+        answers = [
+            result._replace(model=model.key.name) for result in results if isinstance(result, RankedLabels)
+        ]
+        doubtful = [number for number, answer in enumerate(answers) if answer.confidence < fallback.threshold]
         answered_by_cascade(
             model.key.project_id,
             fallback.endpoint,
             student=len(texts) - len(doubtful),
             fallback=len(doubtful),
         )
-        named = {number: answer._replace(model=model.key.name) for number, answer in answers.items()}
         if doubtful:
             second = await self.predict(fallback.model, [texts[number] for number in doubtful], options)
             for number, result in zip(doubtful, second, strict=True):
                 assert isinstance(result, RankedLabels)
-                named[number] = result._replace(model=fallback.model.key.name)
-        return list(named.values())
+                answers[number] = result._replace(model=fallback.model.key.name)
+        return list(answers)
 
     async def load(self, model: ServableModel, *, precision: str | None = None) -> None:
         """Have a model in memory before it is asked; arguments and errors as ``predict``."""

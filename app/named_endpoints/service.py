@@ -1,7 +1,7 @@
 """Pointing names at models."""
 
 from app.core.db import ProjectWriteSession
-from app.core.db.endpoints import Endpoint, lock_endpoint, lock_endpoint_if_any, point, remember
+from app.core.db.endpoints import Endpoint, keep_earlier, lock_endpoint, lock_endpoint_if_any, set_target
 from app.core.db.models import get_model, lock_model
 from app.core.db.projects import lock_project
 from app.domain.documents.endpoint_target import EndpointTarget, ServedExport
@@ -27,14 +27,14 @@ def set_endpoint(session: ProjectWriteSession, name: str, target: EndpointTarget
     if endpoint is None:
         _require_one_task(tasks)
         endpoint = Endpoint(name=name, earlier_json=[])
-        point(session, endpoint, target)
+        set_target(session, endpoint, target)
         return endpoint, True
     before = endpoint.target
     if before != target:
         tasks.add(served_task(before.model, get_model(session, before.model).manifest))
         _require_one_task(tasks)
-        remember(endpoint, before)
-        point(session, endpoint, target)
+        keep_earlier(endpoint, before)
+        set_target(session, endpoint, target)
     return endpoint, False
 
 
@@ -65,7 +65,7 @@ def roll_back(session: ProjectWriteSession, name: str) -> Endpoint:
             model=error.details["id"],
         ) from None
     endpoint.earlier_json = endpoint.earlier_json[:-1]
-    point(session, endpoint, target)
+    set_target(session, endpoint, target)
     return endpoint
 
 

@@ -100,7 +100,7 @@ def list_endpoints(
     return session.scalars(query).all()
 
 
-def point(session: ProjectWriteSession, endpoint: Endpoint, target: EndpointTarget) -> None:
+def set_target(session: ProjectWriteSession, endpoint: Endpoint, target: EndpointTarget) -> None:
     """Let an endpoint, new or not, stand for this target from now on."""
     endpoint.target_json = target.to_stored()
     endpoint.updated_at = DatabaseTime()
@@ -113,7 +113,7 @@ def point(session: ProjectWriteSession, endpoint: Endpoint, target: EndpointTarg
         session.add(EndpointModel(endpoint_id=endpoint.id, model_id=model_id))
 
 
-def remember(endpoint: Endpoint, target: EndpointTarget) -> None:
+def keep_earlier(endpoint: Endpoint, target: EndpointTarget) -> None:
     """Keep a target that an endpoint no longer stands for."""
     endpoint.earlier_json = [*endpoint.earlier_json, target.to_stored()][-_KEPT:]
 

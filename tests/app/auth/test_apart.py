@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app.core.db import DEFAULT_PROJECT
-from app.core.db.endpoints import Endpoint, point
+from app.core.db.endpoints import Endpoint, set_target
 from app.core.db.models import Model
 from app.core.db.webhooks import WebhookDelivery
 from app.core.settings import Settings
@@ -107,7 +107,7 @@ def settle(api: Api, project_id: str) -> Tenant:
         session.add(delivery)
     endpoint = Endpoint(name=f"of-{project_id.lower().replace('_', '-')}", earlier_json=[])
     with database.transaction() as session:
-        point(session, endpoint, EndpointTarget(model=model))
+        set_target(session, endpoint, EndpointTarget(model=model))
     job = api.http.post("/v1/jobs", json=squeezing(model, dataset), headers=headers)
     assert job.status_code == 202, job.text
     # Its stream of events then has an end.
