@@ -1,8 +1,9 @@
 """What every test may ask for: real servers, a migrated database on each, an empty broker."""
 
+import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -29,6 +30,17 @@ os.environ.setdefault("SQUEEZE_LOOPBACK_WITHOUT_KEY", "1")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test that waits for a process leaves its core to another."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What modules and tests consist of stays to the end: the garbage collector need not look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def own_by_default(session: Session, *_: object) -> None:

@@ -17,8 +17,9 @@ def is_id(prefix: Prefix, text: str) -> bool:
 
 
 def new_id(prefix: Prefix) -> str:
-    """A fresh identifier such as ``job_01JD3R8M2Z…``: 48 bits of milliseconds, then 80 random bits."""
-    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
+    """A fresh identifier such as ``job_01JD3R8M2Z…``: 48 bits of milliseconds, 20 of nanoseconds, 60 random ones."""
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    number = milliseconds << 80 | nanoseconds << 60 | int.from_bytes(os.urandom(8)) >> 4
     digits = []
     for _ in range(26):
         number, digit = divmod(number, 32)
