@@ -10,15 +10,18 @@ import random
 import string
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from app.domain.architectures import ENCODERS
 from tests.families import FAMILY_ROWS, padding_of
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 LABELS = ["negative", "positive"]
 PAIR_LABELS = ["different", "same"]
@@ -53,26 +56,35 @@ def tiny_model_folder(
 ) -> Path:
     """A Hugging Face folder with random weights; a classifier where there are labels, else a bare encoder."""
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
     tokenizer = tokenizer or tiny_tokenizer()
     sizes = {"layers": layers, "hidden": hidden, "heads": heads, "ffn": ffn, "embedding": embedding or hidden}
-    row = FAMILY_ROWS[family]
-    tables = {"vocabulary": tokenizer.get_vocab_size(), "positions": 64, "token_types": row.token_types}
-    head = {"id2label": dict(enumerate(labels))} if labels else {}
-    # Where positions start after the padding id, that costs more of them.
-    config = AutoConfig.for_model(
-        family,
-        **ENCODERS[family].config_values(sizes | tables | row.details),
-        **row.switches | {"pad_token_id": padding_of(family)},
-        **head,
-    )
+    config = tiny_config(family, sizes, vocabulary=tokenizer.get_vocab_size(), labels=labels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         build = AutoModel if labels is None else AutoModelForSequenceClassification
         build.from_config(config).save_pretrained(path)
     save_tokenizer(tokenizer, path)
     return path
+
+
+def tiny_config(
+    family: str, sizes: Mapping[str, int], *, vocabulary: int, labels: Sequence[str] | None = None
+) -> "PretrainedConfig":
+    """What such a folder says of its network."""
+    from transformers import AutoConfig
+
+    row = FAMILY_ROWS[family]
+    tables = {"vocabulary": vocabulary, "positions": 64, "token_types": row.token_types}
+    head = {"id2label": dict(enumerate(labels))} if labels else {}
+    # Where positions start after the padding id, that costs more of them.
+    return AutoConfig.for_model(
+        family,
+        **ENCODERS[family].config_values(sizes | tables | row.details),
+        **row.switches | {"pad_token_id": padding_of(family)},
+        **head,
+    )
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

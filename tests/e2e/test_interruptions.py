@@ -25,17 +25,6 @@ def students_of(stack: Stack, job: Json) -> list[str]:
     return [model["id"] for model in models if model["lineage"]["job"] == job["id"]]
 
 
-@pytest.mark.parametrize("service", ["production"], indirect=True)
-def test_a_broker_that_is_away_delays_jobs_and_stops_none(stack: Stack, tmp_path: Path):
-    stack.have_workers(0)
-    worker = stack.start_worker(SQUEEZE_BROKER_URL="redis://127.0.0.1:1/0").process
-    encoder, dataset = stack.upload(tmp_path)
-    job = stack.wait_for_end(stack.start_job(encoder, dataset, training=SHORT, exports=["fp32"]))
-    assert (job["status"], job["error"]) == ("succeeded", None), stack.logs()
-    worker.terminate()
-    assert worker.wait(timeout=10) == 0
-
-
 def test_a_killed_worker_loses_no_job(stack: Stack, tmp_path: Path):
     [first] = stack.have_workers(1)
     encoder, dataset = stack.upload(tmp_path)

@@ -1,14 +1,15 @@
 """A trained tiny teacher, its data, and a context in memory, for tests of methods and of training."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from app.domain.architectures import AnyShape, Architecture, EncoderArchitecture, EncoderShape
 from app.domain.documents import TrainingSpec
@@ -20,8 +21,8 @@ from tests.tiny import (
     LABELS,
     PLEASANT,
     UNPLEASANT,
+    tiny_config,
     tiny_examples,
-    tiny_model_folder,
     tiny_questions,
     tiny_tokenizer,
 )
@@ -133,16 +134,25 @@ def encoder_card(family: str = "bert", *, shape: EncoderShape = STUDENT_SHAPE) -
 
 
 def make_teacher(
-    folder: Path,
-    family: str = "bert",
-    shape: EncoderShape = TEACHER_SHAPE,
-    task: Task = "text_classification",
+    family: str = "bert", shape: EncoderShape = TEACHER_SHAPE, task: Task = "text_classification"
 ) -> Teacher:
     """A random teacher whose every part has a say: biases and norms are not at their defaults."""
-    labels = TASK_LABELS[task]
-    tiny_model_folder(folder, family=family, **shape.model_dump(exclude_none=True))
-    architecture = encoder_card(family, shape=shape)
-    config = AutoConfig.from_pretrained(folder)
+    return Teacher(
+        network=deepcopy(_teacher_network(family, shape, task)),
+        tokenizer=tiny_tokenizer(),
+        architecture=encoder_card(family, shape=shape),
+        digest=f"{family}{shape}{task}",
+    )
+
+
+@cache
+def _teacher_network(family: str, shape: EncoderShape, task: Task) -> torch.nn.Module:
+    """Built once: nearly every test of a method starts from one."""
+    labels, architecture = TASK_LABELS[task], encoder_card(family, shape=shape)
+    sizes = shape.model_dump(exclude_none=True)
+    config = tiny_config(
+        family, sizes | {"embedding": shape.embedding or shape.hidden}, vocabulary=architecture.vocabulary
+    )
     with torch.random.fork_rng():
         torch.manual_seed(3)
         head = Head.of(task, labels=len(labels), vocabulary=architecture.vocabulary, dimensions=DIMENSIONS)
@@ -150,12 +160,7 @@ def make_teacher(
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    return Teacher(
-        network=network,
-        tokenizer=tiny_tokenizer(),
-        architecture=architecture,
-        digest=f"{family}{shape}{task}",
-    )
+    return network
 
 
 def make_data(task: Task = "text_classification", *, train: int = 256, dev: int = 64) -> TaskData:

@@ -53,12 +53,12 @@ def check(network: PreTrainedModel, folder: Path) -> None:
 
 @pytest.mark.parametrize("family", EACH_TRAITS)
 def test_of_encoders(family: str, tmp_path: Path) -> None:
-    check(make_teacher(tmp_path / "model", family, task="token_classification").network, tmp_path)
+    check(make_teacher(family, task="token_classification").network, tmp_path)
 
 
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
 def test_of_heads_and_lstms(task: Task, tmp_path: Path) -> None:
-    check(make_teacher(tmp_path / "model", task=task).network, tmp_path)
+    check(make_teacher(task=task).network, tmp_path)
     shape = BiLstmShape(embedding=8, hidden=6, projection=5)
     architecture = BiLstmArchitecture(shape=shape, vocabulary=40, positions=64)
     check(build_network(BiLstmConfig(pad_token_id=0), architecture, Head(task=task, outputs=3)), tmp_path)

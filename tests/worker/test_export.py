@@ -52,7 +52,7 @@ class TestExportOnnx:
 
     @pytest.mark.parametrize("family", ARCHITECTURES)
     def test_holds_the_words_of_reading_and_answering_once(self, family: str, tmp_path: Path) -> None:
-        network = make_teacher(tmp_path, family, task="masked_language_modeling").network.eval()
+        network = make_teacher(family, task="masked_language_modeling").network.eval()
         words, width = network.get_input_embeddings().weight.shape
         inputs = {"input_ids": torch.randint(5, words, (3, 7)), "attention_mask": torch.ones(3, 7).long()}
         types = {name: torch.zeros(3, 7).long() for name in input_names(network) if name not in inputs}
@@ -147,7 +147,7 @@ class TestInt8:
     @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
     def test_a_factorised_word_table_answers_in_words(self, family: str, tmp_path: Path) -> None:
         task = "masked_language_modeling"
-        teacher, data = make_teacher(tmp_path / "model", family, task=task), make_data(task, dev=32)
+        teacher, data = make_teacher(family, task=task), make_data(task, dev=32)
         architecture = teacher.architecture.at(TEACHER_SHAPE.model_copy(update={"embedding": 8}))
         torch.manual_seed(0)
         network = build_network(teacher.network.config, architecture, data.head)

@@ -72,7 +72,7 @@ def test_relation_heads_divide_both_widths():
 
 
 def lesson_for(task, folder, *, architecture, **terms):
-    teacher, data = make_teacher(folder / "teacher", task=task), make_data(task, train=40, dev=8)
+    teacher, data = make_teacher(task=task), make_data(task, train=40, dev=8)
     context = MemoryContext(folder, architecture=architecture)
     return (
         teacher,
@@ -87,7 +87,7 @@ def lesson_for(task, folder, *, architecture, **terms):
 )
 class TestInside:
     def test_a_teacher_has_nothing_to_learn_from_itself(self, tmp_path, task):
-        teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40, dev=8)
+        teacher, data = make_teacher(task=task), make_data(task, train=40, dev=8)
         terms = DistillationTerms(**INSIDE)
         training_objective = distillation_objective(
             terms, teacher, data, MemoryContext(tmp_path, architecture=teacher.architecture)
@@ -122,7 +122,7 @@ def test_what_is_inherited_is_compared_with_what_it_was(tmp_path, make, term):
     """Not with the directions in which most varies, each of which would be somewhere else in the student."""
     data = make_data(train=40, dev=8)
     # Of two layers, as deep as its teacher, and wide enough that what is left out says little.
-    teacher = make_teacher(tmp_path / "two", shape=TEACHER_SHAPE.model_copy(update={"layers": 2}))
+    teacher = make_teacher(shape=TEACHER_SHAPE.model_copy(update={"layers": 2}))
     architecture = encoder_card(shape=EncoderShape(layers=2, hidden=28, heads=4, ffn=64))
     context = MemoryContext(tmp_path, architecture=architecture)
     start = make(teacher, data, context)
@@ -138,7 +138,7 @@ def test_what_is_inherited_is_compared_with_what_it_was(tmp_path, make, term):
 
 def test_each_term_counts(tmp_path):
     architecture = encoder_card(shape=EncoderShape(layers=3, hidden=16, heads=2, ffn=24))
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=40, dev=8)
+    teacher, data = make_teacher(), make_data(train=40, dev=8)
     context = MemoryContext(tmp_path, architecture=architecture)
     network = random_network(teacher, data, context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)

@@ -21,7 +21,7 @@ ROWS = np.array([5, 0, 17])
 
 @pytest.fixture
 def parts(tmp_path):
-    return make_teacher(tmp_path / "teacher"), make_data(train=40), MemoryContext(tmp_path)
+    return make_teacher(), make_data(train=40), MemoryContext(tmp_path)
 
 
 def teacher_steps(context):
@@ -52,7 +52,7 @@ def test_hidden_states_are_the_teachers_projected(parts):
 
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
 def test_states_asked_are_those_of_the_first_token_or_of_the_positions(tmp_path, task):
-    teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40)
+    teacher, data = make_teacher(task=task), make_data(task, train=40)
     context = MemoryContext(tmp_path)
     lookup = cached_states_asked(teacher, data.train, state=2, pad_id=0, context=context)
     batch = collate(data.train, ROWS, pad_id=0, device=CPU)
@@ -90,7 +90,7 @@ def test_other_data_and_other_teachers_have_entries_of_their_own(parts, tmp_path
     teacher, data, context = parts
     cached_logits(teacher, data.train, pad_id=0, context=context)
     cached_logits(teacher, data.dev, pad_id=0, context=context)
-    other = make_teacher(tmp_path / "other", family="distilbert")
+    other = make_teacher(family="distilbert")
     cached_logits(other, data.train, pad_id=0, context=context)
     assert len(list(context.cache_dir.glob("logits-*.npy"))) == 3
 
@@ -110,7 +110,7 @@ class TestTrimmed:
 
     @pytest.fixture
     def trimmed(self, tmp_path):
-        teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=40)
+        teacher, data = make_teacher(), make_data(train=40)
         counts = count_pieces([data.train], teacher.architecture.vocabulary)
         return trim_vocabulary(teacher, counts, 70, task="text_classification")
 
@@ -150,7 +150,7 @@ class TestTrimmed:
     @pytest.mark.parametrize("max_length", [12, 20, 200])
     def test_the_teacher_is_asked_of_the_words_that_pieces_leave(self, max_length, tmp_path):
         """Those of some rows are cut off, shorter pieces being more."""
-        teacher, data = make_teacher(tmp_path / "tags", task="token_classification"), make_data(train=40)
+        teacher, data = make_teacher(task="token_classification"), make_data(train=40)
         counts = count_pieces([data.train], teacher.architecture.vocabulary)
         trimmed = trim_vocabulary(teacher, counts, 70, task="token_classification")
         words = [text.split() for text in self.columns()["text"]]
@@ -170,7 +170,7 @@ class TestTrimmed:
 
     def test_words_that_unknown_ones_let_in_are_judged_by_the_teacher_that_is_left(self, tmp_path):
         """One unknown piece is less than five known ones: the whole teacher does not get that far."""
-        teacher = make_teacher(tmp_path / "tags", task="token_classification")
+        teacher = make_teacher(task="token_classification")
         counts = count_pieces([make_data(train=40).train], teacher.architecture.vocabulary)
         left = trim_vocabulary(teacher, counts, 70, task="token_classification")
         rows = {"tokens": [["zqxkj"] * 4, ["a", "b"]]}

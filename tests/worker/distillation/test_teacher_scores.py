@@ -40,7 +40,7 @@ def scored(teacher: Teacher, data: TaskData, context: MemoryContext) -> TaskData
 )
 def test_a_teacher_s_own_scores_train_the_same_student(tmp_path, spec):
     """To the bit; and the network is not run for its logits."""
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=64, dev=32)
+    teacher, data = make_teacher(), make_data(train=64, dev=32)
     options = {"epochs": 1}
     if spec.name == "pea_kd":
         shape = teacher.architecture.shape.model_copy(update={"layers": 1})
@@ -59,7 +59,7 @@ def test_a_teacher_s_own_scores_train_the_same_student(tmp_path, spec):
 class TestMissing:
     @pytest.fixture
     def parts(self, tmp_path, task):
-        teacher, data = make_teacher(tmp_path / "teacher", task=task), make_data(task, train=40)
+        teacher, data = make_teacher(task=task), make_data(task, train=40)
         context = MemoryContext(tmp_path)
         rows = np.arange(40) % 3 > 0
         known = np.repeat(rows, np.diff(data.train.position_offsets))
@@ -84,7 +84,7 @@ class TestMissing:
 
 
 def test_hidden_states_of_a_network_without_a_head_leave_no_logits(tmp_path):
-    teacher, data = replace(make_teacher(tmp_path / "teacher"), has_new_head=True), make_data(train=40)
+    teacher, data = replace(make_teacher(), has_new_head=True), make_data(train=40)
     context = MemoryContext(tmp_path)
     cached_states_asked(teacher, data.train, state=1, pad_id=0, context=context)
     assert not list(context.cache_dir.glob("logits-*"))
@@ -94,7 +94,7 @@ def test_lookups_by_batch(tmp_path):
     data = make_data("token_classification", train=40)
     scores = np.random.default_rng(0).normal(size=(len(data.train.labels), 5)).astype(np.float32)
     split, rows = replace(data.train, scores=scores), np.array([5, 0, 17])
-    teacher = make_teacher(tmp_path / "teacher", task="token_classification")
+    teacher = make_teacher(task="token_classification")
     found = cached_logits(teacher, split, pad_id=0, context=MemoryContext(tmp_path))
     offsets = split.position_offsets
     expected = np.concatenate([scores[offsets[row] : offsets[row + 1]] for row in rows])

@@ -17,7 +17,7 @@ def data() -> TaskData:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     """Trained on the data; tests must leave it as it is."""
     folder: Path = tmp_path_factory.mktemp("teacher")
-    untrained = make_teacher(folder)
+    untrained = make_teacher()
     context = MemoryContext(folder, epochs=12)
     spec = FineTuningSpec(name="fine_tuning")
     methods.load(spec).compress(untrained, make_data(), spec, context)

@@ -115,7 +115,7 @@ def with_unlabeled(task: str, *, labelled: int) -> TaskData:
 
 class TestStartOfWords:
     def test_is_the_table_on_its_principal_directions(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         table = teacher.network.get_input_embeddings().weight.detach()
         words = torch.nn.Embedding(len(table), 5)
         start_words(words, teacher)
@@ -126,7 +126,7 @@ class TestStartOfWords:
         assert ratio.std() / ratio.mean() < 1e-3
 
     def test_a_wider_table_keeps_the_rest_as_drawn(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         words = torch.nn.Embedding(teacher.architecture.vocabulary, 40)
         drawn = words.weight.detach().clone()
         start_words(words, teacher)
@@ -136,7 +136,7 @@ class TestStartOfWords:
 
 class TestLessons:
     def test_joint_hears_the_labels_and_finds_the_teachers_answers(self, tmp_path):
-        teacher, data = make_teacher(tmp_path / "teacher"), with_unlabeled("text_classification", labelled=20)
+        teacher, data = make_teacher(), with_unlabeled("text_classification", labelled=20)
         context = bilstm_context(tmp_path, teacher)
         stage_objectives = StageObjectives(teacher, data, BiLstmSpec(name="bilstm"), context)
         joint = stage_objectives.joint()
@@ -153,7 +153,7 @@ class TestLessons:
         assert np.allclose(answers.logits_t(batch).numpy(), logits[[3, 100, 400, 25]], atol=0.05)
 
     def test_learns_the_last_states_of_texts_and_middle_ones_of_tokens(self, tmp_path):
-        teacher, spec = make_teacher(tmp_path), BiLstmSpec(name="bilstm")
+        teacher, spec = make_teacher(), BiLstmSpec(name="bilstm")
         assert teacher_state(teacher, make_data("text_classification", train=8), spec) == 4
         assert teacher_state(teacher, make_data("token_classification", train=8), spec) == 2
         chosen = BiLstmSpec(name="bilstm", teacher_layer=1)
@@ -201,7 +201,7 @@ class TestDistillation:
     def test_tags_in_several_languages_in_one_student(self, tmp_path):
         data = with_unlabeled("token_classification", labelled=200)
         data = replace(data, train=replace(data.train, languages=["da", "sw"] * 100))
-        teacher = make_teacher(tmp_path / "teacher", task="token_classification")
+        teacher = make_teacher(task="token_classification")
         untrained = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=12, learning_rate=4e-3)
         spec = FineTuningSpec(name="fine_tuning")
         methods.load(spec).compress(teacher, data, spec, untrained)

@@ -66,7 +66,7 @@ Compressed = Callable[..., tuple[Student, MemoryContext]]
 
 def compress(name: str, folder: Path, data: TaskData, **context: object) -> tuple[Student, MemoryContext]:
     outside = context_of(name, folder, **context)
-    return run(name, make_teacher(folder / "model", task=data.task), data, outside), outside
+    return run(name, make_teacher(task=data.task), data, outside), outside
 
 
 @cache
@@ -146,7 +146,7 @@ class TestEveryMethod:
     def test_learns(self, name, teacher, data, tmp_path):
         context = context_of(name, tmp_path, epochs=12, learning_rate=4e-3)
         if TASKS[data.task].answers_in_vectors:
-            fresh = make_teacher(tmp_path / "model", task=data.task)
+            fresh = make_teacher(task=data.task)
             vectors = predict_logits(fresh.network, data.dev, pad_id=0, device=CPU)
             data = replace(data, dev=replace(data.dev, labels=None, groups=None, teacher_vectors=vectors))
         else:
@@ -186,9 +186,9 @@ class TestEveryMethodThatTrainsInSteps:
         whole, _ = compressed(name)
         broken = context_of(name, tmp_path, checkpoint_every=2, interrupt_at=interrupt_at)
         with pytest.raises(Interrupted):
-            run(name, make_teacher(tmp_path / "model", task=data.task), data, broken)
+            run(name, make_teacher(task=data.task), data, broken)
         assert broken.checkpoint is not None
         resumed = context_of(name, tmp_path)
         resumed.checkpoint = broken.checkpoint
-        student = run(name, make_teacher(tmp_path / "model", task=data.task), data, resumed)
+        student = run(name, make_teacher(task=data.task), data, resumed)
         assert same_weights(whole.network, student.network)

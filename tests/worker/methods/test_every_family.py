@@ -38,7 +38,7 @@ TASKS: list[Task] = ["text_classification", "masked_language_modeling"]
 
 
 def teacher_of(family: str, folder: Path, task: Task = "text_classification") -> Teacher:
-    return make_teacher(folder / "model", family, narrow_as(family, TEACHER_SHAPE), task)
+    return make_teacher(family, narrow_as(family, TEACHER_SHAPE), task)
 
 
 def planned(teacher: Teacher, spec: MethodSpec) -> EncoderArchitecture:

@@ -37,7 +37,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
-    data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
+    data, teacher = make_data(task), make_teacher(task=task)
     context: MemoryContext = context_of(name, tmp_path, epochs=1)
     spec = spec_of(name)
     student = methods.load(spec).compress(teacher, data, spec, context)
@@ -64,7 +64,7 @@ def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
 def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], tmp_path: Path) -> None:
     """XLM-RoBERTa's model of masked words meets it first as its output's."""
     task: Task = "masked_language_modeling"
-    data, teacher = make_data(task), make_teacher(tmp_path / "model", "xlm-roberta", task=task)
+    data, teacher = make_data(task), make_teacher("xlm-roberta", task=task)
     architecture = encoder_card("xlm-roberta", shape=STUDENT_SHAPE)
     context = MemoryContext(tmp_path, architecture=architecture, epochs=1)
     asked: MethodSpec = TypeAdapter(MethodSpec).validate_python(spec)
@@ -81,7 +81,7 @@ def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], 
 )
 def test_networks_learn_the_task(task: Task, reached: float, tmp_path: Path) -> None:
     """By the main metric; of words, which are drawn at random, by the loss: it starts above 5."""
-    data, teacher = make_data(task), make_teacher(tmp_path / "model", task=task)
+    data, teacher = make_data(task), make_teacher(task=task)
     context = context_of("fine_tuning", tmp_path, epochs=12, learning_rate=4e-3)
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": "fine_tuning"})
     student = methods.load(spec).compress(teacher, data, spec, context)

@@ -44,16 +44,16 @@ def moved(teacher: Teacher, tmp_path: Path, task: Task, **training: float | None
     "task", ["text_classification", "text_regression", "token_classification", "masked_language_modeling"]
 )
 def test_a_new_head_has_a_rate_of_its_own(task: Task, tmp_path: Path) -> None:
-    teacher = replace(make_teacher(tmp_path / "model", task=task), has_new_head=True)
+    teacher = replace(make_teacher(task=task), has_new_head=True)
     assert moved(teacher, tmp_path, task, learning_rate=1e-5) == pytest.approx((1e-5, 5e-4), rel=0.02)
 
 
 def test_a_head_that_the_model_came_with_goes_with_the_rest(tmp_path: Path) -> None:
-    teacher = make_teacher(tmp_path / "model")
+    teacher = make_teacher()
     assert moved(teacher, tmp_path, "text_classification") == pytest.approx((BODY, BODY), rel=0.02)
 
 
 def test_a_larger_rate_is_the_heads_too(tmp_path: Path) -> None:
-    teacher = replace(make_teacher(tmp_path / "model"), has_new_head=True)
+    teacher = replace(make_teacher(), has_new_head=True)
     found = moved(teacher, tmp_path, "text_classification", learning_rate=2e-3)
     assert found == pytest.approx((2e-3, 2e-3), rel=0.02)

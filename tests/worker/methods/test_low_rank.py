@@ -55,7 +55,7 @@ class TestFactorise:
 
 
 def test_row_fisher_is_the_mean_squared_gradient(tmp_path):
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=8)
+    teacher, data = make_teacher(), make_data(train=8)
     name = "bert.encoder.layer.1.output.dense"
     objective = label_objective(data, MemoryContext(tmp_path)).objective
     batches = [collate(data.train, np.array(rows), pad_id=0, device=CPU) for rows in ([0, 1], [2, 3])]
@@ -71,7 +71,7 @@ def test_row_fisher_is_the_mean_squared_gradient(tmp_path):
 
 
 def test_at_full_rank_the_student_starts_as_its_teacher(tmp_path):
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=64)
+    teacher, data = make_teacher(), make_data(train=64)
     architecture = encoder_card(shape=TEACHER_SHAPE.model_copy(update={"rank": 32}))
     context = MemoryContext(
         tmp_path, architecture=architecture, epochs=0.1, batch_size=64, learning_rate=1e-12

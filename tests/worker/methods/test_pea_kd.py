@@ -39,7 +39,7 @@ class TestPredictions:
 
 
 def test_starts_as_the_teachers_first_layers(tmp_path):
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=16, dev=8)
+    teacher, data = make_teacher(), make_data(train=16, dev=8)
     network = first_layers_network(
         teacher, data, pea_context(tmp_path, PeaKdSpec(name="pea_kd", sharing="paired"))
     )

@@ -37,7 +37,7 @@ def test_probabilities_are_those_of_scikit_learn(data, theirs, tmp_path):
     shape = context.architecture.shape.model_copy(update={"terms": 5_000})
     context.architecture = context.architecture.at(shape)
     spec = TfidfSpec(name="tfidf", inverse_regularisation=1)
-    student = METHOD.compress(make_teacher(tmp_path / "model"), data, spec, context)
+    student = METHOD.compress(make_teacher(), data, spec, context)
     assert student.metrics["terms"] == len(vectors.vocabulary_)
     assert (student.network.terms[len(vectors.vocabulary_) :] == NO_TERM).all()
     logits = predict_logits(student.network, data.dev, pad_id=0, device=CPU)
@@ -78,7 +78,6 @@ def test_stops_when_cancelled_and_is_the_same_whatever_the_seed(data, tmp_path):
     with pytest.raises(JobCancelled):
         compress("tfidf", tmp_path, data, cancel_at=0)
     one, other = (
-        run("tfidf", make_teacher(tmp_path / "model"), data, context_of("tfidf", tmp_path, seed=seed))
-        for seed in (1, 2)
+        run("tfidf", make_teacher(), data, context_of("tfidf", tmp_path, seed=seed)) for seed in (1, 2)
     )
     assert torch.equal(one.network.classifier.weight, other.network.classifier.weight)

@@ -124,7 +124,7 @@ class TestGeneratedWeight:
 
 def encoder_case(folder: Path) -> tuple[Teacher, TaskData, RunContext]:
     return (
-        make_teacher(folder),
+        make_teacher(),
         make_data(),
         MemoryContext(folder, architecture=encoder_card(shape=STUDENT_SHAPE)),
     )
@@ -226,7 +226,7 @@ class TestPhases:
         assert {report[0] for report in context.reports} == expected
 
     def test_a_depth_that_does_not_divide_is_refused(self, tmp_path: Path) -> None:
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         three = STUDENT_SHAPE.model_copy(update={"layers": 3})
         architecture, head = teacher.architecture.at(three), make_data(train=8, dev=8).head
         network = build_network(teacher.network.config, architecture, head)

@@ -164,7 +164,7 @@ class TestNarrowingNetwork:
         "family", ["bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2", "modernbert"]
     )
     def test_is_the_teacher_at_step_0(self, tmp_path, task, family):
-        teacher, data = make_teacher(tmp_path, family, task=task), make_data(task, dev=16)
+        teacher, data = make_teacher(family, task=task), make_data(task, dev=16)
         network, weights = make_weights(teacher, data, tmp_path)
         weights.fold()
         network.eval()
@@ -188,7 +188,7 @@ class TestNarrowingNetwork:
     def test_equals_the_teacher_sized_one_with_compactors_in_its_graph(
         self, tmp_path, exact, target, task, family, steps
     ):
-        teacher, data = make_teacher(tmp_path, family, task=task), make_data(task, dev=16)
+        teacher, data = make_teacher(family, task=task), make_data(task, dev=16)
         network, weights = make_weights(teacher, data, tmp_path, target=target)
         train(network, weights, data, steps=steps)
         weights.fold()
@@ -205,7 +205,7 @@ class TestNarrowingNetwork:
 
     @pytest.mark.parametrize("target", SHAPES)
     def test_ends_as_the_plain_student(self, tmp_path, target):
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         network, weights = make_weights(teacher, data, tmp_path, target=target)
         planned = {name: value.shape for name, value in network.state_dict().items()}
         train(network, weights, data, steps=STEPS)
@@ -215,7 +215,7 @@ class TestNarrowingNetwork:
         assert network.config.hidden_size == target.hidden
 
     def test_gradients_equal_those_through_the_graph(self, tmp_path, exact):
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         network, weights = make_weights(teacher, data, tmp_path)
         train(network, weights, data, steps=STEPS)
         network.eval()  # without dropout the two must agree exactly
@@ -235,7 +235,7 @@ class TestNarrowingNetwork:
 
     @pytest.mark.parametrize("rate", [0.0, 1e-3])
     def test_inherited_matrices_move_at_a_rate_of_their_own(self, tmp_path, rate):
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         network, weights = make_weights(teacher, data, tmp_path, matrices=rate)
         train(network, weights, data, steps=3)
         ffn_in = encoder_view(teacher.network, teacher.architecture).layers[0].ffn_in
@@ -247,7 +247,7 @@ class TestNarrowingNetwork:
     @pytest.mark.parametrize("target", SHAPES)
     def test_every_consumer_of_an_index_group_agrees(self, tmp_path, target):
         """Whatever lies on indices that are gone changes nothing: not in any matrix, table, bias or norm."""
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         network, weights = make_weights(teacher, data, tmp_path, target=target)
         train(network, weights, data, steps=STEPS)
         weights.fold()
@@ -277,7 +277,7 @@ class TestNarrowingNetwork:
 class TestRotation:
     @pytest.mark.parametrize("family", ["bert", "deberta-v2", "modernbert"])
     def test_is_the_teacher_where_norms_have_no_gains(self, tmp_path, data, family):
-        teacher = make_teacher(tmp_path, family)
+        teacher = make_teacher(family)
         for module in teacher.network.modules():
             if isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
@@ -309,7 +309,7 @@ class TestRotation:
 class TestTurnedHeads:
     def test_keep_what_distances_meet(self, data, tmp_path, exact):
         """Keys that meet distances say more than how they differ from one another."""
-        teacher = make_teacher(tmp_path, "deberta-v2")
+        teacher = make_teacher("deberta-v2")
         network, weights = make_weights(teacher, data, tmp_path)
         turn_heads(weights, teacher.network, calibration_batches(data, device=CPU), layer=1)
         weights.fold()
@@ -588,7 +588,7 @@ class TestMethod:
     @pytest.mark.parametrize("rotation", ["none", "pca"])
     def test_learns_relations_of_the_teacher(self, tmp_path, data, rotation):
         def dense_loss(distillation):
-            teacher = make_teacher(tmp_path)
+            teacher = make_teacher()
             context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1.5)
             spec = WeightInheritedSpec(
                 name="weight_inherited",
@@ -607,7 +607,7 @@ class TestMethod:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_does_every_task_of_an_encoder(self, tmp_path, task):
-        teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
+        teacher, data = make_teacher(task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=3)
         spec = WeightInheritedSpec(
             name="weight_inherited", strategy="dim", dense_ratio=0.25, distillation=None
@@ -616,7 +616,7 @@ class TestMethod:
         assert student.network.num_parameters() == context.architecture.count(head=data.head).total
 
     def test_drops_what_the_training_says(self, tmp_path, data):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         context = MemoryContext(tmp_path, architecture=teacher.architecture.at(NARROW), epochs=1, dropout=0.3)
         spec = WeightInheritedSpec(name="weight_inherited", strategy="dim", rotation="none")
         student = methods.load(spec).compress(teacher, data, spec, context)
@@ -625,7 +625,7 @@ class TestMethod:
 
     def test_one_step_inherits(self, tmp_path, data):
         """However few steps there are, the student is no random network."""
-        teacher, few = make_teacher(tmp_path), make_data(train=8)
+        teacher, few = make_teacher(), make_data(train=8)
         context = MemoryContext(
             tmp_path,
             architecture=teacher.architecture,
@@ -642,14 +642,14 @@ class TestMethod:
     def test_a_model_of_masked_words_is_not_turned(self, tmp_path):
         """The activation in its head stands between what would turn and what would turn it back."""
         task = "masked_language_modeling"
-        teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=16)
+        teacher, data = make_teacher(task=task), make_data(task, train=64, dev=16)
         context = MemoryContext(tmp_path, architecture=teacher.architecture, epochs=1, learning_rate=1e-9)
         spec = WeightInheritedSpec(name="weight_inherited", strategy="dim")
         student = methods.load(spec).compress(teacher, data, spec, context)
         assert torch.allclose(logits_of(student, data), logits_of(teacher, data), atol=1e-3)
 
     def test_what_is_not_of_the_planned_size_yet_cannot_be_the_student(self, tmp_path, data):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         context = MemoryContext(
             tmp_path, architecture=encoder_card(shape=NARROW), epochs=2, evaluations=8, learning_rate=1e-9
         )
@@ -666,7 +666,7 @@ class TestMethod:
 
     @pytest.mark.parametrize("part", ["query", "value", "attention_output"])
     def test_a_head_without_a_say_does_no_harm(self, tmp_path, data, part):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         module = getattr(encoder_view(teacher.network, teacher.architecture).layers[1], part)
         with torch.no_grad():
             if part == "attention_output":

@@ -137,7 +137,7 @@ class TestInitialMaps:
     @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
     @pytest.mark.parametrize("shape", [{"heads": 2}, {"heads": 4}, {"heads": 1}], ids=str)
     def test_select_is_the_subcloned_network_at_step_0(self, tmp_path, data, family, shape):
-        teacher = make_teacher(tmp_path, family)
+        teacher = make_teacher(family)
         shape = STUDENT_SHAPE.model_copy(update=shape)
         if shape.head_dim > teacher.architecture.shape.head_dim:
             shape = shape.model_copy(update={"hidden": 8})
@@ -203,7 +203,7 @@ class TestInitialMaps:
         "family", [family for family in ENCODERS if "shared_layers" not in traits_of(family)]
     )
     def test_pca_comes_closer_to_the_teacher_than_select(self, tmp_path, data, family):
-        teacher = make_teacher(tmp_path, family, narrow_as(family, TEACHER_SHAPE))
+        teacher = make_teacher(family, narrow_as(family, TEACHER_SHAPE))
         student = teacher.architecture.at(narrow_as(family, STUDENT_SHAPE))
         context = MemoryContext(tmp_path, architecture=student)
         distances = {}
@@ -219,7 +219,7 @@ class TestInitialMaps:
 
     def test_pca_at_the_teachers_own_shape_is_the_teacher(self, tmp_path, data):
         """With nothing left out, every regression has an exact solution."""
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         # A layer norm's gain does not commute with a turned basis: only without one is the identity exact.
         for module in teacher.network.modules():
             if isinstance(module, nn.LayerNorm):
@@ -334,7 +334,7 @@ class TestGatedSqueezing:
 
     def test_closed_gate_is_plain_fine_tuning_of_the_small_model(self, teacher, data, tmp_path):
         gated = self.run(teacher, data, tmp_path, initial_logit=-20)
-        plain = make_teacher(tmp_path / "small", shape=STUDENT_SHAPE)
+        plain = make_teacher(shape=STUDENT_SHAPE)
         context = MemoryContext(tmp_path, epochs=1)
         spec = FineTuningSpec(name="fine_tuning")
         methods.load(spec).compress(plain, data, spec, context)
@@ -389,14 +389,14 @@ class TestGatedSqueezing:
 
 
 def make_small_model(folder):
-    return make_teacher(folder / "small", shape=STUDENT_SHAPE).network
+    return make_teacher(shape=STUDENT_SHAPE).network
 
 
 @pytest.mark.parametrize("task", ["text_classification", "masked_language_modeling"])
 @pytest.mark.parametrize("initial_map", ["pca", "select"])
 def test_a_factorised_word_table_is_squeezed_and_widened(tmp_path, task, initial_map):
     """At step 0 it is the best product of its width for the squeezed table; then both factors train."""
-    teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=64, dev=8)
+    teacher, data = make_teacher(task=task), make_data(task, train=64, dev=8)
     shape = STUDENT_SHAPE.model_copy(update={"embedding": 6})
     products = {}
     for rate in (1e-9, 1e-3):

@@ -31,7 +31,7 @@ from worker.networks.structure import restructure
 def test_a_head_for_other_answers_is_a_new_one(
     task: Task, labels: list[str], expected: bool, tmp_path: Path
 ) -> None:
-    teacher = make_teacher(tmp_path / "made")
+    teacher = make_teacher()
     save_network(teacher.network, tmp_path)
     tiny_tokenizer().save(str(tmp_path / TOKENIZER))
     manifest = ModelManifest(
@@ -47,7 +47,7 @@ def test_a_head_for_other_answers_is_a_new_one(
 
 @pytest.mark.parametrize("shares_layers", [False, True])
 def test_outputs_are_in_the_order_of_the_labels_or_drawn_anew(tmp_path: Path, shares_layers: bool) -> None:
-    teacher = make_teacher(tmp_path / "made")
+    teacher = make_teacher()
     architecture = teacher.architecture
     if shares_layers:  # which from_pretrained does not know
         assert isinstance(architecture, EncoderArchitecture)
@@ -78,7 +78,7 @@ def test_outputs_are_in_the_order_of_the_labels_or_drawn_anew(tmp_path: Path, sh
 
 
 def test_a_bare_encoder_has_no_head(tmp_path: Path) -> None:
-    teacher = make_teacher(tmp_path / "made")
+    teacher = make_teacher()
     save_network(teacher.network.bert, tmp_path)
     tiny_tokenizer().save(str(tmp_path / TOKENIZER))
     manifest = ModelManifest(

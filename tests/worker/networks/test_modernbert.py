@@ -25,7 +25,7 @@ def raw_config(**changes):
 
 @pytest.fixture
 def teacher(tmp_path):
-    return make_teacher(tmp_path / "model", "modernbert")
+    return make_teacher("modernbert")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ HEAD = Head(task="text_classification", outputs=2)
 @pytest.mark.parametrize("family", ENCODERS)
 @pytest.mark.parametrize("shape", [TEACHER_SHAPE, STUDENT_SHAPE], ids=str)
 def test_planner_counts_what_the_network_holds(tmp_path, family, shape, task):
-    teacher = make_teacher(tmp_path, family)
+    teacher = make_teacher(family)
     head = Head.of(
         task,
         labels=len(TASK_LABELS[task]),
@@ -60,7 +60,7 @@ class TestMapLayers:
 
 class TestSubclone:
     def test_equals_copying_number_by_number(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         network = build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         view = encoder_view(teacher.network, teacher.architecture)
@@ -83,7 +83,7 @@ class TestSubclone:
                 assert torch.isclose(target.output.dense.weight[i, j], expected)
 
     def test_at_the_teachers_own_shape_is_the_teacher(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         network = build_network(teacher.network.config, teacher.architecture, HEAD)
         batches = calibration_batches(make_data(), device=CPU)
         view = encoder_view(teacher.network, teacher.architecture)
@@ -96,7 +96,7 @@ class TestSubclone:
 
 class TestSelect:
     def test_keeps_the_neurons_of_the_largest_activations(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         large = [3, 20, 41]
         with torch.no_grad():
             for layer in teacher.network.bert.encoder.layer:
@@ -111,7 +111,7 @@ class TestSelect:
 
 class TestCaptureActivations:
     def test_holds_each_token_that_is_there_once(self, tmp_path):
-        teacher, data = make_teacher(tmp_path), make_data(train=40)
+        teacher, data = make_teacher(), make_data(train=40)
         batches = calibration_batches(data, device=CPU)
         norm = encoder_view(teacher.network, teacher.architecture).embedding_norm
         values = capture_activations(teacher.network, batches, before=[norm], after=[norm])
@@ -170,7 +170,7 @@ class TestRegression:
 
 
 def test_capturing_runs_a_network_as_far_as_it_must(tmp_path):
-    teacher, data = make_teacher(tmp_path), make_data()
+    teacher, data = make_teacher(), make_data()
     network = teacher.network
     batches = calibration_batches(data, device=CPU)
     ran = []

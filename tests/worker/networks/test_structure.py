@@ -30,7 +30,7 @@ def architecture_of(family="bert", *, sharing=None, **factors):
 
 def network_of(architecture, data, folder):
     """Every part has a say: biases and norms are not at their defaults."""
-    teacher = make_teacher(folder / "family", architecture.family, task=data.task)
+    teacher = make_teacher(architecture.family, task=data.task)
     with torch.random.fork_rng():
         torch.manual_seed(5)
         network = build_network(teacher.network.config, architecture, data.head)

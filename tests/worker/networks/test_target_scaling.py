@@ -56,7 +56,7 @@ class TestScale:
     @pytest.mark.parametrize("family", FAMILIES)
     def test_a_teacher_answers_on_it_and_comes_back(self, family, tmp_path):
         data = scored(300, 80)
-        teacher = make_teacher(tmp_path, family, task="text_regression")
+        teacher = make_teacher(family, task="text_regression")
         scale = TargetScaler.of(data)
         answers = predict_logits(teacher.network, data.dev, pad_id=0, device=CPU)
         scaled = scale.teacher(teacher)
@@ -70,7 +70,7 @@ class TestScale:
     def test_the_teacher_with_all_its_words_answers_on_it_as_well(self, tmp_path):
         """A trimmed teacher's rows are judged by it."""
         scale = TargetScaler.of(scored(300, 80))
-        teacher = make_teacher(tmp_path, task="text_regression")
+        teacher = make_teacher(task="text_regression")
         counts = count_pieces([make_data("text_regression").train], teacher.architecture.vocabulary)
         scaled = scale.teacher(trim_vocabulary(teacher, counts, 70, task="text_regression"))
         columns = {"text": [example["text"] for example in tiny_scored_examples(20)]}

@@ -117,7 +117,7 @@ def check_names(network, parts):
 @pytest.mark.parametrize("family", FAMILIES)
 class TestEncoders:
     def test_parts_are_the_modules_of_transformers(self, tmp_path, family):
-        teacher = make_teacher(tmp_path, family)
+        teacher = make_teacher(family)
         view = encoder_view(teacher.network, teacher.architecture)
         own, layers, parts = FAMILIES[family]
         encoder = getattr(teacher.network, own)
@@ -137,7 +137,7 @@ class TestEncoders:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_heads_are_those_of_transformers(self, tmp_path, family, task):
-        teacher = make_teacher(tmp_path, family, task=task)
+        teacher = make_teacher(family, task=task)
         kind = "text_classification" if task == "text_regression" else task
         dense, norm, output = HEADS[family][kind]
         for head in (
@@ -151,7 +151,7 @@ class TestEncoders:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_names_are_unique_and_lead_to_every_parameter(self, tmp_path, family, task):
-        teacher = make_teacher(tmp_path, family, task=task)
+        teacher = make_teacher(family, task=task)
         parts = encoder_parts(encoder_view(teacher.network, teacher.architecture))
         check_names(teacher.network, parts)
         seen = {id(parameter) for part in parts for parameter in part.module.parameters()}
@@ -159,7 +159,7 @@ class TestEncoders:
 
     def test_rows_of_a_head_make_what_the_head_attends_with(self, tmp_path, family):
         """Without its rows of the value a head writes only biases, and no other head notices."""
-        teacher, data = make_teacher(tmp_path, family), make_data(train=8, dev=8)
+        teacher, data = make_teacher(family), make_data(train=8, dev=8)
         batches = calibration_batches(data, device=CPU)
         attention = encoder_view(teacher.network, teacher.architecture).layers[1].attention
         before = capture_activations(teacher.network, batches, before=[attention.output])
@@ -176,14 +176,14 @@ class TestEncoders:
         ]
 
     def test_matrices_are_as_large_as_their_axes(self, tmp_path, family):
-        teacher = make_teacher(tmp_path, family)
+        teacher = make_teacher(family)
         sizes = {Axis.RESIDUAL: 32, Axis.HEADS: 32, Axis.NEURONS: 64}
         for layer in encoder_view(teacher.network, teacher.architecture).layers:
             for matrix in layer.matrices:
                 assert matrix.weight.shape == (sizes[matrix.rows], sizes[matrix.columns])
 
     def test_head_parameters_lie_outside_the_encoder(self, tmp_path, family):
-        teacher = make_teacher(tmp_path, family)
+        teacher = make_teacher(family)
         inside = {id(parameter) for parameter in getattr(teacher.network, FAMILIES[family][0]).parameters()}
         outside = {id(parameter) for parameter in teacher.network.parameters()} - inside
         assert {
@@ -250,7 +250,7 @@ class TestStructure:
     SHAPE = EncoderShape(layers=2, hidden=32, heads=4, ffn=64)
 
     def network(self, folder, architecture, task="text_classification"):
-        teacher, data = make_teacher(folder, task=task), make_data(task, train=8, dev=8)
+        teacher, data = make_teacher(task=task), make_data(task, train=8, dev=8)
         return build_network(teacher.network.config, architecture, data.head)
 
     def test_factorised_matrices_give_their_factors_and_refuse_to_be_one(self, tmp_path):
@@ -307,7 +307,7 @@ class TestStructure:
                 assert torch.allclose(values.output_of(norm), torch.cat(expected), atol=1e-5)
 
     def test_what_was_not_captured_is_an_error(self, tmp_path):
-        teacher = make_teacher(tmp_path)
+        teacher = make_teacher()
         view = encoder_view(teacher.network, teacher.architecture)
         batches = calibration_batches(make_data(train=8, dev=8), device=CPU)
         values = capture_activations(teacher.network, batches, after=[view.embedding_norm])

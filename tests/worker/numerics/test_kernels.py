@@ -86,7 +86,7 @@ class TestAttention:
 class TestContext:
     def test_models_of_other_libraries_compute_with_it(self, tmp_path):
         """A network of transformers draws what our dropout draws, and is what it was where none drops out."""
-        network = make_teacher(tmp_path).network
+        network = make_teacher().network
         inputs = {
             "input_ids": torch.arange(5, 17).view(2, 6),
             "attention_mask": torch.ones(2, 6, dtype=torch.int64),

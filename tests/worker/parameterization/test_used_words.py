@@ -41,7 +41,7 @@ def table_of(network):
 @pytest.mark.parametrize("family", ["bert", "distilbert"])
 def test_training_goes_as_with_the_whole_table(tmp_path, family):
     data = few_words()
-    network = make_teacher(tmp_path, family).network
+    network = make_teacher(family).network
     other, before = copy.deepcopy(network), table_of(network).clone()
     words = np.union1d(data.train.ids, [0])
     assert len(words) < len(before)
@@ -56,7 +56,7 @@ def test_training_goes_as_with_the_whole_table(tmp_path, family):
 
 
 def test_words_that_no_text_holds_stay_as_they_are(tmp_path):
-    data, network = few_words(), make_teacher(tmp_path).network
+    data, network = few_words(), make_teacher().network
     before, words = table_of(network).clone(), np.union1d(data.train.ids, [0])
     weights = DenseWeights(network, Rates(1e-2, 0.1), words=words)
     train(network, weights, data)
@@ -66,7 +66,7 @@ def test_words_that_no_text_holds_stay_as_they_are(tmp_path):
 
 
 def test_whoever_evaluates_sees_what_was_trained(tmp_path):
-    data, network = few_words(), make_teacher(tmp_path).network
+    data, network = few_words(), make_teacher().network
     weights = DenseWeights(network, Rates(1e-2, 0.0), words=np.union1d(data.train.ids, [0]))
     train(network, weights, data)
     batch = collate(data.dev, np.arange(8), pad_id=0, device=CPU)  # with words that train does not have
@@ -77,7 +77,7 @@ def test_whoever_evaluates_sees_what_was_trained(tmp_path):
 
 
 def test_a_word_that_should_not_be_there_is_an_error(tmp_path):
-    data, network = few_words(), make_teacher(tmp_path).network
+    data, network = few_words(), make_teacher().network
     DenseWeights(network, Rates(1e-2, 0.0), words=np.union1d(data.train.ids, [0])[:-1])
     batch = collate(data.train, np.arange(12), pad_id=0, device=CPU)
     with pytest.raises(IndexError):
@@ -86,7 +86,7 @@ def test_a_word_that_should_not_be_there_is_an_error(tmp_path):
 
 def test_a_table_that_is_also_the_output_trains_whole(tmp_path):
     task = "masked_language_modeling"
-    network = make_teacher(tmp_path, task=task).network
+    network = make_teacher(task=task).network
     weights = DenseWeights(network, Rates(1e-2, 0.0), words=np.arange(3))
     assert any(p is network.get_input_embeddings().weight for g in weights.groups() for p in g["params"])
     assert "used_words" not in weights.tensors()
@@ -94,7 +94,7 @@ def test_a_table_that_is_also_the_output_trains_whole(tmp_path):
 
 def test_texts_may_be_filled_up_with_another_word_than_the_table_says(tmp_path):
     """A tokenizer's padding and a config's are two files' matter."""
-    data, network = few_words(), make_teacher(tmp_path).network
+    data, network = few_words(), make_teacher().network
     padding = next(word for word in range(1, 50) if word not in data.train.ids)
     data = replace(data, pad_id=padding)
     training_objective = label_objective(data, MemoryContext(tmp_path))

@@ -14,9 +14,7 @@ from worker.training.dropout import set_dropout
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "translator"])
 def test_as_much_is_dropped_as_was_asked(kind: str, tmp_path: Path) -> None:
     network: PreTrainedModel
-    network = (
-        make_translator(NARROW).network if kind == "translator" else make_teacher(tmp_path, kind).network
-    )
+    network = make_translator(NARROW).network if kind == "translator" else make_teacher(kind).network
     inputs = {"input_ids": torch.arange(5, 13)[None].repeat(2, 1)}
     if kind == "translator":
         inputs["decoder_input_ids"] = inputs["input_ids"]

@@ -13,7 +13,7 @@ from worker.training.student import dense_phase, train_student
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    return make_teacher(tmp_path_factory.mktemp("teacher"))
+    return make_teacher()
 
 
 def trained(teacher, qualities, context, monkeypatch):

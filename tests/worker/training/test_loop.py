@@ -32,7 +32,7 @@ TRAINING = TrainingSpec(batch_size=32)
 
 @pytest.fixture
 def network(tmp_path):
-    teacher = make_teacher(tmp_path / "teacher")
+    teacher = make_teacher()
     torch.manual_seed(0)
     return build_network(teacher.network.config, teacher.architecture.at(STUDENT_SHAPE), HEAD)
 
@@ -81,7 +81,7 @@ def test_micro_batches_add_up_to_the_whole_batch(network, tmp_path):
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
 def test_shares_of_micro_batches_add_up_to_the_same_loss(tmp_path, task):
     """Rows have words of their own number: a mean over words is none over the means of rows."""
-    network, data = make_teacher(tmp_path, task=task).network, make_data(task)
+    network, data = make_teacher(task=task).network, make_data(task)
     by_length = data.train.lengths.argsort()
     batches = [
         collate(data.train, rows, pad_id=0, device=torch.device("cpu"))
@@ -97,12 +97,12 @@ def test_shares_of_micro_batches_add_up_to_the_same_loss(tmp_path, task):
 @pytest.mark.parametrize("size", [1, 4, 11])
 def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
     """Few of the rows have one: most micro-batches have none."""
-    teacher, data = make_teacher(tmp_path), make_data(train=8, dev=8)
+    teacher, data = make_teacher(), make_data(train=8, dev=8)
     data = replace(data, unlabeled=replace(make_data(train=24).train, labels=None))
     training_objective = distillation_objective(
         DistillationTerms(logits_weight=0.3), teacher, data, MemoryContext(tmp_path)
     )
-    network, rows = make_teacher(tmp_path / "student").network, np.random.default_rng(0).permutation(32)
+    network, rows = make_teacher().network, np.random.default_rng(0).permutation(32)
 
     def loss(size):
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
@@ -120,7 +120,7 @@ def test_labels_weigh_the_same_wherever_they_lie(tmp_path, size):
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
 def test_terms_on_the_inside_weigh_the_same_in_micro_batches(tmp_path, task, term):
     """They are means over tokens, or rows, whatever is asked of these."""
-    teacher, data = make_teacher(tmp_path, task=task), make_data(task, train=24, dev=8)
+    teacher, data = make_teacher(task=task), make_data(task, train=24, dev=8)
     terms = DistillationTerms(logits_weight=1.0, **{term: 100.0})
     training_objective = distillation_objective(terms, teacher, data, MemoryContext(tmp_path))
     with torch.random.fork_rng():

@@ -26,7 +26,7 @@ def test_heads_stay_whole():
 
 
 def test_student_is_every_other_number_of_the_first_layers(tmp_path):
-    teacher, data = make_teacher(tmp_path / "teacher"), make_data(train=64)
+    teacher, data = make_teacher(), make_data(train=64)
     network = evenly_spaced_network(teacher, data, MemoryContext(tmp_path)).network
     source, target = teacher.network.bert, network.bert
     kept = [int(i) for i in evenly_spaced(64, 24)]

@@ -167,7 +167,7 @@ class TestTrimVocabulary:
     @pytest.mark.parametrize("family", one_for_each(layout_of))
     @pytest.mark.parametrize("task", ["text_classification", "masked_language_modeling"])
     def test_answers_as_before(self, tmp_path, family, task):
-        teacher = make_teacher(tmp_path, family, narrow_as(family, TEACHER_SHAPE), task)
+        teacher = make_teacher(family, narrow_as(family, TEACHER_SHAPE), task)
         data = make_data()
         counts = count_pieces([data.train], teacher.architecture.vocabulary)
         smaller = trim_vocabulary(teacher, counts, 90, task=task)
@@ -214,7 +214,7 @@ class TestTrimVocabulary:
         assert torch.allclose(after, before[..., kept], atol=1e-5)
 
     def test_padding_of_roberta_stays_where_positions_begin(self, tmp_path):
-        teacher = make_teacher(tmp_path, "roberta")
+        teacher = make_teacher("roberta")
         teacher.network.config.pad_token_id = 4
         counts = count_pieces([make_data().train], teacher.architecture.vocabulary)
         assert (
@@ -223,7 +223,7 @@ class TestTrimVocabulary:
 
     def test_room_is_filled_with_words_of_the_data_s_letters(self, tmp_path):
         """The first ones by their ids, which is the order of frequency in most vocabularies."""
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         counts = count_pieces([data.train, None], teacher.architecture.vocabulary)
         counts[teacher.tokenizer.token_to_id("castle")] = counts[teacher.tokenizer.token_to_id("engine")] = 0
         everything = trim_vocabulary(teacher, counts, 10_000, task=data.task)
@@ -236,7 +236,7 @@ class TestTrimVocabulary:
         assert all(id_ < last for id_ in kept if not counts[id_])
 
     def test_too_small_a_size_says_what_is_possible(self, tmp_path):
-        teacher, data = make_teacher(tmp_path), make_data()
+        teacher, data = make_teacher(), make_data()
         counts = count_pieces([data.train], teacher.architecture.vocabulary)
         with pytest.raises(JobError, match="Use at least") as caught:
             trim_vocabulary(teacher, counts, 20, task=data.task)
