@@ -22,6 +22,7 @@ from app.core.db import DATABASE_UNAVAILABLE
 from app.core.outages import Outages
 from app.domain.errors import (
     Conflict,
+    DeadlineExceeded,
     Forbidden,
     InProgress,
     InvalidRequest,
@@ -54,6 +55,7 @@ STATUS: dict[type[SqueezeError], HTTPStatus] = {
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     Unreadable: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -89,6 +91,7 @@ _DESCRIPTIONS: dict[int, str] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed, or a stored row cannot be read by this version.",
     HTTPStatus.INSUFFICIENT_STORAGE: "A disk is full, or the object store: see `Retry-After`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "A service that this one depends on is unavailable: see `Retry-After`.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The request's timeout passed before it was answered.",
 }
 
 
@@ -158,7 +161,7 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:  # what is away is not found in our code
         if not isinstance(error, NotReady):
             _outages(request).log(error.code, f"{error.code}: {error.message}")
-    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, DeadlineExceeded):
         logger.error("%s: %s", error.code, error.message, exc_info=error)
     faults = [Fault(detail=error.message, pointer=error.pointer)] if error.pointer else []
     response = problem_response(

@@ -56,6 +56,10 @@ class Overloaded(SqueezeError):
     """The server is at capacity; the same request may succeed in a moment."""
 
 
+class DeadlineExceeded(SqueezeError):
+    """The client allowed less time than its request took."""
+
+
 class RateLimited(Overloaded):
     """Whoever sent the request has used up what they may, for a while.
 

@@ -22,6 +22,7 @@ from app.engine.tokenizing import Input
 from app.inference.metrics import WAITING, PredictionMetrics
 from app.inference.predictors.predictor import Predictor, Run
 from app.inference.scheduling import PATIENCE, Backlog, Pace, cut_runs, due_at, expected_tokens
+from app.inference.timing import RequestTiming
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ class _Entry:
     queued_s: float = field(default_factory=time.monotonic)
     taken_ns: int = 0
     """When a runner began with it; the runner's, too."""
+    tokenize_s: float = 0.0
+    """Likewise: what the batch took in which its texts were tokenized."""
+    run_s: float = 0.0
     rows: list[Any] = field(init=False)
     missing: int = field(init=False)
 
@@ -115,16 +119,26 @@ class BatchQueue:
         for thread in self._threads:
             thread.start()
 
-    async def predict(self, texts: Sequence[Input], options: Hashable = None) -> list[Any]:
+    async def predict(
+        self, texts: Sequence[Input], options: Hashable = None, timing: RequestTiming | None = None
+    ) -> list[Any]:
         """What the model says of each text, run with these options.
+
+        Args:
+            texts: of one request.
+            options: those of the predictor for a run.
+            timing: of the request; is told what it took.
 
         Raises:
             Overloaded: too many texts wait already, or they would have to wait too long.
         """
+        timing = timing or RequestTiming()
         reads_whole = self.predictor.limits(options).reads_whole
         pieces = deque(self._pieces(texts, longest=None if reads_whole else self._longest))
         tokens = [piece_tokens for _, piece_tokens in pieces]
-        self._admit(len(texts), sum(tokens))
+        self._admit(len(texts), sum(tokens), timing.left_s)
+        began_s = time.monotonic()
+        worked_s = 0.0
         for piece_tokens in tokens:
             self._backlog.add(piece_tokens)
         under_way: deque[_Entry] = deque()
@@ -138,7 +152,12 @@ class BatchQueue:
                 rows += await under_way[0].answered
                 self._backlog.remove(tokens[answered])
                 answered += 1
-                _trace(under_way.popleft())
+                entry = under_way.popleft()
+                _trace(entry)
+                timing.tokenize_s += entry.tokenize_s
+                timing.run_s += entry.run_s
+                worked_s += entry.tokenize_s + entry.run_s
+            timing.queue_s += max(0.0, time.monotonic() - began_s - worked_s)
             return rows
         finally:
             for entry in under_way:
@@ -163,7 +182,7 @@ class BatchQueue:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, texts: int, tokens: int) -> None:
+    def _admit(self, texts: int, tokens: int, left_s: float) -> None:
         assert not self._is_closing
         # A request larger than the limit is let in alone: it would never fit otherwise.
         if self._waiting and self._waiting + texts > self._limit:
@@ -176,7 +195,7 @@ class BatchQueue:
             )
         a_runner_s = self._pace.seconds / self._runners
         wait_s = self._backlog.ahead_of(tokens) * a_runner_s
-        if wait_s > max(self._longest_wait_s, PATIENCE * tokens * a_runner_s):
+        if wait_s > min(left_s, max(self._longest_wait_s, PATIENCE * tokens * a_runner_s)):
             raise Overloaded(
                 "prediction_queue_slow",
                 f"This request would wait for about {wait_s:.1f} s until it is its turn. Retry in a second.",
@@ -230,8 +249,8 @@ class BatchQueue:
             except BaseException as error:  # noqa: BLE001 - its clients get it; a thread that ends serves nobody
                 self._loop.call_soon_threadsafe(_fail, {item.entry for item in items}, error)
                 continue
-            self._loop.call_soon_threadsafe(_deliver, items, rows)
             took_s = time.monotonic() - started_s
+            self._loop.call_soon_threadsafe(_deliver, items, rows, took_s)
             self._pace.learn(took_s, padded_tokens)
             self._metrics.took("run", took_s)
             self._metrics.ran(texts=len(items), tokens=tokens, padded_tokens=padded_tokens)
@@ -296,7 +315,10 @@ class BatchQueue:
         except BaseException as error:  # noqa: BLE001 - as in _work; a panic of the tokenizer's is no Exception
             self._loop.call_soon_threadsafe(_fail, set(entries), error)
             return []
-        self._metrics.took("tokenize", time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        self._metrics.took("tokenize", took_s)
+        for entry in entries:
+            entry.tokenize_s = took_s
         return [
             _Item(entry, position, next(tokens)) for entry in entries for position in range(len(entry.texts))
         ]
@@ -315,7 +337,9 @@ def _trace(entry: _Entry) -> None:
     telemetry.record("prediction runs", entry.taken_ns, time.time_ns())
 
 
-def _deliver(items: Sequence[_Item], rows: Sequence[Any]) -> None:
+def _deliver(items: Sequence[_Item], rows: Sequence[Any], took_s: float) -> None:
+    for entry in {item.entry for item in items}:
+        entry.run_s += took_s
     for item, row in zip(items, rows, strict=True):
         entry = item.entry
         entry.rows[item.position] = row

@@ -35,6 +35,7 @@ from app.inference.predictors.predictor import Predictor
 from app.inference.predictors.results import RankedLabels, Result
 from app.inference.servable import choose_precision, served_task
 from app.inference.single_flight import SingleFlight
+from app.inference.timing import RequestTiming
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class InferenceRuntime:
         options: Any,
         *,
         precision: str | None = None,
+        timing: RequestTiming | None = None,
     ) -> list[Result]:
         """What a model says of each text.
 
@@ -170,18 +172,20 @@ class InferenceRuntime:
             texts: texts or pairs, answered in this order.
             options: those of the predictor of the model's task.
             precision: of the export; default: the endpoint's, or fp32, where the model has it.
+            timing: of the request; is told what it took.
 
         Raises:
             NotFound: the model was deleted since.
             InvalidArgument: precision, options or texts do not fit the model or its task.
-            Overloaded: too many texts wait for the model.
+            Overloaded: too many texts wait for the model, or until the deadline it would not be its turn.
         """
+        timing = timing or RequestTiming()
         queue = await self._queue(model, precision)
         require_inputs(model.manifest, texts)
-        results = await _answer(queue, texts, options)
+        results = await _answer(queue, texts, options, timing)
         if model.fallback is None:
             return results
-        return await self._with_fallback(model, model.fallback, texts, options, results)
+        return await self._with_fallback(model, model.fallback, texts, options, results, timing)
 
     async def _with_fallback(
         self,
@@ -190,6 +194,7 @@ class InferenceRuntime:
         texts: Sequence[Input],
         options: Any,
         results: Sequence[Result],
+        timing: RequestTiming,
     ) -> list[Result]:
         """The model's results, those that it is not sure of in the words of the fallback."""
         answers = [
@@ -203,7 +208,8 @@ class InferenceRuntime:
             fallback=len(doubtful),
         )
         if doubtful:
-            second = await self.predict(fallback.model, [texts[number] for number in doubtful], options)
+            asked = [texts[number] for number in doubtful]
+            second = await self.predict(fallback.model, asked, options, timing=timing)
             for number, result in zip(doubtful, second, strict=True):
                 assert isinstance(result, RankedLabels)
                 answers[number] = result._replace(model=fallback.model.key.name)
@@ -321,9 +327,11 @@ class InferenceRuntime:
         self._releaser.submit(give_back_memory)
 
 
-async def _answer(queue: BatchQueue, texts: Sequence[Input], options: Any) -> list[Result]:
+async def _answer(
+    queue: BatchQueue, texts: Sequence[Input], options: Any, timing: RequestTiming
+) -> list[Result]:
     predictor = queue.predictor
-    rows = await queue.predict(texts, predictor.run_options(texts, options))
+    rows = await queue.predict(texts, predictor.run_options(texts, options), timing)
     return [predictor.result(row, options) for row in rows]
 
 

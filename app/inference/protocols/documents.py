@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -10,9 +11,26 @@ from pydantic.json_schema import JsonSchemaMode
 
 from app.auth.routes import JSON, REFUSALS, requires
 from app.errors import problems
+from app.inference.protocols.asking import REQUEST_TIMEOUT, SERVER_TIMING
 
 _NONE: Final[Mapping[str, str]] = {}
 _ERRORS: Final = (*REFUSALS, 404, 408, 409, 413, 415, 422, 500, 503, 507)
+
+_TIMEOUT: Final[Mapping[str, Any]] = {
+    "name": REQUEST_TIMEOUT,
+    "in": "header",
+    "description": "Seconds that the client waits for the answer. A request whose turn would come later is "
+    "refused at once with a 429; one that is not answered by then is dropped, with a 504.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
+_TIMES: Final[Mapping[str, Any]] = {
+    SERVER_TIMING: {
+        "description": "Milliseconds that the texts waited in the queue, and that the batches took in which "
+        "they were tokenized and run.",
+        "schema": {"type": "string"},
+        "example": "queue;dur=0.31, tokenize;dur=0.12, run;dur=2.05",
+    }
+}
 
 
 def operation_document(
@@ -29,6 +47,7 @@ def operation_document(
     description: str | None = None,
     aliases: Mapping[str, str] = _NONE,
     errors: Collection[int] = _ERRORS,
+    is_prediction: bool = True,
 ) -> dict[str, Any]:
     """The description of a route of JSON, with the schemas that it names.
 
@@ -45,6 +64,7 @@ def operation_document(
         description: in place of the docstring's.
         aliases: other paths of the route, with the names of their operations.
         errors: statuses of problems.
+        is_prediction: whether it takes a timeout, which may pass, and tells what took how long.
     """
     summary, _, told = inspect.cleandoc(endpoint.__doc__ or "").partition("\n\n")
     adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -54,6 +74,7 @@ def operation_document(
         adapters.append(("body", "validation", TypeAdapter(body)))
     schemas, definitions = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")
     others: dict[str, Any] = {name: {} for name in other_media_types}
+    missed = [HTTPStatus.GATEWAY_TIMEOUT] if is_prediction else []
     operation: dict[str, Any] = {
         "tags": ["inference"],
         "summary": summary.rstrip("."),
@@ -62,10 +83,12 @@ def operation_document(
                 "description": answer_description,
                 "content": {JSON: {"schema": schemas["answer", "serialization"]}, **others},
             },
-            **{str(status): problem for status, problem in problems(*errors).items()},
+            **{str(status): problem for status, problem in problems(*errors, *missed).items()},
         },
         **requires("predict"),
     }
+    if is_prediction:
+        operation["responses"]["200"]["headers"] = dict(_TIMES)
     if body is not None:
         content = {JSON: {"schema": schemas["body", "validation"]}, **others}
         operation["requestBody"] = {"required": needs_body, "content": content}
@@ -76,7 +99,7 @@ def operation_document(
                 **operation,
                 "operationId": aliases.get(at, operation_id),
                 "description": text,
-                "parameters": _path_parameters(at),
+                "parameters": _path_parameters(at) + ([dict(_TIMEOUT)] if is_prediction else []),
             }
         }
         for at, text in described.items()

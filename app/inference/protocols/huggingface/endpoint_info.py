@@ -87,6 +87,7 @@ def endpoint_info_documents() -> dict[str, Any]:
                 answer=EndpointHealth,
                 answer_description="It answers.",
                 method="get",
+                is_prediction=False,
                 aliases={_OTHER_HEALTH: "getOtherEndpointHealth"},
             ),
             operation_document(
@@ -96,6 +97,7 @@ def endpoint_info_documents() -> dict[str, Any]:
                 answer=EndpointInfo,
                 answer_description="What it is.",
                 method="get",
+                is_prediction=False,
                 aliases={_OTHER_INFO: "getOtherEndpointInfo"},
             ),
         ]

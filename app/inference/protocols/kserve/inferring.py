@@ -37,7 +37,9 @@ from app.inference.runtime import ServableModel
 _INFER: Final = "/v2/models/{model_id}/infer"
 _OF_VERSION: Final = "/v2/models/{model_id}/versions/{version}/infer"
 _ALL_BINARY: Final = "binary_data_output"
-_OF_THE_PROTOCOL: Final = ("priority", "sequence_end", "sequence_id", "sequence_start", "timeout")
+_TIMEOUT: Final = "timeout"
+"""In microseconds; 0: none."""
+_OF_THE_PROTOCOL: Final = ("priority", "sequence_end", "sequence_id", "sequence_start")
 """Parameters of requests that say how work is done: no answer depends on them."""
 
 _PROBABILITIES: Final = "probabilities"
@@ -58,7 +60,14 @@ async def infer(request: Request) -> Response:
     wanted = asked.outputs or [RequestedOutput(name=output.name) for output in gives(model)]
     _require_outputs(model, wanted)
     parameters, ignored = _parameters(model, asked.parameters)
-    results = await ask(request, model, texts, parameters.options(), precision=parameters.precision)
+    results = await ask(
+        request,
+        model,
+        texts,
+        parameters.options(),
+        precision=parameters.precision,
+        timeout_s=_timeout_s(asked.parameters),
+    )
     is_binary = asked.parameters.get(_ALL_BINARY) is True
     written = [
         write_tensor(
@@ -111,7 +120,9 @@ def _require_name(request: Request, asked: InferRequest) -> None:
 
 def _parameters(model: ServableModel, given: dict[str, Any]) -> tuple[Parameters, list[str]]:
     """Those of the task, and names of those that have no effect."""
-    own = {name: value for name, value in given.items() if name not in (*_OF_THE_PROTOCOL, _ALL_BINARY)}
+    own = {
+        name: value for name, value in given.items() if name not in (*_OF_THE_PROTOCOL, _ALL_BINARY, _TIMEOUT)
+    }
     if "top_k" in own and TASKS[model.task].predictor != "fill_mask":
         raise InvalidRequest(
             "unknown_parameter",
@@ -121,6 +132,17 @@ def _parameters(model: ServableModel, given: dict[str, Any]) -> tuple[Parameters
         )
     parameters = read_parameters(model.task, own)
     return parameters, sorted({*parameters.ignored, *(given.keys() & _OF_THE_PROTOCOL)})
+
+
+def _timeout_s(given: dict[str, Any]) -> float | None:
+    timeout = given.get(_TIMEOUT, 0)
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or not 0 <= timeout < 2**63:
+        raise InvalidRequest(
+            "invalid_timeout",
+            f"The parameter {_TIMEOUT!r} is no number of microseconds. Send an integer above 0, or none.",
+            parameter=_TIMEOUT,
+        )
+    return timeout / 1e6 if timeout else None
 
 
 def _require_outputs(model: ServableModel, wanted: Sequence[RequestedOutput]) -> None:

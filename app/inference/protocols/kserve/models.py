@@ -178,6 +178,7 @@ def model_documents() -> dict[str, Any]:
                 needs_body=False,
                 aliases=operation.aliases,
                 errors=ERRORS,
+                is_prediction=False,
             )
             for operation in _OPERATIONS
         ]
