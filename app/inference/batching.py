@@ -174,6 +174,11 @@ class BatchQueue:
             self._stop()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._waiting > 0
+
+    @property
     def is_running(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 

@@ -1,10 +1,15 @@
 """What operators see of predictions, by model."""
 
+from collections import OrderedDict
 from typing import Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
 Stage = Literal["wait", "tokenize", "run"]
+ShadowOutcome = Literal["compared", "dropped", "failed"]
+
+MOST_ENDPOINTS: Final = 1000
+"""Which metrics are kept of at once: those that were asked last."""
 
 WAITING: Final = Gauge("squeeze_predict_waiting_texts", "Texts admitted and not yet predicted.")
 LOADED: Final = Gauge("squeeze_predict_loaded_models", "Models in memory, counted per precision.")
@@ -33,13 +38,43 @@ _CASCADE = Counter(
     ["project", "endpoint", "answered_by"],
 )
 
+_SHADOW = Counter(
+    "squeeze_predict_shadow_texts_total",
+    "Texts of endpoints with a shadow that were drawn for it, by what came of it.",
+    ["project", "endpoint", "outcome"],
+)
+_AGREEMENT = Counter(
+    "squeeze_predict_shadow_agreement_total",
+    "Of compared texts: 1 for the same answer, 0 for another; the cosine of vectors.",
+    ["project", "endpoint"],
+)
+_shown_endpoints: OrderedDict[tuple[str, str], None] = OrderedDict()
+
 _STAGES: Final[tuple[Stage, ...]] = ("wait", "tokenize", "run")
 
 
 def answered_by_cascade(project_id: str, endpoint: str, *, student: int, fallback: int) -> None:
     """Count texts of an endpoint by who answered them."""
+    _show_endpoint(project_id, endpoint)
     _CASCADE.labels(project_id, endpoint, "student").inc(student)
     _CASCADE.labels(project_id, endpoint, "fallback").inc(fallback)
+
+
+def shadowed(project_id: str, endpoint: str, outcome: ShadowOutcome, agreement: float) -> None:
+    """Count a text of an endpoint that was drawn for its shadow."""
+    _show_endpoint(project_id, endpoint)
+    _SHADOW.labels(project_id, endpoint, outcome).inc()
+    _AGREEMENT.labels(project_id, endpoint).inc(max(0.0, agreement))
+
+
+def _show_endpoint(project_id: str, endpoint: str) -> None:
+    """Keep the labels of an endpoint, and drop those of one that was not asked for long."""
+    _shown_endpoints[project_id, endpoint] = None
+    _shown_endpoints.move_to_end((project_id, endpoint))
+    while len(_shown_endpoints) > MOST_ENDPOINTS:
+        (project, name), _ = _shown_endpoints.popitem(last=False)
+        for family in (_CASCADE, _SHADOW, _AGREEMENT):
+            family.remove_by_labels({"project": project, "endpoint": name})
 
 
 class PredictionMetrics:

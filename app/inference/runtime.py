@@ -34,6 +34,7 @@ from app.inference.predictors.opening import open_predictor
 from app.inference.predictors.predictor import Predictor
 from app.inference.predictors.results import RankedLabels, Result
 from app.inference.servable import choose_precision, served_task
+from app.inference.shadow import Shadow, ShadowAgreement, ShadowText, ShadowTraffic
 from app.inference.single_flight import SingleFlight
 from app.inference.timing import RequestTiming
 
@@ -66,6 +67,8 @@ class ServableModel(NamedTuple):
     precision: Precision | None = None
     """Of the export that its endpoint names."""
     fallback: "_Fallback | None" = None
+    shadow: Shadow | None = None
+    """Of an endpoint, for the share of requests that it gets."""
 
 
 class _Fallback(NamedTuple):
@@ -121,6 +124,7 @@ class InferenceRuntime:
             outages=outages,
             is_kept=self._is_loaded_for,
         )
+        self._shadows = ShadowTraffic(self._ask_shadow, is_busy=self._is_busy)
 
     async def find(self, project_id: str, name: str) -> ServableModel:
         """The model of an id, or one that an endpoint of this name stands for.
@@ -134,6 +138,9 @@ class InferenceRuntime:
         target = await self._endpoints.find(_Named(project_id, name))
         export = target.chosen(random())  # noqa: S311 - shares traffic, hides nothing
         model = await self._find_export(project_id, export)
+        if export.shadow is not None and random() < export.shadow.share:  # noqa: S311 - likewise
+            other = ServedExport(export.shadow.model, export.shadow.precision)
+            model = model._replace(shadow=Shadow(project_id, name, export.model, other))
         if export.fallback is None:
             return model
         second = ServedExport(export.fallback.model, export.fallback.precision)
@@ -183,9 +190,11 @@ class InferenceRuntime:
         queue = await self._queue(model, precision)
         require_inputs(model.manifest, texts)
         results = await _answer(queue, texts, options, timing)
-        if model.fallback is None:
-            return results
-        return await self._with_fallback(model, model.fallback, texts, options, results, timing)
+        if model.fallback is not None:
+            results = await self._with_fallback(model, model.fallback, texts, options, results, timing)
+        if model.shadow is not None:
+            self._shadows.add(model.shadow, texts, options, results)
+        return results
 
     async def _with_fallback(
         self,
@@ -223,13 +232,17 @@ class InferenceRuntime:
         """Let a model leave the memory once what was admitted is answered, until it is asked again."""
         self._unload(model.key)
 
+    def shadow_agreement(self, project_id: str, endpoint: str) -> ShadowAgreement | None:
+        """How far an endpoint's model and its shadow have said the same, if they have been compared."""
+        return self._shadows.agreement(project_id, endpoint)
+
     async def models(self, project_id: str) -> list[ListedModel]:
         """All models of a project, newest first."""
         return await asyncio.to_thread(self._list, project_id)
 
     async def close(self) -> None:
         """Answer what was admitted and end the threads."""
-        for under_way in (self._models, self._endpoints, self._loads):
+        for under_way in (self._shadows, self._models, self._endpoints, self._loads):
             await under_way.close()
         while self._loaded:
             self._retire(next(iter(self._loaded)))
@@ -244,6 +257,19 @@ class InferenceRuntime:
             await self._loads.once(key, partial(self._load, model.key, model.manifest, precision))
         self._loaded.move_to_end(key)
         return queue
+
+    async def _ask_shadow(self, asked: ShadowText) -> Result | None:
+        """What the shadow says of a text; None where another model would have to leave the memory for it."""
+        model = await self._find_export(asked.shadow.project_id, asked.shadow.export)
+        if not self._is_loaded(model.key) and len(self._loaded) >= self._settings.inference_sessions:
+            return None
+        [result] = await self.predict(model, [asked.text], asked.options)
+        for loaded in [loaded for loaded in self._loaded if loaded[0] == model.key]:
+            self._loaded.move_to_end(loaded, last=False)  # the first to leave for a model that answers
+        return result
+
+    def _is_busy(self) -> bool:
+        return any(queue.is_busy for queue in self._loaded.values())
 
     def _list(self, project_id: str) -> list[ListedModel]:
         listed: list[ListedModel] = []

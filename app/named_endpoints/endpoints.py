@@ -1,14 +1,15 @@
 """``/v1/endpoints``."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.auth.routes import ProtectedRoute
 from app.core.db import endpoints
-from app.dependencies import DatabaseDep, Page, PageDep, page_of
+from app.dependencies import DatabaseDep, Page, PageDep, PrincipalDep, page_of
 from app.domain.documents.endpoint_target import EndpointTarget
 from app.errors import problems
+from app.inference.runtime import InferenceRuntime
 from app.named_endpoints import service
-from app.named_endpoints.schemas import EndpointName, EndpointRead
+from app.named_endpoints.schemas import EndpointName, EndpointRead, ShadowAgreementRead
 from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"], route_class=ProtectedRoute)
@@ -33,6 +34,10 @@ def set_endpoint(
     A fallback is the teacher of the model, a student: the student answers where it is sure enough for both
     together to keep the share `retain` of the teacher's metric on dev, and the teacher otherwise. Each label
     of an answer then has a `model`. How often each answers is in `exports.*.cascade` of the student.
+
+    A shadow is another model, such as the teacher, that a share of the texts also goes to once they are
+    answered, and while nobody waits for a prediction: `shadow_agreement` and the metrics say how often it
+    answers the same. Its answers are not sent to anyone, and do not count as predictions.
     """
     with database.transaction() as session:
         endpoint, is_new = service.set_endpoint(session, endpoint_name, body)
@@ -52,10 +57,16 @@ def list_endpoints(page: PageDep, database: DatabaseDep) -> Page[EndpointRead | 
 
 
 @router.get("/{endpoint_name}", responses=problems(404, 422, 500, 503))
-def get_endpoint(endpoint_name: EndpointName, database: DatabaseDep) -> EndpointRead:
-    """Get an endpoint: what it stands for, and what it stood for before."""
+def get_endpoint(
+    endpoint_name: EndpointName, database: DatabaseDep, principal: PrincipalDep, request: Request
+) -> EndpointRead:
+    """Get an endpoint: what it stands for, what it stood for before, and how its shadow agrees with it."""
     with database.reading() as session:
-        return read_row(EndpointRead.of, endpoints.get_endpoint(session, endpoint_name))
+        read = read_row(EndpointRead.of, endpoints.get_endpoint(session, endpoint_name))
+    inference: InferenceRuntime = request.app.state.inference
+    if (seen := inference.shadow_agreement(principal.project_id, endpoint_name)) is not None:
+        read.shadow_agreement = ShadowAgreementRead.of(seen)
+    return read
 
 
 @router.delete("/{endpoint_name}", status_code=204, responses=problems(404, 422, 500, 503))

@@ -1,14 +1,26 @@
 """Pointing names at models."""
 
+from typing import Final
+
 from app.core.db import ProjectWriteSession
-from app.core.db.endpoints import Endpoint, keep_earlier, lock_endpoint, lock_endpoint_if_any, set_target
+from app.core.db.endpoints import (
+    Endpoint,
+    count_endpoints,
+    keep_earlier,
+    lock_endpoint,
+    lock_endpoint_if_any,
+    set_target,
+)
 from app.core.db.models import get_model, lock_model
 from app.core.db.projects import lock_project
-from app.domain.documents.endpoint_target import EndpointTarget, ServedExport
+from app.domain.documents.endpoint_target import EndpointTarget, ServedExport, Shadow
 from app.domain.errors import Conflict, NotFound
 from app.domain.tasks import Task
 from app.inference.predictors.errors import InvalidArgument
 from app.inference.servable import choose_precision, served_task
+
+MOST_ENDPOINTS: Final = 100
+"""Of a project: each has metrics of its own."""
 
 
 def set_endpoint(session: ProjectWriteSession, name: str, target: EndpointTarget) -> tuple[Endpoint, bool]:
@@ -16,16 +28,20 @@ def set_endpoint(session: ProjectWriteSession, name: str, target: EndpointTarget
 
     Raises:
         NotFound: there is no such model.
-        Conflict: a model cannot be served, or does another task than the name has stood for.
+        Conflict: a model cannot be served, or does another task than the name has stood for; the project has
+            as many endpoints as it may have.
         InvalidArgument: a model has no export of the precision.
     """
     tasks = {_lock_served(session, export) for export in target.exports}
+    if target.shadow is not None:
+        tasks.add(_lock_shadow(session, target.shadow))
     endpoint = lock_endpoint_if_any(session, name)
     if endpoint is None:
         lock_project(session)  # who creates the same name waits here, and finds it then
         endpoint = lock_endpoint_if_any(session, name)
     if endpoint is None:
         _require_one_task(tasks)
+        _require_room(session)
         endpoint = Endpoint(name=name, earlier_json=[])
         set_target(session, endpoint, target)
         return endpoint, True
@@ -56,6 +72,8 @@ def roll_back(session: ProjectWriteSession, name: str) -> Endpoint:
     try:
         for export in target.exports:
             _lock_served(session, export)
+        if target.shadow is not None:
+            _lock_shadow(session, target.shadow)
     except NotFound as error:
         raise Conflict(
             "earlier_model_deleted",
@@ -92,6 +110,23 @@ def _lock_served(session: ProjectWriteSession, export: ServedExport) -> Task:
                 fallback=export.fallback.model,
             )
     return task
+
+
+def _lock_shadow(session: ProjectWriteSession, shadow: Shadow) -> Task:
+    try:
+        return _lock_served(session, ServedExport(shadow.model, shadow.precision))
+    except InvalidArgument as error:
+        error.pointer = "#/shadow/precision"
+        raise
+
+
+def _require_room(session: ProjectWriteSession) -> None:
+    if count_endpoints(session) >= MOST_ENDPOINTS:
+        raise Conflict(
+            "too_many_endpoints",
+            f"A project has up to {MOST_ENDPOINTS} endpoints. Delete one that is not needed.",
+            maximum=MOST_ENDPOINTS,
+        )
 
 
 def _require_one_task(tasks: set[Task]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy import ForeignKey, Index, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db.base import Base, DatabaseTime, JsonColumn
@@ -98,6 +98,10 @@ def list_endpoints(
     if after is not None:
         query = query.where(Endpoint.id < after)
     return session.scalars(query).all()
+
+
+def count_endpoints(session: ProjectReadSession) -> int:
+    return session.scalar(select(func.count(Endpoint.id))) or 0
 
 
 def set_target(session: ProjectWriteSession, endpoint: Endpoint, target: EndpointTarget) -> None:

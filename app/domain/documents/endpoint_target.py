@@ -16,6 +16,8 @@ class ServedExport(NamedTuple):
     precision: Precision | None
     fallback: "Fallback | None" = None
     """Who answers where this one is not sure."""
+    shadow: "Shadow | None" = None
+    """Who is asked as well, for a comparison."""
 
 
 class Canary(ExactModel):
@@ -40,6 +42,19 @@ class Fallback(ExactModel):
     )
 
 
+class Shadow(ExactModel):
+    """A model that a share of an endpoint's texts also goes to, after they are answered."""
+
+    model: str
+    precision: Precision | None = None
+    share: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Of the requests, drawn at random; less where the process is busy.",
+    )
+
+
 class EndpointTarget(ExactModel, StoredDocument):
     """What answers an endpoint's requests."""
 
@@ -51,16 +66,18 @@ class EndpointTarget(ExactModel, StoredDocument):
     )
     canary: Canary | None = None
     fallback: Fallback | None = None
+    shadow: Shadow | None = None
 
     @property
     def models(self) -> set[str]:
-        """The ids of all that may answer."""
-        return {export.model for export in self.exports} | ({self.fallback.model} if self.fallback else set())
+        """The ids of all that may be asked."""
+        others = {other.model for other in (self.fallback, self.shadow) if other is not None}
+        return {export.model for export in self.exports} | others
 
     @property
     def exports(self) -> list[ServedExport]:
         """What requests are sent to."""
-        exports = [ServedExport(self.model, self.precision, self.fallback)]
+        exports = [ServedExport(self.model, self.precision, self.fallback, self.shadow)]
         if self.canary is not None:
             exports.append(ServedExport(self.canary.model, self.canary.precision))
         return exports

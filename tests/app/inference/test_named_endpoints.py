@@ -97,7 +97,8 @@ def test_a_move_and_a_rollback_reach_clients(client: httpx.Client, register: Reg
     wait_until(answers_as(first), timeout_s=5)
     moved = put(client, model=second)
     assert moved.status_code == 200
-    assert moved.json()["earlier"] == [{"model": first, "precision": None, "canary": None, "fallback": None}]
+    nothing_else = {"precision": None, "canary": None, "fallback": None, "shadow": None}
+    assert moved.json()["earlier"] == [{"model": first, **nothing_else}]
     assert put(client, model=second).json() == moved.json(), "nothing changed"
     wait_until(answers_as(second), timeout_s=5)
 
