@@ -17,9 +17,7 @@ def is_id(prefix: Prefix, text: str) -> bool:
 
 
 def new_id(prefix: Prefix) -> str:
-    """A fresh identifier such as ``job_01JD3R8M2Z…``: 48 bits of milliseconds, then 20 of
-    nanoseconds and 60 random ones.
-    """
+    """An identifier such as ``job_01JD3R8M2Z…``: 48 bits of milliseconds, 20 of nanoseconds, 60 random."""
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     number = milliseconds << 80 | nanoseconds << 60 | int.from_bytes(os.urandom(8)) >> 4
     digits = []
