@@ -89,7 +89,7 @@ def test_the_readme_has_no_other_row() -> None:
 def test_every_family_has_every_part(task: Task, family: str, tmp_path: Path) -> None:
     """Head, objectives, metrics, exports, and an upload that is read as what was written."""
     record, data, source = TASKS[task], make_data(task), tmp_path / "model"
-    network = make_teacher(source, family, SHALLOW, task).network
+    network = make_teacher(family, SHALLOW, task).network
     assert network.num_parameters() == encoder_card(family, shape=SHALLOW).count(head=data.head).total
 
     batch = collate(data.dev, np.arange(8), pad_id=data.pad_id, device=CPU)
