@@ -16,6 +16,7 @@ from app.intake.datasets.columns import ColumnNames
 from app.intake.datasets.target_columns import TARGETS
 from app.intake.models.folder import prepare
 from tests.families import layout_of, one_for_each
+from tests.tiny import save_tokenizer, tiny_tokenizer
 from tests.worker.compression import TEACHER_SHAPE, encoder_card, make_data, make_teacher
 from worker.data.batches import collate
 from worker.distillation.objectives import LabelLoss
@@ -107,6 +108,7 @@ def test_every_family_has_every_part(task: Task, family: str, tmp_path: Path) ->
     assert export.metric == pytest.approx(export.network_metric, abs=1e-6)
 
     save_network(network, source)
+    save_tokenizer(tiny_tokenizer(), source)
     (tmp_path / "stored").mkdir()
     manifest = prepare(source, tmp_path / "stored")
     assert (manifest.task, manifest.labels) == (task, data.labels or None)
