@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 RESAMPLES: Final = 1000
 LEVEL: Final = 0.95
-_CELLS: Final = 2**18
+CELLS: Final = 2**18
 """Weights held at once: a large split is resampled in parts that fit into a cache."""
 
 
@@ -106,14 +106,14 @@ def micro_f1_of(hits: npt.ArrayLike, found: npt.ArrayLike, there: npt.ArrayLike)
 
 
 def resampled(
-    metrics: Mapping[str, RowMetric], *, resamples: int = RESAMPLES, seed: int = 0
+    metrics: Mapping[str, RowMetric], *, resamples: int = RESAMPLES, seed: int = 0, cells: int = CELLS
 ) -> dict[str, Floats]:
     """Each metric on the same resamples of the rows that all of them were measured on, (R,) by name."""
     [rows] = {metric.rows for metric in metrics.values()} or {0}
     if not rows:
         return {name: np.full(resamples, np.nan) for name in metrics}
     generator = np.random.default_rng(seed)
-    at_once = max(1, min(resamples, _CELLS // rows))
+    at_once = max(1, min(resamples, cells // rows))
     found: dict[str, list[Floats]] = {name: [] for name in metrics}
     for begin in range(0, resamples, at_once):
         weights = _weights(generator, rows, min(at_once, resamples - begin))

@@ -74,11 +74,10 @@ def test_models_are_resampled_together_and_alike_each_time(random):
     assert interval(retained(drawn["same"], drawn["one"])).low == 1
 
 
-def test_resamples_that_do_not_fit_into_memory_are_drawn_in_parts(monkeypatch, random):
+def test_resamples_that_do_not_fit_into_memory_are_drawn_in_parts(random):
     right = random.random(100) < 0.5
     at_once = resampled({"accuracy": mean_of(right)}, resamples=64)["accuracy"]
-    monkeypatch.setattr("worker.evaluation.bootstrap._CELLS", 700)
-    in_parts = resampled({"accuracy": mean_of(right)}, resamples=64)["accuracy"]
+    in_parts = resampled({"accuracy": mean_of(right)}, resamples=64, cells=700)["accuracy"]
     assert (in_parts == at_once).all()
 
 
