@@ -98,7 +98,7 @@ def ordered_rows(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
 def padded_inputs(split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict[str, IntArray]:
     """What a network reads of some rows, int64 (B, T) each: see ``network_inputs``."""
     announce_batch()
-    where = _gathered(split.offsets, rows)
+    where = gathered(split.offsets, rows)
     return network_inputs(
         split.ids[where],
         split.lengths[rows],
@@ -110,7 +110,7 @@ def padded_inputs(split: TokenizedSplit, rows: IntArray, *, pad_id: int) -> dict
 def padded_positions(split: TokenizedSplit, rows: IntArray) -> BoolArray:
     """Where a network that reads some rows is asked, (B, T)."""
     assert split.positions is not None
-    asked = split.positions[_gathered(split.offsets, rows)]
+    asked = split.positions[gathered(split.offsets, rows)]
     return pad(asked, token_mask(split.lengths[rows]), fill=0).astype(np.bool_)
 
 
@@ -125,15 +125,15 @@ def collate(split: TokenizedSplit, rows: IntArray, *, pad_id: int, device: torch
         return _with_targets(inputs, split.targets, rows, pad_id=pad_id, device=device)
     labels = None
     if split.labels is not None:
-        answers = _gathered(split.position_offsets, rows)
+        answers = gathered(split.position_offsets, rows)
         labels = torch.from_numpy(split.labels[answers]).to(device)
     return Batch(inputs=inputs, labels=labels, rows=rows, positions=positions)
 
 
 def subset(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
     """Some rows of a split, in the order given."""
-    where = _gathered(split.offsets, rows)
-    answers = _gathered(split.position_offsets, rows)
+    where = gathered(split.offsets, rows)
+    answers = gathered(split.position_offsets, rows)
     ids = split.ids[where]
     offsets = np.concatenate([[0], np.cumsum(split.lengths[rows])]).astype(np.int64)
     return replace(
@@ -197,7 +197,7 @@ def _with_targets(
 ) -> Batch:
     """The decoder reads what it has written so far, beginning with padding, as Marian does."""
     mask = token_mask(targets.lengths[rows])
-    ids = targets.ids[_gathered(targets.offsets, rows)]
+    ids = targets.ids[gathered(targets.offsets, rows)]
     written = torch.from_numpy(pad(ids, mask, fill=pad_id))  # (B, S)
     read = torch.cat([torch.full((len(rows), 1), pad_id), written[:, :-1]], dim=1)
     there = torch.from_numpy(mask)
@@ -209,7 +209,7 @@ def _with_targets(
     )
 
 
-def _gathered(offsets: IntArray, rows: IntArray) -> IntArray:
+def gathered(offsets: IntArray, rows: IntArray) -> IntArray:
     """Where the elements of some rows lie, row after row."""
     lengths = np.diff(offsets)[rows]
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

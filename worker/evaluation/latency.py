@@ -1,7 +1,7 @@
 """How long one ONNX prediction takes on this machine, in the session that would serve it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ def measure_latency(
     pad_id: int,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     seconds: float = 1.0,
+    on_runs: Callable[[int, Sequence[float]], None] = lambda *_: None,
 ) -> dict[str, float]:
     """Median milliseconds of a run on texts of the split, by batch size; tokenising is not counted.
 
@@ -31,19 +32,21 @@ def measure_latency(
         pad_id: fills up batches.
         batch_sizes: texts of one run.
         seconds: what one batch size may take, if two runs fit into it.
+        on_runs: is told of each batch size the milliseconds of its runs, those of the warm-up left out.
     """
     order = np.random.default_rng(0).permutation(len(split))
-    return {
-        str(size): _median_ms(
-            network, split, np.resize(order, (_MOST_RUNS, size)), pad_id=pad_id, seconds=seconds
-        )
-        for size in batch_sizes
-    }
+    medians = {}
+    for size in batch_sizes:
+        batches = np.resize(order, (_MOST_RUNS, size))
+        runs_ms = _time_runs(network, split, batches, pad_id=pad_id, seconds=seconds)
+        on_runs(size, runs_ms)
+        medians[str(size)] = float(np.median(runs_ms))
+    return medians
 
 
-def _median_ms(
+def _time_runs(
     network: ExportedModel, split: TokenizedSplit, batches: IntArray, *, pad_id: int, seconds: float
-) -> float:
+) -> list[float]:
     deadline = time.perf_counter() + seconds
     durations_ms: list[float] = []
     for rows in batches:
@@ -55,4 +58,4 @@ def _median_ms(
         durations_ms.append((time.perf_counter() - started) * 1e3)
     # A slow network may not have come further than its warm-up.
     warm = min(_WARM_UP_RUNS, len(durations_ms) - 1)
-    return float(np.median(durations_ms[warm:]))
+    return durations_ms[warm:]

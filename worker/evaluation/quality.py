@@ -53,7 +53,7 @@ def measure(
         split: on this.
         data: whose task it is.
         device: of the network.
-        thresholds: of the labels, see ``choose_thresholds``; None: those that are best on the split itself.
+        thresholds: of the labels, see ``chosen_thresholds``; None: those that are best on the split itself.
 
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
@@ -68,19 +68,19 @@ def measure(
     )
 
 
-def choose_thresholds(network: nn.Module, data: TaskData, *, device: torch.device) -> Thresholds:
-    """Those of the labels that are best on dev; none for a task that decides no label by itself."""
-    if IMPLEMENTATIONS[data.task].thresholds is None:
-        return ()
-    logits = predict_logits(network, data.dev, pad_id=data.pad_id, device=device)
-    _require_finite(logits)
-    return chosen_thresholds(data.task, data.dev, logits)
-
-
 def chosen_thresholds(task: Task, split: TokenizedSplit, logits: FloatArray) -> Thresholds:
-    """Likewise, from logits (P, C) at a split's positions."""
+    """Those of the labels that are best for logits (P, C) at a split's positions.
+
+    None for a task that decides no label by itself.
+
+    Raises:
+        JobError: ``training_diverged``, when the logits are not all numbers.
+    """
     choose = IMPLEMENTATIONS[task].thresholds
-    return () if choose is None else choose(split, logits)
+    if choose is None:
+        return ()
+    _require_finite(logits)
+    return choose(split, logits)
 
 
 def main_metric(

@@ -1,6 +1,6 @@
 """The ONNX files of one network: made, then compared with it on dev texts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from app.domain.tasks import TASKS
 from app.domain.tasks.record import TaskRecord
 from app.engine.encoder_decoder import OnnxEncoderDecoder
 from app.engine.generation import SpecialTokens
-from worker.contracts import FloatArray, TaskData, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TaskData, TokenizedSplit
 from worker.data.batches import subset
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedEncoder, ExportedModel, ExportedTranslator
@@ -102,6 +102,7 @@ def compare_exports(
     *,
     thresholds: Thresholds | None = None,
     threads: int = 1,
+    on_logits: Callable[[Precision, FloatArray], None] = lambda *_: None,
 ) -> dict[Precision, OnnxExport]:
     """Measure each file against the torch network, both on the CPU, on the dev texts.
 
@@ -111,10 +112,11 @@ def compare_exports(
         data: whose dev texts are compared.
         thresholds: of the labels; None: those that are best on the texts compared.
         threads: of a run of the files, as they would be served.
+        on_logits: is given the logits (P, C) of each file on these texts.
     """
     pad_id = data.pad_id
     agreement = IMPLEMENTATIONS[data.task].agreement
-    dev = _some(data.dev, _most_texts(TASKS[data.task]))
+    dev = _some(data.dev, sampled_rows(data.dev, TASKS[data.task]))
     asked = dev.position_offsets[-1]
     reference = probe(partial(predict_logits, network, pad_id=pad_id, device=network.device), dev)
     counts = probed_counts(dev)
@@ -128,6 +130,7 @@ def compare_exports(
     for precision, path in paths.items():
         opened = open_export(path, network, threads=threads)
         exported = probe(partial(opened.logits, pad_id=pad_id), dev)
+        on_logits(precision, exported[:asked])
         parity = compare_logits(
             reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds, counts)
         )
@@ -139,7 +142,7 @@ def compare_exports(
             size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=_bleu(opened, data.dev, data)
+            metric=written_metric(opened, data.dev, data)
             if isinstance(opened, ExportedTranslator)
             else main_metric(dev, exported[:asked], data, thresholds=thresholds),
             network_metric=of_network,
@@ -147,39 +150,18 @@ def compare_exports(
     return found
 
 
-def exported_metric(
-    path: Path,
-    network: PreTrainedModel,
-    split: TokenizedSplit,
-    data: TaskData,
-    *,
-    thresholds: Thresholds,
-    threads: int = 1,
-) -> float:
-    """The task's main metric of a file on a split, or on a sample of a large one.
-
-    Args:
-        path: of the file.
-        network: that it was made of.
-        split: labelled.
-        data: whose task it is.
-        thresholds: of the labels.
-        threads: of a run.
-    """
-    opened = open_export(path, network, threads=threads)
-    if isinstance(opened, ExportedTranslator):
-        return _bleu(opened, split, data)
-    some = _some(split, _most_texts(TASKS[data.task]))
-    return main_metric(some, opened.logits(some, pad_id=data.pad_id), data, thresholds=thresholds)
+def sampled_rows(split: TokenizedSplit, record: TaskRecord) -> IntArray:
+    """The rows of a split that files are asked of: all of a small one, the same of any model's tokens."""
+    return _sampled_rows(split, _most_texts(record))
 
 
-def sampled_logits(
-    path: Path, network: PreTrainedModel, data: TaskData, *, threads: int = 1
-) -> tuple[TokenizedSplit, FloatArray]:
-    """A file's logits (P, C) on dev, or on a sample of a large one: of the same texts for all models."""
-    dev = _some(data.dev, _most_texts(TASKS[data.task]))
-    opened = open_export(path, network, threads=threads)
-    return dev, opened.logits(dev, pad_id=data.pad_id)
+def _sampled_rows(split: TokenizedSplit, most: int) -> IntArray:
+    if len(split) <= most:
+        return np.arange(len(split))
+    if split.groups is not None:  # pairs stay whole
+        some = np.random.default_rng(0).permutation(np.unique(split.groups))[: most // 2]
+        return np.flatnonzero(np.isin(split.groups, some))
+    return np.random.default_rng(0).choice(len(split), most, replace=False)
 
 
 def _most_texts(record: TaskRecord) -> int:
@@ -188,19 +170,14 @@ def _most_texts(record: TaskRecord) -> int:
     return _MOST_MASKED_TEXTS if record.answers_in_tokens else _MOST_TEXTS
 
 
-def _bleu(translator: ExportedTranslator, split: TokenizedSplit, data: TaskData) -> float:
-    """Of what the files write themselves, word after word."""
-    some = _some(split, _MOST_TEXTS)
+def written_metric(translator: ExportedTranslator, split: TokenizedSplit, data: TaskData) -> float:
+    """BLEU of what the files write themselves, word after word, on a split or a sample of a large one."""
+    some = _some(split, _sampled_rows(split, _MOST_TEXTS))
     return written_quality(translate(translator.network, some, pad_id=data.pad_id), some, data)["bleu"]
 
 
-def _some(split: TokenizedSplit, most: int) -> TokenizedSplit:
-    if len(split) <= most:
-        return split
-    if split.groups is not None:  # pairs stay whole
-        some = np.random.default_rng(0).permutation(np.unique(split.groups))[: most // 2]
-        return subset(split, np.flatnonzero(np.isin(split.groups, some)))
-    return subset(split, np.random.default_rng(0).choice(len(split), most, replace=False))
+def _some(split: TokenizedSplit, rows: IntArray) -> TokenizedSplit:
+    return split if len(rows) == len(split) else subset(split, rows)
 
 
 def check_exports(

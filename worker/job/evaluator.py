@@ -1,7 +1,7 @@
 """Teacher and student side by side on one data set."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from app.domain.documents.manifest import OnnxExport
 from app.domain.documents.report import JobReport, ModelReport, Quality, ScoresReport
 from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
-from worker.contracts import FloatArray, TaskData, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TaskData, TokenizedSplit
+from worker.data.batches import subset
 from worker.evaluation.calm import watching_calm
+from worker.evaluation.evaluate import predict_logits
+from worker.evaluation.exported import ExportedTranslator
 from worker.evaluation.latency import measure_latency
-from worker.evaluation.quality import choose_thresholds, measure, quality, trivial_baseline
+from worker.evaluation.quality import chosen_thresholds, main_metric, measure, quality, trivial_baseline
 from worker.evaluation.report import compare_models
-from worker.export.exports import compare_exports, exported_metric, open_export, sampled_logits
+from worker.export.exports import compare_exports, open_export, sampled_rows, written_metric
 from worker.tasks.implementation import Thresholds
 from worker.tasks.teacher_scores import chosen, is_complete
 
@@ -40,6 +43,12 @@ class EvaluatedModel:
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
     thresholds: Thresholds = ()
     """Of the labels, chosen on dev."""
+    logits: dict[str, FloatArray] = field(default_factory=dict)
+    """By split, (P, C); none of answers that are as wide as the vocabulary."""
+    file_logits: dict[tuple[Precision, str], FloatArray] = field(default_factory=dict)
+    """Likewise of its ONNX files, on the rows that ``Evaluator.sample`` has of the split."""
+    runs_ms: dict[Precision, dict[int, Sequence[float]]] = field(default_factory=dict)
+    """Milliseconds of each timed run of a file, by batch size."""
 
     @property
     def dev(self) -> Mapping[str, float]:
@@ -64,17 +73,18 @@ class Evaluator:
         by_teacher: Collection[str] = (),
     ) -> None:
         """``by_teacher`` names splits in which choices of teachers stand for the labels."""
-        self._by_teacher = by_teacher
+        self.by_teacher = by_teacher
         self._data = data
-        self._test = test
         self._device = device
         self.metric = TASKS[data.task].main_metric
         self.trivial_answer = TASKS[data.task].trivial_answer
         """What ``trivial_baseline`` is measured of."""
         self.tells_apart = data.dev.labels is None or len(np.unique(data.dev.labels, axis=0)) > 1
         """Whether dev has several labels, so that a trained network differs from the baseline."""
-        splits = {"dev": data.dev} | ({} if test is None else {"test": test})
-        self.trivial_baseline = {name: trivial_baseline(data.task, split) for name, split in splits.items()}
+        self.splits = {"dev": data.dev} | ({} if test is None else {"test": test})
+        self.trivial_baseline = {
+            name: trivial_baseline(data.task, split) for name, split in self.splits.items()
+        }
 
     def candidate(self, network: PreTrainedModel, architecture: Architecture) -> EvaluatedModel:
         """A model that has learnt these data's task."""
@@ -89,26 +99,20 @@ class Evaluator:
         return reached > self.trivial_baseline["dev"] or quality.get("matthews", 0.0) > 0
 
     def measure_dev(self, candidate: EvaluatedModel) -> None:
-        candidate.thresholds = choose_thresholds(
-            candidate.network.to(self._device), self._data, device=self._device
-        )
-        self._measure(candidate, "dev", self._data.dev)
+        self._answer(candidate, "dev", self.splits["dev"])
+        if "dev" in candidate.logits:
+            candidate.thresholds = chosen_thresholds(self._data.task, self._data.dev, candidate.logits["dev"])
+        self._measure(candidate, "dev")
 
     def look_at_test(self, candidate: EvaluatedModel) -> None:
         """Once a model and its files, when nothing can be changed any more."""
-        if self._test is None:
+        if "test" not in self.splits:
             return
-        self._measure(candidate, "test", self._test)
-        for precision, path in candidate.paths.items():
-            metric = exported_metric(
-                path,
-                candidate.network.cpu(),
-                self._test,
-                self._data,
-                thresholds=candidate.thresholds,
-                threads=candidate.threads,
-            )
+        self._answer(candidate, "test", self.splits["test"])
+        self._measure(candidate, "test")
+        for precision in candidate.paths:
             export = candidate.exports[precision]
+            metric = self._file_metric(candidate, precision, "test")
             candidate.exports[precision] = export.model_copy(update={"test_metric": metric})
 
     def compare_exports(self, candidate: EvaluatedModel) -> None:
@@ -119,20 +123,28 @@ class Evaluator:
             self._data,
             thresholds=candidate.thresholds,
             threads=candidate.threads,
+            on_logits=lambda precision, logits: self._keep(candidate, precision, "dev", logits),
         )
+
+    def sample(self, name: str) -> IntArray:
+        """The rows of a split on which files are measured: the same for teacher and student."""
+        return sampled_rows(self.splits[name], TASKS[self._data.task])
 
     def cascade_logits(
         self, candidate: EvaluatedModel, precision: Precision
     ) -> tuple[TokenizedSplit, FloatArray]:
         """A file's logits on dev, or on a sample of it that is the same for teacher and student."""
-        path, network = candidate.paths[precision], candidate.network.cpu()
-        return sampled_logits(path, network, self._data, threads=candidate.threads)
+        sample = subset(self._data.dev, self.sample("dev"))
+        return sample, candidate.file_logits[precision, "dev"]
 
     def measure_latency(self, candidate: EvaluatedModel) -> None:
         for precision, path in candidate.paths.items():
             opened = open_export(path, candidate.network, threads=candidate.threads)
             with watching_calm(candidate.threads) as calm:
-                latency_ms = measure_latency(opened, self._data.dev, pad_id=self._data.pad_id)
+                runs_ms = candidate.runs_ms.setdefault(precision, {})
+                latency_ms = measure_latency(
+                    opened, self._data.dev, pad_id=self._data.pad_id, on_runs=runs_ms.__setitem__
+                )
             found = {"latency_ms": latency_ms, "calm": calm.is_calm, "calm_reason": calm.reason}
             export = candidate.exports[precision]
             candidate.exports[precision] = export.model_copy(update=found)
@@ -162,7 +174,6 @@ class Evaluator:
 
     def scores_quality(self) -> Quality:
         """Of teachers' scores, where a split has them in all rows beside labels of its own."""
-        splits = {"dev": self._data.dev} | ({} if self._test is None else {"test": self._test})
         return {
             name: quality(
                 self._data.task,
@@ -171,13 +182,21 @@ class Evaluator:
                 labels=self._data.labels,
                 activation=self._data.activation,
             )
-            for name, split in splits.items()
-            if name not in self._by_teacher and split.scores is not None and is_complete(split.scores)
+            for name, split in self.splits.items()
+            if name not in self.by_teacher and split.scores is not None and is_complete(split.scores)
         }
 
-    def _measure(self, candidate: EvaluatedModel, name: str, split: TokenizedSplit) -> None:
-        found = self._quality(candidate, split)
-        if name in self._by_teacher:
+    def _answer(self, candidate: EvaluatedModel, name: str, split: TokenizedSplit) -> None:
+        if not TASKS[self._data.task].answers_in_tokens:
+            network = candidate.network.to(self._device)
+            candidate.logits[name] = predict_logits(
+                network, split, pad_id=self._data.pad_id, device=self._device
+            )
+
+    def _measure(self, candidate: EvaluatedModel, name: str) -> None:
+        split = self.splits[name]
+        found = self._quality(candidate, name, split)
+        if name in self.by_teacher:
             candidate.agreement[name] = found
             return
         candidate.quality[name] = found
@@ -185,11 +204,33 @@ class Evaluator:
             return  # whose metrics compare with the teacher's already
         if split.scores is not None and is_complete(split.scores):
             choices = replace(split, labels=chosen(split.scores, self._data.task, self._data.activation))
-            candidate.agreement[name] = self._quality(candidate, choices)
+            candidate.agreement[name] = self._quality(candidate, name, choices)
 
-    def _quality(self, candidate: EvaluatedModel, split: TokenizedSplit) -> dict[str, float]:
-        network = candidate.network.to(self._device)
-        return measure(network, split, self._data, device=self._device, thresholds=candidate.thresholds)
+    def _quality(self, candidate: EvaluatedModel, name: str, split: TokenizedSplit) -> dict[str, float]:
+        if name not in candidate.logits:
+            return measure(candidate.network.to(self._device), split, self._data, device=self._device)
+        return quality(
+            self._data.task,
+            split,
+            candidate.logits[name],
+            labels=self._data.labels,
+            thresholds=candidate.thresholds,
+            activation=self._data.activation,
+        )
+
+    def _keep(self, candidate: EvaluatedModel, precision: Precision, name: str, logits: FloatArray) -> None:
+        if name in candidate.logits:
+            candidate.file_logits[precision, name] = logits
+
+    def _file_metric(self, candidate: EvaluatedModel, precision: Precision, name: str) -> float:
+        path, split = candidate.paths[precision], self.splits[name]
+        opened = open_export(path, candidate.network.cpu(), threads=candidate.threads)
+        if isinstance(opened, ExportedTranslator):
+            return written_metric(opened, split, self._data)
+        sample = subset(split, self.sample(name))
+        logits = opened.logits(sample, pad_id=self._data.pad_id)
+        self._keep(candidate, precision, name, logits)
+        return main_metric(sample, logits, self._data, thresholds=candidate.thresholds)
 
     def _model_report(self, candidate: EvaluatedModel) -> ModelReport:
         return ModelReport.of(

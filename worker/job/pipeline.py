@@ -114,5 +114,6 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
         ),
         metrics={**student.quality, **agreement},
         report=report,
+        comparison=state.comparison,
         teacher_exports=state.teacher_exports,
     )

@@ -7,6 +7,7 @@ import torch
 
 from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
+from app.domain.documents.comparison import Comparison
 from app.domain.documents.manifest import DatasetManifest, OnnxExport
 from app.domain.methods import TEACHER
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
@@ -50,6 +51,9 @@ class JobState:
     """None where there is no teacher to compare a student with."""
     student: Student = field(init=False)
     evaluated_student: EvaluatedModel = field(init=False)
+
+    comparison: Comparison = field(init=False)
+    """Of all models on the same rows."""
 
     teacher_exports: dict[str, OnnxExport] = field(default_factory=dict)
     """By precision: ONNX files that the teacher's row lacks."""

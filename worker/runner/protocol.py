@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
+from app.domain.documents.comparison import Comparison
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import DatasetManifest, FileEntry, ModelManifest, OnnxExport
 from app.domain.documents.plan import Plan
@@ -172,6 +173,9 @@ class Succeeded(BaseModel):
     manifest: ModelManifest
     metrics: dict[str, Any] = Field(description="The student's own, for its registry row.")
     report: JobReport
+    comparison: Comparison | None = Field(
+        default=None, description="Of the job's models on the same rows; None of a worker that has none yet."
+    )
     stage_seconds: dict[str, float] | None = Field(
         default=None,
         description="What the stages of the plan took, as the supervisor saw it; None where an attempt only "

@@ -126,6 +126,12 @@ def _metrics(
     }
 
 
+def f1_of_questions(split: TokenizedSplit, logits: FloatArray, thresholds: Thresholds) -> list[float]:
+    """Of the words of each question's answer, in the order in which questions come."""
+    answers = _answers(split, logits, thresholds[0] if thresholds else None)
+    return [word_f1(answer, right) for answer, right in answers]
+
+
 def _answers(
     split: TokenizedSplit, logits: FloatArray, threshold: float | None
 ) -> Iterator[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from worker.job.artifacts import save_model
 from worker.job.latency_warnings import latency_warnings
 from worker.job.quality_warnings import quality_warnings
 from worker.job.stages.cascades import measure_cascades
+from worker.job.stages.comparing import compared
 from worker.job.stages.scores import asks_teacher
 from worker.job.stages.sound_exports import delete_excluded, exclude_unsound
 from worker.job.stages.teacher import measure_teacher, shown_metrics
@@ -85,5 +86,6 @@ def measure(state: JobState) -> None:
     if state.evaluated_teacher is not None:
         measure_teacher(state, state.evaluated_teacher)
     measure_cascades(state)
+    state.comparison = compared(state)
     for warning in latency_warnings(student=state.evaluated_student, teacher=state.evaluated_teacher):
         state.reporter.message(warning, is_warning=True)
