@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.db import ProjectWriteSession, after_rollback
+from app.core.db.comparisons import forget_texts
 from app.core.db.datasets import Dataset, lock_dataset
 from app.core.db.jobs import uses_dataset
 from app.core.db.usage import require_room
@@ -80,7 +81,7 @@ def register(
 
 
 def delete_dataset(session: ProjectWriteSession, storage: Storage, dataset_id: str) -> None:
-    """Remove a data set, then its files.
+    """Remove a data set, its texts in reports, then its files.
 
     Raises:
         NotFound: there is no such data set.
@@ -94,4 +95,5 @@ def delete_dataset(session: ProjectWriteSession, storage: Storage, dataset_id: s
             f"Job {job.id} is {job.status} and uses this data set. Cancel the job or wait until it finishes.",
             job=job.id,
         )
+    forget_texts(session, dataset_id)
     delete_with_files(session, storage, dataset)

@@ -23,6 +23,8 @@ from app.jobs import service
 from app.jobs.events import EventStreams
 from app.jobs.planning import plan_job
 from app.jobs.polling import JobPolling
+from app.jobs.report import ReportRead, read_report
+from app.jobs.report_forms import preferred_form, rendered
 from app.jobs.schemas import EventRead, JobRead, MethodRead, PlanRead
 from app.rows import UnreadableRow, read_row
 
@@ -122,6 +124,37 @@ def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
     with database.transaction() as session:
         job = service.cancel_job(session, job_id)
     return read_row(JobRead.of, job)
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    response_model=ReportRead,
+    responses={
+        200: {
+            "content": {
+                "text/html": {"schema": {"type": "string"}},
+                "text/markdown": {"schema": {"type": "string"}},
+            }
+        },
+        **problems(404, 409, 500, 503),
+    },
+)
+def get_job_report(
+    job_id: str,
+    database: DatabaseDep,
+    accept: Annotated[
+        str, Header(description="`application/json` (default), `text/html` or `text/markdown`.")
+    ] = "",
+) -> Response:
+    """Get the report of a job that has succeeded: its models side by side, with how sure each number is.
+
+    The teacher, the student, its ONNX files and controls on the same rows, with bootstrap intervals and
+    paired tests; each label by itself; calibration; where teacher and student differ; latencies and what they
+    were measured with; training curves. As HTML it is one file without scripts.
+    """
+    with database.reading() as session:
+        read = read_row(partial(read_report, session), jobs.get_job(session, job_id))
+    return rendered(read, preferred_form(accept))
 
 
 @router.get(

@@ -108,6 +108,7 @@ class Comparer:
     def compare(self, *, environment: Environment, controls: Sequence[Control] = ()) -> Comparison:
         """Everything that the report has of the models together."""
         return Comparison(
+            task=self._data.task,
             metric=self._evaluator.metric,
             resamples=RESAMPLES,
             seed=_SEED,

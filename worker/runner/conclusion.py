@@ -6,6 +6,7 @@ from obstore.exceptions import BaseError as StoreError
 
 from app.core.db import ProjectWriteSession, WriteSession, after_commit
 from app.core.db.base import database_time
+from app.core.db.comparisons import add_comparison
 from app.core.db.datasets import get_dataset
 from app.core.db.job_queue import hold_lease
 from app.core.db.jobs import Job, move
@@ -93,6 +94,8 @@ def _register(session: ProjectWriteSession, job: Job, outcome: Succeeded, studen
         _attach_exports(teacher, outcome)
     job.student_id = student_id
     job.report = outcome.report.to_stored()
+    if outcome.comparison is not None:
+        add_comparison(session, job.id, outcome.comparison)
     job.progress = {**job.progress, "fraction": 1.0, "eta_s": 0.0}
     move(session, job, JobStatus.SUCCEEDED, student=student_id)
     _keep_times(session, job, outcome)

@@ -279,6 +279,18 @@ def list_events(session: ReadSession, job_id: str, *, after: int, limit: int) ->
     ).all()
 
 
+def list_events_of_kind(
+    session: ProjectReadSession, job_id: str, kind: str, *, limit: int
+) -> Sequence[JobEvent]:
+    """Oldest first."""
+    return session.scalars(
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.kind == kind)
+        .order_by(JobEvent.seq)
+        .limit(limit)
+    ).all()
+
+
 def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     """Change a locked job's status and write it into its history."""
     transition(job, to)

@@ -6,7 +6,8 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, Field
 
 from app.domain.documents.training import Precision
-from app.domain.documents.versions import StoredDocument
+from app.domain.documents.versions import Json, StoredDocument
+from app.domain.tasks import Task
 
 ComparedName = Literal[
     "teacher", "student", "onnx_fp32", "onnx_int8", "without_distillation", "tfidf", "trivial"
@@ -159,6 +160,7 @@ class Comparison(StoredDocument):
 
     document_name: ClassVar = "comparison"
 
+    task: Task
     metric: str
     level: float = Field(default=0.95, description="Of the intervals.")
     resamples: int = Field(description="Of the bootstrap, the same for all models on the same rows.")
@@ -166,4 +168,16 @@ class Comparison(StoredDocument):
     splits: dict[str, SplitComparison]
     latencies: list[MeasuredLatency]
     environment: Environment
-    controls: list[Control] = []
+    controls: list[Control] = Field(default=[], description="None where the job trained none.")
+
+
+def without_texts(comparison: Json) -> Json:
+    """A stored comparison of any version without the texts of its data set."""
+    match comparison:
+        case {"splits": Mapping() as splits}:
+            emptied = {
+                name: {**split, "disagreements": []} if isinstance(split, Mapping) else split
+                for name, split in splits.items()
+            }
+            return {**comparison, "splits": emptied}
+    return comparison
