@@ -65,6 +65,7 @@ def test_every_call_of_the_product_is_described():
         "/v1/jobs": {"get", "post"},
         "/v1/jobs/{job_id}": {"get"},
         "/v1/jobs/{job_id}/cancel": {"post"},
+        "/v1/jobs/{job_id}/report": {"get"},
         "/v1/jobs/{job_id}/events": {"get"},
         "/v1/jobs/{job_id}/events/stream": {"get"},
         "/v1/endpoints": {"get"},
