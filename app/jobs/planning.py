@@ -8,6 +8,7 @@ from app.core.db.datasets import get_dataset
 from app.core.db.models import get_model
 from app.core.db.stage_times import device_name, stage_times_on
 from app.core.db.workers import live_workers
+from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.manifest import DatasetManifest, ModelManifest
 from app.domain.documents.plan import Advice, Estimate, Plan, PlannedScores, PlannedTeacher, StudentPlan
@@ -38,6 +39,7 @@ from app.domain.planning.compatibility import (
     require_teacher,
     require_terms,
 )
+from app.domain.planning.controls import CONTROLLED_TASKS, controls_of
 from app.domain.planning.stages import FIGURES_VERSION, figures_of
 from app.domain.planning.teacher_scores import knows_task, plan_scores, unscored_rows
 from app.domain.score_scale import job_activation, score_scale
@@ -118,6 +120,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
         latency=estimate_latency_ms,
         text_tokens=(rows + unlabeled) * row.tokens,
     )
+    spec = _with_controls(spec, data, architecture, student.architecture)
     caveats = list(_caveats(spec, model, data, student, labels))
     student = student.model_copy(update={"advice": [*caveats, *student.advice]})
     return JobPlan(
@@ -144,6 +147,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
                     exports=len(spec.exports),
                     is_compared=is_compared(spec, model, data, labels),
                     is_timed=student.latency_ms is not None,
+                    has_controls=bool(spec.controls),
                 ),
             ),
         ),
@@ -182,6 +186,23 @@ def _scored_rows(spec: JobSpec, data: DatasetManifest, scores: PlannedScores | N
         return 0
     summaries = [data.splits[split] for split in scores.rows]
     return sum(summary.rows - unscored_rows(summary, scores.weights) for summary in summaries)
+
+
+def _with_controls(
+    spec: JobSpec, data: DatasetManifest, teacher: Architecture | None, student: Architecture
+) -> JobSpec:
+    """Whether controls are trained is decided before the job is stored."""
+    if spec.controls and data.task not in CONTROLLED_TASKS:
+        raise InvalidRequest(
+            "controls_not_supported_for_task",
+            f"Controls are trained for {' and '.join(CONTROLLED_TASKS)}; the data set's task is {data.task}. "
+            "Omit controls.",
+            pointer="#/controls",
+            task=data.task,
+        )
+    wanted = spec.controls is not False and data.task in CONTROLLED_TASKS
+    are_some = wanted and bool(controls_of(spec.method, teacher, student))
+    return spec.model_copy(update={"controls": are_some if data.task in CONTROLLED_TASKS else None})
 
 
 def _with_max_length(spec: JobSpec, model: ModelManifest) -> JobSpec:

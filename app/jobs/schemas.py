@@ -129,6 +129,9 @@ class JobRead(BaseModel):
     target: Target | None
     training: TrainingSpec
     exports: list[Precision]
+    controls: bool | None = Field(
+        default=None, description="Whether controls are trained for the report; null for tasks without any."
+    )
     time_limit_s: float | None = Field(description="As requested; the server's own limit applies too.")
     running_s: float = Field(description="Seconds that the job has run so far, over all its attempts.")
     progress: JobProgress
@@ -165,6 +168,7 @@ class JobRead(BaseModel):
             target=spec.target,
             training=spec.training,
             exports=spec.exports,
+            controls=spec.controls,
             time_limit_s=spec.time_limit_s,
             running_s=job.running_s,
             progress=JobProgress.model_validate(job.progress),

@@ -119,7 +119,11 @@ class Stack:
         self, teacher: Json | None, dataset: Json, method: str | Json = "fine_tuning", **body: Any
     ) -> Json:
         training = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
-        job = {"dataset": dataset["id"], "method": method if isinstance(method, dict) else {"name": method}}
+        job = {
+            "dataset": dataset["id"],
+            "method": method if isinstance(method, dict) else {"name": method},
+            "controls": False,
+        }
         if teacher is not None:
             job["teacher"] = teacher["id"]
         return self.post("/v1/jobs", json=job | body | {"training": training})

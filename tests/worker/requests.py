@@ -126,8 +126,10 @@ class Shelf:
         training: dict[str, Any] | None = None,
         exports: Sequence[str] = ("fp32", "int8"),
         teacher_weights: dict[str, float] | None = None,
+        asked: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> JobRequest:
+        """For a job; ``asked`` is what else its body has, and ``changes`` are of the request."""
         job_id = new_id("job")
         spec = JobSpec.model_validate(
             {
@@ -139,6 +141,7 @@ class Shelf:
                 "training": {"epochs": 3, "batch_size": 32, "max_length": 32, "evaluations": 2}
                 | (training or {}),
                 "exports": list(exports),
+                **(asked or {}),
             }
         )
         values = {

@@ -7,7 +7,7 @@ import torch
 
 from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
-from app.domain.documents.comparison import Comparison
+from app.domain.documents.comparison import ComparedName, Comparison, Control
 from app.domain.documents.manifest import DatasetManifest, OnnxExport
 from app.domain.methods import TEACHER
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
@@ -52,6 +52,10 @@ class JobState:
     student: Student = field(init=False)
     evaluated_student: EvaluatedModel = field(init=False)
 
+    controls: dict[ComparedName, EvaluatedModel] = field(default_factory=dict)
+    """Models that are trained to be compared with the student, by name."""
+    control_facts: list[Control] = field(default_factory=list)
+    """What each of them is."""
     comparison: Comparison = field(init=False)
     """Of all models on the same rows."""
 

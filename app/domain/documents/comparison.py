@@ -10,7 +10,7 @@ from app.domain.documents.versions import Json, StoredDocument
 from app.domain.tasks import Task
 
 ComparedName = Literal[
-    "teacher", "student", "onnx_fp32", "onnx_int8", "without_distillation", "tfidf", "trivial"
+    "teacher", "student", "onnx_fp32", "onnx_int8", "without_distillation", "from_scratch", "tfidf", "trivial"
 ]
 
 MeasuredName = Literal["teacher", "student"]

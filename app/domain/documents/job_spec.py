@@ -22,11 +22,16 @@ def _name_sizes(spec: Json) -> Json:
     return {**spec, "target": target}
 
 
+def _same(spec: Json) -> Json:
+    """Version 3: ``controls`` and ``gate``, which a worker of version 2 would refuse."""
+    return spec
+
+
 class JobSpec(ExactModel, StoredDocument):
     """Everything that determines a job's result, except the content of the model and the data set."""
 
     document_name: ClassVar = "job spec"
-    upgraders: ClassVar = (_name_sizes,)
+    upgraders: ClassVar = (_name_sizes, _same)
 
     teacher: str | None = Field(
         default=None,
@@ -81,6 +86,14 @@ class JobSpec(ExactModel, StoredDocument):
         exclude_if=lambda required: not required,
         description="Exports without which the job fails. An int8 file that falls short of the network is "
         "left out with a warning unless it is named here.",
+    )
+
+    controls: bool | None = Field(
+        default=None,
+        exclude_if=lambda controls: controls is None,
+        description="Whether controls are trained beside the student for the report: the same student "
+        "without distillation, in at most 500 steps, and a logistic regression on TF-IDF. Default: true for "
+        "text_classification and multi_label_classification.",
     )
 
     @field_validator("teacher_weights")

@@ -4,8 +4,11 @@ from pydantic import Field
 
 from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.methods.card import ALL_TASKS, MethodCard
-from app.domain.methods.spec import DistillingSpec, StudentKind
+from app.domain.methods.scratch import ScratchSpec
+from app.domain.methods.spec import DistillingSpec, Spec, StudentKind
 from app.domain.methods.terms import LAYER_MAPS, DistillationTerms, Initialisation, LayerMap
+from app.domain.methods.weight_copy import WeightCopySpec
+from app.domain.methods.weight_selection import WeightSelectionSpec
 from app.domain.tasks import Task, tasks_of
 
 
@@ -61,6 +64,15 @@ class DistillationSpec(DistillingSpec):
         is_plain = not isinstance(teacher, EncoderArchitecture) or teacher.is_plain
         can_copy = is_plain and teacher.kind == student.kind != "bilstm"
         return "weight_copy" if can_copy else "random"
+
+    def without_outputs(self, teacher: Architecture, student: Architecture) -> Spec | None:
+        match self.initial_weights(teacher, student):
+            case "weight_copy":
+                return WeightCopySpec(name="weight_copy", layer_map=self.layer_map)
+            case "weight_selection":
+                return WeightSelectionSpec(name="weight_selection")
+            case "random":
+                return ScratchSpec(name="scratch")
 
     @property
     def tasks_without_teacher(self) -> tuple[Task, ...]:

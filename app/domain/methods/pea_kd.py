@@ -3,9 +3,9 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from app.domain.architectures import EncoderTrait, LayerUse
+from app.domain.architectures import Architecture, EncoderTrait, LayerUse
 from app.domain.methods.card import MethodCard
-from app.domain.methods.spec import Dimension, DistillingSpec
+from app.domain.methods.spec import Dimension, DistillingSpec, Spec
 from app.domain.methods.terms import DistillationTerms, told_temperature
 
 TEMPERATURE_OF_TWO: Final = 10.0
@@ -49,6 +49,9 @@ class PeaKdSpec(DistillingSpec):
         "shared_layers": "it shares layers of its own choice",
         "unlike_layers": "it runs layers again in the places of others",
     }
+
+    def without_outputs(self, teacher: Architecture, student: Architecture) -> Spec | None:  # noqa: ARG002 - its pretraining learns from nothing else
+        return None
 
     def layer_schedule(self, layers: int) -> tuple[LayerUse, ...]:
         return layer_schedule(self.sharing, layers)

@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from app.domain.architectures import EncoderShape, EncoderTrait, LayerUse
+from app.domain.architectures import Architecture, EncoderShape, EncoderTrait, LayerUse
 from app.domain.methods.card import MethodCard
 from app.domain.methods.terms import DistillationTerms, Settings
 from app.domain.tasks import Task
@@ -133,6 +133,10 @@ class Spec(Settings):
         """Whether hidden states of a teacher's network are learnt from, too."""
         return self.distillation_terms is not None and bool(self.distillation_terms.state_weights)
 
+    def without_outputs(self, teacher: Architecture, student: Architecture) -> "Spec | None":  # noqa: ARG002 - few need to know
+        """What makes the same student of labels alone; None where it does so itself, or cannot."""
+        return None
+
     def with_scores(self) -> "Spec":
         """As it is meant where the data has teachers' scores, as far as settings do not say otherwise."""
         return self
@@ -182,6 +186,11 @@ class DistillingSpec(Spec):
     @property
     def distillation_terms(self) -> DistillationTerms | None:
         return self.distillation
+
+    def without_outputs(self, teacher: Architecture, student: Architecture) -> Spec | None:  # noqa: ARG002 - it starts alike
+        if self.distillation is None or self.trains_teacher:
+            return None
+        return self.model_copy(update={"distillation": None})
 
     def with_scores(self) -> "Spec":
         """Learning from them, unless ``distillation`` was set, be it to null."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.domain.architectures import BYTES_PER_PARAMETER, Architecture
 from app.domain.documents.plan import StageEstimate
+from app.domain.planning.controls import CONTROL_STEPS
 from app.domain.planning.workload import Workload
 
 FETCHING: Final = "fetching"
@@ -18,6 +19,7 @@ PREPARING: Final = "preparing"
 """Of the training: what a method finds out of its teacher before the first step."""
 TEACHER_OUTPUTS: Final = "teacher_outputs"
 TRAINING: Final = "training"
+CONTROLS: Final = "training_controls"
 STORING: Final = "storing"
 
 FIGURES_VERSION: Final = 2
@@ -159,6 +161,8 @@ def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     yield _stage("evaluating", 0.05 + _evaluation(job.student, job, figures, rows=job.dev))
     yield _stage("exporting", _export(student_mb))
     yield _stage("checking", _comparison(job.student, job, figures))
+    if job.has_controls:
+        yield _stage(CONTROLS, _control_training(job, figures))
     models, measured = 1, _opening(student_mb, job) + _test(job.student, job, figures)
     if job.is_compared and job.given is not None:
         models = 2
@@ -167,6 +171,15 @@ def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     latencies = models * _files(job) * _LATENCY_S
     yield _stage("measuring", latencies + measured, fixed=latencies)
     yield _stage(STORING, 0.1 + 2.25 * student_mb / 300)
+
+
+def _control_training(job: Workload, figures: Figures) -> float:
+    """Of a linear classifier, and of the student once more, in a few plain steps."""
+    linear = 1.0 + _FIT_S * job.rows * job.row.tokens * job.head.outputs
+    if job.method.card.keeps_size:
+        return linear
+    steps = min(job.steps, CONTROL_STEPS)
+    return linear + steps * _step(job, figures, size=0.0, generates=False)
 
 
 def _opening(megabytes: float, job: Workload) -> float:

@@ -66,6 +66,9 @@ class Workload:
     is_timed: bool = False
     """Whether networks are timed to find the student."""
 
+    has_controls: bool = False
+    """Whether controls are trained beside the student."""
+
     @property
     def learnt_rows(self) -> int:
         """Of an epoch."""

@@ -23,6 +23,7 @@ _NAMES: Final[Mapping[ComparedName, str]] = {
     "onnx_fp32": "Student, ONNX fp32",
     "onnx_int8": "Student, ONNX int8",
     "without_distillation": "Same student without distillation",
+    "from_scratch": "Same shape from random weights",
     "tfidf": "TF-IDF with logistic regression",
 }
 _MOST_CLASSES: Final = 50
@@ -132,7 +133,7 @@ def _quality_row(model: ComparedModel, comparison: Comparison) -> Sequence[str]:
 def _p_value(value: float | None) -> str:
     if value is None:
         return _NOTHING
-    return "< 0.001" if value < 1e-3 else f"{value:.3f}"
+    return "<0.001" if value < 1e-3 else f"{value:.3f}"
 
 
 def _quality_note(split: SplitComparison, comparison: Comparison) -> str:

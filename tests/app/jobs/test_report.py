@@ -38,7 +38,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     made, _ = run_here(request, shelf.root / "teacher")
     assert isinstance(made, Succeeded), made
     teacher = ModelRef(id=request.student_id, manifest=made.manifest)
-    request = shelf.request(teacher, dataset, "distillation", target=SMALL, training=QUICK)
+    request = shelf.request(
+        teacher, dataset, "distillation", target=SMALL, training=QUICK, asked={"controls": True}
+    )
     outcome, events = run_here(request, shelf.root / "student")
     assert isinstance(outcome, Succeeded), outcome
     return Run(request, outcome, events)
@@ -99,7 +101,10 @@ class TestForms:
         read = report(api, job).json()
         dev = read["comparison"]["splits"]["dev"]
         models = {model["name"]: model for model in dev["models"]}
-        assert list(models) == ["teacher", "student", "onnx_fp32", "onnx_int8", "trivial"]
+        files = ["onnx_fp32", "onnx_int8"]
+        controls = ["without_distillation", "tfidf"]
+        assert list(models) == ["teacher", "student", *files, *controls, "trivial"]
+        assert [control["name"] for control in read["comparison"]["controls"]] == controls
         student, measured = models["student"], read["metrics"]["student"]
         assert student["quality"]["value"] == measured["quality"]["dev"]["accuracy"]
         assert student["quality"]["low"] < student["quality"]["value"] < student["quality"]["high"]

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from app.domain.planning.stages import TRAINING
+from app.domain.planning.stages import CONTROLS, TRAINING
+from worker.job.stages.controls import train_controls
 from worker.job.stages.inputs import load
 from worker.job.stages.outputs import check, evaluate, export, measure
 from worker.job.stages.preparation import is_trimmed, plan, tokenize, trim
@@ -36,6 +37,7 @@ STAGES = (
     Stage("evaluating", evaluate),
     Stage("exporting", export),
     Stage("checking", check),
+    Stage(CONTROLS, train_controls, is_needed=lambda state: bool(state.spec.controls)),
     Stage("measuring", measure),
 )
 

@@ -15,6 +15,6 @@ def compared(state: JobState) -> Comparison:
         folder=state.dataset_folder,
         teacher=state.evaluated_teacher,
         student=state.evaluated_student,
-        controls={},
+        controls=state.controls,
     )
-    return comparer.compare(environment=environment(state.device))
+    return comparer.compare(environment=environment(state.device), controls=state.control_facts)

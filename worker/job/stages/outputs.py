@@ -82,7 +82,8 @@ def _measure_served(state: JobState) -> None:
 def measure(state: JobState) -> None:
     """Measure latency, and quality on test: once a model, when nothing can be changed any more."""
     state.student_evaluator.measure_latency(state.evaluated_student)
-    state.student_evaluator.look_at_test(state.evaluated_student)
+    for model in (state.evaluated_student, *state.controls.values()):
+        state.student_evaluator.look_at_test(model)
     if state.evaluated_teacher is not None:
         measure_teacher(state, state.evaluated_teacher)
     measure_cascades(state)

@@ -21,7 +21,7 @@ def train(state: JobState) -> None:
     spec, teacher = state.spec, state.teacher
     make_deterministic(spec.training.seed, state.device)
     scale = TargetScaler.of(state.data)
-    context = method_context(state, lambda role: _load_input(role, state, scale))
+    context = method_context(state, lambda role: load_input(role, state, scale))
     state.student = methods.load(spec.method).compress(
         # A head that was drawn anew is on no scale yet.
         teacher if teacher.has_new_head else scale.teacher(teacher),
@@ -32,7 +32,7 @@ def train(state: JobState) -> None:
     scale.restore(state.student.network)
 
 
-def _load_input(role: str, state: JobState, scale: TargetScaler) -> PreTrainedModel:
+def load_input(role: str, state: JobState, scale: TargetScaler) -> PreTrainedModel:
     """Raises ``JobError`` when its words are not the teacher's, row by row."""
     model, folder = state.request.inputs[role], input_folder(state.workdir, role)
     task, labels = state.data.task, state.data.labels
