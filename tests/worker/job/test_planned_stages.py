@@ -10,7 +10,7 @@ from worker.job.stages import STAGES
 
 
 def test_plans_count_every_stage() -> None:
-    """What jobs do not always do is planned where it is to be done: trimming, comparing, reducing, controls."""
+    """What jobs do not always do is planned where it is done: trimming, comparing, reducing, controls."""
     small = MINILM.at(EncoderShape(layers=3, hidden=192, heads=6, ffn=768))
     job = Workload(
         student=small.model_copy(update={"vocabulary": 8000}),
