@@ -189,7 +189,7 @@ def test_another_s_thing_is_as_absent_as_one_that_never_was(
             assert foreign.status_code == 404
         assert without_ids(foreign, ids) == without_ids(absent, ABSENT)
     if method == "GET":
-        # Other protocols know models for predictions alone, for which this one lacks a file. The job is queued.
+        # Other protocols know models for predictions alone: this one lacks a file for it. The job is queued.
         is_lacking = path.startswith("/v2") or path.endswith(("/health", "/info", "/report"))
         expected = 409 if is_lacking else 200
         assert owner.ask(method, filled(path, owner.ids)).status_code == expected
