@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 from app.core.logging import configure_logging
 from app.core.settings import get_settings, load_settings
-from app.core.telemetry import close_telemetry, configure_telemetry
 from app.core.units import read_duration, read_size
 from app.domain.scopes import SCOPES
 
@@ -47,8 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8000)")
     up.set_defaults(run=_up)
 
+    for role, text in (("api", "the API only"), ("serve", "predictions only: of models that are there")):
+        api = commands.add_parser(role, help=text)
+        api.add_argument(
+            "--workers", type=int, default=1, metavar="N", help="processes that share the port (default: 1)"
+        )
+        api.set_defaults(run=_api, role=role)
+
     for name, run, text in (
-        ("api", _api, "the API only"),
         ("worker", _worker, "one worker only"),
         ("migrate", _migrate, "upgrade the database to the latest schema"),
     ):
@@ -177,21 +182,11 @@ def _up(options: argparse.Namespace) -> int:
         return 1
 
 
-def _api(options: argparse.Namespace) -> int:  # noqa: ARG001
+def _api(options: argparse.Namespace) -> int:
     settings = get_settings()
-    from app.main import create_app
-    from app.server import DrainingServer
+    from app.processes import run_api
 
-    configure_logging(settings.log_format)
-    configure_telemetry("squeeze-api")
-    server = DrainingServer(
-        create_app(settings), host=settings.host, port=settings.port, drain=settings.drain
-    )
-    try:
-        server.run()
-    finally:
-        close_telemetry()
-    return 0 if server.started else 1
+    return run_api(options.role, settings, processes=options.workers)
 
 
 def _worker(options: argparse.Namespace) -> int:  # noqa: ARG001

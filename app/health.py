@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,7 @@ from app.core.db import Database
 from app.dependencies import PrincipalDep, WholeDatabaseDep
 from app.errors import problems
 from app.metrics import dependency_metrics, job_metrics, queue_metrics, webhook_metrics, worker_metrics
+from app.process_metrics import ProcessMetrics
 from app.readiness import Dependency, Readiness, ReadinessRead
 
 router = APIRouter(tags=["health"], route_class=PublicRoute)
@@ -52,7 +53,8 @@ async def get_readiness(
 async def get_metrics(request: Request, principal: PrincipalDep, database: WholeDatabaseDep) -> Response:
     """Metrics of this process, and of jobs, queues, workers and webhooks, in Prometheus's text format.
 
-    Needs a key of the default project.
+    Where several processes share a port, those of all are there, with the label `process`. Needs a key of
+    the default project.
     """
     principal.require_operator()
     families = await run_in_threadpool(_table_metrics, database)
@@ -65,7 +67,8 @@ async def get_metrics(request: Request, principal: PrincipalDep, database: Whole
 
     found = CollectorRegistry()
     found.register(Found())
-    return Response(generate_latest(REGISTRY) + generate_latest(found), media_type=CONTENT_TYPE_LATEST)
+    metrics: ProcessMetrics = request.app.state.metrics
+    return Response(await metrics.text() + generate_latest(found), media_type=CONTENT_TYPE_LATEST)
 
 
 def _table_metrics(database: Database) -> list[Metric]:
