@@ -89,7 +89,7 @@ def test_processes_that_only_predict(settings: Settings, register: Register, tmp
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 130
         assert len(started) >= 2
-        wait_until(lambda: not any(map(is_alive, started)))  # one of them sees to what the others leave behind
+        wait_until(lambda: not any(map(is_alive, started)))  # one sees to what others leave
     assert "process 0 ended with status -9" in log.read_text() or "process 1 ended" in log.read_text()
 
 
