@@ -14,6 +14,7 @@ from pydantic import (
 
 from app.datasets.schemas import LabelNames
 from app.domain.documents import Precision, Target, TrainingSpec
+from app.domain.documents.gate import Gate
 from app.domain.exact_types import ExactModel
 from app.domain.methods import MethodSpec
 from app.domain.methods.fine_tuning import FineTuningSpec
@@ -156,6 +157,8 @@ class FineTuningJobCreate(ExactModel):
     time_limit_s: float | None = Field(default=None, gt=0, description="As of `POST /v1/jobs`.")
     exports: list[Precision] | None = Field(default=None, description="As of `POST /v1/jobs`.")
     required_exports: list[Precision] | None = Field(default=None, description="As of `POST /v1/jobs`.")
+    controls: bool | None = Field(default=None, description="As of `POST /v1/jobs`.")
+    gate: Gate | None = Field(default=None, description="As of `POST /v1/jobs`.")
 
     task: Task | None = Field(
         default=None,
@@ -228,5 +231,13 @@ class FineTuningJobCreate(ExactModel):
             "training": {**self.training.model_dump(exclude_unset=True), **self._said()},
             "student_name": self.suffix and f"{model_name[:130]} / {self.suffix}",
         }
-        of_jobs = ("target", "teacher_weights", "time_limit_s", "exports", "required_exports")
+        of_jobs = (
+            "target",
+            "teacher_weights",
+            "time_limit_s",
+            "exports",
+            "required_exports",
+            "controls",
+            "gate",
+        )
         return job | {name: value for name in of_jobs if (value := getattr(self, name)) is not None}

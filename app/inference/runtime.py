@@ -156,7 +156,8 @@ class InferenceRuntime:
         key = _Named(project_id, name)
         asked_at = monotonic()
         manifest = await self._models.find(key)
-        if not manifest.exports:  # a job may have exported the model since the row was read
+        is_withheld = manifest.gate is not None and manifest.gate.is_withheld
+        if not manifest.exports or is_withheld:  # exported by a job, or released, since the row was read
             manifest = await self._models.find(key, read_after=asked_at)
         return ServableModel(key, served_task(name, manifest), manifest, export.precision)
 

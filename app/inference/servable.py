@@ -10,7 +10,7 @@ def served_task(model_id: str, manifest: ModelManifest) -> Task:
     """What a model answers.
 
     Raises:
-        Conflict: it has no ONNX export.
+        Conflict: it has no ONNX export, or misses the publish gate of its job.
     """
     if manifest.task is None or not manifest.exports:
         raise Conflict(
@@ -18,6 +18,15 @@ def served_task(model_id: str, manifest: ModelManifest) -> Task:
             f"Model {model_id} has no ONNX export, because it was uploaded or has no task head. Run a "
             "job with it as teacher (fine_tuning keeps its size); the student of a job can be served.",
             id=model_id,
+        )
+    if manifest.gate is not None and manifest.gate.is_withheld:
+        failed = " ".join(manifest.gate.sentences[:-1])
+        raise Conflict(
+            "model_withheld",
+            f"Model {model_id} is not served: it misses the publish gate of its job. {failed} Release it "
+            f"with POST /v1/models/{model_id}/release and a reason, or train a better one.",
+            id=model_id,
+            failures=[failure.model_dump() for failure in manifest.gate.failures],
         )
     return manifest.task
 

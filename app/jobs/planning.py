@@ -93,6 +93,7 @@ def plan_job(session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taug
         spec = _with_max_length(spec, model)
     scores = plan_scores(spec, model, data)
     architecture = None if model is None else model.architecture
+    _require_measurable(spec, model, data, labels)
     head = Head.of(
         data.task,
         labels=len(labels),
@@ -186,6 +187,29 @@ def _scored_rows(spec: JobSpec, data: DatasetManifest, scores: PlannedScores | N
         return 0
     summaries = [data.splits[split] for split in scores.rows]
     return sum(summary.rows - unscored_rows(summary, scores.weights) for summary in summaries)
+
+
+def _require_measurable(
+    spec: JobSpec, teacher: ModelManifest | None, data: DatasetManifest, labels: list[str]
+) -> None:
+    """Refuse a gate that nothing could pass, because what it asks for is not measured."""
+    asked = set() if spec.gate is None else set(spec.gate.conditions) - {"min_quality"}
+    if not asked:
+        return
+    condition = min(asked)
+    if not is_compared(spec, teacher, data, labels):
+        raise InvalidRequest(
+            "gate_not_measurable",
+            f"gate.{condition} compares the student with a teacher, and this job measures none. Omit it, or "
+            "use gate.min_quality.",
+            pointer=f"#/gate/{condition}",
+        )
+    if "min_agreement" in asked and TASKS[data.task].answers_in_tokens:
+        raise InvalidRequest(
+            "gate_not_measurable",
+            f"gate.min_agreement is not measured for {data.task}. Omit it, or use gate.max_drop.",
+            pointer="#/gate/min_agreement",
+        )
 
 
 def _with_controls(

@@ -13,6 +13,7 @@ from app.core.db.jobs import Job, JobEvent, list_events_of_kind
 from app.core.db.models import get_model
 from app.domain.documents.comparison import Comparison
 from app.domain.documents.events import Message, Metrics
+from app.domain.documents.gate import GateResult
 from app.domain.documents.report import JobReport
 from app.domain.errors import Conflict, NotFound, Unreadable
 from app.domain.reports.tables import Report
@@ -59,6 +60,7 @@ class ReportRead(BaseModel):
         description="Of the teacher, the student, its files and controls on the same rows; null for jobs of "
         "earlier versions."
     )
+    gate: GateResult | None = Field(description="What the publish gate says; null where there was none.")
     curves: list[Curve]
     warnings: list[str] = Field(description="What was doubtful, as the job's events say it.")
 
@@ -85,6 +87,7 @@ def read_report(session: ProjectReadSession, job: Job) -> ReportRead:
         dataset=_dataset(session, job.dataset_id),
         metrics=report,
         comparison=get_comparison(session, job.id),
+        gate=_gate(session, job.student_id),
         curves=list(_curves(events)),
         warnings=list(_warnings(messages)),
     )
@@ -105,6 +108,7 @@ def shown(read: ReportRead) -> Report:
         facts=facts,
         measured=read.metrics,
         comparison=read.comparison,
+        gate=read.gate.sentences if read.gate else (),
         warnings=read.warnings,
     )
 
@@ -138,6 +142,14 @@ def _dataset(session: ProjectReadSession, dataset_id: str) -> ReportedModel:
         return ReportedModel(id=dataset_id, name=get_dataset(session, dataset_id).name)
     except NotFound:
         return ReportedModel(id=dataset_id, name=None)
+
+
+def _gate(session: ProjectReadSession, student_id: str) -> GateResult | None:
+    """As it stands: a release is written to the model."""
+    try:
+        return get_model(session, student_id).manifest.gate
+    except NotFound:
+        return None
 
 
 def _curves(events: Sequence[JobEvent]) -> Iterator[Curve]:

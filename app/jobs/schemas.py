@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from app.core.db.jobs import Job, JobEvent
 from app.core.db.workers import WorkerRow
 from app.domain.documents import Precision, Target, TrainingSpec
+from app.domain.documents.gate import Gate
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport, ModelReport, Ratios, ScoresReport
 from app.domain.errors import Unreadable
@@ -132,6 +133,7 @@ class JobRead(BaseModel):
     controls: bool | None = Field(
         default=None, description="Whether controls are trained for the report; null for tasks without any."
     )
+    gate: Gate | None = Field(default=None, description="The student's publish gate.")
     time_limit_s: float | None = Field(description="As requested; the server's own limit applies too.")
     running_s: float = Field(description="Seconds that the job has run so far, over all its attempts.")
     progress: JobProgress
@@ -169,6 +171,7 @@ class JobRead(BaseModel):
             training=spec.training,
             exports=spec.exports,
             controls=spec.controls,
+            gate=spec.gate,
             time_limit_s=spec.time_limit_s,
             running_s=job.running_s,
             progress=JobProgress.model_validate(job.progress),

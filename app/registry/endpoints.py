@@ -36,7 +36,7 @@ from app.errors import problems
 from app.idempotency.creation import CreationDep
 from app.intake.models.hub import HubReference, find
 from app.registry import service, unread
-from app.registry.schemas import ModelCreate, ModelRead, UploadReference, names_of
+from app.registry.schemas import ModelCreate, ModelRead, ModelRelease, UploadReference, names_of
 from app.rows import UnreadableRow, read_row
 from app.signing.signer import sign
 from app.uploads import service as uploads
@@ -237,6 +237,16 @@ def delete_model(model_id: str, database: DatabaseDep, storage: StorageDep) -> N
     """
     with database.transaction() as session:
         service.delete_model(session, storage, model_id)
+
+
+@router.post("/{model_id}/release", responses=problems(400, 404, 408, 409, 413, 422, 500, 503, 507))
+def release_model(model_id: str, body: ModelRelease, database: DatabaseDep) -> ModelRead:
+    """Have a student served although it misses the publish gate of its job.
+
+    Who did so, when and why stays with the model, and the audit log has the call.
+    """
+    with database.transaction() as session:
+        return read_row(ModelRead.of, service.release_model(session, model_id, reason=body.reason))
 
 
 @router.get(

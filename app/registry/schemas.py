@@ -17,6 +17,7 @@ from pydantic import (
 from app.core.db.models import Model
 from app.dependencies import Name
 from app.domain.architectures import AnyShape, FamilyName
+from app.domain.documents.gate import GateResult
 from app.domain.documents.manifest import ModelManifest
 from app.domain.exact_types import ExactModel
 from app.domain.tasks import Task
@@ -85,6 +86,15 @@ class ModelCreate(ExactModel):
     source: Annotated[HubReference | UploadReference, BeforeValidator(_read_source)]
 
 
+class ModelRelease(ExactModel):
+    """Why a student is to be served although it misses its publish gate."""
+
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00-\x08]*$"),
+    ]
+
+
 class Lineage(BaseModel):
     """What a model was made from; empty for an uploaded model."""
 
@@ -148,6 +158,10 @@ class ModelRead(BaseModel):
     )
     sha256: str | None = Field(description="Digest of the content of all files.")
     lineage: Lineage
+    gate: GateResult | None = Field(
+        description="What the publish gate of its job says: with failures and without a release it is not "
+        "served. Null where there was no gate."
+    )
     metrics: dict[str, Any]
     manifest: ModelManifest | None
 
@@ -180,6 +194,7 @@ class ModelRead(BaseModel):
             lineage=Lineage(
                 job=model.job_id, teacher=model.teacher_id, dataset=model.dataset_id, method=model.method
             ),
+            gate=manifest and manifest.gate,
             metrics=model.metrics,
             manifest=manifest and manifest.model_copy(update={"files": manifest.downloads}),
         )

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.core.db import ProjectWriteSession
+from app.core.db.base import database_time
 from app.core.db.endpoints import endpoint_of_model
 from app.core.db.jobs import uses_model
 from app.core.db.models import Model, Origin, add_model, enqueue_deletion, lock_model
+from app.core.db.ownership import actor_of
 from app.core.db.usage import require_room
 from app.core.ids import new_id
 from app.core.settings import Settings
 from app.core.storage import Storage
+from app.domain.documents.gate import GateRelease
 from app.domain.documents.manifest import FileEntry, ModelManifest
 from app.domain.errors import Conflict, NotFound
 from app.intake.models.hub import HubModel
@@ -59,6 +62,29 @@ def register_from_hub(
     """
     with read_from_hub(found, labels=labels, settings=settings) as (manifest, made):
         return _register(session, storage, manifest, made, name=name, origin="hub")
+
+
+def release_model(session: ProjectWriteSession, model_id: str, *, reason: str) -> Model:
+    """Let a student be served although it misses the gate of its job.
+
+    Raises:
+        NotFound: there is no such model.
+        Conflict: it is not withheld.
+    """
+    model = lock_model(session, model_id, "update")
+    manifest = model.manifest
+    if manifest.gate is None or not manifest.gate.is_withheld:
+        raise Conflict(
+            "model_not_withheld",
+            f"No publish gate keeps model {model_id} from being served. There is nothing to release.",
+            id=model_id,
+        )
+    actor = actor_of(session)
+    assert actor is not None
+    manifest.gate.release = GateRelease(at=database_time(session), by=actor.name, reason=reason)
+    model.manifest_json = manifest.to_stored()
+    session.flush()
+    return model
 
 
 def delete_model(session: ProjectWriteSession, storage: Storage, model_id: str) -> None:

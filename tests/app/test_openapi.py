@@ -32,6 +32,7 @@ def test_every_call_of_the_product_is_described():
     paths = {path: set(operations) for path, operations in describe()["paths"].items()}
     assert paths == {
         "/v1/models": {"get", "post"},
+        "/v1/models/{model_id}/release": {"post"},
         "/v1/models/{model_id}": {"get", "delete", "post"},
         "/models/{model_id}": {"post"},
         **{f"{at}/models/{{model_id}}/{what}": {"get"} for at in ("", "/v1") for what in ("health", "info")},

@@ -111,6 +111,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
             lowercase=None if given is None else given.manifest.lowercase,
             max_length=state.max_length,  # what lies beyond was never trained
             exports=dict(student.exports),
+            gate=state.gate,
         ),
         metrics={**student.quality, **agreement},
         report=report,

@@ -8,6 +8,7 @@ import torch
 from app.domain.architectures import Architecture
 from app.domain.documents import JobSpec
 from app.domain.documents.comparison import ComparedName, Comparison, Control
+from app.domain.documents.gate import GateResult
 from app.domain.documents.manifest import DatasetManifest, OnnxExport
 from app.domain.methods import TEACHER
 from worker.contracts import Student, TaskData, Teacher, TokenizedSplit
@@ -58,6 +59,8 @@ class JobState:
     """What each of them is."""
     comparison: Comparison = field(init=False)
     """Of all models on the same rows."""
+    gate: GateResult | None = None
+    """What the publish gate says of the student, where there is one."""
 
     teacher_exports: dict[str, OnnxExport] = field(default_factory=dict)
     """By precision: ONNX files that the teacher's row lacks."""

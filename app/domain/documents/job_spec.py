@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from app.domain.documents.gate import Gate
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
 from app.domain.documents.versions import Json, StoredDocument
@@ -94,6 +95,13 @@ class JobSpec(ExactModel, StoredDocument):
         description="Whether controls are trained beside the student for the report: the same student "
         "without distillation, in at most 500 steps, and a logistic regression on TF-IDF. Default: true for "
         "text_classification and multi_label_classification.",
+    )
+
+    gate: Gate | None = Field(
+        default=None,
+        exclude_if=lambda gate: gate is None,
+        description="What the student must reach to be served. One that misses it is kept and marked, and "
+        "answers no request until `POST /v1/models/{id}/release` overrides that.",
     )
 
     @field_validator("teacher_weights")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.architectures import Architecture, EncoderArchitecture
 from app.domain.documents.cascade import Cascade
+from app.domain.documents.gate import GateResult
 from app.domain.documents.table_reading import DatasetReading
 from app.domain.documents.versions import Json, StoredDocument
 from app.domain.pooling import MEAN, Pooling
@@ -187,6 +188,11 @@ class ModelManifest(StoredDocument):
     )
     exports: dict[str, OnnxExport] = Field(
         default_factory=dict, description="Exports by precision: fp32, int8."
+    )
+    gate: GateResult | None = Field(
+        default=None,
+        exclude_if=lambda gate: gate is None,
+        description="What the publish gate of its job says; absent where there was none.",
     )
 
     @field_validator("exports")

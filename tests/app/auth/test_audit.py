@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from app.core.db import DEFAULT_PROJECT
+from app.core.db.models import Model
 from app.core.settings import Settings
+from app.domain.documents.gate import Gate, GateFailure, GateResult
 from app.main import create_app
 from tests.app.auth.conftest import OTHER_PROJECT, Headers
 from tests.app.auth.test_keys import id_of
@@ -59,6 +61,16 @@ def create_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
 
 def cancel_job(api: Api, key: Headers, shelf: Any) -> httpx.Response:
     return api.http.post(f"{create_job(api, key, shelf).headers['location']}/cancel", headers=key)
+
+
+def release_model(api: Api, key: Headers, shelf: Any) -> httpx.Response:
+    model_id = add_model(shelf, ENCODER, "text_classification")
+    failure = GateFailure(condition="min_quality", model="student", required=0.9, measured=0.8, missed_by=0.1)
+    gate = GateResult(split="dev", metric="accuracy", conditions=Gate(min_quality=0.9), failures=[failure])
+    with shelf.database.transaction() as session:
+        model = session.get(Model, model_id)
+        model.manifest_json = model.manifest.model_copy(update={"gate": gate}).to_stored()
+    return api.http.post(f"/v1/models/{model_id}/release", json={"reason": "tried by hand"}, headers=key)
 
 
 def delete_model(api: Api, key: Headers, shelf: Any) -> httpx.Response:
@@ -170,6 +182,7 @@ CHANGES: dict[str, tuple[str, Ask]] = {
     "deleteUpload": ("deleted", change_upload("DELETE")),
     "createJob": ("created", create_job),
     "cancelJob": ("updated", cancel_job),
+    "releaseModel": ("updated", release_model),
     "createFile": ("created", create_file),
     "deleteFile": ("deleted", delete_file),
     "createFineTuningJob": ("created", create_fine_tuning_job),

@@ -38,9 +38,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     made, _ = run_here(request, shelf.root / "teacher")
     assert isinstance(made, Succeeded), made
     teacher = ModelRef(id=request.student_id, manifest=made.manifest)
-    request = shelf.request(
-        teacher, dataset, "distillation", target=SMALL, training=QUICK, asked={"controls": True}
-    )
+    asked = {"controls": True, "gate": {"min_quality": 1.5}}
+    request = shelf.request(teacher, dataset, "distillation", target=SMALL, training=QUICK, asked=asked)
     outcome, events = run_here(request, shelf.root / "student")
     assert isinstance(outcome, Succeeded), outcome
     return Run(request, outcome, events)
@@ -168,6 +167,22 @@ class TestForms:
 )
 def test_the_accept_header_decides(accept, form):
     assert preferred_form(accept) == form
+
+
+def test_a_gate_that_is_missed_is_told_in_every_form(api, job, run):
+    gate = report(api, job).json()["gate"]
+    assert [failure["model"] for failure in gate["failures"]] == ["student", "onnx_fp32", "onnx_int8"]
+    quality = run.outcome.report.student.quality["test"]["accuracy"]
+    assert gate["failures"][0]["missed_by"] == 1.5 - quality
+    sentence = (
+        f"The accuracy of the student on test is {quality:.4f}; gate.min_quality is 1.5, which it misses by "
+        f"{1.5 - quality:.4f}."
+    )
+    assert sentence in report(api, job, HTML).text
+    assert sentence.replace("_", r"\_") in report(api, job, MARKDOWN).text
+    assert any(sentence in warning for warning in report(api, job).json()["warnings"])
+    api.http.post(f"/v1/models/{run.request.student_id}/release", json={"reason": "a <b>trial</b>"})
+    assert "by loopback: a &lt;b&gt;trial&lt;/b&gt;" in report(api, job, HTML).text
 
 
 def test_names_and_texts_of_strangers_are_shown_as_they_are(api, run):

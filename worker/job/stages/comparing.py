@@ -1,6 +1,7 @@
 """The models of a job beside each other."""
 
 from app.domain.documents.comparison import Comparison
+from app.domain.documents.gate import GateResult, judge
 from worker.job.comparison import Comparer
 from worker.job.environment import environment
 from worker.job.state import JobState
@@ -18,3 +19,17 @@ def compared(state: JobState) -> Comparison:
         controls=state.controls,
     )
     return comparer.compare(environment=environment(state.device), controls=state.control_facts)
+
+
+def judged(state: JobState) -> GateResult | None:
+    """What the publish gate says of the student, by what was compared; a warning where it misses it."""
+    gate, splits = state.spec.gate, state.comparison.splits
+    if gate is None:
+        return None
+    split = "test" if "test" in splits else "dev"
+    result = judge(gate, splits[split].models, split=split, metric=state.comparison.metric)
+    if result.is_withheld:
+        state.reporter.message(
+            f"The student misses its publish gate. {' '.join(result.sentences)}", is_warning=True
+        )
+    return result

@@ -8,7 +8,7 @@ from worker.job.artifacts import save_model
 from worker.job.latency_warnings import latency_warnings
 from worker.job.quality_warnings import quality_warnings
 from worker.job.stages.cascades import measure_cascades
-from worker.job.stages.comparing import compared
+from worker.job.stages.comparing import compared, judged
 from worker.job.stages.scores import asks_teacher
 from worker.job.stages.sound_exports import delete_excluded, exclude_unsound
 from worker.job.stages.teacher import measure_teacher, shown_metrics
@@ -88,5 +88,6 @@ def measure(state: JobState) -> None:
         measure_teacher(state, state.evaluated_teacher)
     measure_cascades(state)
     state.comparison = compared(state)
+    state.gate = judged(state)
     for warning in latency_warnings(student=state.evaluated_student, teacher=state.evaluated_teacher):
         state.reporter.message(warning, is_warning=True)
