@@ -1,5 +1,6 @@
 """The API as one process, or as several that share a listening socket."""
 
+import gc
 import logging
 import signal
 import socket
@@ -104,6 +105,7 @@ def _serve_as_member(role: Role, settings: Settings, place: Path, listener: sock
 def _serve(
     role: Role, settings: Settings, place: Path | None = None, listener: socket.socket | None = None
 ) -> int:
+    gc.disable()  # until the server has started: what imports make is there for good
     from app.process_metrics import ProcessMetrics
     from app.server import DrainingServer
 

@@ -2,20 +2,20 @@
 
 import logging
 from collections import deque
+from functools import cached_property
 from threading import Condition, Thread
 from time import monotonic
-
-from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from app.core.settings import DEFAULT_QUEUE
+
+if TYPE_CHECKING:
+    from app.core.broker import Broker
 
 logger = logging.getLogger(__name__)
 
 RUN_JOB = "jobs.run"
 
-_BROKER_AWAY = (OperationalError, RedisError, OSError)
 _MOST_PENDING = 10_000
 
 
@@ -43,20 +43,7 @@ class Queue:
         self.name = name
         self.pause_s = pause_s
         self._timeout_s = timeout_s
-        self._celery = Celery(broker=broker_url, set_as_current=False) if broker_url else None
-        if self._celery is not None:
-            self._celery.conf.update(
-                task_ignore_result=True,
-                task_default_queue=name,
-                # One more try, at once: a connection kept since the last announcement may have gone stale.
-                broker_transport_options={
-                    "socket_connect_timeout": timeout_s,
-                    "socket_timeout": timeout_s,
-                    "max_retries": 1,
-                    "interval_start": 0,
-                    "interval_step": 0,
-                },
-            )
+        self._broker_url = broker_url or None
         self._away_since: float | None = None
         self._asked_at = 0.0
         self._changed = Condition()  # guards what follows
@@ -66,7 +53,7 @@ class Queue:
 
     def announce(self, job_id: str, queue: str) -> None:
         """Have some worker told about a queued job; returns at once and never fails."""
-        if self._celery is None or self._is_left_alone:
+        if self._broker_url is None or self._is_left_alone:
             return
         with self._changed:
             self._pending.append((job_id, queue))
@@ -77,14 +64,13 @@ class Queue:
 
     def length(self, queue: str) -> int | None:
         """How many messages wait in the broker; None where it cannot tell."""
-        if self._celery is None or self._is_left_alone:
+        if self._broker_url is None or self._is_left_alone:
             return None
+        from app.core.broker import BROKER_AWAY
+
         try:
-            with self._celery.connection_for_write() as connection:
-                waiting: int = connection.default_channel.queue_declare(queue, passive=True).message_count
-        except ChannelError:  # a queue without messages does not exist
-            waiting = 0
-        except _BROKER_AWAY as error:
+            waiting = self._broker.length(queue)
+        except BROKER_AWAY as error:
             self._is_away(error)
             return None
         self._is_back()
@@ -92,9 +78,8 @@ class Queue:
 
     def check(self) -> None:
         """Raise when there is a broker and it does not answer."""
-        if self._celery is not None:
-            with self._celery.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=self._timeout_s)
+        if self._broker_url is not None:
+            self._broker.check()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was announced is sent or given up; whether it is."""
@@ -107,6 +92,14 @@ class Queue:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    @cached_property
+    def _broker(self) -> "Broker":
+        """Made when it is first asked: its imports take a quarter of the start of a process."""
+        from app.core.broker import Broker
+
+        assert self._broker_url is not None
+        return Broker(self._broker_url, self.name, timeout_s=self._timeout_s)
 
     def _send_all(self) -> None:
         while True:
@@ -124,10 +117,11 @@ class Queue:
                 self._changed.notify_all()
 
     def _send(self, job_id: str, queue: str) -> bool:
-        assert self._celery is not None
+        from app.core.broker import BROKER_AWAY
+
         try:
-            self._celery.send_task(RUN_JOB, [job_id], queue=queue, retry=False)
-        except _BROKER_AWAY as error:
+            self._broker.send(RUN_JOB, job_id, queue)
+        except BROKER_AWAY as error:
             self._is_away(error)
             return False
         self._is_back()
