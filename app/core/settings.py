@@ -300,6 +300,12 @@ class Settings(BaseSettings):
         "itself may wait for ten times as long as it takes.",
     )
 
+    inference_cache_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory for answers to texts that are asked again, in each process; 0: none are kept.",
+    )
+
     @field_validator("*", mode="before")
     @classmethod
     def _read_text(cls, value: object, info: ValidationInfo) -> object:

@@ -48,6 +48,9 @@ _AGREEMENT = Counter(
     "Of compared texts: 1 for the same answer, 0 for another; the cosine of vectors.",
     ["project", "endpoint"],
 )
+_CACHE = Counter(
+    "squeeze_predict_cached_texts_total", "Texts that were looked up in the cache of answers.", ["outcome"]
+)
 _shown_endpoints: OrderedDict[tuple[str, str], None] = OrderedDict()
 
 _STAGES: Final[tuple[Stage, ...]] = ("wait", "tokenize", "run")
@@ -58,6 +61,12 @@ def answered_by_cascade(project_id: str, endpoint: str, *, student: int, fallbac
     _show_endpoint(project_id, endpoint)
     _CASCADE.labels(project_id, endpoint, "student").inc(student)
     _CASCADE.labels(project_id, endpoint, "fallback").inc(fallback)
+
+
+def looked_up(*, hits: int, misses: int) -> None:
+    """Count texts that were looked up in the cache of answers."""
+    _CACHE.labels("hit").inc(hits)
+    _CACHE.labels("miss").inc(misses)
 
 
 def shadowed(project_id: str, endpoint: str, outcome: ShadowOutcome, agreement: float) -> None:

@@ -20,11 +20,12 @@ from app.core.storage import Storage
 from app.domain.documents import Precision
 from app.domain.documents.endpoint_target import EndpointTarget, ServedExport
 from app.domain.documents.manifest import ModelManifest
-from app.domain.errors import NotFound, SqueezeError
+from app.domain.errors import Conflict, NotFound, SqueezeError
 from app.domain.tasks import Task
 from app.engine.memory import give_back_memory
 from app.engine.threads import share_threads, usable_cores
 from app.engine.tokenizing import Input
+from app.inference.answer_cache import AnswerCache, ServedContent
 from app.inference.batching import BatchQueue
 from app.inference.inputs import require_inputs
 from app.inference.known_rows import Freshness, KnownRows
@@ -110,6 +111,8 @@ class InferenceRuntime:
         self._releaser = ThreadPoolExecutor(1, thread_name_prefix="release")
         self._loads = SingleFlight()
         self._loaded: OrderedDict[tuple[_Named, str], BatchQueue] = OrderedDict()
+        self._pinned: set[tuple[_Named, str]] = set()
+        self._cache = AnswerCache(settings.inference_cache_bytes)
         outages = outages or Outages()
         self._models = KnownRows(
             self._read,
@@ -188,9 +191,14 @@ class InferenceRuntime:
             Overloaded: too many texts wait for the model, or until the deadline it would not be its turn.
         """
         timing = timing or RequestTiming()
+        precision = choose_precision(model.key.name, model.manifest, precision or model.precision)
         queue = await self._queue(model, precision)
         require_inputs(model.manifest, texts)
-        results = await _answer(queue, texts, options, timing)
+        run_options = queue.predictor.run_options(texts, options)
+        content = ServedContent(model.key.project_id, model.manifest.files.digest, precision)
+        run = partial(queue.predict, options=run_options, timing=timing)
+        rows = await self._cache.rows(content, texts, run_options, run)
+        results = [queue.predictor.result(row, options) for row in rows]
         if model.fallback is not None:
             results = await self._with_fallback(model, model.fallback, texts, options, results, timing)
         if model.shadow is not None:
@@ -225,9 +233,28 @@ class InferenceRuntime:
                 answers[number] = result._replace(model=fallback.model.key.name)
         return list(answers)
 
-    async def load(self, model: ServableModel, *, precision: str | None = None) -> None:
-        """Have a model in memory before it is asked; arguments and errors as ``predict``."""
-        await self._queue(model, precision)
+    async def load(
+        self, model: ServableModel, *, precision: str | None = None, is_pinned: bool = False
+    ) -> None:
+        """Have a model in memory before it is asked; other arguments and errors as ``predict``.
+
+        Args:
+            model: as it was found.
+            precision: of the export.
+            is_pinned: whether it stays until it is unloaded.
+
+        Raises:
+            Conflict: as many models are pinned as may be.
+        """
+        precision = choose_precision(model.key.name, model.manifest, precision or model.precision)
+        key = (model.key, precision)
+        if is_pinned:
+            self._pin(key)
+        try:
+            await self._queue(model, precision)
+        except BaseException:
+            self._pinned.discard(key)
+            raise
 
     def unload(self, model: ServableModel) -> None:
         """Let a model leave the memory once what was admitted is answered, until it is asked again."""
@@ -250,9 +277,8 @@ class InferenceRuntime:
         await asyncio.to_thread(self._releaser.shutdown)
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    async def _queue(self, model: ServableModel, precision: str | None) -> BatchQueue:
+    async def _queue(self, model: ServableModel, precision: str) -> BatchQueue:
         """That of a model, loaded if need be; it cannot be retired before the next await."""
-        precision = choose_precision(model.key.name, model.manifest, precision or model.precision)
         key = (model.key, precision)
         while (queue := self._loaded.get(key)) is None:
             await self._loads.once(key, partial(self._load, model.key, model.manifest, precision))
@@ -338,9 +364,19 @@ class InferenceRuntime:
         fetch = partial(self._files.fetch, project_id, manifest.files)
         return open_predictor(manifest, precision, fetch=fetch, threads=threads)
 
+    def _pin(self, key: tuple[_Named, str]) -> None:
+        most = self._settings.inference_sessions // 2  # the others are for whatever else is asked
+        if key not in self._pinned and len(self._pinned) >= most:
+            raise Conflict(
+                "too_many_pinned_models",
+                f"{most} models are pinned, half of those that may be in memory. Unload one of them first.",
+                maximum=most,
+            )
+        self._pinned.add(key)
+
     def _make_room(self, sessions: int) -> None:
         while len(self._loaded) > sessions:
-            self._retire(next(iter(self._loaded)))
+            self._retire(next(key for key in self._loaded if key not in self._pinned))
 
     def _unload(self, key: _Named) -> None:
         for loaded in [loaded for loaded in self._loaded if loaded[0] == key]:
@@ -348,18 +384,11 @@ class InferenceRuntime:
 
     def _retire(self, key: tuple[_Named, str]) -> None:
         queue = self._loaded.pop(key)
+        self._pinned.discard(key)
         queue.close()
         LOADED.dec()
         self._releaser.submit(queue.join)  # what it has admitted is still answered
         self._releaser.submit(give_back_memory)
-
-
-async def _answer(
-    queue: BatchQueue, texts: Sequence[Input], options: Any, timing: RequestTiming
-) -> list[Result]:
-    predictor = queue.predictor
-    rows = await queue.predict(texts, predictor.run_options(texts, options), timing)
-    return [predictor.result(row, options) for row in rows]
 
 
 def _listed(row: Model) -> ListedModel:

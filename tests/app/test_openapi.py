@@ -44,6 +44,8 @@ def test_every_call_of_the_product_is_described():
         "/v1/uploads": {"post", "options"},
         "/v1/uploads/{upload_id}": {"head", "patch", "delete"},
         "/v1/models/{model_id}/predict": {"post"},
+        "/v1/models/{model_id}/load": {"post"},
+        "/v1/models/{model_id}/unload": {"post"},
         "/v1/embeddings": {"post"},
         "/v1/classify": {"post"},
         "/v1/rerank": {"post"},

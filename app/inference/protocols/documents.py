@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from app.auth.routes import JSON, REFUSALS, requires
+from app.domain.scopes import Scope
 from app.errors import problems
 from app.inference.protocols.asking import REQUEST_TIMEOUT, SERVER_TIMING
 
@@ -47,6 +48,7 @@ def operation_document(
     description: str | None = None,
     aliases: Mapping[str, str] = _NONE,
     errors: Collection[int] = _ERRORS,
+    scope: Scope = "predict",
     is_prediction: bool = True,
 ) -> dict[str, Any]:
     """The description of a route of JSON, with the schemas that it names.
@@ -64,6 +66,7 @@ def operation_document(
         description: in place of the docstring's.
         aliases: other paths of the route, with the names of their operations.
         errors: statuses of problems.
+        scope: that its key must allow.
         is_prediction: whether it takes a timeout, which may pass, and tells what took how long.
     """
     summary, _, told = inspect.cleandoc(endpoint.__doc__ or "").partition("\n\n")
@@ -85,7 +88,7 @@ def operation_document(
             },
             **{str(status): problem for status, problem in problems(*errors, *missed).items()},
         },
-        **requires("predict"),
+        **requires(scope),
     }
     if is_prediction:
         operation["responses"]["200"]["headers"] = dict(_TIMES)

@@ -90,7 +90,8 @@ def body_for(path: str) -> dict[str, Any]:
         return {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["text"]}]}
     if path.endswith("/release"):
         return {"reason": "looked at by hand"}
-    return {"inputs": "text"} if "/models/" in path and "/repository/" not in path else {}
+    is_prediction = "/models/" in path and not path.endswith(("/load", "/unload"))
+    return {"inputs": "text"} if is_prediction else {}
 
 
 def settle(api: Api, project_id: str) -> Tenant:

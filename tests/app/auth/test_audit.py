@@ -24,6 +24,7 @@ CHANGES_NOTHING = {
     "createEmbeddings",
     "createPlan",
     "describeUploads",
+    "evictModel",
     "getUploadOffset",
     "infer",
     "inferVersion",
@@ -33,6 +34,7 @@ CHANGES_NOTHING = {
     "predictAsEndpoint",
     "predictAsPipeline",
     "predictAtModel",
+    "preloadModel",
     "rerank",
     "unloadModel",
 }
