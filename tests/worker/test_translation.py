@@ -410,9 +410,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Teacher, TaskData
     context = MemoryContext(
         tmp_path_factory.mktemp("teacher"),
         architecture=translation_card(),
-        epochs=24,
+        epochs=14,
         batch_size=64,
-        learning_rate=4e-3,
+        learning_rate=8e-3,
         evaluations=4,
     )
     student = run("scratch", data, context, make_translator(spread=0))

@@ -144,7 +144,7 @@ class TestEveryMethod:
         assert np.abs(expected - exported).max() < 1e-5
 
     def test_learns(self, name, teacher, data, tmp_path):
-        context = context_of(name, tmp_path, epochs=12, learning_rate=4e-3)
+        context = context_of(name, tmp_path, epochs=7, learning_rate=6e-3)
         if TASKS[data.task].answers_in_vectors:
             fresh = make_teacher(task=data.task)
             vectors = predict_logits(fresh.network, data.dev, pad_id=0, device=CPU)

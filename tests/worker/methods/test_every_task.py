@@ -82,7 +82,7 @@ def test_a_tied_word_table_is_generated_whatever_its_name(spec: dict[str, str], 
 def test_networks_learn_the_task(task: Task, reached: float, tmp_path: Path) -> None:
     """By the main metric; of words, which are drawn at random, by the loss: it starts above 5."""
     data, teacher = make_data(task), make_teacher(task=task)
-    context = context_of("fine_tuning", tmp_path, epochs=12, learning_rate=4e-3)
+    context = context_of("fine_tuning", tmp_path, epochs=7, learning_rate=6e-3)
     spec: MethodSpec = TypeAdapter(MethodSpec).validate_python({"name": "fine_tuning"})
     student = methods.load(spec).compress(teacher, data, spec, context)
     found = measure(student.network, data.dev, data, device=CPU)
