@@ -14,6 +14,7 @@ from app.core.logging import configure_logging
 from app.domain.documents.manifest import Files, ModelManifest
 from app.domain.errors import JobCancelled
 from worker.data.batches import watching_batches
+from worker.job.card import write_card
 from worker.job.context import Cancellation, StageTimer
 from worker.job.failures import failure_of
 from worker.job.stages import needed_stages
@@ -96,6 +97,7 @@ def _succeeded(state: JobState, seconds: Mapping[str, float]) -> Succeeded:
         seconds=seconds,
         teacher_scores=scores_report(state),
     )
+    write_card(state, report)
     agreement = {"agreement_with_teacher": student.agreement} if student.agreement else {}
     return Succeeded(
         manifest=ModelManifest(

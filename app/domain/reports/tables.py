@@ -79,7 +79,7 @@ def model_name(name: ComparedName, comparison: Comparison) -> str:
 
 def number(value: float | None) -> str:
     """Of a metric, a share or a probability."""
-    return _NOTHING if value is None else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+    return _NOTHING if value is None else f"{value:.4g}" if abs(value) > 1 else f"{value:.4f}"
 
 
 def _signed(value: float | None) -> str:
@@ -219,6 +219,7 @@ def _controls(comparison: Comparison) -> Iterator[Table]:
 def _classes(split: str, classes: Sequence[ClassScore]) -> Iterator[Table]:
     if not classes:
         return
+    by_loss = sorted(classes, key=lambda one: (one.precision_delta or 0) + (one.recall_delta or 0))
     left_out = len(classes) - _MOST_CLASSES
     yield Table(
         title=f"By label on {split}",
@@ -232,9 +233,9 @@ def _classes(split: str, classes: Sequence[ClassScore]) -> Iterator[Table]:
                 number(one.recall),
                 _signed(one.recall_delta),
             )
-            for one in classes[:_MOST_CLASSES]
+            for one in by_loss[:_MOST_CLASSES]
         ],
-        note=f"{left_out} rarer labels are left out." if left_out > 0 else "",
+        note=f"{left_out} labels that lose less are left out." if left_out > 0 else "",
     )
 
 

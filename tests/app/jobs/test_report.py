@@ -13,7 +13,7 @@ from app.domain.job_states import JobStatus
 from app.jobs.report_forms import preferred_form
 from tests.app.conftest import Api
 from tests.tiny import tiny_model_folder
-from tests.worker.requests import Event, Shelf, run_here
+from tests.worker.requests import Event, Shelf, run_here, storage_of
 from worker.runner.protocol import JobRequest, ModelRef, Succeeded
 
 QUICK = {"learning_rate": 2e-3}
@@ -183,6 +183,19 @@ def test_a_gate_that_is_missed_is_told_in_every_form(api, job, run):
     assert any(sentence in warning for warning in report(api, job).json()["warnings"])
     api.http.post(f"/v1/models/{run.request.student_id}/release", json={"reason": "a <b>trial</b>"})
     assert "by loopback: a &lt;b&gt;trial&lt;/b&gt;" in report(api, job, HTML).text
+
+
+def test_the_model_card_has_the_numbers_of_the_report_and_no_rows(api, job, run):
+    files = run.outcome.manifest.files
+    key = f"{files.prefix}/README.md"
+    card = b"".join(storage_of(run.request).stream(key)).decode()
+    assert card.startswith("---\npipeline_tag: text-classification\n")
+    text = report(api, job, MARKDOWN).text
+    tables = [part for part in text.split("\n## ") if part.startswith(("Quality", "Size", "Controls", "By"))]
+    assert len(tables) >= 5
+    assert all(table.strip() in card for table in tables)
+    assert "Where student and teacher differ" in text
+    assert "Where student and teacher differ" not in card
 
 
 def test_names_and_texts_of_strangers_are_shown_as_they_are(api, run):

@@ -112,6 +112,7 @@ class TestSuccess:
             "model.safetensors",
             "tokenizer.json",
             "tokenizer_config.json",
+            "README.md",
             "model.fp32.onnx",
             "model.int8.onnx",
         }

@@ -13,7 +13,7 @@ from worker.runner.protocol import DatasetRef, ModelRef, Succeeded
 TEACHER = {"encoder_layers": 2, "decoder_layers": 2, "hidden": 32, "heads": 4, "ffn": 48}
 STUDENT = TEACHER | {"decoder_layers": 1, "decoder_hidden": 16, "decoder_heads": 2, "decoder_ffn": 24}
 FILES = {
-    *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"),
     *("encoder.fp32.onnx", "decoder.fp32.onnx"),
 }
 
