@@ -3,10 +3,11 @@
 Shapes: P positions of a split, C outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -14,10 +15,11 @@ from transformers import PreTrainedModel
 from app.domain.errors import JobError
 from app.domain.tasks import TASKS, Task
 from app.domain.tasks.record import Activation
-from worker.contracts import FloatArray, TaskData, TokenizedSplit
+from worker.contracts import FloatArray, IntArray, TaskData, TokenizedSplit
 from worker.data.batches import collate, ordered_rows
+from worker.evaluation.bootstrap import RowMetric, mean_of
 from worker.evaluation.evaluate import predict_logits
-from worker.evaluation.translation import TorchTranslator, texts_of, translate, translation_metrics
+from worker.evaluation.translation import TorchTranslator, bleu_of, texts_of, translate, translation_metrics
 from worker.networks.forward import forward
 from worker.tasks import IMPLEMENTATIONS, implementation_of
 from worker.tasks.implementation import Thresholds
@@ -34,7 +36,7 @@ def dev_score(
     """
     record = TASKS[data.task]
     if record.selects_by_loss:
-        return -_word_metrics(network, data.dev, pad_id=data.pad_id, device=device)["loss"]
+        return -_word_metrics(network, data.dev, pad_id=data.pad_id, device=device)[0]["loss"]
     return measure(network, data.dev, data, device=device)[metric or record.main_metric]
 
 
@@ -45,6 +47,7 @@ def measure(
     *,
     device: torch.device,
     thresholds: Thresholds | None = None,
+    on_rows: Callable[[RowMetric], None] = lambda _: None,
 ) -> dict[str, float]:
     """Every metric of the task on a labelled split.
 
@@ -54,14 +57,20 @@ def measure(
         data: whose task it is.
         device: of the network.
         thresholds: of the labels, see ``chosen_thresholds``; None: those that are best on the split itself.
+        on_rows: is told how the main metric depends on the rows, of answers as wide as the vocabulary.
 
     Raises:
         JobError: ``training_diverged``, when the logits are not all numbers.
     """
     record = TASKS[data.task]
     if record.answers_in_tokens:
-        words = _word_metrics(network, split, pad_id=data.pad_id, device=device)
-        return {**_bleu(network, split, data), **words} if record.writes else words
+        words, hits = _word_metrics(network, split, pad_id=data.pad_id, device=device)
+        if record.writes:
+            written = _written(network, split, data)
+            on_rows(bleu_of(texts_of(written, _writer(data)), split.references or []))
+            return {**written_quality(written, split, data), **words}
+        on_rows(mean_of(hits, np.diff(split.position_offsets)))
+        return words
     logits = predict_logits(network, split, pad_id=data.pad_id, device=device)
     return quality(
         data.task, split, logits, labels=data.labels, thresholds=thresholds, activation=data.activation
@@ -129,9 +138,14 @@ def _require_finite(logits: FloatArray) -> None:
 @torch.inference_mode()
 def _word_metrics(
     network: nn.Module, split: TokenizedSplit, *, pad_id: int, device: torch.device
-) -> dict[str, float]:
-    """Of masked words or next words, batch by batch: their logits together would not fit into memory."""
-    total, hits, words = 0.0, 0, 0
+) -> tuple[dict[str, float], IntArray]:
+    """Of masked words or next words, batch by batch: their logits together would not fit into memory.
+
+    Returns:
+        the metrics, and how many words of each row are right.
+    """
+    total, words = 0.0, 0
+    counts, hits = np.diff(split.position_offsets), np.zeros(len(split), np.int64)
     was_training = network.training
     network.eval()
     for rows in ordered_rows(split.sizes, batch_size=_BATCH_SIZE):
@@ -139,21 +153,24 @@ def _word_metrics(
         assert batch.labels is not None
         logits = forward(network, batch).logits
         total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
-        hits += int((logits.argmax(1) == batch.labels).sum())
+        is_right = (logits.argmax(1) == batch.labels).cpu().numpy()
+        hits += np.bincount(np.repeat(rows, counts[rows]), weights=is_right, minlength=len(split)).astype(
+            np.int64
+        )
         words += len(batch.labels)
     network.train(was_training)
     if not np.isfinite(total):
         raise diverged("Some predictions are infinite or NaN.")
-    return {"accuracy": hits / words, "loss": total / words}
+    return {"accuracy": int(hits.sum()) / words, "loss": total / words}, hits
 
 
-def _bleu(network: nn.Module, split: TokenizedSplit, data: TaskData) -> dict[str, float]:
-    """Of what the network writes greedily."""
+def _written(network: nn.Module, split: TokenizedSplit, data: TaskData) -> list[list[int]]:
+    """What the network writes greedily."""
     assert isinstance(network, PreTrainedModel)
     was_training = network.training
     written = translate(TorchTranslator(network.eval()), split, pad_id=data.pad_id)
     network.train(was_training)
-    return written_quality(written, split, data)
+    return written
 
 
 def written_quality(
@@ -161,8 +178,12 @@ def written_quality(
 ) -> dict[str, float]:
     """BLEU and chrF of translations of a split's rows, in its order."""
     assert split.references is not None
+    return translation_metrics(texts_of(written, _writer(data)), split.references)
+
+
+def _writer(data: TaskData) -> Tokenizer:
     assert data.target_tokenizer is not None
-    return translation_metrics(texts_of(written, data.target_tokenizer), split.references)
+    return data.target_tokenizer
 
 
 def diverged(what: str) -> JobError:

@@ -24,6 +24,7 @@ from app.engine.generation import (
 )
 from worker.contracts import IntArray, TokenizedSplit
 from worker.data.batches import ordered_rows, padded_inputs
+from worker.evaluation.bootstrap import Floats, MetricOfSums
 from worker.networks.decoding import SourceReader, WritingStep
 
 _BATCH_TOKENS = 4096
@@ -100,11 +101,42 @@ def translation_metrics(hypotheses: Sequence[str], references: Sequence[str]) ->
     By sacreBLEU's defaults; BLEU of characters where references are written without spaces, and of no longer
     n-grams than there are where all are short.
     """
-    bleu = BLEU(tokenize="char" if _is_unspaced(references) else "13a", effective_order=True)
     return {
-        "bleu": float(bleu.corpus_score(hypotheses, [references]).score),
+        "bleu": float(_bleu(references).corpus_score(hypotheses, [references]).score),
         "chrf": float(CHRF().corpus_score(hypotheses, [references]).score),
     }
+
+
+def bleu_of(hypotheses: Sequence[str], references: Sequence[str]) -> MetricOfSums:
+    """The same BLEU as a function of the rows: of n-grams that are counted row by row."""
+    bleu = _bleu(references)
+    scores = [
+        bleu.sentence_score(hypothesis, [reference])
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+    terms = [[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores]
+    return MetricOfSums(np.asarray(terms, np.float64), _bleu_of_sums)
+
+
+def _bleu_of_sums(sums: Floats) -> Floats:
+    """Of n-grams up to some length those that are right and all, and words written and wanted."""
+    orders = (sums.shape[1] - 2) // 2
+    return np.array(
+        [
+            BLEU.compute_bleu(
+                correct=line[:orders].tolist(),
+                total=line[orders:-2].tolist(),
+                sys_len=int(line[-2]),
+                ref_len=int(line[-1]),
+                effective_order=True,
+            ).score
+            for line in sums
+        ]
+    )
+
+
+def _bleu(references: Sequence[str]) -> BLEU:
+    return BLEU(tokenize="char" if _is_unspaced(references) else "13a", effective_order=True)
 
 
 def _is_unspaced(texts: Sequence[str]) -> bool:

@@ -61,11 +61,15 @@ class _Answers:
     logits: FloatArray | None
     """(P, C); None of answers as wide as the vocabulary."""
     thresholds: Thresholds
+    row_metric: RowMetric | None = None
+    """How the metric depends on the rows, where logits do not say it."""
 
     def on(self, rows: IntArray, data: TaskData) -> "_Answers":
         """Those to some rows of the split."""
-        if self.logits is None or len(rows) == len(self.split):
+        if len(rows) == len(self.split):
             return self
+        if self.logits is None:
+            return replace(self, split=subset(self.split, rows), row_metric=None)
         logits = self.logits[gathered(self.split.position_offsets, rows)]
         split = subset(self.split, rows)
         quality = main_metric(split, logits, data, thresholds=self.thresholds)
@@ -144,7 +148,14 @@ class Comparer:
         self, name: ComparedName, model: EvaluatedModel, split: str, evaluator: Evaluator
     ) -> _Answers:
         quality = (model.quality.get(split) or model.agreement[split])[evaluator.metric]
-        return _Answers(name, evaluator.splits[split], quality, model.logits.get(split), model.thresholds)
+        return _Answers(
+            name,
+            evaluator.splits[split],
+            quality,
+            model.logits.get(split),
+            model.thresholds,
+            model.row_metrics.get(split),
+        )
 
     def _files(self, name: str, student: _Answers, teacher: _Answers | None) -> list[ComparedModel]:
         """The student's ONNX files on the rows that they were asked of."""
@@ -171,7 +182,7 @@ class Comparer:
 
     def _row_metric(self, answers: _Answers) -> RowMetric | None:
         if answers.logits is None:
-            return None
+            return answers.row_metric
         return row_metric(answers.split, answers.logits, self._data, thresholds=answers.thresholds)
 
     def _model(

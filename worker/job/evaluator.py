@@ -17,6 +17,7 @@ from app.domain.tasks import TASKS, Head
 from app.engine.threads import threads_per_run
 from worker.contracts import FloatArray, IntArray, TaskData, TokenizedSplit
 from worker.data.batches import subset
+from worker.evaluation.bootstrap import RowMetric
 from worker.evaluation.calm import watching_calm
 from worker.evaluation.evaluate import predict_logits
 from worker.evaluation.exported import ExportedTranslator
@@ -47,6 +48,8 @@ class EvaluatedModel:
     """By split, (P, C); none of answers that are as wide as the vocabulary."""
     file_logits: dict[tuple[Precision, str], FloatArray] = field(default_factory=dict)
     """Likewise of its ONNX files, on the rows that ``Evaluator.sample`` has of the split."""
+    row_metrics: dict[str, RowMetric] = field(default_factory=dict)
+    """How the main metric depends on the rows of a split, of answers that are as wide as the vocabulary."""
     runs_ms: dict[Precision, dict[int, Sequence[float]]] = field(default_factory=dict)
     """Milliseconds of each timed run of a file, by batch size."""
 
@@ -208,7 +211,13 @@ class Evaluator:
 
     def _quality(self, candidate: EvaluatedModel, name: str, split: TokenizedSplit) -> dict[str, float]:
         if name not in candidate.logits:
-            return measure(candidate.network.to(self._device), split, self._data, device=self._device)
+            return measure(
+                candidate.network.to(self._device),
+                split,
+                self._data,
+                device=self._device,
+                on_rows=lambda metric: candidate.row_metrics.update({name: metric}),
+            )
         return quality(
             self._data.task,
             split,

@@ -29,7 +29,10 @@ def judged(state: JobState) -> GateResult | None:
     split = "test" if "test" in splits else "dev"
     result = judge(gate, splits[split].models, split=split, metric=state.comparison.metric)
     if result.is_withheld:
+        first, *others = result.sentences[:-1]
+        more = f" So do {len(others)} more conditions: see the report." if others else ""
         state.reporter.message(
-            f"The student misses its publish gate. {' '.join(result.sentences)}", is_warning=True
+            f"The student misses its publish gate and is not served until it is released. {first}{more}",
+            is_warning=True,
         )
     return result
