@@ -182,9 +182,9 @@ def test_bleu_of_resampled_rows_is_sacrebleus():
         assert found == pytest.approx(expected)
 
 
-def test_masked_words_are_counted_row_by_row(tmp_path):
+def test_masked_words_are_counted_row_by_row():
     data = make_data("masked_language_modeling", dev=40)
-    network = make_teacher(tmp_path, task="masked_language_modeling").network
+    network = make_teacher(task="masked_language_modeling").network
     told: list[Any] = []
     found = measure(network, data.dev, data, device=network.device, on_rows=told.append)
     [metric] = told
