@@ -73,6 +73,7 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
             chosen = epochs or _epochs(len(corpus.splits["train"]), budget)
             training = {"epochs": chosen, "batch_size": _BATCH_SIZE}
             body = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
+            body["controls"] = False  # of which only the report tells
             with screen.job(f"Running {method}, {chosen:g} epochs") as show:
                 return client.run_job(body | {"training": training} | more, show)
 

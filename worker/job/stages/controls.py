@@ -68,7 +68,7 @@ def _train(state: JobState, name: ControlName, method: Spec) -> None:
             name=name,
             method=method.name,
             about=_about(state, name, method, training),
-            parameters=architecture.count(head=model.head).total,
+            parameters=_used(architecture, student).count(head=model.head).total,
             steps=int(student.metrics["steps"]),
             seconds=seconds,
         )
@@ -95,6 +95,14 @@ def _architecture(state: JobState, name: ControlName) -> Architecture:
     return TfidfArchitecture(
         shape=TfidfShape(terms=_TERMS), vocabulary=read.vocabulary, positions=read.positions
     )
+
+
+def _used(architecture: Architecture, student: Student) -> Architecture:
+    """A linear classifier has room for more terms than there may be."""
+    if not isinstance(architecture, TfidfArchitecture):
+        return architecture
+    shape = architecture.shape.model_copy(update={"terms": int(student.metrics["terms"])})
+    return architecture.model_copy(update={"shape": shape})
 
 
 def _training(state: JobState) -> TrainingSpec:
