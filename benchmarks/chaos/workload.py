@@ -43,6 +43,7 @@ def job_of(kind: int, *, teacher: str, dataset: str, epochs: float) -> dict[str,
         "dataset": dataset,
         "training": training | chosen.get("training", {}),
         "exports": ["fp32"],
+        "controls": False,
     }
 
 

@@ -41,6 +41,16 @@ def test_from_an_encoder_to_a_served_student(stack: Stack, tmp_path: Path):
         "method": "weight_squeezing",
     }
 
+    # What came of it is told in every form, with the same numbers.
+    report = stack.get(f"/v1/jobs/{job['id']}/report")
+    [dev] = [one for one in report["comparison"]["splits"]["dev"]["models"] if one["name"] == "student"]
+    assert dev["quality"]["value"] == job["metrics"]["student"]["quality"]["dev"]["accuracy"]
+    shown = f"{dev['quality']['value']:.4f}"
+    for form in ("text/html", "text/markdown"):
+        told = stack.http.get(f"/v1/jobs/{job['id']}/report", headers={"accept": form})
+        assert shown in told.text
+    assert shown in stack.http.get(f"/v1/models/{student['id']}/artifacts/README.md").text
+
     # The job that measured the teacher has made it servable as well.
     for model in (student, teacher):
         for precision in ("fp32", "int8"):

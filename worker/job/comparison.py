@@ -175,9 +175,11 @@ class Comparer:
         """The teacher, if there is one, and the others."""
         everyone = [*([] if teacher is None else [teacher]), *answers]
         metrics = {one.name: self._row_metric(one) for one in everyone}
-        drawn = resampled(
-            {name: metric for name, metric in metrics.items() if metric is not None}, seed=_SEED
-        )
+        known = {name: metric for name, metric in metrics.items() if metric is not None}
+        # A teacher that reads other tokens may have no answer to a row that is cut elsewhere.
+        rows = min((metric.rows for name, metric in known.items() if name != "teacher"), default=0)
+        alike = {name: metric for name, metric in known.items() if metric.rows == rows}
+        drawn = resampled(alike, seed=_SEED)
         return [self._model(one, teacher, drawn) for one in everyone]
 
     def _row_metric(self, answers: _Answers) -> RowMetric | None:
@@ -223,7 +225,7 @@ class Comparer:
         p_value = None
         if ours is not None and theirs is not None:
             test, p_value = "paired_bootstrap", paired_p_value(ours - theirs)
-        if self._data.task == "text_classification":
+        if self._data.task == "text_classification":  # of which each row has an answer
             assert answers.logits is not None
             assert teacher.logits is not None
             truth = label_indices(answers.split)
