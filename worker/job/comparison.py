@@ -178,7 +178,7 @@ class Comparer:
         known = {name: metric for name, metric in metrics.items() if metric is not None}
         # A teacher that reads other tokens may have no answer to a row that is cut elsewhere.
         rows = min((metric.rows for name, metric in known.items() if name != "teacher"), default=0)
-        alike = {name: metric for name, metric in known.items() if metric.rows == rows}
+        alike: dict[str, RowMetric] = {name: metric for name, metric in known.items() if metric.rows == rows}
         drawn = resampled(alike, seed=_SEED)
         return [self._model(one, teacher, drawn) for one in everyone]
 

@@ -68,7 +68,7 @@ def _train(state: JobState, name: ControlName, method: Spec) -> None:
             name=name,
             method=method.name,
             about=_about(state, name, method, training),
-            parameters=_used(architecture, student).count(head=model.head).total,
+            parameters=_used(name, architecture, student).count(head=model.head).total,
             steps=int(student.metrics["steps"]),
             seconds=seconds,
         )
@@ -97,9 +97,9 @@ def _architecture(state: JobState, name: ControlName) -> Architecture:
     )
 
 
-def _used(architecture: Architecture, student: Student) -> Architecture:
+def _used(name: ControlName, architecture: Architecture, student: Student) -> Architecture:
     """A linear classifier has room for more terms than there may be."""
-    if not isinstance(architecture, TfidfArchitecture):
+    if name != "tfidf":
         return architecture
     shape = architecture.shape.model_copy(update={"terms": int(student.metrics["terms"])})
     return architecture.model_copy(update={"shape": shape})
