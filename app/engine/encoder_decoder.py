@@ -38,31 +38,37 @@ class _CachedDecoder:
 
     def __init__(self, session: ort.InferenceSession, cross: FloatArray, mask: IntArray) -> None:
         self._session = session
-        self._cross = cross  # (L, 2, R, n, S, d)
-        self._mask = mask  # (R, S)
-        self._past = cross[:, :, :, :, :0]  # (L, 2, R, n, W, d)
+        self._cross = _value(cross)  # (L, 2, R, n, S, d)
+        self._mask = _value(mask)  # (R, S)
+        self._past = _value(cross[:, :, :, :, :0])  # (L, 2, R, n, W, d)
         self._texts = np.arange(len(mask))  # (R,): whose translation a row is
 
     def __call__(self, tokens: IntArray, parents: IntArray) -> FloatArray:
         """One token more in each row: (R,), (R,) -> logits (R, V)."""
         self._go_on(parents)
-        logits, self._past = self._session.run(
+        # As values of the runtime: it would copy the cache, the largest of them by far, with every token.
+        logits, self._past = self._session.run_with_ort_values(
             ["logits", "present"],
             {
-                "input_ids": tokens[:, None],
+                "input_ids": _value(tokens[:, None]),
                 "attention_mask": self._mask,
                 "cross": self._cross,
                 "past": self._past,
             },
         )
-        return logits  # type: ignore[no-any-return]
+        return logits.numpy()  # type: ignore[no-any-return]
 
     def _go_on(self, parents: IntArray) -> None:
         if np.array_equal(parents, np.arange(len(self._texts))):
             return
-        self._past = self._past.take(parents, axis=2)
+        self._past = _value(self._past.numpy().take(parents, axis=2))
         texts = self._texts[parents]
         # Beams of one text change places all the time, and read the same.
         if not np.array_equal(texts, self._texts):
-            self._cross, self._mask = self._cross.take(parents, axis=2), self._mask[parents]
+            self._cross = _value(self._cross.numpy().take(parents, axis=2))
+            self._mask = _value(self._mask.numpy()[parents])
             self._texts = texts
+
+
+def _value(array: FloatArray | IntArray) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))

@@ -27,6 +27,9 @@ IsWanted: TypeAlias = Callable[[int], bool]
 
 _LENGTH_RATIO, _SPARE_TOKENS = 3, 10
 
+_COLUMN: Final = 128
+"""Numbers of which only the highest is looked at, at first, where the highest of many are searched for."""
+
 _NEVER = -1e9
 """The score of what is not there."""
 
@@ -264,15 +267,29 @@ def _continue(
     normaliser = np.log(np.exp(logits).sum(axis=1))
     logits += (beginnings.scores.ravel() - normaliser)[:, None]
     logits[:, pad] = -np.inf
-    totals = logits.reshape(texts, width * vocabulary)
-    chosen = np.argpartition(totals, -count, axis=1)[:, -count:]
-    scores = np.take_along_axis(totals, chosen, axis=1)
-    order = np.argsort(-scores, axis=1)
-    chosen, scores = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    chosen, scores = _highest(logits.reshape(texts, width * vocabulary), count)
     beams, tokens = np.divmod(chosen, vocabulary)
     longer = beginnings.gather(beams).scored(scores)
     longer.tokens[:, :, length - 1] = tokens
     return longer, beams + width * np.arange(texts)[:, None]
+
+
+def _highest(totals: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
+    """Where the highest numbers of each row are, and these: (A, count) each, the highest first.
+
+    They lie in those columns of a table of the row whose own highest are the highest; no others are sorted.
+    """
+    size = totals.shape[1]
+    columns = max(count, size // _COLUMN)
+    whole = size - size % columns
+    highest = totals[:, :whole].reshape(len(totals), -1, columns).max(axis=1)
+    best = np.argpartition(highest, -count, axis=1)[:, -count:]
+    places = (best[:, None] + np.arange(0, whole, columns)[:, None]).reshape(len(totals), -1)
+    rest = np.broadcast_to(np.arange(whole, size), (len(totals), size - whole))
+    places = np.concatenate([places, rest], axis=1)
+    found = np.take_along_axis(totals, places, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _wanted(texts: IntArray, is_wanted: IsWanted) -> npt.NDArray[np.bool_]:
