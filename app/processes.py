@@ -120,7 +120,13 @@ def _serve(
         from app.serving import create_serving_app
 
         app = create_serving_app(settings, metrics)
-    server = DrainingServer(app, host=settings.host, port=settings.port, drain=settings.drain)
+    server = DrainingServer(
+        app,
+        host=settings.host,
+        port=settings.port,
+        drain=settings.drain,
+        keep_alive=settings.keep_alive,
+    )
     try:
         server.run(sockets=None if listener is None else [listener])
     finally:

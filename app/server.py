@@ -28,7 +28,9 @@ class DrainingServer(uvicorn.Server):
     of the time later the process ends without it.
     """
 
-    def __init__(self, app: FastAPI, *, host: str, port: int, drain: timedelta) -> None:
+    def __init__(
+        self, app: FastAPI, *, host: str, port: int, drain: timedelta, keep_alive: timedelta
+    ) -> None:
         # Texts are tokenised side by side by the threads that run them: more threads would take their cores.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._drain_s = drain.total_seconds()
@@ -42,6 +44,7 @@ class DrainingServer(uvicorn.Server):
                 http="httptools",
                 access_log=False,
                 log_config=None,
+                timeout_keep_alive=math.ceil(keep_alive.total_seconds()),
                 timeout_graceful_shutdown=math.ceil(self._drain_s),
             )
         )

@@ -24,8 +24,7 @@ class Load:
     latencies_s: list[float]
 
     def quantile_ms(self, share: float) -> float:
-        ordered = sorted(self.latencies_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1e3
+        return quantile(self.latencies_s, share) * 1e3
 
 
 @dataclass
@@ -54,12 +53,12 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, end, body = self._received.partition(_HEADER_END)
-        if not end or len(body) < _content_length(head):
+        head = answer_head(self._received)
+        if head is None:
             return
         now = time.perf_counter()
         if not head.startswith(b"HTTP/1.1 2"):
-            self._end(RuntimeError(f"the server answered {(head + body)[:500]!r}"))
+            self._end(RuntimeError(f"the server answered {self._received[:500]!r}"))
             return
         if self._course.from_s <= now <= self._course.until_s:
             self._course.latencies_s.append(now - self._sent_s)
@@ -108,6 +107,28 @@ def measure_load(
     return uvloop.run(send_all(host, port, requests, clients=clients, seconds=seconds, warm_up_s=warm_up_s))
 
 
+def measure_beside(
+    host: str,
+    port: int,
+    requests: Sequence[bytes],
+    other_requests: Sequence[bytes],
+    *,
+    others: int,
+    seconds: float,
+    warm_up_s: float,
+) -> Load:
+    """What one client sees while others, if they have anything to send, send something else."""
+
+    async def send() -> Load:
+        send_each = partial(send_all, host, port, seconds=seconds, warm_up_s=warm_up_s)
+        loads = [send_each(requests, clients=1)]
+        if other_requests:
+            loads.append(send_each(other_requests, clients=others))
+        return (await asyncio.gather(*loads))[0]
+
+    return uvloop.run(send())
+
+
 async def send_all(
     host: str,
     port: int,
@@ -141,6 +162,20 @@ def post(host: str, path: str, body: bytes) -> bytes:
         f"content-length: {len(body)}",
     ]
     return "\r\n".join(lines).encode() + _HEADER_END + body
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Raises ``RuntimeError`` where there are none."""
+    if not values:
+        raise RuntimeError("no answer came while answers counted; measure for longer")
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def answer_head(received: bytes) -> bytes | None:
+    """The headers of an answer that is there as a whole."""
+    head, end, body = received.partition(_HEADER_END)
+    return head if end and len(body) >= _content_length(head) else None
 
 
 def _content_length(head: bytes) -> int:

@@ -79,7 +79,7 @@ class Benchmark:
         self.name = name
         self.rows: list[Row] = []
         self._keys = tuple(keys)
-        self._goals = goals
+        self.goals = goals
         self._path = results / f"{name}.json"
         self._head: dict[str, Any] = {}
 
@@ -155,7 +155,7 @@ class Benchmark:
         }
 
     def _write(self) -> None:
-        goals = [{"goal": goal.text, "reached": goal.reached(self.rows)} for goal in self._goals]
+        goals = [{"goal": goal.text, "reached": goal.reached(self.rows)} for goal in self.goals]
         document = {**self._head, "goals": goals, "rows": self.rows}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
@@ -169,7 +169,7 @@ class Benchmark:
         document = json.loads(self._path.read_text())
         print(f"{self.name}: {len(document['rows'])} rows, {document['started']}, {document['commit']}")
         is_met = True
-        for goal in self._goals:
+        for goal in self.goals:
             reached = goal.reached(document["rows"])
             is_met &= goal.is_met(reached)
             shown = "not measured" if reached is None else f"{reached:.4g}"

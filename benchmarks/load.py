@@ -9,7 +9,6 @@ is noted each minute.
 import argparse
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from app.embedded import Service, free_port, running, settings_environment
 from benchmarks.chaos.workload import dataset_files, teacher_archive
 from benchmarks.closed_loop import Load, get, post, send_all
 from benchmarks.harness import Benchmark, Goal, Row, median, numbers, print_table, ratio
+from benchmarks.processes import resident_mib
 from benchmarks.servers import own_postgres
 from benchmarks.streams import JOBS, Server, connected
 
@@ -91,8 +91,7 @@ class Api(Server):
 
     def memory_mib(self) -> float:
         """Resident."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return resident_mib(self.pid)
 
     def remove_created(self) -> None:
         """Leave the queue as it was before a measurement."""

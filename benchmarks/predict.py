@@ -9,9 +9,7 @@ round after round, and medians of rounds are compared.
 import argparse
 import gzip
 import json
-import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +22,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import httpx
 import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
@@ -38,6 +35,7 @@ from app.domain.architectures import EncoderArchitecture, EncoderShape
 from app.domain.documents import Precision
 from app.domain.documents.manifest import ModelManifest, OnnxExport
 from app.domain.tasks import Head
+from app.embedded import Service, free_port, running, settings_environment
 from benchmarks.closed_loop import Load, measure_load, post
 from benchmarks.harness import Benchmark, Goal, Row, median, print_table, ratio, say
 
@@ -122,13 +120,9 @@ BENCH = Benchmark(
 
 
 def measure(options: argparse.Namespace) -> None:
-    texts = _read_texts(options.data / "dev.jsonl.gz")
-    # Both in processes of their own: torch's threads and the clients' event loop stay out of the loop's way.
-    with ProcessPoolExecutor(1, get_context("spawn")) as other:
-        for model in SHAPES:
-            if not (WORK / model / "model.int8.onnx").exists():
-                say(f"exporting {model}")
-                other.submit(export_model, model).result()
+    texts = read_texts(options.data / "dev.jsonl.gz")
+    export_models(list(SHAPES))
+    # In a process of its own: the clients' event loop stays out of the bare loop's way.
     with ProcessPoolExecutor(1, get_context("spawn")) as client, _server() as (port, ids):
         for number in range(options.rounds):
             for part in _parts(options.only):
@@ -139,7 +133,7 @@ def measure(options: argparse.Namespace) -> None:
                     )
                     BENCH.run((*part, _clients(clients), number), ask)
                 for loop in [*LOOPS, *SORTED_LOOPS]:
-                    run = partial(_loop, model, precision, texts, loop, options.seconds)
+                    run = partial(bare_loop, model, precision, texts, loop, options.seconds)
                     BENCH.run((*part, str(loop), number), run)
     print_table([_summary(*part) for part in _parts(options.only)])
 
@@ -177,66 +171,81 @@ def export_model(model: str) -> None:
 @contextmanager
 def _server() -> Iterator[tuple[int, dict[str, str]]]:
     """``squeeze api`` with the models registered: its port, and their ids."""
-    settings = Settings(data_dir=WORK / "service", port=_free_port())
-    shutil.rmtree(settings.data_dir, ignore_errors=True)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings = empty_service(WORK / "service")
+    ids = {name: register_model(settings, name) for name in SHAPES}
+    with running_service(settings, log=WORK / "api.log"):
+        yield settings.port, ids
+
+
+def empty_service(data_dir: Path, **changes: Any) -> Settings:
+    """Those of a service without models, on a free port."""
+    settings = Settings(data_dir=data_dir, port=free_port(), loopback_without_key=True, **changes)
+    shutil.rmtree(data_dir, ignore_errors=True)
+    data_dir.mkdir(parents=True, exist_ok=True)
     upgrade(settings.resolved_database_url)
-    ids = _register(settings)
-    environment = {
-        **os.environ,
-        "SQUEEZE_DATA_DIR": str(settings.data_dir.resolve()),
-        "SQUEEZE_PORT": str(settings.port),
-        "SQUEEZE_LOOPBACK_WITHOUT_KEY": "1",
-    }
-    with (WORK / "api.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "api"], env=environment, stdout=log, stderr=log
-        )
-        try:
-            _wait_until_ready(process, settings.port)
-            yield settings.port, ids
-        finally:
-            process.terminate()
-            process.wait()
+    return settings
 
 
-def _register(settings: Settings) -> dict[str, str]:
-    """Put the models where a finished job puts its student."""
+@contextmanager
+def running_service(
+    settings: Settings, *, log: Path, command: Sequence[str] = ("api",)
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The API in a process of its own, once it is ready."""
+    environment = settings_environment(settings)
+    with running(
+        [sys.executable, "-P", "-m", "app.cli", *command], environment=environment, log=log
+    ) as process:
+        Service(f"http://127.0.0.1:{settings.port}", {"API": process}).wait_until_ready()
+        yield process
+
+
+def register_model(settings: Settings, name: str) -> str:
+    """Put a model where a finished job puts its student; returns its id."""
     database = Database(settings.resolved_database_url)
     storage = Storage.from_url(settings.resolved_storage_url)
-    ids = {}
-    for name, shape in SHAPES.items():
-        architecture = EncoderArchitecture(
-            family="bert", shape=shape, vocabulary=30_522, positions=MAX_LENGTH, token_types=2
-        )
-        with database.of(DEFAULT_PROJECT).transaction() as session:
-            model = Model(name=name, origin="job", manifest_json={})
-            session.add(model)
-            session.flush()  # gives the id
-            files = storage.put_folder(project_prefix(DEFAULT_PROJECT, "models", model.id), WORK / name)
-            exports = {
-                precision: OnnxExport(
-                    file=f"model.{precision}.onnx",
-                    size_bytes=files.entries[f"model.{precision}.onnx"].size_bytes,
-                    max_logit_difference=0,
-                    label_agreement=1,
-                )
-                for precision in PRECISIONS
-            }
-            model.manifest_json = ModelManifest(
-                files=files,
-                architecture=architecture,
-                task="text_classification",
-                labels=LABELS,
-                parameters=architecture.count(
-                    head=Head(task="text_classification", outputs=len(LABELS))
-                ).total,
-                max_length=MAX_LENGTH,
-                exports=exports,
-            ).to_stored()
-            ids[name] = model.id
+    architecture = EncoderArchitecture(
+        family="bert", shape=SHAPES[name], vocabulary=30_522, positions=MAX_LENGTH, token_types=2
+    )
+    with database.of(DEFAULT_PROJECT).transaction() as session:
+        model = Model(name=name, origin="job", manifest_json={})
+        session.add(model)
+        session.flush()  # gives the id
+        files = storage.put_folder(project_prefix(DEFAULT_PROJECT, "models", model.id), WORK / name)
+        exports = {
+            precision: OnnxExport(
+                file=f"model.{precision}.onnx",
+                size_bytes=files.entries[f"model.{precision}.onnx"].size_bytes,
+                max_logit_difference=0,
+                label_agreement=1,
+            )
+            for precision in PRECISIONS
+        }
+        model.manifest_json = ModelManifest(
+            files=files,
+            architecture=architecture,
+            task="text_classification",
+            labels=LABELS,
+            parameters=architecture.count(head=Head(task="text_classification", outputs=len(LABELS))).total,
+            max_length=MAX_LENGTH,
+            exports=exports,
+        ).to_stored()
+        model_id = model.id
     database.dispose()
-    return ids
+    return model_id
+
+
+def export_models(names: Sequence[str]) -> None:
+    """Those that are not there, in another process: torch's threads stay out of the measurements' way."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        for name in names:
+            if not (WORK / name / "model.int8.onnx").exists():
+                say(f"exporting {name}")
+                other.submit(export_model, name).result()
+
+
+def predict_request(model_id: str, precision: str, inputs: object) -> bytes:
+    body = json.dumps({"inputs": inputs, "parameters": {"precision": precision}}).encode()
+    return post("127.0.0.1", f"/v1/models/{model_id}/predict", body)
 
 
 def _serve(
@@ -248,12 +257,11 @@ def _serve(
     clients: int,
     seconds: float,
 ) -> Row:
-    bodies = [json.dumps({"inputs": text, "parameters": {"precision": precision}}).encode() for text in texts]
     load: Load = client.submit(
         measure_load,
         "127.0.0.1",
         port,
-        [post("127.0.0.1", f"/v1/models/{model_id}/predict", body) for body in bodies],
+        [predict_request(model_id, precision, text) for text in texts],
         clients=clients,
         seconds=seconds,
         warm_up_s=1.0,
@@ -261,7 +269,7 @@ def _serve(
     return {"rate": load.rate, "p50_ms": load.quantile_ms(0.5), "p99_ms": load.quantile_ms(0.99)}
 
 
-def _loop(model: str, precision: str, texts: Sequence[str], loop: BareLoop, seconds: float) -> Row:
+def bare_loop(model: str, precision: str, texts: Sequence[str], loop: BareLoop, seconds: float) -> Row:
     """Rates of the bare loop, in texts a second: with tokenising, and of the runs alone."""
     tokenizer = Tokenizer.from_file(str(WORK / model / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_LENGTH)
@@ -336,30 +344,9 @@ def _parts(only: str | None) -> list[tuple[str, str]]:
     return [part for part in parts if only is None or only in "/".join(part)]
 
 
-def _read_texts(path: Path) -> list[str]:
+def read_texts(path: Path) -> list[str]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"the API ended with status {process.returncode}; see {WORK / 'api.log'}")
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/readyz").raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the API was not ready within 30 s")
 
 
 def main() -> int:

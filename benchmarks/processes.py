@@ -42,6 +42,12 @@ def command_of(pid: int) -> str:
     return ""
 
 
+def resident_mib(pid: int) -> float:
+    """Memory that a process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def send(number: signal.Signals, pids: Sequence[int]) -> None:
     """Signal processes, those of them that still run."""
     for pid in pids:

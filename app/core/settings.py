@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         description="Time that requests under way have to finish when the API is told to stop.",
     )
 
+    keep_alive: timedelta = Field(
+        default=timedelta(seconds=75),
+        ge=timedelta(seconds=1),
+        description="How long a connection is kept on which no request comes: longer than clients and "
+        "proxies keep theirs.",
+    )
+
     keep_idempotency_keys: timedelta = Field(
         default=timedelta(days=1),
         gt=timedelta(0),

@@ -14,7 +14,9 @@ from tests.processes import wait_until
 @contextmanager
 def serving(app: FastAPI) -> Iterator[int]:
     """Its port, a free one."""
-    server = DrainingServer(app, host="127.0.0.1", port=0, drain=timedelta(seconds=20))
+    server = DrainingServer(
+        app, host="127.0.0.1", port=0, drain=timedelta(seconds=20), keep_alive=timedelta(seconds=75)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
