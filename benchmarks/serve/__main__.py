@@ -274,6 +274,9 @@ def _service(names: Sequence[str], **changes: Any) -> Iterator[tuple[Settings, l
 
 
 def _row_of(load: Load) -> Row:
+    """A server that answered nothing in the time has a rate of 0, and no latencies."""
+    if not load.latencies_s:
+        return {"rate": 0.0}
     return {
         "rate": load.rate,
         "p50_ms": load.quantile_ms(0.5),
