@@ -10,10 +10,10 @@ help: ## list the commands
 install: $(VENV)/installed ## make .venv with everything the project needs
 
 # torch comes first: any other package that wants it would pull a CUDA build of several gigabytes.
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml client/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[worker,embedded,demo,telemetry,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e './client[cli]' -e '.[worker,embedded,demo,telemetry,dev]'
 	@touch $@
 
 demo: install ## squeeze a real transformer, end to end, over HTTP (DATA=folder for another set)

@@ -4,10 +4,11 @@ RUN python -m venv /opt/squeeze
 ENV PATH=/opt/squeeze/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml README.md constraints.txt ./
+COPY client client
 COPY app app
 COPY worker worker
 COPY migrations migrations
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[telemetry]'
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt './client[cli]' '.[telemetry]'
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/squeeze --create-home squeeze

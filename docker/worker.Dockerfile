@@ -7,10 +7,11 @@ COPY constraints.txt ./
 # By itself, so that a change of the sources does not fetch gigabytes again.
 RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt torch==2.13.0
 COPY pyproject.toml README.md ./
+COPY client client
 COPY app app
 COPY worker worker
 COPY migrations migrations
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[worker,telemetry]'
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt './client[cli]' '.[worker,telemetry]'
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/squeeze --create-home squeeze
