@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-
-from app.demo.client import Json
+from squeeze_client import Job
+from squeeze_client.effects import Sync
 
 _LEAST_TEXT_WIDTH = 20
 _ANSWERS_WIDTH = 60
@@ -32,7 +33,7 @@ class Screen:
         self.say(f"{time.monotonic() - began:.1f} s")
 
     @contextmanager
-    def job(self, text: str) -> Iterator[Callable[[Json], None]]:
+    def job(self, text: str) -> Iterator[Callable[[Job[Sync]], None]]:
         """A job on its way: a bar, or a line for each stage and each quarter of the whole."""
         bar = Progress(
             TextColumn("  {task.description:<28}"),
@@ -47,11 +48,10 @@ class Screen:
         task = bar.add_task("queued", total=1.0)
         lines: list[str] = []
 
-        def show(job: Json) -> None:
-            progress = job.get("progress") or {}
-            stage = progress.get("stage") or job["status"]
-            fraction = progress.get("fraction") or 0.0
-            steps = f" {progress['step']}/{progress['total_steps']}" if progress.get("total_steps") else ""
+        def show(job: Job[Sync]) -> None:
+            progress, fraction = job.progress, job.progress.fraction
+            stage = progress.stage or job.status
+            steps = f" {progress.step}/{progress.total_steps}" if progress.total_steps else ""
             bar.update(task, description=f"{stage}{steps}", completed=fraction)
             line = f"{stage}, {int(fraction * 4) * 25} %"
             if not self._console.is_terminal and [line] != lines[-1:]:
@@ -61,9 +61,7 @@ class Screen:
         with self.step(text), bar:
             yield show
 
-    def show_predictions(
-        self, rows: Sequence[Mapping[str, str]], answers: Sequence[Sequence[Sequence[Json]]]
-    ) -> None:
+    def show_predictions(self, rows: Sequence[Mapping[str, str]], answers: Sequence[Sequence[Any]]) -> None:
         """One line a text: its label and what each model says."""
         table = Table(title="Predictions on dev texts", title_justify="left")
         width = max(_LEAST_TEXT_WIDTH, self._console.width - _ANSWERS_WIDTH)
@@ -75,7 +73,7 @@ class Screen:
             table.add_row(row["text"], row["label"], *best)
         self._console.print("", table)
 
-    def show_comparison(self, metrics: Json) -> None:
+    def show_comparison(self, metrics: Mapping[str, Any]) -> None:
         """Quality, size and speed as the job that made the student measured both, side by side."""
         table = Table(title="Teacher and student", title_justify="left")
         table.add_column("")
@@ -88,7 +86,7 @@ class Screen:
         self._console.print("", table)
 
 
-def _measurements(metrics: Json) -> Iterator[tuple[str, str, list[float | None]]]:
+def _measurements(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, list[float | None]]]:
     """Each line of the comparison: its name, how its numbers are written, and the two numbers."""
     models = (metrics["teacher"], metrics["student"])
     yield "parameters", "{:,}", [model["total_parameters"] for model in models]

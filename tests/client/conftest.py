@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from squeeze_client import Dataset, Job, Model, Squeeze
 from squeeze_client.effects import Sync
+
 from tests.e2e.conftest import Stack, running_stack
 from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from squeeze_client import (
     AsyncSqueeze,
     Dataset,
@@ -26,6 +25,7 @@ from squeeze_client import (
 )
 from squeeze_client.archives import FolderArchive, model_files
 from squeeze_client.effects import Sync
+
 from tests.client.conftest import TRAINING
 
 
@@ -163,7 +163,7 @@ def test_events_come_by_pages_where_streams_do_not(
 
 
 def test_predictions_are_plain_lists(client: Squeeze, job: Job[Sync]):
-    one, two = client.predict(job.student or "", ["a wonderful film", "a dull story"], top_k=1)
+    one, _ = client.predict(job.student or "", ["a wonderful film", "a dull story"], top_k=1)
     assert one[0].keys() == {"label", "score"}
     assert len(client.predict(job.student or "", "a wonderful film")) == 1
 

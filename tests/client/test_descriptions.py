@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from squeeze_client import responses
 from squeeze_client.operations import OPERATIONS
 from squeeze_client.reports import Report  # noqa: F401 - one of the responses

@@ -2,10 +2,9 @@
 
 import httpx
 import pytest
-
 from squeeze_client import (
-    ConnectionFailed,
     Conflict,
+    ConnectionFailed,
     InvalidRequest,
     RateLimited,
     Squeeze,
@@ -76,9 +75,7 @@ def problem(status: int, code: str = "broken", **headers: str) -> httpx.Response
 
 
 def test_passing_faults_are_retried_with_growing_pauses(pauses):
-    answers = Answers(
-        httpx.ReadTimeout("slow"), problem(502), problem(503), httpx.Response(200, json=MODEL)
-    )
+    answers = Answers(httpx.ReadTimeout("slow"), problem(502), problem(503), httpx.Response(200, json=MODEL))
     assert client_of(answers).models.get("mdl_1").id == "mdl_1"
     for pause, longest in zip(pauses, (0.5, 1, 2), strict=True):
         assert longest / 2 <= pause <= longest
