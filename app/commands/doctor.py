@@ -121,9 +121,7 @@ def _store(settings: Settings) -> Finding:
         folder = Path(url.removeprefix("file://"))
         if not folder.exists():
             return Finding("store", f"{folder} does not exist yet; it is made when it is needed")
-    Storage.from_url(
-        url, s3_endpoint=settings.s3_endpoint, timeout_s=settings.storage_timeout.total_seconds()
-    ).check()
+    Storage.from_url(url, s3_endpoint=settings.s3_endpoint, timeout=settings.storage_timeout).check()
     return Finding("store", f"{url} responds")
 
 

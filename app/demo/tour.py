@@ -66,8 +66,7 @@ def _run(folder: Path, corpus: Corpus, *, epochs: float | None) -> None:
         with screen.step(f"Uploading the encoder {_ENCODER}"):
             encoder = client.models.push(_encoder_folder(), name=_ENCODER)
         with screen.step(f"Uploading the data set: {corpus.name}"):
-            splits = write_splits(corpus, folder)
-            dataset = client.data.push(**splits, name=corpus.name)
+            dataset = client.data.push(write_splits(corpus, folder), name=corpus.name)
         screen.say(", ".join(f"{split} {len(rows):,} rows" for split, rows in corpus.splits.items()))
 
         def run(method: str, teacher: Model, *, budget: int, **more: Any) -> Job[Sync]:

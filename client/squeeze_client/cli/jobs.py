@@ -156,14 +156,14 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search the smallest student that meets goals, over methods, shapes and precisions."""
-    goals = {
+    goals: dict[str, Any] = {
         "retain": retain,
         "max_latency_ms": max_latency_ms,
         "max_size_mb": max_size_mb,
         "max_parameters": max_parameters,
         "minimize": minimize,
     }
-    parts = {"goals": goals, "budget": {"trials": trials, "minutes": minutes}}
+    parts: dict[str, dict[str, Any]] = {"goals": goals, "budget": {"trials": trials, "minutes": minutes}}
     method: dict[str, Any] = {"name": "auto"}
     for part, values in parts.items():
         if given := {name: value for name, value in values.items() if value is not None}:
