@@ -17,7 +17,8 @@ from squeeze_client.sending import MAX_RETRIES, once, pause, retry_pause, send
 
 IN_PARTS_ABOVE = 64 * 2**20
 """Bytes above which a file is sent in parts."""
-_PART = 16 * 2**20
+PART_BYTES = 16 * 2**20
+"""Bytes of a part."""
 _TIMEOUT_S = 600.0
 _TUS = {"tus-resumable": "1.0.0"}
 
@@ -112,7 +113,7 @@ def send_in_parts(content: Content, progress: Progress | None) -> Steps[str]:
                     "upload-offset": str(offset),
                     "content-type": "application/offset+octet-stream",
                 },
-                content=file.read(_PART),
+                content=file.read(PART_BYTES),
                 timeout_s=_TIMEOUT_S,
             )
             try:

@@ -45,7 +45,7 @@ def test_a_large_file_goes_in_parts_and_resumes(
     client: Squeeze, model_folder: Path, teacher: Model, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(uploads, "IN_PARTS_ABOVE", 0)
-    monkeypatch.setattr(uploads, "_PART", 40_000)
+    monkeypatch.setattr(uploads, "PART_BYTES", 40_000)
     parts: list[int] = []
 
     def break_off(request: httpx.Request) -> None:
