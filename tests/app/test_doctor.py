@@ -19,7 +19,8 @@ def without_torch(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_machine_for_the_api(sqlite_url: str, tmp_path: Path):
-    findings = {finding.name: finding for finding in examine(make_settings(tmp_path, database_url=sqlite_url))}
+    settings = make_settings(tmp_path, database_url=sqlite_url)
+    findings = {finding.name: finding for finding in examine(settings)}
     assert list(findings) == ["database", "broker", "store", "disk", "device", "versions"]
     assert [name for name, finding in findings.items() if finding.fix] == ["device"]
 

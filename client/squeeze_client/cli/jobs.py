@@ -11,7 +11,7 @@ import typer
 from squeeze_client.cli.app import Json, connect
 
 if TYPE_CHECKING:
-    from squeeze_client import Job, Squeeze
+    from squeeze_client import Job, Plan, Squeeze
     from squeeze_client.effects import Sync
 
 app = typer.Typer(help="List, watch and cancel jobs.", no_args_is_help=True)
@@ -131,7 +131,7 @@ def compress(
     client = connect(context)
     if plan:
         found = client.jobs.plan(dataset, **body)
-        output.print_json(found) if as_json else output.print_fields({**found.student, **found.estimate})
+        output.print_json(found) if as_json else output.print_fields(_plan(found))
         return
     _start(client, client.jobs.create(dataset, **body), wait=wait, timeout=timeout, as_json=as_json)
 
@@ -267,6 +267,13 @@ def _quality(job: "Job[Sync]") -> dict[str, Any]:
             found[f"{model} dev {metric}"] = quality["dev"].get(metric)
     found["times smaller"] = (job.metrics.get("ratios") or {}).get("parameters")
     return found
+
+
+def _plan(plan: "Plan") -> dict[str, Any]:
+    """What a reader of a plan asks first; ``--json`` has all of it."""
+    student = {name: plan.student.get(name) for name in ("shape", "compression_ratio", "size_mb", "advice")}
+    estimate = {name: plan.estimate.get(name) for name in ("steps", "seconds", "peak_memory_mb")}
+    return {**student, **estimate}
 
 
 def _answer(said: Any) -> str:

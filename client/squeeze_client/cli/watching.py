@@ -56,7 +56,9 @@ class Watch:
         for event in self._client.jobs.events(job, after=self._after, follow=False):
             self._after = event.id
             if event.kind == "metrics":
-                for name, value in (event.data.get("values") or {}).items():
+                values = event.data.get("values") or {}
+                for name in (name for name in values if "loss" in name or "dev" in name):
+                    value = values[name]
                     self._curves[f"{event.data.get('stage')} {name}"].append(value)
             elif event.kind == "message" and event.data.get("level") == "warning":
                 self._messages.append(event.data["text"])
@@ -66,11 +68,14 @@ class Watch:
     def _picture(self, job: Job[Sync]) -> Group:
         progress = job.progress
         head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=progress.fraction, width=30)
+        head.add_column(no_wrap=True, min_width=len(job.id))
+        bar = ProgressBar(total=1.0, completed=progress.fraction, width=20)
         steps = f"step {progress.step}/{progress.total_steps}" if progress.total_steps else ""
         left = f"{progress.eta_s:.0f} s left" if progress.eta_s is not None and not job.has_ended else ""
         stage = job.status if job.has_ended else progress.stage or job.status
-        head.add_row(Text(job.id, style="dim"), stage, bar, f"{progress.fraction:.0%}", steps, left)
+        head.add_row(
+            Text(job.id, style="dim", no_wrap=True), stage, bar, f"{progress.fraction:.0%}", steps, left
+        )
         curves = Table.grid(padding=(0, 1))
         for name, values in list(self._curves.items())[-_MOST_CURVES:]:
             curves.add_row(name, Text(sparkline(values), style="cyan"), f"{values[-1]:.4g}")
