@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     examples: dict[Callable[..., None], str] = {
         service.up: "squeeze up --port 8080",
         service.api: "SQUEEZE_PORT=8080 squeeze api",
+        service.serve: "squeeze serve --workers 2",
         service.worker: "squeeze worker",
         service.migrate: "squeeze migrate",
         service.sweep: "squeeze sweep --dry-run",

@@ -5,7 +5,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,26 +39,19 @@ def up(
         raise typer.Exit(1) from None
 
 
-def api() -> None:
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", help="Processes that share the port (default: 1).")
+]
+
+
+def api(workers: Workers = 1) -> None:
     """Run the API only."""
-    from app.core.logging import configure_logging
-    from app.core.settings import get_settings
-    from app.core.telemetry import close_telemetry, configure_telemetry
+    _run_api("api", workers)
 
-    settings = get_settings()
-    from app.main import create_app
-    from app.server import DrainingServer
 
-    configure_logging(settings.log_format)
-    configure_telemetry("squeeze-api")
-    server = DrainingServer(
-        create_app(settings), host=settings.host, port=settings.port, drain=settings.drain
-    )
-    try:
-        server.run()
-    finally:
-        close_telemetry()
-    raise typer.Exit(0 if server.started else 1)
+def serve(workers: Workers = 1) -> None:
+    """Run predictions only, of models that are there."""
+    _run_api("serve", workers)
 
 
 def worker() -> None:
@@ -117,6 +110,13 @@ def demo(
 
     _require_training()
     raise typer.Exit(run_tour(data, epochs=epochs))
+
+
+def _run_api(role: Literal["api", "serve"], workers: int) -> None:
+    from app.core.settings import get_settings
+    from app.processes import run_api
+
+    raise typer.Exit(run_api(role, get_settings(), processes=workers))
 
 
 def _require_training() -> None:
