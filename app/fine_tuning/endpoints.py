@@ -93,10 +93,10 @@ def get_fine_tuning_job(job_id: str, database: DatabaseDep) -> FineTuningJobRead
 
 
 @router.post("/{job_id}/cancel", responses=problems(404, 409, 500, 503, 507))
-def cancel_fine_tuning_job(job_id: str, database: DatabaseDep) -> FineTuningJobRead:
+def cancel_fine_tuning_job(job_id: str, database: DatabaseDep, queue: QueueDep) -> FineTuningJobRead:
     """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
     with database.transaction() as session:
-        return _read(session, cancel_job(session, job_id))
+        return _read(session, cancel_job(session, job_id, queue=queue))
 
 
 @router.get("/{job_id}/events", responses=problems(404, 422, 500, 503))

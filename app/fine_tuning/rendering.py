@@ -10,7 +10,7 @@ from app.core.db.checkpoints import JobCheckpoint
 from app.core.db.fine_tuning import FineTuningRequest
 from app.core.db.jobs import Job, JobEvent
 from app.domain.documents import JobSpec
-from app.domain.documents.events import Event, Message, Metrics
+from app.domain.documents.events import Event, Message, Metrics, StatusChange, TrialEvent
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
 from app.jobs.schemas import JobProgress
@@ -181,7 +181,7 @@ def _estimated_finish(job: Job) -> int | None:
 def _level(event: Event) -> Literal["info", "warn", "error"]:
     if isinstance(event, Message):
         return "warn" if event.level == "warning" else "info"
-    is_failure = not isinstance(event, Metrics) and event.status is JobStatus.FAILED
+    is_failure = isinstance(event, StatusChange) and event.status is JobStatus.FAILED
     return "error" if is_failure else "info"
 
 
@@ -191,5 +191,7 @@ def _sentence(event: Event) -> str:
     if isinstance(event, Metrics):
         values = ", ".join(f"{name} = {value:.4g}" for name, value in event.values.items())
         return f"{event.stage}, step {event.step}: {values}"
+    if isinstance(event, TrialEvent):
+        return f"Trial {event.trial} ({event.method}, {event.parameters:,} parameters): {event.happened}."
     why = event.message or (event.error or {}).get("message")
     return _SENTENCES[event.status] + (f" {why}" if why else "")

@@ -11,10 +11,11 @@ from fastapi.sse import EventSourceResponse
 from app.auth.guard import Guard
 from app.auth.principal import Principal
 from app.auth.routes import ProtectedRoute, requires
-from app.core.db import jobs
+from app.core.db import ProjectReadSession, jobs
 from app.core.db.workers import live_workers
 from app.dependencies import DatabaseDep, Limit, Page, PageDep, QueueDep, page_of
 from app.domain.documents import JobSpec
+from app.domain.documents.auto import AUTO
 from app.domain.job_states import JobStatus
 from app.domain.methods import METHOD_CARDS
 from app.errors import problems
@@ -26,6 +27,7 @@ from app.jobs.polling import JobPolling
 from app.jobs.report import ReportRead, read_report
 from app.jobs.report_forms import preferred_form, rendered
 from app.jobs.schemas import EventRead, JobRead, MethodRead, PlanRead
+from app.jobs.searching import SearchPlanRead, plan_search
 from app.rows import UnreadableRow, read_row
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=ProtectedRoute)
@@ -55,26 +57,27 @@ AfterEvent = Annotated[int, Query(ge=0, le=_MAX_EVENT, description="Return event
 @router.get("/methods")
 def list_methods() -> Page[MethodRead]:
     """List methods: what each does, when to use it, and the JSON Schema of its hyperparameters."""
-    return Page(data=[MethodRead.of(name) for name in METHOD_CARDS], has_more=False)
+    return Page(data=[MethodRead.of(name) for name in (*METHOD_CARDS, AUTO)], has_more=False)
 
 
 @router.post(
     "/plans", openapi_extra=requires("read"), responses=problems(400, 404, 408, 409, 413, 422, 500, 503)
 )
-def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead:
+def create_plan(spec: JobSpec, database: DatabaseDep) -> PlanRead | SearchPlanRead:
     """Plan a job: the student's shape and size, and the estimated steps, time and memory.
 
-    For a teacher that is still to be fine-tuned, give the encoder in its place.
+    For a teacher that is still to be fine-tuned, give the encoder in its place. Of a search: the students
+    that it may try, and the worker-minutes that its trials take.
     """
     with database.reading() as session:
-        return PlanRead.of(plan_job(session, spec, teacher_will_be_taught=True))
+        return _planned(session, spec, teacher_will_be_taught=True)
 
 
 @router.post(
     "/jobs",
     status_code=202,
     responses={
-        200: {"model": PlanRead, "description": "Validated; nothing was created."},
+        200: {"model": PlanRead | SearchPlanRead, "description": "Validated; nothing was created."},
         **problems(400, 404, 408, 409, 413, 422, 500, 503, 507),
     },
 )
@@ -87,12 +90,12 @@ def create_job(
     validate_only: Annotated[
         bool, Query(description="Validate the request and return the plan without creating a job.")
     ] = False,
-) -> JobRead | PlanRead:
+) -> JobRead | PlanRead | SearchPlanRead:
     """Create and queue a job. Poll it, or follow its events."""
     if validate_only:
         response.status_code = 200
         with database.reading() as reading:
-            return PlanRead.of(plan_job(reading, spec))
+            return _planned(reading, spec)
     with creation.transaction(database) as session:
         job = service.create_job(session, queue, spec)
         read = partial(JobRead.of, workers=live_workers(session))
@@ -101,11 +104,16 @@ def create_job(
 
 @router.get("/jobs", responses=problems(422, 500, 503))
 def list_jobs(
-    page: PageDep, database: DatabaseDep, status: JobStatus | None = None
+    page: PageDep,
+    database: DatabaseDep,
+    status: JobStatus | None = None,
+    parent: Annotated[
+        str | None, Query(max_length=64, description="Id of a search: list the jobs of its trials.")
+    ] = None,
 ) -> Page[JobRead | UnreadableRow]:
-    """List jobs, newest first."""
+    """List jobs, newest first. Those that a search has made are listed under their `parent` alone."""
     with database.reading() as session:
-        rows = jobs.list_jobs(session, limit=page.limit + 1, after=page.after, status=status)
+        rows = jobs.list_jobs(session, limit=page.limit + 1, after=page.after, status=status, parent=parent)
         workers = live_workers(session)
     return page_of(partial(JobRead.of, workers=workers), rows, limit=page.limit)
 
@@ -118,11 +126,21 @@ async def get_job(job_id: str, request: Request) -> Response:
     return Response(await polling.read(principal.project_id, job_id), media_type="application/json")
 
 
-@router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 500, 503, 507))
-def cancel_job(job_id: str, database: DatabaseDep) -> JobRead:
-    """Cancel a job: a queued job at once, a running job as soon as its worker is notified."""
+@router.post("/jobs/{job_id}/cancel", responses=problems(404, 409, 422, 500, 503, 507))
+def cancel_job(
+    job_id: str,
+    database: DatabaseDep,
+    queue: QueueDep,
+    keep: Annotated[
+        bool, Query(description="Of a search: stop its trials, and succeed with the best student so far.")
+    ] = False,
+) -> JobRead:
+    """Cancel a job: a queued job at once, a running job as soon as its worker is notified.
+
+    A search is cancelled together with its trials, whose students are deleted.
+    """
     with database.transaction() as session:
-        job = service.cancel_job(session, job_id)
+        job = service.cancel_job(session, job_id, queue=queue, keep=keep)
     return read_row(JobRead.of, job)
 
 
@@ -210,3 +228,11 @@ def stream_job_events(
     stream = guard.while_admitted(request.scope, streams.stream(job.id, after=after))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return EventSourceResponse(stream, headers=headers)
+
+
+def _planned(
+    session: ProjectReadSession, spec: JobSpec, *, teacher_will_be_taught: bool = False
+) -> PlanRead | SearchPlanRead:
+    if spec.search is not None:
+        return SearchPlanRead.of(plan_search(session, spec), workers=len(live_workers(session)))
+    return PlanRead.of(plan_job(session, spec, teacher_will_be_taught=teacher_will_be_taught))

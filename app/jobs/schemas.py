@@ -9,13 +9,16 @@ from pydantic import BaseModel, Field
 from app.core.db.jobs import Job, JobEvent
 from app.core.db.workers import WorkerRow
 from app.domain.documents import Precision, Target, TrainingSpec
+from app.domain.documents.auto import AUTO, AutoSpec
 from app.domain.documents.gate import Gate
+from app.domain.documents.job_spec import RequestedMethod
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport, ModelReport, Ratios, ScoresReport
 from app.domain.errors import Unreadable
 from app.domain.job_states import JobStatus
-from app.domain.methods import METHOD_CARDS, METHOD_SPECS, MethodCard, MethodSpec
+from app.domain.methods import METHOD_SPECS, MethodCard, Spec
 from app.jobs.planning import JobPlan
+from app.jobs.searching import SearchRead
 from app.jobs.waiting import why_it_waits
 from app.rows import RowError
 
@@ -30,9 +33,9 @@ class MethodRead(MethodCard):
 
     @classmethod
     def of(cls, name: str) -> "MethodRead":
-        spec = METHOD_SPECS[name]
+        spec: type[Spec] = AutoSpec if name == AUTO else METHOD_SPECS[name]
         return cls(
-            **METHOD_CARDS[name].model_dump(),
+            **spec.card.model_dump(),
             name=name,
             summary=(spec.__doc__ or "").strip(),
             parameters=spec.model_json_schema(),
@@ -124,7 +127,7 @@ class JobRead(BaseModel):
     )
     teacher: str | None
     dataset: str
-    method: MethodSpec
+    method: RequestedMethod
     teacher_weights: dict[str, float] | None = None
     student_name: str | None = None
     target: Target | None
@@ -138,7 +141,14 @@ class JobRead(BaseModel):
     running_s: float = Field(description="Seconds that the job has run so far, over all its attempts.")
     progress: JobProgress
     metrics: JobMetrics
-    student: str | None = Field(description="Id of the new model, once the job has succeeded.")
+    student: str | None = Field(
+        description="Id of the new model, once the job has succeeded; null where no student of a search "
+        "meets its goals."
+    )
+    parent: str | None = Field(default=None, description="Id of the search that made this job.")
+    search: SearchRead | None = Field(
+        default=None, description="Of a search: its trials, the Pareto front and the best student."
+    )
     error: JobFailure | None
 
     @classmethod
@@ -177,6 +187,8 @@ class JobRead(BaseModel):
             progress=JobProgress.model_validate(job.progress),
             metrics=JobMetrics.of(report) if report else JobMetrics(),
             student=job.student_id,
+            parent=job.parent_id,
+            search=None if (search := job.read_search()) is None else SearchRead.of(search),
             error=failure if job.status is JobStatus.FAILED else None,
         )
 
@@ -187,7 +199,7 @@ class EventRead(BaseModel):
     id: int
     object: Literal["job.event"] = "job.event"
     created_at: datetime
-    kind: str = Field(description="Event type: status, metrics or message.")
+    kind: str = Field(description="Event type: status, metrics, message or trial.")
     data: dict[str, Any]
     error: RowError | None = Field(default=None, description="Why an event's data cannot be read, if so.")
 

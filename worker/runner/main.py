@@ -23,6 +23,7 @@ from worker.runner.cleaning import clean_up, remove_checkpoints
 from worker.runner.launch import ForkServer
 from worker.runner.queue_tasks import run_next_job
 from worker.runner.registration import HEARTBEATS_PER_LEASE, deregister, send_heartbeat
+from worker.runner.searches import advance_all
 from worker.runner.shutdown import Shutdown
 from worker.runner.sweeper import sweep
 from worker.runner.worker import Worker, create_worker
@@ -93,6 +94,7 @@ def _listen(worker: Worker) -> None:
 
 def _poll(worker: Worker, interval: timedelta) -> None:
     def run_all_queued() -> None:
+        advance_all(worker)
         while not worker.shutdown.requested and run_next_job(worker):
             pass
 

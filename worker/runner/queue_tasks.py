@@ -25,6 +25,7 @@ from worker.runner.machine_failures import machine_failure
 from worker.runner.prefixes import checkpoint_prefix, output_prefix
 from worker.runner.protocol import DatasetRef, Failed, JobRequest, ModelRef, StoredCheckpoint
 from worker.runner.registration import find_problem
+from worker.runner.searches import advance
 from worker.runner.supervisor import Ending, Lost, supervise
 from worker.runner.watch import DATABASE_AWAY
 from worker.runner.workdir import job_folder, open_workdir
@@ -48,6 +49,7 @@ def run_job(worker: Worker, job_id: str) -> None:
                 accepts=lambda job: _understands(worker, job),
             )
         if job is None:
+            advance(worker, job_id)  # if it is a search
             return
         span = telemetry.span("attempt", _attributes(job), kind="consumer", parent=job.trace_context)
         with (
@@ -65,6 +67,8 @@ def run_job(worker: Worker, job_id: str) -> None:
             if isinstance(ending, Failed):
                 span.fail(ending.code)
             logger.info("job %s: attempt %d ended as %s", job.id, job.attempt, type(ending).__name__)
+        if job.parent_id is not None:
+            advance(worker, job.parent_id)
 
 
 def run_next_job(worker: Worker) -> bool:

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from app.core.db.workers import forget_lost_workers, forget_worker, record_heartbeat
 from app.domain.documents import JobSpec
+from app.domain.documents.auto import AUTO
 from app.domain.documents.plan import Plan
 from app.domain.methods import METHOD_SPECS
 from worker.runner.devices import find_devices
@@ -22,7 +23,7 @@ def send_heartbeat(worker: Worker) -> None:
         "host": worker.host,
         "version": _version(),
         "queues": worker.settings.queues,
-        "methods": sorted(METHOD_SPECS),
+        "methods": sorted([*METHOD_SPECS, AUTO]),
         "documents": {kind.document_name: kind.newest_version() for kind in (JobSpec, Plan)},
         "devices": find_devices(),
         "job_id": worker.activity.job_id,

@@ -15,6 +15,7 @@ from worker.runner.local_leftovers import work_folders
 from worker.runner.prefixes import output_prefix
 from worker.runner.protocol import Failed
 from worker.runner.retries import retry_or_fail
+from worker.runner.searches import advance_all
 from worker.runner.worker import LEASE_LOSSES, Worker
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ def sweep(worker: Worker) -> None:
             output = release_expired(worker, session, job_id)
             if output is not None:
                 after_commit(session, partial(lost.append, output))
+    with _going_on("searches could not be advanced"):
+        advance_all(worker)
     remove(work_folders(worker))
     with _going_on("expired rows could not be removed"):
         remove_expired_rows(worker)

@@ -12,6 +12,7 @@ from app.core.db.jobs import QUEUED, Job, lock_job_of_any_project, move
 from app.core.db.projects import Project
 from app.core.db.session import ReadSession, WriteSession
 from app.core.settings import DEFAULT_QUEUE
+from app.domain.documents.auto import AUTO
 from app.domain.job_states import JobStatus
 
 _Condition: TypeAlias = ColumnElement[bool] | TextClause
@@ -28,9 +29,9 @@ def claim_job(
     """Take a queued job for ``owner``, who may look at it first.
 
     None when somebody else has it, or its row, or it has ended, or it is too early to try it again, or its
-    project runs as many as it may, or the owner does not accept it.
+    project runs as many as it may, or the owner does not accept it. Nobody holds a search.
     """
-    job = _lock_if_free(session, Job.id == job_id, *_may_be_tried())
+    job = _lock_if_free(session, Job.id == job_id, Job.method != AUTO, *_may_be_tried())
     if job is None or not _may_run_another(session, job.project_id) or not accepts(job):
         return None
     job.attempt += 1
@@ -128,7 +129,7 @@ def next_queued_job(
 
     Its row is free, it is not too early to try it again, and its project may run one more.
     """
-    conditions = (Job.queue.in_(queues), Job.id.not_in(except_for), *_may_be_tried())
+    conditions = (Job.queue.in_(queues), Job.id.not_in(except_for), Job.method != AUTO, *_may_be_tried())
     query = select(Job.id).where(*conditions, Job.project_id.not_in(_full_projects()))
     return session.scalar(query.order_by(Job.id).limit(1).with_for_update(skip_locked=True, of=Job))
 
@@ -136,7 +137,9 @@ def next_queued_job(
 def _full_projects() -> Select[str]:
     """Ids of projects that run as many jobs as they may."""
     other = aliased(Job)
-    running = select(func.count()).where(other.project_id == Project.id, other.status == JobStatus.RUNNING)
+    running = select(func.count()).where(
+        other.project_id == Project.id, other.status == JobStatus.RUNNING, other.method != AUTO
+    )
     limit = Project.max_running_jobs
     return select(Project.id).where(limit.is_not(None), limit <= running.scalar_subquery())
 

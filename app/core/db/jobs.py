@@ -28,9 +28,11 @@ from app.core.ids import is_id, new_id
 from app.core.settings import DEFAULT_QUEUE
 from app.domain.documents import JobSpec
 from app.domain.documents.attempts import AttemptRecord
+from app.domain.documents.auto import AUTO
 from app.domain.documents.events import Event, StatusChange, read_event
 from app.domain.documents.plan import Plan
 from app.domain.documents.report import JobReport
+from app.domain.documents.search import SearchState
 from app.domain.errors import NotFound, Unreadable
 from app.domain.job_states import JobStatus, transition
 from app.domain.methods import TEACHER
@@ -46,6 +48,7 @@ WEBHOOK_EVENTS_OF_JOBS: dict[JobStatus, WebhookEvent] = {
 # As text in indexes and queries alike: a planner that is given a parameter cannot tell that an index has it.
 QUEUED = text("status = 'queued'")
 _UNFINISHED = text("status IN ('queued', 'running')")
+_UNFINISHED_SEARCH = text(f"method = '{AUTO}' AND status IN ('queued', 'running')")
 
 
 def _partial_index(name: str, *columns: str, where: TextClause) -> Index:
@@ -62,6 +65,8 @@ class Job(ProjectRow, Base):
         _partial_index("ix_jobs_queue_id", "queue", "id", where=QUEUED),
         _partial_index("ix_jobs_queue_announced_at", "queue", "announced_at", where=QUEUED),
         _partial_index("ix_jobs_unfinished", "id", where=_UNFINISHED),
+        _partial_index("ix_jobs_unfinished_searches", "id", where=_UNFINISHED_SEARCH),
+        Index("ix_jobs_parent_id", "parent_id", "id"),
         _partial_index("ix_jobs_unfinished_dataset_id", "dataset_id", where=_UNFINISHED),
     )
 
@@ -94,6 +99,12 @@ class Job(ProjectRow, Base):
     """Seconds that its attempts have run, by their leases."""
     attempt_record: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
     """None before its first attempt."""
+
+    parent_id: Mapped[str | None] = mapped_column(String(30))
+    """The search that made it one of its trials."""
+    search: Mapped[dict[str, Any] | None] = mapped_column(JsonColumn)
+    """Of a search: what decides how it goes on. ``write_search`` changes it, and its version."""
+    search_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
     trace_context: Mapped[str | None] = mapped_column(String(55))
     """``traceparent`` of the request that created it: its attempts belong to the same trace."""
@@ -142,6 +153,20 @@ class Job(ProjectRow, Base):
     def read_plan(self) -> Plan | None:
         """Raises ``Unreadable``."""
         return None if self.plan is None else Plan.from_stored(self.plan, owner=self.id)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it trains nothing itself: no worker holds it."""
+        return self.method == AUTO
+
+    def read_search(self) -> SearchState | None:
+        """Of a search. Raises ``Unreadable``."""
+        return None if self.search is None else SearchState.from_stored(self.search, owner=self.id)
+
+    def write_search(self, state: SearchState) -> None:
+        """Of a locked row; whoever has read an earlier state finds that by the version."""
+        self.search = state.to_stored()
+        self.search_version += 1
 
     def read_attempt_record(self) -> AttemptRecord:
         """Raises ``Unreadable``."""
@@ -216,15 +241,35 @@ def lock_job_of_any_project(session: WriteSession, job_id: str) -> Job:
 
 
 def list_jobs(
-    session: ProjectReadSession, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    session: ProjectReadSession,
+    *,
+    limit: int,
+    after: str | None = None,
+    status: JobStatus | None = None,
+    parent: str | None = None,
 ) -> Sequence[Job]:
-    """Newest first; ``after`` is the last id of the page before."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    """Newest first; ``after`` is the last id of the page before.
+
+    Trials of searches are listed under their ``parent`` alone.
+    """
+    is_listed = Job.parent_id.is_(None) if parent is None else Job.parent_id == parent
+    query = select(Job).where(is_listed).order_by(Job.id.desc()).limit(limit)
     if after is not None:
         query = query.where(Job.id < after)
     if status is not None:
         query = query.where(Job.status == status)
     return session.scalars(query).all()
+
+
+def lock_children(session: WriteSession, job_id: str) -> Sequence[Job]:
+    """The unfinished trials of a search, held until the transaction ends."""
+    query = select(Job).where(Job.parent_id == job_id, _UNFINISHED).order_by(Job.id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def unfinished_searches(session: ReadSession) -> Sequence[str]:
+    """Of all projects, the oldest first."""
+    return session.scalars(select(Job.id).where(_UNFINISHED_SEARCH).order_by(Job.id)).all()
 
 
 def count_by_status(session: ReadSession) -> dict[tuple[str, str], int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ForeignKey, String, func, select
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, String, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,6 +16,7 @@ from app.core.db.ownership import ProjectRow
 from app.core.db.projects import get_project, lock_project
 from app.core.db.session import ProjectReadSession, ProjectWriteSession, WriteSession
 from app.core.db.uploads import Upload
+from app.domain.documents.auto import AUTO
 from app.domain.errors import Forbidden, RateLimited
 from app.domain.job_states import JobStatus
 
@@ -54,8 +55,8 @@ def usage_of(session: ProjectReadSession) -> Usage:
     today = database_time(session).date()
     return Usage(
         stored_bytes=_stored_bytes(session),
-        queued_jobs=_count_jobs(session, JobStatus.QUEUED),
-        running_jobs=_count_jobs(session, JobStatus.RUNNING),
+        queued_jobs=_count_jobs(session, JobStatus.QUEUED, Job.parent_id.is_(None)),
+        running_jobs=_count_jobs(session, JobStatus.RUNNING, Job.method != AUTO),
         predictions_today=predictions_of(session, today),
     )
 
@@ -87,6 +88,8 @@ def require_room(session: ProjectReadSession, size_bytes: int = 0) -> None:
 def require_place_in_queue(session: ProjectWriteSession) -> None:
     """Refuse more queued jobs than the project may have; the answer holds until the transaction ends.
 
+    A search counts as one, whatever number of its trials wait.
+
     Raises:
         RateLimited: there are as many.
     """
@@ -94,7 +97,7 @@ def require_place_in_queue(session: ProjectWriteSession) -> None:
     if limit is None:
         return
     lock_project(session)
-    queued = _count_jobs(session, JobStatus.QUEUED)
+    queued = _count_jobs(session, JobStatus.QUEUED, Job.parent_id.is_(None))
     if queued >= limit:
         raise RateLimited(
             "job_quota_exceeded",
@@ -137,5 +140,6 @@ def _stored_bytes(session: ProjectReadSession) -> int:
     return sum(int(size) for size in sums if size is not None)
 
 
-def _count_jobs(session: ProjectReadSession, status: JobStatus) -> int:
-    return session.scalar(select(func.count()).select_from(Job).where(Job.status == status)) or 0
+def _count_jobs(session: ProjectReadSession, status: JobStatus, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(Job).where(Job.status == status, *conditions)
+    return session.scalar(query) or 0

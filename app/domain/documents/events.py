@@ -74,12 +74,28 @@ class Message(_Event):
     text: str
 
 
-Event: TypeAlias = StatusChange | Metrics | Message
+class TrialEvent(_Event):
+    """A trial of a search has begun or ended."""
 
-_EVENTS: Final[dict[str, type[StatusChange] | type[Metrics] | type[Message]]] = {
+    document_name: ClassVar = "trial event"
+
+    kind: Literal["trial"] = "trial"
+    trial: int
+    happened: Literal["started", "promoted", "result", "failed", "cancelled", "dropped"]
+    job: str
+    method: str
+    parameters: int
+    retained: float | None = Field(default=None, description="Share of the teacher's metric, of a result.")
+    student: str | None = None
+
+
+Event: TypeAlias = StatusChange | Metrics | Message | TrialEvent
+
+_EVENTS: Final[dict[str, type[StatusChange] | type[Metrics] | type[Message] | type[TrialEvent]]] = {
     "status": StatusChange,
     "metrics": Metrics,
     "message": Message,
+    "trial": TrialEvent,
 }
 
 

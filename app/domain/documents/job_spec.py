@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from app.domain.documents.auto import AUTO, AutoSpec
 from app.domain.documents.gate import Gate
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
@@ -28,6 +29,10 @@ def _same(spec: Json) -> Json:
     return spec
 
 
+RequestedMethod = Annotated[MethodSpec | AutoSpec, Field(discriminator="name")]
+"""A method, or a search among them."""
+
+
 class JobSpec(ExactModel, StoredDocument):
     """Everything that determines a job's result, except the content of the model and the data set."""
 
@@ -45,7 +50,7 @@ class JobSpec(ExactModel, StoredDocument):
     dataset: str = Field(
         pattern=r"^dst_[0-9A-Z]{26}$", description="Id of the data set to train and evaluate on."
     )
-    method: MethodSpec
+    method: RequestedMethod
     teacher_weights: dict[str, float] | None = Field(
         default=None,
         min_length=1,
@@ -124,9 +129,14 @@ class JobSpec(ExactModel, StoredDocument):
             return newer
         method = stored.get("method") if isinstance(stored, Mapping) else None
         name = method.get("name") if isinstance(method, Mapping) else None
-        if isinstance(name, str) and name not in METHOD_SPECS:
+        if isinstance(name, str) and name not in {*METHOD_SPECS, AUTO}:
             return f"its method {name!r} is one that this server does not have"
         return None
+
+    @property
+    def search(self) -> AutoSpec | None:
+        """What is searched for; None for a job of one method."""
+        return self.method if isinstance(self.method, AutoSpec) else None
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:

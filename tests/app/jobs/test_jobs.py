@@ -68,7 +68,7 @@ def upload(api: Api, tmp_path, **model: Any) -> str:
 class TestMethods:
     def test_each_has_a_card_and_a_schema(self, api):
         methods = {method["name"]: method for method in api.http.get("/v1/methods").json()["data"]}
-        assert set(methods) == set(METHOD_SPECS)
+        assert set(methods) == {*METHOD_SPECS, "auto"}
         assert methods["fine_tuning"]["targets"] == []
         assert not methods["fine_tuning"]["needs_head"]
         knob = methods["weight_squeezing"]["parameters"]["properties"]["initial_map"]

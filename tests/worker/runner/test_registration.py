@@ -29,7 +29,7 @@ def test_its_entry(make_worker: MakeWorker, database: Database):
     send_heartbeat(worker)
     [first] = rows(database)
     assert (first.id, first.name, first.host) == (worker.id, worker.name, worker.host)
-    assert (first.queues, first.methods) == (["gpu", "squeeze"], sorted(METHOD_SPECS))
+    assert (first.queues, first.methods) == (["gpu", "squeeze"], sorted([*METHOD_SPECS, "auto"]))
     assert first.documents == {"job spec": JobSpec.newest_version(), "plan": Plan.newest_version()}
     assert first.devices == find_devices() != []
     assert (first.job_id, first.problem) == (None, None)
