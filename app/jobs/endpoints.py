@@ -96,8 +96,12 @@ def create_job(
         response.status_code = 200
         with database.reading() as reading:
             return _planned(reading, spec)
+    search = None
+    if spec.search is not None:
+        with database.reading() as reading:
+            search = plan_search(reading, spec)
     with creation.transaction(database) as session:
-        job = service.create_job(session, queue, spec)
+        job = service.create_job(session, queue, spec, search=search)
         read = partial(JobRead.of, workers=live_workers(session))
         return creation.answer(session, read_row(read, job), location=f"/v1/jobs/{job.id}")
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from app.core.db import ProjectReadSession
 from app.core.db.datasets import get_dataset
 from app.core.db.models import get_model
-from app.core.db.workers import live_workers
 from app.domain.documents import JobSpec, Target
 from app.domain.documents.auto import AutoSpec, Goals, SearchBudget
 from app.domain.documents.search import Candidate, Outcome, SearchState, StopReason, Trial
@@ -129,7 +128,7 @@ def plan_search(session: ProjectReadSession, spec: JobSpec) -> SearchState:
     model, data = get_model(session, spec.teacher).manifest, get_dataset(session, spec.dataset).manifest
     found: list[Candidate] = []
     refusals: list[InvalidRequest] = []
-    for method in fitting_methods(data.task, asked.methods):
+    for method in fitting_methods(data.task, model.architecture, asked.methods):
         for target in targets_of(method, vocabulary=model.architecture.vocabulary):
             candidate = spec.model_copy(update={"method": method, "target": target, "controls": False})
             labels = job_labels(model, data, needs_head=needs_head(candidate, data))
@@ -145,10 +144,6 @@ def plan_search(session: ProjectReadSession, spec: JobSpec) -> SearchState:
     if not candidates:
         raise _nothing_to_try(found, refusals, asked.goals)
     return SearchState(goals=asked.goals, budget=asked.budget, seed=spec.training.seed, candidates=candidates)
-
-
-def workers_for(session: ProjectReadSession) -> int:
-    return len(live_workers(session))
 
 
 def _candidate(target: Target, planned: JobPlan, *, words: int) -> Candidate:

@@ -12,14 +12,16 @@ from app.core.db.usage import require_place_in_queue, require_room
 from app.core.queue import Queue
 from app.domain.documents import JobSpec
 from app.domain.documents.events import StatusChange
+from app.domain.documents.search import SearchState
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.job_states import JobStatus
 from app.jobs.planning import plan_job
-from app.jobs.searching import plan_search
 
 
-def create_job(session: ProjectWriteSession, queue: Queue, spec: JobSpec) -> Job:
-    """Queue a job.
+def create_job(
+    session: ProjectWriteSession, queue: Queue, spec: JobSpec, *, search: SearchState | None = None
+) -> Job:
+    """Queue a job; a ``search`` was planned before the transaction, for that takes seconds.
 
     Raises:
         NotFound: the teacher, the data set or the small model does not exist.
@@ -29,10 +31,8 @@ def create_job(session: ProjectWriteSession, queue: Queue, spec: JobSpec) -> Job
         RateLimited: it may have no more jobs queued.
     """
     _keep_inputs(session, spec)
-    search = plan = None
-    if spec.search is not None:
-        search = plan_search(session, spec).to_stored()
-    else:
+    plan = None
+    if search is None:
         planned = plan_job(session, spec)
         spec, plan = planned.spec, planned.plan.to_stored()
     require_room(session)  # for the student
@@ -40,7 +40,7 @@ def create_job(session: ProjectWriteSession, queue: Queue, spec: JobSpec) -> Job
     job = Job(
         spec=spec.to_stored(),
         plan=plan,
-        search=search,
+        search=None if search is None else search.to_stored(),
         inputs={given.role: given.model_id for given in spec.inputs},
         dataset_id=spec.dataset,
         method=spec.method.name,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from app.domain.documents.auto import Goals, SearchBudget
 from app.domain.documents.target import Target
 from app.domain.documents.training import Precision, TrainingSpec
-from app.domain.documents.versions import StoredDocument
+from app.domain.documents.versions import Json, StoredDocument
 from app.domain.methods import MethodSpec
 
 TrialStatus = Literal["running", "finished", "failed", "cancelled"]
@@ -94,6 +94,11 @@ class SearchState(StoredDocument):
     outcome: Outcome = Field(default_factory=Outcome)
     stop: StopReason | None = None
     is_over: bool = False
+
+    def to_stored(self) -> Json:
+        """Without what is as it is by default: dozens of candidates are read with every look at the job."""
+        stored = self.model_dump(mode="json", exclude_defaults=True)
+        return {"version": self.newest_version(), **stored}
 
     @property
     def running(self) -> list[Trial]:

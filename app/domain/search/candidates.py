@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from app.domain.architectures import Architecture
 from app.domain.documents.auto import Goals
 from app.domain.documents.search import Candidate
 from app.domain.documents.target import Target
@@ -14,12 +15,20 @@ _FEWER_WORDS: Final = 4
 _LEAST_WORDS: Final = 2_000
 
 
-def fitting_methods(task: Task, names: Sequence[str] | None) -> Iterator[Spec]:
+def fitting_methods(task: Task, teacher: Architecture, names: Sequence[str] | None) -> list[Spec]:
     """Methods that make a smaller student of a teacher for the task, with their defaults.
 
-    Those that need a model beside the teacher, or whose size cannot be bounded by a ratio, are left out. A
-    method that may learn from the teacher's outputs does.
+    A method that may learn from the teacher's outputs does. Left out are those that need a model beside the
+    teacher, whose size no ratio bounds, that train without looking at the teacher, and what is another of
+    the methods but for the teacher's outputs, as copying weights is of distillation.
     """
+    methods = list(_smaller_by_ratio(task, names))
+    without = [(method, method.without_outputs(teacher, teacher)) for method in methods]
+    lesser = {other.name for method, other in without if other is not None and other.name != method.name}
+    return [method for method in methods if method.name not in lesser]
+
+
+def _smaller_by_ratio(task: Task, names: Sequence[str] | None) -> Iterator[Spec]:
     for name, kind in METHOD_SPECS.items():
         card = kind.card
         if names is not None and name not in names:
@@ -27,8 +36,12 @@ def fitting_methods(task: Task, names: Sequence[str] | None) -> Iterator[Spec]:
         if task not in card.tasks or "compression_ratio" not in card.targets or not kind.is_compared:
             continue
         method = kind(name=name)
-        if not method.inputs and method.shape_role is None:
-            yield method.with_scores()
+        if method.inputs or method.shape_role is not None:
+            continue
+        method = method.with_scores()
+        takes_of_teacher = method.reads_weights or method.learns_from_outputs
+        if takes_of_teacher or not method.trains_in_steps:  # what is solved for costs seconds
+            yield method
 
 
 def targets_of(method: Spec, *, vocabulary: int) -> Iterator[Target]:

@@ -52,8 +52,8 @@ def test_a_sentence_says_it():
     one = state([4000], trials=[trial(1, 0.985, 4000)])
     one.outcome = decide(one.trials, one.goals)
     assert outcome_sentence(one) == (
-        "Trial 1 (distillation, fp32) is the smallest student that meets the goals: 0.004 MB, 4,000 parameters, "
-        "98.5% of the teacher's quality (at least 97.5%)."
+        "Trial 1 (distillation, fp32) is the smallest student that meets the goals: 0.004 MB, 4,000 "
+        "parameters, 98.5% of the teacher's quality (at least 97.5%)."
     )
     one = state([4000], trials=[trial(1, 0.95, 4000)])
     one.outcome = decide(one.trials, one.goals)
@@ -61,5 +61,3 @@ def test_a_sentence_says_it():
         "No student meets all goals. Trial 1 (distillation, fp32) comes closest and misses retain 0.97 "
         "(reached 0.94). Relax that goal, or allow more trials."
     )
-
-

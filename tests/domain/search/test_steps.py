@@ -10,6 +10,7 @@ from app.domain.search.candidates import fitting_methods, targets_of
 from app.domain.search.halving import promoted, rungs
 from app.domain.search.steps import AT_ONCE, Ended, NextRun, take_step, with_runs
 from app.domain.tasks import TASKS
+from tests.app.jobs.shelf import ENCODER
 from tests.domain.search.states import METHODS, candidate, measured, state, trial
 from worker.runner.sampler import propose
 
@@ -132,11 +133,15 @@ def test_minutes_end_it_too_and_leave_time_for_full_runs():
 
 def test_candidates_come_of_the_methods_traits():
     for task in TASKS:
-        for method in fitting_methods(task, None):
+        for method in fitting_methods(task, ENCODER, None):
             assert task in method.card.tasks
             assert not method.card.keeps_size
             assert list(targets_of(method, vocabulary=30_000))
-    assert [method.name for method in fitting_methods("text_classification", ["low_rank"])] == ["low_rank"]
+    names = {method.name for method in fitting_methods("text_classification", ENCODER, None)}
+    assert {"distillation", "weight_inherited", "tfidf"} <= names
+    assert not names & {"scratch", "weight_copy", "fine_tuning"}
+    [only] = fitting_methods("text_classification", ENCODER, ["low_rank"])
+    assert only.name == "low_rank"
 
 
 def test_the_first_trials_are_spread_over_sizes_and_methods():
