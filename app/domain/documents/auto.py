@@ -83,6 +83,7 @@ class AutoSpec(Spec):
 
     card: ClassVar[MethodCard] = MethodCard(
         title="Search",
+        papers=["https://arxiv.org/abs/1502.07943"],
         when="When a result is wanted rather than a recipe: short runs of many candidates, longer ones of "
         "the most promising. A search costs several trainings; where method and size are known, name them.",
         tasks=ALL_TASKS,
