@@ -33,7 +33,7 @@ def test_from_goals_to_a_served_student(stack: Stack, tmp_path: Path):
     assert search["student"] == best["student"]
     trials = stack.get(f"/v1/jobs?parent={search['id']}")["data"]
     assert {trial["id"] for trial in trials} == {trial["job"] for trial in found["trials"]}
-    kept = {model["id"] for model in stack.get("/v1/models")["data"] if model["job"] != fine_tuned["id"]}
+    kept = {model["id"] for model in stack.get("/v1/models")["data"] if model["id"] != fine_tuned["student"]}
     front = {found["trials"][choice["trial"] - 1]["student"] for choice in found["front"]}
     assert front | {encoder["id"]} == kept
     assert stack.predict({"id": search["student"]}, ["a text"]).status_code == 200
