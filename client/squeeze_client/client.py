@@ -1,7 +1,7 @@
 """The clients: ``Squeeze`` and ``AsyncSqueeze``."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -9,12 +9,13 @@ import httpx
 from squeeze_client import effects
 from squeeze_client.data import Data
 from squeeze_client.effects import Async, Items, M, Steps, Sync, operation
+from squeeze_client.errors import error_of
 from squeeze_client.jobs import Jobs
 from squeeze_client.models import Models
 from squeeze_client.operations import call
 from squeeze_client.resources import Resource, id_of
 from squeeze_client.responses import Model, Readiness
-from squeeze_client.sending import send
+from squeeze_client.sending import send, send_once
 from squeeze_client.serving import Endpoints, Keys
 
 T = TypeVar("T")
@@ -51,12 +52,13 @@ class _Calls(Resource[M]):
 
         Args:
             model: a model, its id, or the name of an endpoint.
-            inputs: a text, a pair as ``{"text": ..., "text_pair": ...}``, a question, or a list of these.
+            inputs: a text, a pair as ``{"text": ..., "text_pair": ...}``, a question, or several of
+                these: a list, a pandas ``Series``, an iterator.
             timeout_s: for the answer.
             parameters: of the task, such as ``top_k`` or ``precision``.
         """
-        several = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
-        body: dict[str, Any] = {"inputs": list(several)}
+        is_one = isinstance(inputs, str | Mapping)
+        body: dict[str, Any] = {"inputs": [inputs] if is_one else list(inputs)}
         if parameters:
             body["parameters"] = parameters
         request = call("predict", {"model_id": id_of(model)}, json=body, timeout_s=timeout_s)
@@ -65,8 +67,10 @@ class _Calls(Resource[M]):
 
     @operation
     def ready(self) -> Steps[Readiness]:
-        """Whether the service can work, by part."""
-        answer: httpx.Response = yield call("getReadiness")
+        """Whether the service can work, by part; one that cannot says so by 503."""
+        answer = yield from send_once(call("getReadiness"))
+        if answer.is_error and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            raise error_of(answer)
         return Readiness.model_validate(answer.json())
 
 

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from squeeze_client.archives import Progress
 from squeeze_client.conversion import prepared, saved
 from squeeze_client.effects import Close, Items, M, Next, Open, Sleep, Steps, listing, operation
@@ -14,7 +16,7 @@ from squeeze_client.errors import NotUploadable, SqueezeError, WaitTimeout
 from squeeze_client.operations import call
 from squeeze_client.resources import Resource, id_of, pages
 from squeeze_client.responses import Model
-from squeeze_client.sending import once, open_stream, send
+from squeeze_client.sending import once, open_stream, send, unreached
 from squeeze_client.uploads import Content, upload
 
 _POLL_S = 0.5
@@ -120,7 +122,11 @@ class Models(Resource[M]):
     def download(
         self, model: str | Model, folder: str | Path, *, on_progress: Progress | None = None
     ) -> Steps[Path]:
-        """Download a model's files into a folder, which is made; files that are there already stay."""
+        """Download a model's files into a folder, which is made; files that are there already stay.
+
+        Raises:
+            ConnectionFailed: it broke off; the same call goes on with the files that are missing.
+        """
         found = yield from _get(id_of(model))
         target = Path(folder)
         total, done = sum(found.files.values()), 0
@@ -132,15 +138,18 @@ class Models(Resource[M]):
                 done += size
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            place = {"model_id": found.id, "name": name}
-            opened = yield from open_stream(Open(call("downloadArtifact", place), "bytes"))
+            request = call("downloadArtifact", {"model_id": found.id, "name": name})
+            opened = yield from open_stream(Open(request, "bytes"))
             part = path.with_name(path.name + ".part")
-            with part.open("wb") as file:
-                while (chunk := (yield Next(opened))) is not None:
-                    file.write(chunk)
-                    done += len(chunk)
-                    if on_progress is not None:
-                        on_progress(done, total)
+            try:
+                with part.open("wb") as file:
+                    while (chunk := (yield Next(opened))) is not None:
+                        file.write(chunk)
+                        done += len(chunk)
+                        if on_progress is not None:
+                            on_progress(done, total)
+            except httpx.TransportError as error:
+                raise unreached(request, error) from error
             yield Close(opened)
             part.replace(path)
         return target

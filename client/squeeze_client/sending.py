@@ -1,5 +1,6 @@
 """Requests with retries: what may be repeated is, after a pause that grows and that the service can set."""
 
+import math
 import random
 import time
 from dataclasses import replace
@@ -37,8 +38,9 @@ def send(request: Request) -> Steps[httpx.Response]:
         try:
             response: httpx.Response = yield request
         except httpx.TransportError as error:
-            if is_last or not (request.can_repeat or isinstance(error, httpx.ConnectError)):
-                raise _unreached(request, error) from error
+            can_help = request.can_repeat or isinstance(error, httpx.ConnectError)
+            if is_last or not can_help or _is_final(error):
+                raise unreached(request, error) from error
             yield Sleep(pause(attempt))
             continue
         if not response.is_error:
@@ -50,6 +52,19 @@ def send(request: Request) -> Steps[httpx.Response]:
     raise AssertionError("the last attempt returns or raises")
 
 
+def send_once(request: Request) -> Steps[httpx.Response]:
+    """Send a request, and take whatever the answer is.
+
+    Raises:
+        ConnectionFailed: the service does not respond.
+    """
+    try:
+        response: httpx.Response = yield request
+    except httpx.TransportError as error:
+        raise unreached(request, error) from error
+    return response
+
+
 def open_stream(request: Open) -> Steps[Opened]:
     """Open an answer that is read piece by piece, with the same retries."""
     for attempt in range(MAX_RETRIES + 1):
@@ -57,8 +72,8 @@ def open_stream(request: Open) -> Steps[Opened]:
         try:
             opened: Opened = yield request
         except httpx.TransportError as error:
-            if is_last:
-                raise _unreached(request.request, error) from error
+            if is_last or _is_final(error):
+                raise unreached(request.request, error) from error
             yield Sleep(pause(attempt))
             continue
         if not opened.response.is_error:
@@ -89,12 +104,13 @@ def retry_pause(response: httpx.Response, attempt: int) -> float | None:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds, or a date (RFC 9110)."""
+    """Seconds, or a date (RFC 9110); None if it is neither."""
     header = response.headers.get("retry-after")
     if header is None:
         return None
     try:
-        return float(header)
+        seconds = float(header)
+        return None if math.isnan(seconds) else seconds
     except ValueError:
         pass
     try:
@@ -103,7 +119,13 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _unreached(request: Request, error: httpx.TransportError) -> ConnectionFailed:
+def _is_final(error: httpx.TransportError) -> bool:
+    """Whether it is the address that is wrong, which no retry changes."""
+    return isinstance(error, httpx.UnsupportedProtocol)
+
+
+def unreached(request: Request, error: httpx.TransportError) -> ConnectionFailed:
+    """What is raised where the service does not respond, or broke off."""
     return ConnectionFailed(
         f"{request.method} {request.path}: no answer from the service ({type(error).__name__}: {error}). "
         "Check that it runs (`squeeze up`), and its address (SQUEEZE_URL)."

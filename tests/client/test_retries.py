@@ -1,11 +1,16 @@
 """What is repeated, after which pause, and which error remains."""
 
+import json
+from collections.abc import Iterator
+
 import httpx
+import pandas as pd
 import pytest
 from squeeze_client import (
     Conflict,
     ConnectionFailed,
     InvalidRequest,
+    NotFound,
     RateLimited,
     Squeeze,
 )
@@ -135,3 +140,61 @@ def test_the_environment_names_service_and_key(monkeypatch):
     [request] = answers.requests
     assert str(request.url) == "https://squeeze.example/v1/models/mdl_1"
     assert request.headers["authorization"] == "Bearer sqz_x"
+
+
+def test_an_unusable_retry_after_leaves_the_pause_to_the_client(pauses):
+    answers = Answers(problem(429, retry_after="nan"), httpx.Response(200, json=MODEL))
+    client_of(answers).models.get("mdl_1")
+    [pause] = pauses
+    assert 0.25 <= pause <= 0.5
+
+
+def test_an_address_without_a_scheme_is_refused_at_once(pauses):
+    with pytest.raises(ConnectionFailed, match="SQUEEZE_URL"):
+        Squeeze("127.0.0.1").models.get("mdl_1")
+    assert pauses == []
+
+
+def test_readiness_is_asked_once(pauses):
+    with pytest.raises(ConnectionFailed, match="SQUEEZE_URL"):
+        client_of(Answers(httpx.ConnectError("refused"))).ready()
+    with pytest.raises(NotFound):
+        client_of(Answers(problem(404))).ready()
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sent"),
+    [
+        ("a", ["a"]),
+        ({"text": "a", "text_pair": "b"}, [{"text": "a", "text_pair": "b"}]),
+        (("a", "b"), ["a", "b"]),
+        ((text for text in "ab"), ["a", "b"]),
+        (pd.Series(["a", "b"]), ["a", "b"]),
+    ],
+    ids=["text", "pair", "tuple", "generator", "series"],
+)
+def test_what_is_not_one_input_is_several(inputs, sent):
+    answers = Answers(httpx.Response(200, json=[[]] * len(sent)))
+    client_of(answers).predict("mdl_1", inputs)
+    assert json.loads(answers.requests[0].content)["inputs"] == sent
+
+
+def test_a_download_that_breaks_off_goes_on_when_it_is_repeated(pauses, tmp_path):
+    def breaks_off() -> Iterator[bytes]:
+        yield b"ab"
+        raise httpx.ReadError("reset")
+
+    entries = {name: {"size_bytes": 4} for name in ("config.json", "model.safetensors")}
+    model = httpx.Response(200, json={**MODEL, "manifest": {"files": {"entries": entries}}})
+    answers = Answers(
+        model, httpx.Response(200, content=b"{  }"), httpx.Response(200, content=breaks_off()),
+        model, httpx.Response(200, content=b"abcd"),
+    )  # fmt: skip
+    client = client_of(answers)
+    with pytest.raises(ConnectionFailed, match="reset"):
+        client.models.download("mdl_1", tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+    client.models.download("mdl_1", tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == b"abcd"
+    assert len(answers.requests) == 5
