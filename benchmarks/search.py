@@ -22,7 +22,7 @@ from app.domain.search.candidates import distinct, fitting_methods, targets_of
 from app.domain.search.halving import is_full
 from app.domain.search.steps import Ended, take_step, with_runs
 from app.domain.tasks import TASKS
-from benchmarks.harness import Benchmark, Goal, Row, Value, say, select
+from benchmarks.harness import Benchmark, Goal, Row, Value, print_table, say, select
 from benchmarks.methods.entry import STUDENT_TRAINING
 from benchmarks.methods.workbench import Place, Workbench
 from benchmarks.sets import SETS
@@ -84,13 +84,14 @@ BENCH = Benchmark(
 def measure(options: argparse.Namespace) -> None:
     workbench = Workbench(options.data)
     for name in NAMES if options.set is None else [options.set]:
-        place = Place.of(name, 0)
+        place = Place(name, seed=0, rows=options.rows)
         state = _beginning(workbench, place)
         say(f"{name}: {len(state.candidates)} candidates")
         _search(workbench, place, state)
         for index in range(len(state.candidates)):
             _run(workbench, place, state, index, 1.0)
         BENCH.run(("swept", name, len(state.candidates), 1.0), dict)
+    print_table(select(BENCH.rows, kind="run"))
 
 
 def _beginning(workbench: Workbench, place: Place) -> SearchState:
@@ -196,4 +197,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", choices=NAMES, default=None)
+    parser.add_argument(
+        "--rows", type=int, default=None, help="the first of train and of dev, to try this out; default: all"
+    )
     sys.exit(BENCH.main(measure, parser, selects=["set"]))

@@ -97,6 +97,7 @@ def read_set(
     *,
     seed: int = 0,
     rows: int | None = None,
+    dev_rows: int | None = None,
     transfer_rows: int = 0,
 ) -> TaskData:
     """Train and dev of a set, in a model's tokens.
@@ -107,6 +108,7 @@ def read_set(
         reader: its tokenizers and architecture.
         seed: draws the rows of a set that takes a sample.
         rows: the first of train; default: all.
+        dev_rows: the first of dev; default: all.
         transfer_rows: the first of its unlabelled sentences.
     """
     chosen = SETS[name]
@@ -121,6 +123,7 @@ def read_set(
         train, dev = train[: -chosen.held_out], train[-chosen.held_out :]
     else:
         dev = _labelled(chosen, data, "dev")
+    dev = dev[:dev_rows]
     labels = labels_of(chosen, data)
     mask_id = special_id(reader.tokenizer, "[MASK]")
     dev_split = _encode(chosen, dev, labels, reader)

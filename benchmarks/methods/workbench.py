@@ -35,6 +35,8 @@ class Place:
 
     name: str
     seed: int
+    rows: int | None = None
+    """The first of train and of dev; default: all."""
 
     @classmethod
     def of(cls, name: str, seed: int) -> "Place":
@@ -56,7 +58,8 @@ class Place:
 
     @property
     def _label(self) -> str:
-        return f"{self.name}-{self.seed}" if self.seed else self.name
+        seeded = f"{self.name}-{self.seed}" if self.seed else self.name
+        return seeded if self.rows is None else f"{seeded}-{self.rows}-rows"
 
 
 class Workbench:
@@ -91,6 +94,8 @@ class Workbench:
             self._data,
             reader,
             seed=place.seed,
+            rows=place.rows,
+            dev_rows=place.rows,
             transfer_rows=TRANSFER_ROWS.get(place.name, 0),
         )
         if not TASKS[data.task].answers_in_vectors:
@@ -112,7 +117,9 @@ class Workbench:
             metric=None if TASKS[chosen.task].selects_by_loss else chosen.metric,
             max_length=chosen.max_length,
         )
-        read = partial(read_set, place.name, self._data, seed=place.seed)
+        read = partial(
+            read_set, place.name, self._data, seed=place.seed, rows=place.rows, dev_rows=place.rows
+        )
         if TASKS[chosen.task].writes:
             untrained = first_translator(self._data, shape=TRANSLATOR, vocabulary=TRANSLATOR_WORDS)
             teacher = trained_translator(place.folder, untrained, read(untrained), training)
