@@ -176,14 +176,24 @@ def _trained(workbench: Workbench, place: Place, candidate: Candidate, share: fl
         training = training.model_copy(update={"epochs": epochs, "max_epochs": epochs})
     began = time.perf_counter()
     smaller, read = trimmed(teacher, data, candidate.target, partial(workbench.read, place))
-    student = compress(smaller, read, candidate.method, training, target=candidate.target)
+    # Of the whole teacher: its ratio counts all words, also those that the student is to do without.
+    planned = plan_student(teacher.architecture, candidate.method, candidate.target, head=data.head)
+    words = smaller.architecture.vocabulary
+    student = compress(
+        smaller,
+        read,
+        candidate.method,
+        training,
+        target=candidate.target,
+        architecture=planned.architecture.model_copy(update={"vocabulary": words}),
+    )
     wall_s = time.perf_counter() - began
     dev = measure_quality(student.network, read.dev, read, device=student.network.device)[metric]
     return {
         "method": candidate.method.name,
         "ratio": candidate.target.compression_ratio,
         "vocabulary": candidate.target.vocabulary_size,
-        "parameters": candidate.parameters,
+        "parameters": sum(weight.numel() for weight in student.network.parameters()),
         "dev": dev,
         "retained": dev / whole,
         "wall_s": wall_s,

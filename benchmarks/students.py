@@ -189,6 +189,7 @@ def compress(
     training: TrainingSpec,
     *,
     target: Target | None,
+    architecture: Architecture | None = None,
     load_small: Callable[[str], PreTrainedModel] | None = None,
     cache_dir: Path = WORK / "cache",
     checkpoints: Path | None = None,
@@ -201,6 +202,7 @@ def compress(
         spec: the method.
         training: as a job's.
         target: the student's size.
+        architecture: the student's; default: planned for the target, from this teacher.
         load_small: the small model of a gate.
         cache_dir: of teacher outputs.
         checkpoints: the folder where a long training is kept, to go on from when it is stopped.
@@ -208,7 +210,7 @@ def compress(
     WORK.mkdir(parents=True, exist_ok=True)
     context = _context(
         training,
-        plan_student(teacher.architecture, spec, target, head=data.head).architecture,
+        architecture or plan_student(teacher.architecture, spec, target, head=data.head).architecture,
         load_small=load_small,
         cache_dir=cache_dir,
         checkpoints=checkpoints,
