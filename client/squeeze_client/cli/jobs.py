@@ -144,13 +144,13 @@ def search(
         float | None, typer.Option(help="Share of the teacher's dev metric to keep.", min=0, max=1)
     ] = None,
     max_latency_ms: Annotated[float | None, typer.Option(help="Of one text on the worker.")] = None,
-    max_size_mb: Annotated[float | None, typer.Option(help="Of the student's weights.")] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="Of the student's ONNX file.")] = None,
     max_parameters: Annotated[int | None, typer.Option(help="Of the student.")] = None,
     minimize: Annotated[
         str | None, typer.Option(help="What to make as small as it gets: size, latency or parameters.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Budget: candidates to train.", min=1)] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget: minutes of workers.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget: minutes from the first trial on.")] = None,
     wait: Wait = False,
     timeout: Timeout = None,
     as_json: Json = False,
