@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test check serve clean
+.PHONY: help install demo test check docs serve clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -13,7 +13,7 @@ install: $(VENV)/installed ## make .venv with everything the project needs
 $(VENV)/installed: pyproject.toml client/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e './client[cli]' -e '.[worker,embedded,demo,telemetry,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e './client[cli]' -e '.[worker,embedded,demo,telemetry,dev,docs]'
 	@touch $@
 
 demo: install ## squeeze a real transformer, end to end, over HTTP (DATA=folder for another set)
@@ -30,6 +30,9 @@ check: install ## formatting, lints, types, import contracts, migrations, deploy
 	$(BIN)/python -m migrations.check
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/hadolint docker/api.Dockerfile docker/worker.Dockerfile
+
+docs: install ## build the documentation into build/docs
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet
 
 serve: install ## start the API and one worker on this machine
 	$(BIN)/squeeze up
