@@ -34,8 +34,8 @@ def failure_pages() -> dict[str, str]:
     text = (
         "# Error codes\n\n"
         "A problem's `type` ends with its code. `...` stands for a value of the request. A status of `job` "
-        "is not an answer: the job fails with this code in its `error`. `<kind>_not_found` (404) names the kind "
-        "of what is missing.\n\n"
+        "is not an answer: the job fails with this code in its `error`. `<kind>_not_found` (404) names the "
+        "kind of what is missing.\n\n"
         "| code | status | message |\n|---|---|---|\n"
     )
     return {"operations/errors.md": text + "\n".join(rows) + "\n", "operations/alerts.md": _alerts()}

@@ -1,5 +1,6 @@
 """What MkDocs calls: adds the generated pages, and those that lie elsewhere, when the site is built."""
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from reference_pages.methods import measured_students, method_pages
 ROOT: Final = Path(__file__).parent.parent
 
 
+@cache
 def generated_pages() -> dict[str, str]:
     """Markdown by path in the documentation."""
     copies = {name.lower(): (ROOT / name).read_text() for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
