@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace) -> None:
     workbench = Workbench(options.data)
     for name in NAMES if options.set is None else [options.set]:
         place = Place(name, seed=0, rows=options.rows)
-        state = _beginning(workbench, place)
+        state = first_state(workbench, place)
         say(f"{name}: {len(state.candidates)} candidates")
         _search(workbench, place, state)
         for index in range(len(state.candidates)):
@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace) -> None:
     print_table(select(BENCH.rows, kind="run"))
 
 
-def _beginning(workbench: Workbench, place: Place) -> SearchState:
+def first_state(workbench: Workbench, place: Place) -> SearchState:
     teacher, data = workbench.teacher(place)
     training = _training(place)
     found = []
@@ -163,10 +163,14 @@ def _measurement(row: Row) -> Measurement:
 
 def _run(workbench: Workbench, place: Place, state: SearchState, index: int, share: float) -> Row:
     candidate = state.candidates[index]
-    return BENCH.run(("run", place.name, index, share), partial(_trained, workbench, place, candidate, share))
+    return BENCH.run(
+        ("run", place.name, index, share), partial(train_candidate, workbench, place, candidate, share)
+    )
 
 
-def _trained(workbench: Workbench, place: Place, candidate: Candidate, share: float) -> Mapping[str, Value]:
+def train_candidate(
+    workbench: Workbench, place: Place, candidate: Candidate, share: float
+) -> Mapping[str, Value]:
     teacher, data = workbench.teacher(place)
     metric = SETS[place.name].metric
     whole = measure_quality(teacher.network, data.dev, data, device=teacher.network.device)[metric]

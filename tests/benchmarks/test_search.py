@@ -29,28 +29,27 @@ def trained(monkeypatch) -> list[tuple[int, float]]:
         retained = 0.97 * (candidate.parameters / ENOUGH) ** 0.01 - 0.01 * (1 - share)
         return {"parameters": candidate.parameters, "dev": retained, "retained": retained, "wall_s": share}
 
-    monkeypatch.setattr(search, "_trained", run)
+    monkeypatch.setattr(search, "train_candidate", run)
     return runs
 
 
 @pytest.fixture
-def formula(monkeypatch, trained, tmp_path):
-    monkeypatch.setattr(search, "_beginning", lambda *_: state(SIZES))
-    monkeypatch.setattr(search.BENCH, "_path", tmp_path / "search.json")
+def formula(monkeypatch, trained):
+    monkeypatch.setattr(search, "first_state", lambda *_: state(SIZES))
 
 
-def measure() -> int:
+def measure(folder: Path) -> int:
     parser = argparse.ArgumentParser()
     parser.set_defaults(data=Path(), set="stsb", rows=None)
-    return search.BENCH.main(search.measure, parser, [], selects=["set"])
+    return search.BENCH.main(search.measure, parser, ["--out", str(folder / "search.json")], selects=["set"])
 
 
 def goals(name: str) -> list[float | None]:
     return [goal.reached(search.BENCH.rows) for goal in search.BENCH.goals if goal.text.startswith(name)]
 
 
-def test_the_search_is_held_to_the_sweep_of_the_same_candidates(trained):
-    assert measure() == 1, "of two sets there is nothing yet"
+def test_the_search_is_held_to_the_sweep_of_the_same_candidates(trained, tmp_path):
+    assert measure(tmp_path) == 1, "of two sets there is nothing yet"
     assert sorted(size for size, share in trained if share == 1) == SIZES, "a full run is measured once"
     size, time = goals("stsb")
     short = sum(share for _, share in trained if share < 1)
@@ -62,8 +61,8 @@ def test_the_search_is_held_to_the_sweep_of_the_same_candidates(trained):
     assert goals("sst2") == [None, None]
 
 
-def test_what_was_measured_is_not_measured_again(trained):
-    measure()
+def test_what_was_measured_is_not_measured_again(trained, tmp_path):
+    measure(tmp_path)
     count, reached = len(trained), goals("stsb")
-    measure()
+    measure(tmp_path)
     assert (len(trained), goals("stsb")) == (count, reached)
