@@ -12,9 +12,14 @@ from app.commands.doctor import doctor
 
 
 def register(app: typer.Typer) -> None:
-    """Add the server's commands."""
+    """Make the command the server's, too."""
     # SIGTERM unwinds as Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    add_commands(app)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the server's commands."""
     examples: dict[Callable[..., None], str] = {
         service.up: "squeeze up --port 8080",
         service.api: "SQUEEZE_PORT=8080 squeeze api",

@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from reference_pages.api import api_pages
+from reference_pages.command_line import command_line_pages
 from reference_pages.failures import failure_pages
 from reference_pages.methods import measured_students, method_pages
 
@@ -19,7 +20,7 @@ ROOT: Final = Path(__file__).parent.parent
 def generated_pages() -> dict[str, str]:
     """Markdown by path in the documentation."""
     copies = {name.lower(): (ROOT / name).read_text() for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
-    return method_pages() | api_pages() | failure_pages() | copies
+    return method_pages() | api_pages() | failure_pages() | command_line_pages() | copies
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

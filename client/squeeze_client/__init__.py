@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from squeeze_client.jobs import Job
     from squeeze_client.reports import Report
-    from squeeze_client.responses import Dataset, Endpoint, Event, Key, Method, Model, Plan
+    from squeeze_client.responses import Dataset, Endpoint, Event, Key, Method, Model, Plan, SearchPlan
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,7 @@ __all__ = [
     "Plan",
     "RateLimited",
     "Report",
+    "SearchPlan",
     "ServerError",
     "Squeeze",
     "SqueezeError",

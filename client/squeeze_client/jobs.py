@@ -23,7 +23,7 @@ from squeeze_client.events import past_events, stream_events
 from squeeze_client.operations import call
 from squeeze_client.reports import Report
 from squeeze_client.resources import Resource, id_of, pages
-from squeeze_client.responses import Dataset, Event, JobData, Method, Model, Plan
+from squeeze_client.responses import Dataset, Event, JobData, Method, Model, Plan, SearchPlan
 from squeeze_client.sending import once, send
 
 _FIRST_POLL_S = 0.2
@@ -154,6 +154,48 @@ class Jobs(Resource[M]):
         answer = yield from send(call("createPlan", json=body))
         return Plan.model_validate(answer.json())
 
+    @operation
+    def search(
+        self,
+        /,
+        dataset: str | Dataset,
+        *,
+        teacher: str | Model,
+        goals: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Steps[Job[M]]:
+        """Search for the smallest student that meets goals.
+
+        Args:
+            dataset: to train and evaluate on.
+            teacher: the model to compress.
+            goals: such as ``{"retain": 0.98, "max_latency_ms": 5}``.
+            budget: such as ``{"trials": 8}`` or ``{"minutes": 60}``.
+            fields: others of the request: ``training``, ``exports``, ...
+        """
+        method = _search_method(goals, budget)
+        body = job_body(dataset, method, teacher, None, fields.pop("training", None), fields)
+        answer = yield from send(once(call("createJob", json=body)))
+        return _job(self.runner, answer.json())
+
+    @operation
+    def plan_search(
+        self,
+        /,
+        dataset: str | Dataset,
+        *,
+        teacher: str | Model,
+        goals: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Steps[SearchPlan]:
+        """What a search would try and cost. Takes what ``search`` takes, and starts nothing."""
+        method = _search_method(goals, budget)
+        body = job_body(dataset, method, teacher, None, fields.pop("training", None), fields)
+        answer = yield from send(call("createPlan", json=body))
+        return SearchPlan.model_validate(answer.json())
+
     @listing
     def list(self, *, status: str | None = None, limit: int | None = None) -> Items[Job[M]]:
         """Jobs, newest first."""
@@ -212,6 +254,11 @@ def job_body(
         **fields,
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _search_method(goals: Mapping[str, Any] | None, budget: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = {"goals": goals and dict(goals), "budget": budget and dict(budget)}
+    return {"name": "auto", **{name: value for name, value in given.items() if value}}
 
 
 def failure_of(job: JobData) -> JobFailed:

@@ -144,6 +144,7 @@ class JobData(Response):
     progress: Progress
     metrics: dict[str, Any]
     student: str | None
+    search: dict[str, Any] | None
     error: Failure | None
 
     @property
@@ -171,6 +172,18 @@ class Plan(Response):
     student: dict[str, Any]
     teacher: dict[str, Any] | None
     estimate: dict[str, Any]
+
+
+class SearchPlan(Response):
+    """What a search may try, and what it would cost."""
+
+    schema_name = "SearchPlanRead"
+
+    candidates: list[dict[str, Any]]
+    trials: int
+    full_runs: int
+    minutes: float
+    worker_minutes: float
 
 
 class Method(Response):

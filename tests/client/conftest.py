@@ -1,17 +1,20 @@
 """One service for all tests of the client and the command line."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from squeeze_client import Dataset, Job, Model, Squeeze
+from squeeze_client.command import run
 from squeeze_client.effects import Sync
 
 from tests.e2e.conftest import Stack, running_stack
 from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder
 
 TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2e-3}
+
+Command = Callable[..., str]
 
 
 @pytest.fixture(scope="package")
@@ -63,3 +66,17 @@ def job(client: Squeeze, teacher: Model, dataset: Dataset) -> Job[Sync]:
         dataset, teacher=teacher, method="fine_tuning", training=TRAINING, controls=False, exports=["fp32"]
     )
     return job.wait(timeout_s=120)
+
+
+@pytest.fixture
+def squeeze(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command; what it printed."""
+    monkeypatch.setenv("SQUEEZE_URL", url)
+
+    def call(*arguments: str, status: int = 0) -> str:
+        ended = run([], arguments)
+        printed = capsys.readouterr()
+        assert ended == status, printed
+        return printed.err if status else printed.out
+
+    return call

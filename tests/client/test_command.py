@@ -2,33 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from squeeze_client import Dataset, Job, Model, Squeeze
 from squeeze_client.cli import output, watching
-from squeeze_client.command import run
 from squeeze_client.effects import Sync
 
-from tests.client.conftest import TRAINING
-
-Command = Callable[..., str]
-
-
-@pytest.fixture
-def squeeze(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command; what it printed."""
-    monkeypatch.setenv("SQUEEZE_URL", url)
-
-    def call(*arguments: str, status: int = 0) -> str:
-        ended = run([], arguments)
-        printed = capsys.readouterr()
-        assert ended == status, printed
-        return printed.err if status else printed.out
-
-    return call
+from tests.client.conftest import TRAINING, Command
 
 
 def test_from_upload_to_prediction(squeeze: Command, model_folder: Path, data_files: dict[str, Path]):

@@ -115,7 +115,9 @@ def run_python(page: str, url: str) -> dict[str, Any]:
             if block.language == "python":
                 exec(compile(block.text.replace(LOCAL, url), page, "exec"), names)
     finally:
-        names["api"].close()
+        for name in ("api", "squeeze"):
+            if name in names:
+                names[name].close()
     return names
 
 
@@ -144,6 +146,23 @@ def test_a_guide(task: str, url: str, folder: Path):
     write_data(folder, task)
     names = run_python(f"guides/{task}.md", url)
     assert names["answer"].is_success
+
+
+def test_the_client_s_page(url: str, folder: Path, capsys: pytest.CaptureFixture[str]):
+    write_data(folder, "text_classification")
+    names = run_python("reference/python-client.md", url)
+    assert len(names["answers"]) == 2
+    printed = capsys.readouterr().out
+    assert "succeeded" in printed
+    assert "422 urn:squeeze:problem:" in printed
+    assert "minilm" in printed
+
+
+def test_the_plan_of_a_search(url: str, folder: Path, capsys: pytest.CaptureFixture[str]):
+    write_data(folder, "text_classification")
+    plan = run_python("searching.md", url)["plan"]
+    assert plan.worker_minutes > 0
+    assert f"8 of {len(plan.candidates)} candidates" in capsys.readouterr().out
 
 
 def test_every_task_has_a_guide_that_runs():

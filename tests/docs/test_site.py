@@ -67,3 +67,12 @@ def test_every_alert_is_listed():
     assert all(
         f"| {rule['alert']} |" in page for group in rules for rule in group["rules"] if "alert" in rule
     )
+
+
+def test_every_command_has_an_example():
+    page = generated_pages()["reference/command-line.md"]
+    described = page.split("\n## ")[1:]
+    assert {"squeeze up", "squeeze compress", "squeeze models push"} <= {
+        text.splitlines()[0] for text in described
+    }
+    assert all("Example: squeeze" in text or "Example: SQUEEZE_" in text for text in described)

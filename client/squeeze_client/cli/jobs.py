@@ -11,7 +11,7 @@ import typer
 from squeeze_client.cli.app import Json, connect
 
 if TYPE_CHECKING:
-    from squeeze_client import Job, Plan, Squeeze
+    from squeeze_client import Job, Plan, SearchPlan, Squeeze
     from squeeze_client.effects import Sync
 
 app = typer.Typer(help="List, watch and cancel jobs.", no_args_is_help=True)
@@ -125,7 +125,7 @@ def compress(
         "max_size_mb": max_size_mb,
         "max_latency_ms": max_latency_ms,
     }
-    target = {name: value for name, value in targets.items() if value is not None} or None
+    target = _given(targets) or None
     body: dict[str, Any] = {"target": target, "training": {"epochs": epochs} if epochs else None}
     body |= {"teacher": teacher, "method": method, "student_name": name, **_object(fields)}
     client = connect(context)
@@ -151,6 +151,9 @@ def search(
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Budget: candidates to train.", min=1)] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget: minutes from the first trial on.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it would try and cost; start nothing.")
+    ] = False,
     wait: Wait = False,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -163,13 +166,15 @@ def search(
         "max_parameters": max_parameters,
         "minimize": minimize,
     }
-    parts: dict[str, dict[str, Any]] = {"goals": goals, "budget": {"trials": trials, "minutes": minutes}}
-    method: dict[str, Any] = {"name": "auto"}
-    for part, values in parts.items():
-        if given := {name: value for name, value in values.items() if value is not None}:
-            method[part] = given
+    asked = {"goals": _given(goals), "budget": _given({"trials": trials, "minutes": minutes})}
     client = connect(context)
-    job = client.jobs.create(dataset, teacher=teacher, method=method)
+    if plan:
+        from squeeze_client.cli import output
+
+        found = client.jobs.plan_search(dataset, teacher=teacher, **asked)
+        output.print_json(found) if as_json else output.print_fields(_search_plan(found))
+        return
+    job = client.jobs.search(dataset, teacher=teacher, **asked)
     _start(client, job, wait=wait, timeout=timeout, as_json=as_json)
 
 
@@ -254,7 +259,9 @@ def _show(job: "Job[Sync]", *, as_json: bool) -> None:
     fields = ("id", "status", "status_message", "teacher", "dataset", "target", "student", "running_s")
     shown = {name: getattr(job, name) for name in fields}
     failure = job.error and f"{job.error.message} ({job.error.code})"
-    output.print_fields({**shown, "method": job.method["name"], "error": failure, **_quality(job)})
+    output.print_fields(
+        {**shown, "method": job.method["name"], "error": failure, **_quality(job), **search_outcome(job)}
+    )
 
 
 def _quality(job: "Job[Sync]") -> dict[str, Any]:
@@ -274,6 +281,23 @@ def _plan(plan: "Plan") -> dict[str, Any]:
     student = {name: plan.student.get(name) for name in ("shape", "compression_ratio", "size_mb", "advice")}
     estimate = {name: plan.estimate.get(name) for name in ("steps", "seconds", "peak_memory_mb")}
     return {**student, **estimate}
+
+
+def _search_plan(plan: "SearchPlan") -> dict[str, Any]:
+    costs = {name: getattr(plan, name) for name in ("trials", "full_runs", "minutes", "worker_minutes")}
+    return {"candidates": len(plan.candidates), **costs}
+
+
+def search_outcome(job: "Job[Sync]") -> dict[str, Any]:
+    """Which goals a search has missed, and by how much."""
+    if job.search is None:
+        return {}
+    unmet = [f"{goal['goal']}: {goal['closest']:.4g} for {goal['asked']:.4g}" for goal in job.search["unmet"]]
+    return {"trials": len(job.search["trials"]), "goals that are not met": "; ".join(unmet) or None}
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _answer(said: Any) -> str:
