@@ -133,9 +133,7 @@ class Jobs(Resource[M]):
             training: hyperparameters that all methods share, such as ``{"epochs": 3}``.
             fields: others of the request: ``exports``, ``student_name``, ``gate``, ``controls``, ...
         """
-        body = job_body(dataset, method, teacher, target, training, fields)
-        answer = yield from send(once(call("createJob", json=body)))
-        return _job(self.runner, answer.json())
+        return _create(self.runner, job_body(dataset, method, teacher, target, training, fields))
 
     @operation
     def plan(
@@ -174,10 +172,7 @@ class Jobs(Resource[M]):
             budget: such as ``{"trials": 8}`` or ``{"minutes": 60}``.
             fields: others of the request: ``training``, ``exports``, ...
         """
-        method = _search_method(goals, budget)
-        body = job_body(dataset, method, teacher, None, fields.pop("training", None), fields)
-        answer = yield from send(once(call("createJob", json=body)))
-        return _job(self.runner, answer.json())
+        return _create(self.runner, _search_body(dataset, teacher, goals, budget, fields))
 
     @operation
     def plan_search(
@@ -191,8 +186,7 @@ class Jobs(Resource[M]):
         **fields: Any,
     ) -> Steps[SearchPlan]:
         """What a search would try and cost. Takes what ``search`` takes, and starts nothing."""
-        method = _search_method(goals, budget)
-        body = job_body(dataset, method, teacher, None, fields.pop("training", None), fields)
+        body = _search_body(dataset, teacher, goals, budget, fields)
         answer = yield from send(call("createPlan", json=body))
         return SearchPlan.model_validate(answer.json())
 
@@ -256,9 +250,16 @@ def job_body(
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _search_method(goals: Mapping[str, Any] | None, budget: Mapping[str, Any] | None) -> dict[str, Any]:
+def _search_body(
+    dataset: str | Dataset,
+    teacher: str | Model,
+    goals: Mapping[str, Any] | None,
+    budget: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
+) -> dict[str, Any]:
     given = {"goals": goals and dict(goals), "budget": budget and dict(budget)}
-    return {"name": "auto", **{name: value for name, value in given.items() if value}}
+    method = {"name": "auto", **{name: value for name, value in given.items() if value}}
+    return job_body(dataset, method, teacher, None, None, fields)
 
 
 def failure_of(job: JobData) -> JobFailed:
@@ -271,6 +272,11 @@ def failure_of(job: JobData) -> JobFailed:
 
 def _job(runner: Any, body: Any) -> Job[Any]:
     return Job.bound(runner, body)
+
+
+def _create(runner: Any, body: Mapping[str, Any]) -> Steps[Job[Any]]:
+    answer = yield from send(once(call("createJob", json=body)))
+    return _job(runner, answer.json())
 
 
 def _get(runner: Any, job_id: str) -> Steps[Job[Any]]:

@@ -34,11 +34,13 @@ _MOST_STEPS: Final = 100
 
 
 class _Read(NamedTuple):
-    """A search as it was read, and what follows from that."""
+    """A search as it was read, and what its trials have come to."""
 
     version: int
-    before: SearchState
-    step: Step
+    state: SearchState
+    ended: dict[str, Ended]
+    """By job."""
+    elapsed_s: float
 
 
 def advance_all(worker: Worker) -> None:
@@ -67,13 +69,15 @@ def _advance_once(worker: Worker, project_id: str, job_id: str) -> bool:
         read = _read(reading, job_id)
     if read is None:
         return False
+    # Between the transactions: what to try next takes a while to compute.
+    step = take_step(read.state, read.ended, elapsed_s=read.elapsed_s, propose=propose)
     with database.transaction() as session:
         job = lock_job(session, job_id)
         if job.status.is_terminal:
             return False
         if job.search_version != read.version:  # somebody else was first
             return True
-        return _write(worker, session, job, read)
+        return _write(worker, session, job, step, before=read.state)
 
 
 def _read(session: ProjectReadSession, job_id: str) -> _Read | None:
@@ -86,8 +90,7 @@ def _read(session: ProjectReadSession, job_id: str) -> _Read | None:
         elapsed_s = (database_time(session) - job.started_at).total_seconds()
     jobs = find_jobs(session, [trial.job for trial in state.running])
     ended = {child.id: _ended(session, child) for child in jobs if child.status.is_terminal}
-    step = take_step(state, ended, elapsed_s=elapsed_s, propose=propose)
-    return _Read(job.search_version, state, step)
+    return _Read(job.search_version, state, ended, elapsed_s)
 
 
 def _ended(session: ProjectReadSession, child: Job) -> Ended:
@@ -101,8 +104,9 @@ def _ended(session: ProjectReadSession, child: Job) -> Ended:
     return Ended("finished" if measured else "failed", child.student_id, measured)
 
 
-def _write(worker: Worker, session: ProjectWriteSession, job: Job, read: _Read) -> bool:
-    step = read.step
+def _write(
+    worker: Worker, session: ProjectWriteSession, job: Job, step: Step, *, before: SearchState
+) -> bool:
     if job.status is JobStatus.QUEUED:
         move(session, job, JobStatus.RUNNING)
     for trial in step.ended:
@@ -115,7 +119,7 @@ def _write(worker: Worker, session: ProjectWriteSession, job: Job, read: _Read) 
     if state.is_over:
         tell_dropped(session, job, state)
         state = finish(worker, session, job, state)
-    if state != read.before:
+    if state != before:
         job.write_search(state)
         ended = len(state.trials) - len(state.running)
         job.progress = {
