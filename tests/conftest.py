@@ -96,13 +96,23 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="module")
+def open_databases() -> Iterator[dict[str, Database]]:
+    """Those that a module's tests have used, by URL: to connect takes longer than most tests do."""
+    databases: dict[str, Database] = {}
+    yield databases
+    for database in databases.values():
+        database.dispose()
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, open_databases: dict[str, Database]) -> Database:
     """Both databases in turn, empty at the start of each test."""
-    database = Database(database_url)
+    if database_url not in open_databases:
+        open_databases[database_url] = Database(database_url)
+    database = open_databases[database_url]
     empty_tables(database)
-    yield database
-    database.dispose()
+    return database
 
 
 @pytest.fixture(scope="session")

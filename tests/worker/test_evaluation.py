@@ -192,6 +192,8 @@ class TestLatency:
         assert model.runs == {1: 21, 32: 2}, "two runs at least"
         assert measure_latency(model, dev_split(10), pad_id=0, batch_sizes=(2,), seconds=60)
         assert model.runs[2] == 100, "enough for a median"
+        assert measure_latency(model, dev_split(10), pad_id=0, batch_sizes=(50,), seconds=60)
+        assert model.runs[50] == 20, "of as many texts"
 
 
 class TestReport:

@@ -10,6 +10,8 @@ from worker.evaluation.exported import ExportedModel
 
 BATCH_SIZES = (1, 32)
 _MOST_RUNS = 100
+_MOST_TEXTS = 1_000
+"""Of the runs of one batch size: the lengths of many texts even out, so that large batches need fewer runs."""
 _WARM_UP_RUNS = 3
 
 
@@ -37,7 +39,8 @@ def measure_latency(
     order = np.random.default_rng(0).permutation(len(split))
     medians = {}
     for size in batch_sizes:
-        batches = np.resize(order, (_MOST_RUNS, size))
+        runs = min(_MOST_RUNS, max(_MOST_TEXTS // size, 2))
+        batches = np.resize(order, (runs, size))
         runs_ms = _time_runs(network, split, batches, pad_id=pad_id, seconds=seconds)
         on_runs(size, runs_ms)
         medians[str(size)] = float(np.median(runs_ms))

@@ -6,11 +6,14 @@ a file of its own, and the files of the earlier ones stay as they are.
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
+from app.domain import documents
 from app.domain.documents import JobSpec
 from app.domain.documents.events import read_event
 from app.domain.documents.manifest import ModelManifest
@@ -20,6 +23,9 @@ from app.domain.errors import Unreadable
 
 STORED = Path(__file__).with_name("stored")
 TEACHER, DATASET = "mdl_" + "0" * 26, "dst_" + "0" * 26
+
+for module in iter_modules(documents.__path__):
+    import_module(f"{documents.__name__}.{module.name}")
 
 
 def kinds_of(base: type[StoredDocument]) -> Iterator[type[StoredDocument]]:
