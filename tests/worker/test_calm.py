@@ -58,7 +58,6 @@ def export() -> OnnxExport:
 @pytest.fixture
 def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EvaluatedModel]:
     """A model with two files, measured while the machine is as given."""
-    monkeypatch.setattr("worker.job.evaluator.open_export", lambda *_, **__: None)
     monkeypatch.setattr("worker.job.evaluator.measure_latency", lambda *_, **__: {"1": 5.0})
     network = classifier(tmp_path / "model")
 
@@ -66,6 +65,7 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Eval
         evaluator = Evaluator(data=dev_data(), test=None, device=network.device)
         model = evaluator.candidate(network, ARCHITECTURE)
         model.paths = dict.fromkeys(machines, tmp_path / "model.onnx")  # type: ignore[arg-type]
+        model.opened = dict.fromkeys(machines)  # type: ignore[arg-type]
         model.exports = {precision: export() for precision in model.paths}
         probes = [times for times in machines.values() for _ in range(2)]
         monkeypatch.setattr("worker.evaluation.calm.time_hashes", fixed(*probes))

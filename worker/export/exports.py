@@ -100,8 +100,8 @@ def compare_exports(
     paths: Mapping[Precision, Path],
     data: TaskData,
     *,
+    opened: Mapping[Precision, ExportedModel] | None = None,
     thresholds: Thresholds | None = None,
-    threads: int = 1,
     on_logits: Callable[[Precision, FloatArray], None] = lambda *_: None,
 ) -> dict[Precision, OnnxExport]:
     """Measure each file against the torch network, both on the CPU, on the dev texts.
@@ -110,8 +110,8 @@ def compare_exports(
         network: on the CPU.
         paths: its files.
         data: whose dev texts are compared.
+        opened: the files, where they are open already.
         thresholds: of the labels; None: those that are best on the texts compared.
-        threads: of a run of the files, as they would be served.
         on_logits: is given the logits (P, C) of each file on these texts.
     """
     pad_id = data.pad_id
@@ -128,8 +128,8 @@ def compare_exports(
     )
     found = {}
     for precision, path in paths.items():
-        opened = open_export(path, network, threads=threads)
-        exported = probe(partial(opened.logits, pad_id=pad_id), dev)
+        file = open_export(path, network) if opened is None else opened[precision]
+        exported = probe(partial(file.logits, pad_id=pad_id), dev)
         on_logits(precision, exported[:asked])
         parity = compare_logits(
             reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds, counts)
@@ -142,8 +142,8 @@ def compare_exports(
             size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=written_metric(opened, data.dev, data)
-            if isinstance(opened, ExportedTranslator)
+            metric=written_metric(file, data.dev, data)
+            if isinstance(file, ExportedTranslator)
             else main_metric(dev, exported[:asked], data, thresholds=thresholds),
             network_metric=of_network,
         )

@@ -20,7 +20,7 @@ from worker.data.batches import subset
 from worker.evaluation.bootstrap import RowMetric
 from worker.evaluation.calm import watching_calm
 from worker.evaluation.evaluate import predict_logits
-from worker.evaluation.exported import ExportedTranslator
+from worker.evaluation.exported import ExportedModel, ExportedTranslator
 from worker.evaluation.latency import measure_latency
 from worker.evaluation.quality import chosen_thresholds, main_metric, measure, quality, trivial_baseline
 from worker.evaluation.report import compare_models
@@ -41,6 +41,8 @@ class EvaluatedModel:
     """With teachers' scores, in place of the labels."""
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
+    opened: dict[Precision, ExportedModel] = field(default_factory=dict)
+    """They in the sessions that would serve them: to open one takes as long as many runs."""
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
     thresholds: Thresholds = ()
     """Of the labels, chosen on dev."""
@@ -119,13 +121,18 @@ class Evaluator:
             candidate.exports[precision] = export.model_copy(update={"test_metric": metric})
 
     def compare_exports(self, candidate: EvaluatedModel) -> None:
-        """Hold the ONNX files against the network, which comes to the CPU for it."""
+        """Open the ONNX files and hold them against the network, which comes to the CPU for it."""
+        network = candidate.network.cpu()
+        candidate.opened = {
+            precision: open_export(path, network, threads=candidate.threads)
+            for precision, path in candidate.paths.items()
+        }
         candidate.exports = compare_exports(
-            candidate.network.cpu(),
+            network,
             candidate.paths,
             self._data,
+            opened=candidate.opened,
             thresholds=candidate.thresholds,
-            threads=candidate.threads,
             on_logits=lambda precision, logits: self._keep(candidate, precision, "dev", logits),
         )
 
@@ -141,12 +148,14 @@ class Evaluator:
         return sample, candidate.file_logits[precision, "dev"]
 
     def measure_latency(self, candidate: EvaluatedModel) -> None:
-        for precision, path in candidate.paths.items():
-            opened = open_export(path, candidate.network, threads=candidate.threads)
+        for precision in candidate.paths:
             with watching_calm(candidate.threads) as calm:
                 runs_ms = candidate.runs_ms.setdefault(precision, {})
                 latency_ms = measure_latency(
-                    opened, self._data.dev, pad_id=self._data.pad_id, on_runs=runs_ms.__setitem__
+                    candidate.opened[precision],
+                    self._data.dev,
+                    pad_id=self._data.pad_id,
+                    on_runs=runs_ms.__setitem__,
                 )
             found = {"latency_ms": latency_ms, "calm": calm.is_calm, "calm_reason": calm.reason}
             export = candidate.exports[precision]
@@ -232,8 +241,7 @@ class Evaluator:
             candidate.file_logits[precision, name] = logits
 
     def _file_metric(self, candidate: EvaluatedModel, precision: Precision, name: str) -> float:
-        path, split = candidate.paths[precision], self.splits[name]
-        opened = open_export(path, candidate.network.cpu(), threads=candidate.threads)
+        opened, split = candidate.opened[precision], self.splits[name]
         if isinstance(opened, ExportedTranslator):
             return written_metric(opened, split, self._data)
         sample = subset(split, self.sample(name))
