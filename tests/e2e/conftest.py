@@ -118,7 +118,7 @@ class Stack:
     def start_job(
         self, teacher: Json | None, dataset: Json, method: str | Json = "fine_tuning", **body: Any
     ) -> Json:
-        training = {"epochs": 8, "batch_size": 16, "learning_rate": 2e-3, **body.pop("training", {})}
+        training = {"epochs": 6, "batch_size": 32, "learning_rate": 6e-3, **body.pop("training", {})}
         job = {
             "dataset": dataset["id"],
             "method": method if isinstance(method, dict) else {"name": method},

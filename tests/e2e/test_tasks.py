@@ -138,12 +138,14 @@ def test_any_number_of_labels(stack: Stack, encoder: Json, tmp_path: Path) -> No
         return [{"text": text, "labels": [k for k in kinds if kinds[k] & {*text.split()}]} for text in texts]
 
     dataset = register(stack, "multi_label_classification", labelled)
-    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, exports=["fp32"]))
+    training = {"epochs": 10}
+    [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, training=training, exports=["fp32"]))
     assert (teacher["task"], teacher["labels"]) == ("multi_label_classification", list(kinds))
 
-    [(job, squeezed)] = finish(
-        stack, stack.start_job(teacher, dataset, "weight_squeezing", target={"shape": SHAPE})
+    squeezing = stack.start_job(
+        teacher, dataset, "weight_squeezing", target={"shape": SHAPE}, training=training
     )
+    [(job, squeezed)] = finish(stack, squeezing)
     assert set(dev_quality(job)) == {"micro_f1", "macro_f1", "label_ranking_average_precision"}
     assert dev_quality(job)["micro_f1"] > 0.8
     assert len(squeezed["manifest"]["thresholds"]) == 2, "chosen on dev"
@@ -182,7 +184,7 @@ def test_a_teacher_that_is_known_by_its_scores(stack: Stack) -> None:
 
 def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
     dataset = register(stack, "text_regression", tiny_scored_examples)
-    longer = {"epochs": 16, "learning_rate": 4e-3, "metric": "pearson"}
+    longer = {"epochs": 12, "metric": "pearson"}
     [(_, teacher)] = finish(stack, stack.start_job(encoder, dataset, training=longer, exports=["fp32"]))
     assert (teacher["task"], teacher["labels"]) == ("text_regression", None)
 
@@ -241,7 +243,7 @@ def test_entities_of_several_languages(stack: Stack, encoder: Json, tmp_path: Pa
             dataset,
             "bilstm",
             target={"shape": recurrent, "vocabulary_size": 170},
-            training={"epochs": 16},
+            training={"epochs": 12, "learning_rate": 1e-2},
         ),
         stack.start_job(
             teacher,
@@ -294,7 +296,7 @@ def test_answers_to_questions(stack: Stack, encoder: Json, tmp_path: Path) -> No
         },
     )
     assert dataset["splits"]["dev"]["unanswerable"] == 12
-    training = {"learning_rate": 4e-3, "max_length": 12}
+    training = {"epochs": 8, "max_length": 12}
     [(job, model)] = finish(stack, stack.start_job(encoder, dataset, training=training))
     assert {"f1", "exact_match", "answerable_f1"} <= set(dev_quality(job))
     assert dev_quality(job)["f1"] > 0.8
@@ -347,7 +349,7 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
     ]
     dimensions = {"d_model": 32, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
     marian = stack.upload_model(marian_folder(tmp_path / "marian", *sides, **dimensions))
-    training = {"epochs": 10, "learning_rate": 5e-3, "dropout": 0, "evaluations": 2}
+    training = {"epochs": 10, "learning_rate": 1e-2, "dropout": 0, "evaluations": 2}
     (_, uploaded), (making, made) = finish(
         stack,
         stack.start_job(marian, dataset, training=training, exports=["fp32"]),
@@ -368,7 +370,7 @@ def test_translations(stack: Stack, tmp_path: Path) -> None:
             dataset,
             "weight_squeezing",
             target={"shape": narrow},
-            training=training | {"epochs": 8},
+            training=training | {"epochs": 8, "batch_size": 16, "learning_rate": 5e-3},
             exports=["fp32"],
         ),
     )
