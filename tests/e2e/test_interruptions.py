@@ -10,7 +10,7 @@ from tests.processes import children, is_alive, wait_until
 
 pytestmark = pytest.mark.e2e
 
-LONG = {"epochs": 12}
+LONG = {"epochs": 24}
 SHORT = {"epochs": 1}
 ENDLESS = {"epochs": 1000, "evaluations": 1}
 

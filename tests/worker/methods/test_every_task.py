@@ -38,7 +38,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
     data, teacher = make_data(task), make_teacher(task=task)
-    context: MemoryContext = context_of(name, tmp_path, epochs=1)
+    context: MemoryContext = context_of(name, tmp_path, epochs=0.5)
     spec = spec_of(name)
     student = methods.load(spec).compress(teacher, data, spec, context)
     assert student.network.num_parameters() == context.architecture.count(head=data.head).total
