@@ -11,7 +11,7 @@ from worker.evaluation.exported import ExportedModel
 BATCH_SIZES = (1, 32)
 _MOST_RUNS = 100
 _MOST_TEXTS = 1_000
-"""Of the runs of one batch size: the lengths of many texts even out, so that large batches need fewer runs."""
+"""Of the runs of one batch size: lengths even out in large batches, which need fewer runs."""
 _WARM_UP_RUNS = 3
 
 
