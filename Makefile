@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test check docs serve clean
+.PHONY: help install demo test check docs console serve clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: install ## formatting, lints, types, import contracts, migrations, deploy
 
 docs: install ## build the documentation into build/docs
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet
+
+console: install ## build the web console into app/console/static, which is committed
+	cd console && PATH="$(abspath $(BIN)):$$PATH" npm ci --no-audit --no-fund && PATH="$(abspath $(BIN)):$$PATH" npm run build
 
 serve: install ## start the API and one worker on this machine
 	$(BIN)/squeeze up

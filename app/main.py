@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app.background import BackgroundReading
+from app.console import endpoints as console
 from app.core.places import Places
 from app.core.settings import Settings, get_settings
 from app.datasets import endpoints as datasets
@@ -47,6 +48,7 @@ ROUTERS = (
     fine_tuning.router,
     files.router,
     *SERVING_ROUTERS,
+    console.router,
 )
 
 

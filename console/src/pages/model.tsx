@@ -1,0 +1,117 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+
+import { download } from "../api/client";
+import { datasetsQuery, modelQuery, modelsQuery, nameOf } from "../api/queries";
+import type { Model } from "../api/types";
+import { Code } from "../components/code";
+import { Facts, Page, Section } from "../components/layout";
+import { Loaded } from "../components/state";
+import { Badge } from "../components/status";
+import { Table } from "../components/table";
+import { bytes, count, metric, moment, ms, NONE, percent, shape, words } from "../format";
+import { authorized, origin, python, quoted } from "../snippets";
+
+export default function ModelPage({ params }: { params: { id: string } }) {
+  const model = useQuery(modelQuery(params.id));
+  return <Loaded query={model}>{(data) => <ModelView model={data} />}</Loaded>;
+}
+
+function ModelView({ model }: { model: Model }) {
+  const models = useQuery(modelsQuery).data?.data;
+  const datasets = useQuery(datasetsQuery).data?.data;
+  const { lineage, manifest } = model;
+  const isServed = model.status === "ready" && model.task !== null;
+  return (
+    <Page
+      title={model.name}
+      lead={
+        <>
+          <Badge status={model.status} /> <code>{model.id}</code>
+        </>
+      }
+      actions={
+        <>
+          <Link className="button" href={`/jobs/new?teacher=${model.id}`}>
+            Compress
+          </Link>
+          {isServed && (
+            <Link className="button primary" href={`/playground?left=${model.id}`}>
+              Try it
+            </Link>
+          )}
+        </>
+      }
+    >
+      {model.error && <p className="problem">{model.error.message}</p>}
+      {model.progress && <p className="warning">It is being read: {model.progress.step}.</p>}
+      <Section title="Model">
+        <Facts
+          facts={[
+            ["Task", model.task ? words(model.task) : "none: an encoder without a task head"],
+            ["Architecture", model.architecture ? `${model.architecture}, ${shape(model.shape)}` : NONE],
+            ["Parameters", count(model.parameters)],
+            ["Files", bytes(model.size_bytes)],
+            ["Labels", model.labels?.join(", ") ?? NONE],
+            ["Longest input", manifest ? `${count(manifest.max_length)} tokens` : NONE],
+            ["Origin", lineage.job ? <Link href={`/jobs/${lineage.job}`}>{words(lineage.method ?? "job")}</Link> : model.origin],
+            ["Teacher", lineage.teacher ? <Link href={`/models/${lineage.teacher}`}>{nameOf(lineage.teacher, models)}</Link> : NONE],
+            ["Data set", lineage.dataset ? <Link href={`/datasets/${lineage.dataset}`}>{nameOf(lineage.dataset, datasets)}</Link> : NONE],
+            ["Created", moment(model.created_at)],
+          ]}
+        />
+        {manifest?.notes?.map((note) => (
+          <p key={note} className="warning">
+            {note}
+          </p>
+        ))}
+      </Section>
+      {manifest && Object.keys(manifest.exports ?? {}).length > 0 && (
+        <Section title="ONNX files">
+          <Table
+            caption="ONNX files"
+            rows={Object.entries(manifest.exports ?? {})}
+            keyOf={([precision]) => precision}
+            columns={[
+              { name: "Precision", cell: ([precision]) => precision },
+              { name: "Size", number: true, cell: ([, file]) => bytes(file.size_bytes) },
+              { name: "Dev", number: true, cell: ([, file]) => metric(file.metric) },
+              { name: "Same answers as torch", number: true, cell: ([, file]) => percent(file.label_agreement, 1) },
+              { name: "One text", number: true, cell: ([, file]) => ms(file.latency_ms?.["1"]) },
+              { name: "32 texts", number: true, cell: ([, file]) => ms(file.latency_ms?.["32"]) },
+            ]}
+          />
+        </Section>
+      )}
+      {manifest && (
+        <Section title="Files">
+          <Table
+            caption="Files"
+            rows={Object.entries(manifest.files.entries)}
+            keyOf={([name]) => name}
+            columns={[
+              {
+                name: "File",
+                cell: ([name]) => (
+                  <button className="link" onClick={() => void download(`/v1/models/${model.id}/artifacts/${name}`, name.split("/").at(-1)!)}>
+                    {name}
+                  </button>
+                ),
+              },
+              { name: "Size", number: true, cell: ([, file]) => bytes(file.size_bytes), order: ([, file]) => file.size_bytes },
+              { name: "SHA-256", cell: ([, file]) => <code>{file.sha256.slice(0, 16)}…</code> },
+            ]}
+          />
+        </Section>
+      )}
+      {isServed && (
+        <Section title="Use it">
+          <div className="columns">
+            <Code label="curl" text={`curl -s ${origin()}/v1/models/${model.id}/predict ${authorized()}-H 'Content-Type: application/json' \\\n  -d ${quoted(JSON.stringify({ inputs: ["..."] }))}`} />
+            <Code label="Python" text={python(`print(squeeze.predict("${model.id}", ["..."]))`)} />
+          </div>
+        </Section>
+      )}
+    </Page>
+  );
+}
