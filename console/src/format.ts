@@ -22,7 +22,8 @@ export function bytes(value: number | null | undefined): string {
 
 export function significant(value: number | null | undefined, digits = 3): string {
   if (value == null) return NONE;
-  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(1);
+  if (value === 0) return "0";
+  if (Math.abs(value) < 1e-3) return value.toExponential(1);
   return Math.abs(value) >= 10 ** (digits - 1) ? Math.round(value).toLocaleString("en") : value.toPrecision(digits);
 }
 
@@ -58,6 +59,11 @@ export function clock(iso: string): string {
 /** `text_classification` in words. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");
+}
+
+/** `1 text`, `2 texts`. */
+export function counted(number: number, thing: string): string {
+  return `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
 }
 
 export function capitalized(text: string): string {

@@ -59,7 +59,8 @@ async function follow(client: QueryClient, id: string, signal: AbortSignal): Pro
   while (!signal.aborted) {
     try {
       if (await read(client, id, signal)) {
-        await client.invalidateQueries({ queryKey: ["jobs"] });
+        // Its student is new, too.
+        await Promise.all(["jobs", "models"].map((name) => client.invalidateQueries({ queryKey: [name] })));
         return;
       }
     } catch {

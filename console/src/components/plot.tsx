@@ -22,6 +22,7 @@ interface Axis {
 }
 
 const HEIGHT = 240;
+const TICK = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /** A chart on a canvas, with the same as a sentence for those who do not see it. */
@@ -88,7 +89,7 @@ function options(element: HTMLElement, series: { current: Series[] }, x: Axis, y
   const color = (name: string) => style.getPropertyValue(name).trim();
   const axis = { stroke: color("--muted"), font: `12px ${style.fontFamily}`, labelFont: `12px ${style.fontFamily}`, labelSize: 22 };
   const lines = { stroke: color("--line"), width: 1 };
-  const format = (_: uPlot, values: number[]) => values.map((value) => (value === null ? "" : significant(value)));
+  const format = (_: uPlot, values: (number | null)[]) => values.map((value) => (value === null ? "" : TICK.format(value)));
   return {
     width: element.clientWidth || 400,
     height: HEIGHT,
@@ -97,8 +98,8 @@ function options(element: HTMLElement, series: { current: Series[] }, x: Axis, y
       y: y.range ? { range: y.range } : {},
     },
     axes: [
-      { ...axis, label: x.name, grid: { show: false }, ticks: lines, values: format, space: 60 },
-      { ...axis, label: y.name, grid: lines, ticks: lines, values: format, size: 58 },
+      { ...axis, label: x.name, grid: { show: false }, ticks: lines, values: format, space: 60, size: 30 },
+      { ...axis, label: y.name, grid: lines, ticks: lines, values: format, size: 70 },
     ],
     legend: { show: !series.current.some(({ labels }) => labels) },
     series: [

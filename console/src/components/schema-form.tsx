@@ -146,7 +146,7 @@ function Scalar({ name, schema, value, pointer, isRequired, context, onChange }:
   }
   return (
     <div className="field">
-      <label htmlFor={id}>{words(name)}</label>
+      <label htmlFor={id}>{capitalized(words(name))}</label>
       {input}
       {fault && (
         <p className="fault" role="alert">
@@ -170,7 +170,7 @@ function Several({ name, schema, options, value, onChange }: {
   const chosen = (value ?? schema.default ?? []) as string[];
   return (
     <fieldset>
-      <legend>{words(name)}</legend>
+      <legend>{capitalized(words(name))}</legend>
       {options.map((option) => (
         <label key={option} className="check">
           <input
@@ -200,7 +200,7 @@ function Nested({ name, schema, value, pointer, isRequired, isOptional, context,
             {capitalized(words(name))}
           </label>
         ) : (
-          words(name)
+          capitalized(words(name))
         )}
       </legend>
       {schema.description && <p className="fine">
@@ -222,7 +222,7 @@ function OneOf({ name, variants, value, pointer, context, onChange, description 
   const index = Math.max(0, schemas.findIndex(fits));
   return (
     <fieldset className="nested">
-      <legend>{words(name)}</legend>
+      <legend>{capitalized(words(name))}</legend>
       {description && <p className="fine">{description}</p>}
       <div className="field">
         <label htmlFor={id}>Kind</label>

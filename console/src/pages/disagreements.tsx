@@ -8,7 +8,7 @@ import { Choice } from "../components/choice";
 import { Empty, Page, Section } from "../components/layout";
 import { Loaded } from "../components/state";
 import { Badge } from "../components/status";
-import { moment, percent, words } from "../format";
+import { capitalized, counted, moment, percent, words } from "../format";
 
 const ANY = "";
 
@@ -78,7 +78,7 @@ function Browser({ report }: { report: Report }) {
         <Choice label="Who is right" value={of("right")} onChange={set("right")} options={[[ANY, "any"], ["teacher", "the teacher"], ["student", "the student"], ["neither", "neither"]]} />
         <Choice label="Student is sure" value={of("confidence")} onChange={set("confidence")} options={[[ANY, "any"], ["0.5", "50 % or more"], ["0.7", "70 % or more"], ["0.9", "90 % or more"]]} />
       </div>
-      <Section title={`${shown.length} of ${all.length} texts`} note="Reports keep the 20 of a split that differ most.">
+      <Section title={`${shown.length} of ${counted(all.length, "text")}`} note="Reports keep the 20 of a split that differ most.">
         {all.length === 0 ? (
           <Empty>Teacher and student give the same answers on this split.</Empty>
         ) : shown.length === 0 ? (
@@ -124,7 +124,7 @@ function Answers({ disagreement: { label, teacher, student } }: { disagreement: 
       {Object.entries(given).map(([who, { answer, probability }]) => (
         <div key={who}>
           <h3>
-            {who} {label !== null && <Badge status={answer === label ? "succeeded" : "failed"} text={answer === label ? "right" : "wrong"} />}
+            {capitalized(who)} {label !== null && <Badge status={answer === label ? "succeeded" : "failed"} text={answer === label ? "right" : "wrong"} />}
           </h3>
           {probability == null ? <p className="text">{answer}</p> : <Bars bars={[{ name: answer, share: probability, text: percent(probability, 1) }]} />}
         </div>

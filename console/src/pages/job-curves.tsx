@@ -1,7 +1,7 @@
 import type { Curve } from "../api/events";
 import { Empty, Section } from "../components/layout";
 import { Plot } from "../components/plot";
-import { words } from "../format";
+import { capitalized, words } from "../format";
 
 const TITLES: Record<string, string> = { loss: "Training loss", dev_quality: "Quality on dev" };
 
@@ -17,7 +17,7 @@ export function Curves({ curves, isLive }: { curves: Curve[]; isLive?: boolean }
           {names.map((name) => (
             <Plot
               key={name}
-              title={TITLES[name] ?? words(name)}
+              title={TITLES[name] ?? capitalized(words(name))}
               x={{ name: "step" }}
               y={{ name: words(name) }}
               series={curves

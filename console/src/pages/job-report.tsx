@@ -9,7 +9,7 @@ import { Empty, Facts, Section, Tiles } from "../components/layout";
 import { Plot } from "../components/plot";
 import { Loaded } from "../components/state";
 import { Table } from "../components/table";
-import { count, metric, ms, NONE, percent, short, significant, words } from "../format";
+import { capitalized, count, counted, metric, ms, NONE, percent, short, significant, words } from "../format";
 import { Confusion } from "./report-confusion";
 
 type Compared = Split["models"][number];
@@ -67,7 +67,7 @@ function ReportView({ report }: { report: Report }) {
           )}
           <Section
             title={`Models on ${name}`}
-            note={`${words(comparison.metric)} on ${count(split.rows)} rows with ${percent(comparison.level)} bootstrap intervals.${
+            note={`${capitalized(words(comparison.metric))} on ${counted(split.rows, "row")} with ${percent(comparison.level)} bootstrap intervals.${
               split.labelled_by_teacher ? " The teacher's choices stand for labels." : ""
             }`}
           >
@@ -80,7 +80,7 @@ function ReportView({ report }: { report: Report }) {
           {split.disagreements.length > 0 && (
             <p className="more">
               <Link href={`/disagreements?job=${report.job}&split=${name}`}>
-                {split.disagreements.length} texts that teacher and student answer differently
+                {counted(split.disagreements.length, "text")} that teacher and student answer differently
               </Link>
             </p>
           )}
@@ -229,7 +229,7 @@ function Calibration({ split, name }: { split: Split; name: string }) {
       <Plot
         title={`Reliability on ${name}`}
         x={{ name: "probability", range: [0, 1] }}
-        y={{ name: "share that is right", range: [0, 1] }}
+        y={{ name: "share that is right", range: [0, 1.04] }}
         series={[...series, { name: "as often as they say", kind: "dashed", color: 5, points: [[0, 0], [1, 1]] }]}
       />
     </Section>

@@ -108,7 +108,7 @@ function Form({ models, datasets, methods }: Given) {
   return (
     <div className="beside">
       <form className="stack" onSubmit={submit} onChange={() => create.isError && create.reset()}>
-        <Section title="What">
+        <Section title="Request">
           <div className="fields">
             <Choice label="Data set" value={dataset} onChange={setDataset} options={datasets.map((one) => [one.id, `${one.name} · ${words(one.task)} · ${count(one.rows)} rows`])} />
             <Choice label="Teacher" value={teacher} onChange={setTeacher} options={[["", "no teacher"], ...models.filter(({ status }) => status === "ready").map((one) => [one.id, `${one.name} · ${one.task ? words(one.task) : "no head"} · ${short(one.parameters)}`] as [string, string])]} />

@@ -85,7 +85,7 @@ export function DatasetUpload({ onDone }: { onDone: (id: string) => void }) {
                 changed();
               }}
             />
-            <button type="button" className="small" aria-label={`Remove ${file.name}`} onClick={() => setFiles(files.filter((_, place) => place !== index))}>
+            <button type="button" aria-label={`Remove ${file.name}`} onClick={() => setFiles(files.filter((_, place) => place !== index))}>
               Remove
             </button>
             {split && <FaultLine text={faultOf(split)} />}
