@@ -99,7 +99,7 @@ function rowsOf(jobs: Job[], reports: (Report | undefined)[], precision: string,
       const { low, high } = measured?.quality ?? {};
       return {
         id,
-        number: rows.size + 1,
+        number: 0,
         name: nameFor(id),
         job: null,
         method: "",
@@ -120,7 +120,7 @@ function rowsOf(jobs: Job[], reports: (Report | undefined)[], precision: string,
       rows.set(job.teacher, row(job.teacher, metrics.teacher, ["teacher"], { method: "teacher" }));
     }
   });
-  return [...rows.values()];
+  return [...rows.values()].map((row, index) => ({ ...row, number: index + 1 }));
 }
 
 function costOf(row: Row, cost: Cost): number | null {
