@@ -5,7 +5,7 @@ import { Router } from "wouter";
 
 import { asProblem } from "./api/problem";
 import { App } from "./app";
-import "./style.css";
+import "./style/index.css";
 
 const client = new QueryClient({
   defaultOptions: {

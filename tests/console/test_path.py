@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.core.db import DEFAULT_PROJECT, Actor, Database
 from app.projects.service import create_key
-from tests.console.looking import look_at
+from tests.console.looking import look_at, picture_for_readme
 from tests.e2e.conftest import Stack
 from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder
 
@@ -18,7 +18,8 @@ expect.set_options(timeout=60_000)
 
 FAR = {"x-forwarded-for": "203.0.113.7"}
 """As a proxy adds it: such requests need a key."""
-NAME = "<b>reviews</b> & <img src=x onerror=alert(1)>"
+STRANGE = "<b>film</b> & <img src=x onerror=alert(1)>"
+"""Shown as it is, wherever it comes from."""
 
 
 @pytest.fixture
@@ -102,13 +103,15 @@ def upload_a_data_set(page: Page, folder: Path) -> None:
     page.get_by_role("link", name="Data sets").click()
     page.get_by_role("link", name="Upload a data set").click()
     files = tiny_dataset_files(folder / "data")
+    strange = json.dumps({"text": STRANGE, "label": "positive"})
+    files["train"].write_text(f"{strange}\n{files['train'].read_text()}")
     broken = folder / "train.jsonl"
     broken.write_text(f"{files['train'].read_text()}{json.dumps({'text': 'no label'})[:-4]}\n")
     page.get_by_label("Files", exact=True).set_input_files([broken, files["dev"], files["test"]])
-    page.get_by_label("Name", exact=True).fill(NAME)
+    page.get_by_label("Name", exact=True).fill("reviews")
     page.get_by_role("button", name="Check").click()
     expect(page.locator(".file-row").filter(has_text="train.jsonl").get_by_role("alert")).to_contain_text(
-        "line 257"
+        "line 258"
     )
     look_at(page, "upload-fault")
     page.get_by_label("Files", exact=True).set_input_files(files["train"])
@@ -116,8 +119,8 @@ def upload_a_data_set(page: Page, folder: Path) -> None:
     expect(page.get_by_role("heading", name="First rows")).to_be_visible()
     look_at(page, "upload-data-set")
     page.get_by_role("button", name="Register data set").click()
-    expect(page.get_by_role("heading", name=NAME, level=1)).to_be_visible()
-    assert page.locator("main b, main img").count() == 0
+    expect(page.get_by_role("heading", name="reviews", level=1)).to_be_visible()
+    expect(page.get_by_text(STRANGE)).to_be_visible()
     look_at(page, "data-set")
 
 
@@ -136,7 +139,9 @@ def set_training(page: Page, *, epochs: int) -> None:
 def start(page: Page) -> None:
     """A job by the form, watched to its end."""
     expect(page.get_by_role("complementary", name="Plan").get_by_text("Steps", exact=True)).to_be_visible()
-    page.get_by_role("button", name="Start job").click()
+    with page.expect_request(re.compile("/events/stream")) as stream:
+        page.get_by_role("button", name="Start job").click()
+    assert stream.value.headers["authorization"].startswith("Bearer sqz_")
     expect(page.get_by_role("navigation", name="Parts of the job")).to_be_visible()
     expect(page.locator(".page-head .badge")).to_have_text("succeeded")
     expect(page.get_by_role("img", name="Training loss")).to_be_visible()
@@ -177,6 +182,7 @@ def read_the_report(page: Page) -> None:
     for name in ("teacher", "student", "student, ONNX int8", "TF-IDF and logistic regression"):
         expect(models.get_by_role("cell", name=name, exact=True)).to_be_visible()
     look_at(page, "report")
+    picture_for_readme(page, "report")
     with page.expect_download() as download:
         page.get_by_role("button", name="Markdown").click()
     assert "# Report on" in download.value.path().read_text()
@@ -214,6 +220,13 @@ def compare(page: Page) -> None:
     look_at(page, "compare")
 
 
+def create_a_key(page: Page) -> None:
+    page.get_by_label("Name", exact=True).fill(STRANGE)
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_role("region", name="Secret")).to_contain_text("sqz_")
+    expect(page.get_by_role("cell", name=STRANGE, exact=True)).to_be_visible()
+
+
 def look_around(page: Page, job: str) -> None:
     """The pages that the path has not come by."""
     pages = {
@@ -227,6 +240,9 @@ def look_around(page: Page, job: str) -> None:
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=heading).last).to_be_visible()
         look_at(page, name.lower().replace(" ", "-"))
+        if name == "Overview":
+            picture_for_readme(page, "console")
+    create_a_key(page)
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models").click()
     page.get_by_role("link", name="sentiment / fine_tuning / weight_squeezing").click()
     expect(page.get_by_role("heading", name="ONNX files")).to_be_visible()

@@ -5,6 +5,7 @@ import { Link } from "wouter";
 import { download } from "../api/client";
 import { isLive, reportQuery } from "../api/queries";
 import type { Job, Report, Split } from "../api/types";
+import { COMPARED, GateResult } from "../components/gate-result";
 import { Empty, Facts, Section, Tiles } from "../components/layout";
 import { Plot } from "../components/plot";
 import { Loaded } from "../components/state";
@@ -14,16 +15,6 @@ import { Confusion } from "./report-confusion";
 
 type Compared = Split["models"][number];
 
-const NAMES: Record<string, string> = {
-  teacher: "teacher",
-  student: "student",
-  onnx_fp32: "student, ONNX fp32",
-  onnx_int8: "student, ONNX int8",
-  without_distillation: "student without distillation",
-  from_scratch: "student from scratch",
-  tfidf: "TF-IDF and logistic regression",
-  trivial: "constant answer",
-};
 const RELIABLE = ["teacher", "student", "onnx_int8"];
 const FORMS: [name: string, accept: string, extension: string][] = [
   ["HTML", "text/html", "html"],
@@ -53,7 +44,11 @@ function ReportView({ report }: { report: Report }) {
         </p>
       ))}
       <Headline report={report} />
-      {report.gate && <Gate gate={report.gate} />}
+      {report.gate && (
+        <Section title="Publish gate">
+          <GateResult gate={report.gate} />
+        </Section>
+      )}
       {comparison && split && name !== undefined ? (
         <>
           {splits.length > 1 && (
@@ -129,29 +124,6 @@ function Headline({ report: { metrics } }: { report: Report }) {
   );
 }
 
-function Gate({ gate }: { gate: NonNullable<Report["gate"]> }) {
-  const missed = gate.failures.map(
-    ({ condition, model, required, measured }) =>
-      `${NAMES[model] ?? model} misses ${words(condition)} ${significant(required)}: ${measured == null ? "not measured" : metric(measured)}`,
-  );
-  return (
-    <Section title="Publish gate">
-      {missed.length === 0 ? (
-        <p>The student passes on {gate.split}.</p>
-      ) : (
-        <>
-          <ul>
-            {missed.map((sentence) => (
-              <li key={sentence}>{sentence}</li>
-            ))}
-          </ul>
-          <p>{gate.release ? `Released by ${gate.release.by}: ${gate.release.reason}` : "It is not served until it is released."}</p>
-        </>
-      )}
-    </Section>
-  );
-}
-
 function ModelTable({ split }: { split: Split }) {
   return (
     <Table<Compared>
@@ -159,7 +131,7 @@ function ModelTable({ split }: { split: Split }) {
       rows={split.models}
       keyOf={(model) => model.name}
       columns={[
-        { name: "Model", cell: (model) => NAMES[model.name] ?? model.name },
+        { name: "Model", cell: (model) => COMPARED[model.name] ?? model.name },
         { name: "Quality", cell: (model) => <Interval model={model} models={split.models} /> },
         { name: "Retained", number: true, cell: (model) => percent(model.beside_teacher?.retained?.value, 1) },
         { name: "Difference", number: true, cell: (model) => signed(model.beside_teacher?.difference.value) },
@@ -220,7 +192,7 @@ function Calibration({ split, name }: { split: Split; name: string }) {
   const series = split.models
     .filter((model) => RELIABLE.includes(model.name) && model.calibration)
     .map((model) => ({
-      name: NAMES[model.name] ?? model.name,
+      name: COMPARED[model.name] ?? model.name,
       points: model.calibration!.points.map(({ confidence, accuracy }) => [confidence, accuracy] as [number, number]),
     }));
   if (!series.some(({ points }) => points.length > 1)) return null;
@@ -268,7 +240,7 @@ function Made({ comparison }: { comparison: NonNullable<Report["comparison"]> })
           ["System", environment.system],
           ["Bootstrap", `${count(comparison.resamples)} resamples, seed ${comparison.seed}`],
           ["Versions", Object.entries(environment.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
-          ...(controls ?? []).map((control) => [NAMES[control.name] ?? control.name, control.about] as [string, string]),
+          ...(controls ?? []).map((control) => [COMPARED[control.name] ?? control.name, control.about] as [string, string]),
         ]}
       />
     </Section>

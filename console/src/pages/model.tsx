@@ -1,12 +1,14 @@
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useId, useState } from "react";
 import { Link } from "wouter";
 
-import { download } from "../api/client";
+import { answer, api, download } from "../api/client";
 import { datasetsQuery, modelQuery, modelsQuery, nameOf } from "../api/queries";
 import type { Model } from "../api/types";
 import { Code } from "../components/code";
+import { GateResult } from "../components/gate-result";
 import { Facts, Page, Section } from "../components/layout";
-import { Loaded } from "../components/state";
+import { Loaded, ProblemBox } from "../components/state";
 import { Badge } from "../components/status";
 import { Table } from "../components/table";
 import { bytes, count, metric, moment, ms, NONE, percent, shape, words } from "../format";
@@ -15,6 +17,38 @@ import { authorized, origin, python, quoted } from "../snippets";
 export default function ModelPage({ params }: { params: { id: string } }) {
   const model = useQuery(modelQuery(params.id));
   return <Loaded query={model}>{(data) => <ModelView model={data} />}</Loaded>;
+}
+
+/** What the publish gate says of a student, and the decision to serve it all the same. */
+function Gate({ model, gate }: { model: Model; gate: NonNullable<Model["gate"]> }) {
+  const client = useQueryClient();
+  const id = useId();
+  const [reason, setReason] = useState("");
+  const release = useMutation({
+    mutationFn: () => answer(api.POST("/v1/models/{model_id}/release", { params: { path: { model_id: model.id } }, body: { reason } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["models"] }),
+  });
+  return (
+    <Section title="Publish gate">
+      <GateResult gate={gate} />
+      {gate.failures.length > 0 && !gate.release && (
+        <form
+          className="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            release.mutate();
+          }}
+        >
+          <label htmlFor={id}>Reason to serve it all the same</label>
+          <input id={id} required maxLength={1000} value={reason} onChange={(event) => setReason(event.target.value)} />
+          <button type="submit" disabled={release.isPending}>
+            Release
+          </button>
+        </form>
+      )}
+      {release.isError && <ProblemBox error={release.error} />}
+    </Section>
+  );
 }
 
 function ModelView({ model }: { model: Model }) {
@@ -43,6 +77,7 @@ function ModelView({ model }: { model: Model }) {
         </>
       }
     >
+      {model.gate && <Gate model={model} gate={model.gate} />}
       {model.error && <p className="problem">{model.error.message}</p>}
       {model.progress && <p className="warning">It is being read: {model.progress.step}.</p>}
       <Section title="Model">
