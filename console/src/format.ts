@@ -61,6 +61,11 @@ export function words(name: string): string {
   return name.replaceAll("_", " ");
 }
 
+/** What a job does: a method's name, or a search among them. */
+export function methodName(name: string | null): string {
+  return name === "auto" ? "search" : words(name ?? "job");
+}
+
 /** `1 text`, `2 texts`. */
 export function counted(number: number, thing: string): string {
   return `${count(number)} ${thing}${number === 1 ? "" : "s"}`;

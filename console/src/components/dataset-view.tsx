@@ -35,9 +35,9 @@ export function DatasetView({ dataset }: { dataset: Dataset | DatasetCheck }) {
             { name: "Split", cell: ([split]) => split },
             { name: "Rows", number: true, cell: ([, { rows }]) => count(rows) },
             { name: "Words, median", number: true, cell: ([, { words }]) => count(words["p50"]) },
-            { name: "95 %", number: true, cell: ([, { words }]) => count(words["p95"]) },
-            { name: "99 %", number: true, cell: ([, { words }]) => count(words["p99"]) },
-            { name: "Longest", number: true, cell: ([, { words }]) => count(words["max"]) },
+            { name: "Words, 95 %", number: true, cell: ([, { words }]) => count(words["p95"]) },
+            { name: "Words, 99 %", number: true, cell: ([, { words }]) => count(words["p99"]) },
+            { name: "Words, longest", number: true, cell: ([, { words }]) => count(words["max"]) },
           ]}
         />
       </Section>

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 
 import { asProblem } from "../api/problem";
 import { KeyForm } from "./key-form";
+import { Page } from "./layout";
 
 export function ProblemBox({ error }: { error: unknown }) {
   const problem = asProblem(error);
@@ -28,11 +29,15 @@ export function ProblemBox({ error }: { error: unknown }) {
   );
 }
 
-/** What a query answered, once it has; until then that it is asked, and why it failed. */
-export function Loaded<T>({ query, children }: { query: UseQueryResult<T>; children: (data: T) => ReactNode }) {
+/** What a query answered, once it has; until then that it is asked, and why it failed, under a title if it is a page. */
+export function Loaded<T>({ query, title, children }: {
+  query: UseQueryResult<T>;
+  title?: string;
+  children: (data: T) => ReactNode;
+}) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
-  if (query.isError) return <Failed error={query.error} />;
-  return <Loading />;
+  const state = query.isError ? <Failed error={query.error} /> : <Loading />;
+  return title ? <Page title={title}>{state}</Page> : state;
 }
 
 export function Loading() {

@@ -10,7 +10,7 @@ import { Plot, type Series } from "../components/plot";
 import { Loaded } from "../components/state";
 import { Badge } from "../components/status";
 import { Table } from "../components/table";
-import { bytes, capitalized, metric, ms, NONE, percent, short, words } from "../format";
+import { bytes, capitalized, methodName, metric, ms, NONE, percent, short, words } from "../format";
 
 /** A model beside others of the same data set. */
 interface Row {
@@ -162,7 +162,7 @@ function Front({ rows, cost, metricName }: { rows: Row[]; cost: Cost; metricName
       <ul className="legend" aria-label="Colours">
         {methods.map((method, index) => (
           <li key={method}>
-            <i className={`series-${index % 6}`} aria-hidden="true" /> {words(method)}
+            <i className={`series-${index % 6}`} aria-hidden="true" /> {methodName(method)}
           </li>
         ))}
       </ul>
@@ -187,7 +187,7 @@ function Models({ rows }: { rows: Row[] }) {
           ),
           order: ({ name }) => name,
         },
-        { name: "Method", cell: ({ job, method }) => (job ? <Link href={`/jobs/${job}/report`}>{words(method)}</Link> : words(method)), order: ({ method }) => method },
+        { name: "Method", cell: ({ job, method }) => (job ? <Link href={`/jobs/${job}/report`}>{methodName(method)}</Link> : methodName(method)), order: ({ method }) => method },
         {
           name: "Quality",
           number: true,

@@ -10,7 +10,7 @@ import { bytes, moment, words } from "../format";
 export default function DatasetPage({ params }: { params: { id: string } }) {
   const dataset = useQuery(datasetQuery(params.id));
   return (
-    <Loaded query={dataset}>
+    <Loaded query={dataset} title="Data set">
       {(data) => (
         <Page
           title={data.name}

@@ -8,7 +8,7 @@ import { Choice } from "../components/choice";
 import { Empty, Page, Section } from "../components/layout";
 import { Loaded } from "../components/state";
 import { Badge } from "../components/status";
-import { capitalized, counted, moment, percent, words } from "../format";
+import { capitalized, counted, methodName, moment, percent } from "../format";
 
 const ANY = "";
 
@@ -30,7 +30,7 @@ export default function Disagreements() {
                 label="Job"
                 value={id}
                 onChange={(job) => setSearch({ job })}
-                options={compared.map((job) => [job.id, `${nameOf(job.student!, models)} · ${words(job.method.name)} · ${moment(job.created_at)}`])}
+                options={compared.map((job) => [job.id, `${nameOf(job.student!, models)} · ${methodName(job.method.name)} · ${moment(job.created_at)}`])}
               />
               <OfJob key={id} id={id} />
             </>

@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import schemas from "virtual:job-schemas";
 
 import { answer, api } from "../api/client";
 import type { Job } from "../api/types";
@@ -6,11 +7,14 @@ import { Section } from "../components/layout";
 import { PlanView } from "../components/plan-view";
 import { Loaded } from "../components/state";
 
+const DEFAULTS = schemas["TrainingSpec"]?.properties ?? {};
+
 /** What would come of the job's request now. */
 export function JobPlan({ job }: { job: Job }) {
-  const { teacher, dataset, method, target, training, exports, controls, gate, teacher_weights } = job;
-  const given = { teacher, dataset, method, target, training, exports, controls, gate, teacher_weights };
-  const spec = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null));
+  const { teacher, dataset, method, target, exports, controls, gate, teacher_weights } = job;
+  // Defaults are left to the service, which has others where they do not fit a teacher.
+  const training = given(job.training, (name, value) => value !== DEFAULTS[name]?.default);
+  const spec = given({ teacher, dataset, method, target, training, exports, controls, gate, teacher_weights });
   const plan = useQuery({
     queryKey: ["plans", job.id],
     queryFn: () => answer(api.POST("/v1/plans", { body: spec as never })),
@@ -21,4 +25,8 @@ export function JobPlan({ job }: { job: Job }) {
       <Loaded query={plan}>{(data) => <PlanView plan={data} />}</Loaded>
     </Section>
   );
+}
+
+function given(values: object, isWanted = (_name: string, _value: unknown) => true): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value != null && isWanted(name, value)));
 }

@@ -2,11 +2,50 @@ import { Link } from "wouter";
 
 import type { Job } from "../api/types";
 import { Empty, Section } from "../components/layout";
+import { Plot, type Series } from "../components/plot";
 import { Badge } from "../components/status";
 import { Table } from "../components/table";
 import { bytes, metric, ms, percent, short, words } from "../format";
 
 type Search = NonNullable<Job["search"]>;
+type Measurement = NonNullable<Search["trials"][number]["measurements"]>[number];
+
+/** Quality of the trials' students against what the search minimises, and the line of those that no other beats in both. */
+function Front({ search }: { search: Search }) {
+  const minimized = search.goals.minimize ?? "size";
+  const cost = ({ size_mb, latency_ms, parameters }: Measurement) =>
+    minimized === "size" ? size_mb : minimized === "latency" ? latency_ms : parameters / 1e6;
+  const place = (measurement: Measurement): [number, number] => [cost(measurement) ?? 0, measurement.quality];
+  const shown = search.trials.flatMap(({ number, measurements }) =>
+    (measurements ?? []).filter((one) => cost(one) !== null).map((one) => ({ number, measurement: one })),
+  );
+  if (shown.length < 2) return null;
+  const front = (search.front ?? [])
+    .map(({ trial, precision }) => shown.find((one) => one.number === trial && one.measurement.precision === precision))
+    .filter((one) => one !== undefined)
+    .map(({ measurement }) => place(measurement))
+    .sort(([a], [b]) => a - b);
+  const points = shown.map(({ number, measurement }): Series => ({
+    name: `trial ${number}, ${measurement.precision}`,
+    kind: "points",
+    color: measurement.precision === "int8" ? 0 : 1,
+    points: [place(measurement)],
+    labels: [String(number)],
+  }));
+  const unit = { size: "size, MB", latency: "latency, ms", parameters: "parameters, millions" }[minimized];
+  return (
+    <>
+      <Plot title={`Quality against ${unit}`} x={{ name: unit }} y={{ name: "quality on dev" }} series={[...points, { name: "Pareto line", kind: "steps", color: 5, points: front }]} />
+      <ul className="legend" aria-label="Colours">
+        {["int8", "fp32"].map((precision, index) => (
+          <li key={precision}>
+            <i className={`series-${index}`} aria-hidden="true" /> {precision}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
 
 /** The trials of a search, and what it has found so far. */
 export default function SearchView({ search }: { job: Job; search: Search }) {
@@ -22,6 +61,7 @@ export default function SearchView({ search }: { job: Job; search: Search }) {
           No student meets {words(unmet.goal)} {unmet.asked}; trial {unmet.trial} comes closest with {metric(unmet.closest)}.
         </p>
       ))}
+      <Front search={search} />
       {rows.length === 0 ? (
         <Empty>No trial has begun.</Empty>
       ) : (
@@ -34,7 +74,7 @@ export default function SearchView({ search }: { job: Job; search: Search }) {
               name: "Trial",
               cell: (trial) => (
                 <>
-                  <Link href={`/jobs/${trial.job}`}>{trial.number}</Link>
+                  <Link href={`/jobs/${trial.job}`}>{trial.number}</Link>{" "}
                   {best?.trial === trial.number && <Badge status="succeeded" text={search.best ? "best" : "closest"} />}
                 </>
               ),

@@ -9,7 +9,7 @@ import type { Job, JobEvent } from "../api/types";
 import { Empty, Facts, Page, Section } from "../components/layout";
 import { Loaded, Loading, ProblemBox } from "../components/state";
 import { JobProgress, JobStatusBadge } from "../components/status";
-import { capitalized, clock, duration, moment, NONE, target, words } from "../format";
+import { capitalized, clock, duration, methodName, moment, NONE, target, words } from "../format";
 import { Curves } from "./job-curves";
 import { JobPlan } from "./job-plan";
 import { JobReport } from "./job-report";
@@ -25,14 +25,14 @@ const PARTS: [path: string, name: string][] = [
 
 export default function JobPage({ params }: { params: { id: string; part?: string } }) {
   const job = useQuery(jobQuery(params.id));
-  return <Loaded query={job}>{(data) => <JobView job={data} part={params.part ?? ""} />}</Loaded>;
+  return <Loaded query={job} title="Job">{(data) => <JobView job={data} part={params.part ?? ""} />}</Loaded>;
 }
 
 function JobView({ job, part }: { job: Job; part: string }) {
   const events = useEventStream(job);
   return (
     <Page
-      title={capitalized(words(job.method.name))}
+      title={capitalized(methodName(job.method.name))}
       lead={
         <>
           <JobStatusBadge job={job} /> <code>{job.id}</code>
@@ -117,7 +117,7 @@ function Summary({ job, events }: { job: Job; events: JobEvent[] }) {
             ["Teacher", model(job.teacher)],
             ["Data set", <Link href={`/datasets/${job.dataset}`}>{nameOf(job.dataset, datasets)}</Link>],
             ["Student", model(job.student)],
-            ["Target", target(job.target)],
+            ["Target", job.search ? "chosen by the search" : target(job.target)],
             ["Exports", job.exports.join(", ")],
             ["Queue", job.queue],
             ["Created", moment(job.created_at)],

@@ -9,7 +9,7 @@ import { Sparkline } from "../components/sparkline";
 import { Failed, Loading } from "../components/state";
 import { Badge, JobProgress, JobStatusBadge } from "../components/status";
 import { Table } from "../components/table";
-import { capitalized, metric, moment, NONE, target, words } from "../format";
+import { capitalized, counted, methodName, metric, moment, NONE, target, words } from "../format";
 
 const STATUSES: Status[] = ["queued", "running", "succeeded", "failed", "cancelled"];
 
@@ -80,8 +80,8 @@ export function JobTable({ jobs }: { jobs: Job[] }) {
           name: "Job",
           cell: (job) => (
             <>
-              <Link href={`/jobs/${job.id}`}>{capitalized(words(job.method.name))}</Link>
-              <small>{job.method.name === "auto" ? "search" : target(job.target)}</small>
+              <Link href={`/jobs/${job.id}`}>{capitalized(methodName(job.method.name))}</Link>
+              <small>{job.method.name === "auto" ? counted(job.search?.trials.length ?? 0, "trial") : target(job.target)}</small>
             </>
           ),
         },

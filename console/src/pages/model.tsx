@@ -11,12 +11,12 @@ import { Facts, Page, Section } from "../components/layout";
 import { Loaded, ProblemBox } from "../components/state";
 import { Badge } from "../components/status";
 import { Table } from "../components/table";
-import { bytes, count, metric, moment, ms, NONE, percent, shape, words } from "../format";
+import { bytes, count, methodName, metric, moment, ms, NONE, percent, shape, words } from "../format";
 import { authorized, origin, python, quoted } from "../snippets";
 
 export default function ModelPage({ params }: { params: { id: string } }) {
   const model = useQuery(modelQuery(params.id));
-  return <Loaded query={model}>{(data) => <ModelView model={data} />}</Loaded>;
+  return <Loaded query={model} title="Model">{(data) => <ModelView model={data} />}</Loaded>;
 }
 
 /** What the publish gate says of a student, and the decision to serve it all the same. */
@@ -89,7 +89,7 @@ function ModelView({ model }: { model: Model }) {
             ["Files", bytes(model.size_bytes)],
             ["Labels", model.labels?.join(", ") ?? NONE],
             ["Longest input", manifest ? `${count(manifest.max_length)} tokens` : NONE],
-            ["Origin", lineage.job ? <Link href={`/jobs/${lineage.job}`}>{words(lineage.method ?? "job")}</Link> : model.origin],
+            ["Origin", lineage.job ? <Link href={`/jobs/${lineage.job}`}>{methodName(lineage.method)}</Link> : model.origin],
             ["Teacher", lineage.teacher ? <Link href={`/models/${lineage.teacher}`}>{nameOf(lineage.teacher, models)}</Link> : NONE],
             ["Data set", lineage.dataset ? <Link href={`/datasets/${lineage.dataset}`}>{nameOf(lineage.dataset, datasets)}</Link> : NONE],
             ["Created", moment(model.created_at)],

@@ -6,7 +6,7 @@ import { Empty, Page, Section } from "../components/layout";
 import { Loaded } from "../components/state";
 import { Badge } from "../components/status";
 import { Table } from "../components/table";
-import { bytes, moment, NONE, shape, short, words } from "../format";
+import { bytes, methodName, moment, NONE, shape, short, words } from "../format";
 
 export default function Models() {
   const models = useQuery(modelsQuery);
@@ -35,7 +35,7 @@ export default function Models() {
                   { name: "Name", cell: (model) => <Link href={`/models/${model.id}`}>{model.name}</Link>, order: ({ name }) => name },
                   { name: "Status", cell: (model) => <Badge status={model.gate?.failures.length && !model.gate.release ? "warning" : model.status} text={model.gate?.failures.length && !model.gate.release ? "withheld" : undefined} /> },
                   { name: "Task", cell: ({ task }) => (task ? words(task) : "no head"), order: ({ task }) => task },
-                  { name: "Made by", cell: ({ lineage, origin }) => (lineage.job ? <Link href={`/jobs/${lineage.job}`}>{words(lineage.method ?? "job")}</Link> : origin) },
+                  { name: "Made by", cell: ({ lineage, origin }) => (lineage.job ? <Link href={`/jobs/${lineage.job}`}>{methodName(lineage.method)}</Link> : origin) },
                   { name: "Shape", cell: (model) => (model.architecture ? `${model.architecture}, ${shape(model.shape)}` : NONE) },
                   { name: "Parameters", number: true, cell: ({ parameters }) => short(parameters), order: ({ parameters }) => parameters },
                   { name: "Files", number: true, cell: ({ size_bytes }) => bytes(size_bytes), order: ({ size_bytes }) => size_bytes },
