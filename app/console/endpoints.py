@@ -13,9 +13,9 @@ router = APIRouter(prefix="/console", include_in_schema=False, route_class=Publi
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-"""No scripts or styles but those files, and no other host, whatever a text on a page may say."""
+"""No scripts or styles but those files, no other host, and no text that becomes HTML, whatever it may say."""
 
 _HEADERS: Final = {
     "content-security-policy": CONTENT_SECURITY_POLICY,

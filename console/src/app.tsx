@@ -1,7 +1,7 @@
 import { Component, lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 
-import { Empty, Page } from "./components/layout";
+import { Empty, IsLaterPage, Page } from "./components/layout";
 import { Loading } from "./components/state";
 
 const PAGES: [path: string, page: ReturnType<typeof lazy>][] = [
@@ -32,15 +32,15 @@ const MENU: [path: string, name: string][] = [
 ];
 
 export function App() {
-  const main = useRef<HTMLElement>(null);
   const [path] = useLocation();
-  const seen = useRef(path);
+  const first = useRef(path);
+  const [isLater, setLater] = useState(false);
 
   useEffect(() => {
-    // A reader of the page hears where a link has led; the first page begins at the top.
-    if (seen.current !== path) main.current?.focus({ preventScroll: true });
-    if (seen.current !== path) scrollTo(0, 0);
-    seen.current = path;
+    if (first.current === path) return;
+    first.current = "";
+    setLater(true);
+    scrollTo(0, 0);
   }, [path]);
 
   return (
@@ -49,22 +49,24 @@ export function App() {
         Skip to content
       </a>
       <Menu path={path} />
-      <main id="main" ref={main} tabIndex={-1}>
+      <main id="main" tabIndex={-1}>
         <Guarded key={path}>
-          <Suspense fallback={<Loading />}>
-            <Switch>
-              {PAGES.map(([pattern, Content]) => (
-                <Route key={pattern} path={pattern} component={Content} />
-              ))}
-              <Route>
-                <Page title="Page not found">
-                  <Empty>
-                    There is no page here. <Link href="/">Go to the overview.</Link>
-                  </Empty>
-                </Page>
-              </Route>
-            </Switch>
-          </Suspense>
+          <IsLaterPage value={isLater}>
+            <Suspense fallback={<Loading />}>
+              <Switch>
+                {PAGES.map(([pattern, Content]) => (
+                  <Route key={pattern} path={pattern} component={Content} />
+                ))}
+                <Route>
+                  <Page title="Page not found">
+                    <Empty>
+                      There is no page here. <Link href="/">Go to the overview.</Link>
+                    </Empty>
+                  </Page>
+                </Route>
+              </Switch>
+            </Suspense>
+          </IsLaterPage>
         </Guarded>
       </main>
     </>

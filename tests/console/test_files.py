@@ -83,5 +83,6 @@ def test_pages_run_and_load_nothing_else(http: TestClient):
     assert policy["default-src"] == "'none'"
     assert {policy[kind] for kind in ("script-src", "style-src", "img-src", "connect-src")} == {"'self'"}
     assert policy["frame-ancestors"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
     assert response.headers["x-content-type-options"] == "nosniff"
     assert not re.search(r"<style|<script(?![^>]* src=)| style=| on\w+=|https?:", response.text)

@@ -52,6 +52,13 @@ def test_without_a_key_on_this_machine(browser: Browser, stack: Stack):
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", name="First steps")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    jobs = page.get_by_role("link", name="Jobs")
+    expect(jobs).to_be_hidden()
+    page.get_by_role("button", name="Menu").press("Enter")
+    jobs.press("Enter")
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_focused()
+    expect(jobs).to_be_hidden()
     page.close()
 
 
@@ -100,14 +107,15 @@ def upload_a_model(page: Page, folder: Path) -> None:
 
 def upload_a_data_set(page: Page, folder: Path) -> None:
     """The fault of a table is shown beside it; then what was understood."""
-    page.get_by_role("link", name="Data sets").click()
+    page.get_by_role("link", name="Data sets").press("Enter")
+    expect(page.get_by_role("heading", name="Data sets", level=1)).to_be_focused()
     page.get_by_role("link", name="Upload a data set").click()
     files = tiny_dataset_files(folder / "data")
     strange = json.dumps({"text": STRANGE, "label": "positive"})
     files["train"].write_text(f"{strange}\n{files['train'].read_text()}")
     broken = folder / "train.jsonl"
     broken.write_text(f"{files['train'].read_text()}{json.dumps({'text': 'no label'})[:-4]}\n")
-    page.get_by_label("Files", exact=True).set_input_files([broken, files["dev"], files["test"]])
+    drop(page, broken, files["dev"], files["test"])
     page.get_by_label("Name", exact=True).fill("reviews")
     page.get_by_role("button", name="Check").click()
     expect(page.locator(".file-row").filter(has_text="train.jsonl").get_by_role("alert")).to_contain_text(
@@ -121,6 +129,20 @@ def upload_a_data_set(page: Page, folder: Path) -> None:
     expect(page.get_by_role("heading", name="reviews", level=1)).to_be_visible()
     expect(page.get_by_text(STRANGE)).to_be_visible()
     look_at(page, "data-set")
+
+
+def drop(page: Page, *files: Path) -> None:
+    """As a file manager drops them on the page."""
+    contents = [[path.name, path.read_text()] for path in files]
+    dropped = page.evaluate_handle(
+        """files => {
+            const dropped = new DataTransfer();
+            for (const [name, content] of files) dropped.items.add(new File([content], name));
+            return dropped;
+        }""",
+        contents,
+    )
+    page.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
 
 
 def teach(page: Page) -> None:

@@ -30,11 +30,18 @@ export function idempotencyKey(): string {
 /** A file of the API, with the key that a plain link would not send. */
 export async function download(path: string, filename: string, accept?: string): Promise<void> {
   const headers: Record<string, string> = { ...authorization(), ...(accept ? { Accept: accept } : {}) };
+  // Without headers the browser saves a large file as it comes.
+  if (Object.keys(headers).length === 0) return save(path, filename);
   const response = await fetch(path, { headers });
   if (!response.ok) throw problemOf(response.status, await response.json().catch(() => null));
+  const url = URL.createObjectURL(await response.blob());
+  save(url, filename);
+  URL.revokeObjectURL(url);
+}
+
+function save(url: string, filename: string): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
+  link.href = url;
   link.download = filename;
   link.click();
-  URL.revokeObjectURL(link.href);
 }

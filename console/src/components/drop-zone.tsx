@@ -16,8 +16,10 @@ export function DropZone({ about, folders, onFiles }: { about: string; folders?:
   function drop(event: DragEvent) {
     event.preventDefault();
     setOver(false);
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-    void Promise.all(entries.map((entry) => within(entry))).then((found) => onFiles(found.flat()));
+    // Both are there only while the event is handled.
+    const items = [...event.dataTransfer.items].map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+    const found = items.map(({ entry, file }) => (entry ? within(entry) : file ? [{ path: file.name, file }] : []));
+    void Promise.all(found).then((files) => onFiles(files.flat()));
   }
 
   function choose(list: FileList | null) {

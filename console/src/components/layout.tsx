@@ -1,4 +1,7 @@
-import { type ReactNode, useEffect } from "react";
+import { createContext, type ReactNode, useContext, useEffect, useRef } from "react";
+
+/** Whether a link has led to the page: its title then gets the focus, so that a screen reader says where one is. */
+export const IsLaterPage = createContext(false);
 
 /** A page: its title, what can be done on it, and sections. */
 export function Page({ title, lead, actions, children }: {
@@ -7,14 +10,19 @@ export function Page({ title, lead, actions, children }: {
   actions?: ReactNode;
   children: ReactNode;
 }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const isLater = useContext(IsLaterPage);
   useEffect(() => {
     document.title = `${title} · Squeeze`;
   }, [title]);
+  useEffect(() => {
+    if (isLater) heading.current?.focus({ preventScroll: true });
+  }, [isLater]);
   return (
     <>
       <header className="page-head">
         <div>
-          <h1 tabIndex={-1}>{title}</h1>
+          <h1 ref={heading} tabIndex={-1}>{title}</h1>
           {lead && <p className="lead">{lead}</p>}
         </div>
         {actions && <div className="actions">{actions}</div>}
