@@ -254,8 +254,8 @@ def look_around(page: Page, job: str) -> None:
     pages = {
         "Overview": "Newest jobs",
         "Jobs": "All jobs",
-        "Models": "Models",
-        "Data sets": "Data sets",
+        "Models": "All models",
+        "Data sets": "All data sets",
         "Keys and usage": "API keys",
     }
     for name, heading in pages.items():

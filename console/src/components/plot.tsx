@@ -95,7 +95,7 @@ function options(element: HTMLElement, series: { current: Series[] }, x: Axis, y
     height: HEIGHT,
     scales: {
       x: { time: false, ...(x.log ? { distr: 3 } : {}), ...(x.range ? { range: x.range } : { range: widened(x.log) }) },
-      y: y.range ? { range: y.range } : {},
+      y: y.range ? { range: y.range } : series.current.some(({ labels }) => labels) ? { range: widened() } : {},
     },
     axes: [
       { ...axis, label: x.name, grid: { show: false }, ticks: lines, values: format, space: 60, size: 30 },
@@ -124,12 +124,12 @@ function options(element: HTMLElement, series: { current: Series[] }, x: Axis, y
   };
 }
 
-/** A little room left and right of points. */
+/** A little room around points. */
 function widened(log?: boolean): uPlot.Range.Function {
   return (_, low, high) => {
     if (low === null) return [0, 1];
     if (log) return [low / 1.4, high * 1.6];
-    const room = (high - low || Math.abs(high) || 1) * 0.04;
+    const room = (high - low || Math.abs(high) || 1) * 0.08;
     return [low - room, high + room];
   };
 }

@@ -20,6 +20,7 @@ export interface Schema {
   oneOf?: Schema[];
   properties?: Record<string, Schema>;
   required?: string[];
+  pattern?: string;
   minimum?: number;
   maximum?: number;
 }
@@ -30,6 +31,8 @@ interface Context {
   /** Where references lead. */
   find: (reference: string) => Schema;
   faults: Fault[];
+  /** What a field for a model's id offers. */
+  models: [id: string, name: string][];
 }
 
 /** References within one schema, or within the API's description. */
@@ -56,7 +59,9 @@ export function SchemaFields({ schema, value, pointer, context, without = [], on
   without?: string[];
   onChange: (value: Values) => void;
 }) {
-  const names = Object.keys(schema.properties ?? {}).filter((name) => !without.includes(name));
+  const isRequired = (name: string) => schema.required?.includes(name) ?? false;
+  const given = Object.keys(schema.properties ?? {}).filter((name) => !without.includes(name));
+  const names = [...given.filter(isRequired), ...given.filter((name) => !isRequired(name))];
   return (
     <div className="fields">
       {names.map((name) => (
@@ -66,7 +71,7 @@ export function SchemaFields({ schema, value, pointer, context, without = [], on
           schema={schema.properties![name]!}
           value={value[name]}
           pointer={`${pointer}/${name}`}
-          isRequired={schema.required?.includes(name)}
+          isRequired={isRequired(name)}
           context={context}
           onChange={(one) => onChange(changed(value, name, one))}
         />
@@ -106,7 +111,18 @@ function Scalar({ name, schema, value, pointer, isRequired, context, onChange }:
   if (schema.type === "array" && schema.items?.enum) {
     return <Several name={name} schema={schema} options={schema.items.enum} value={value} onChange={onChange} />;
   }
-  if (schema.enum || schema.type === "boolean") {
+  if (schema.pattern?.startsWith("^mdl_")) {
+    input = (
+      <select {...common} value={String(value ?? "")} onChange={({ target }) => onChange(target.value || undefined)}>
+        <option value="">choose …</option>
+        {context.models.map(([model, called]) => (
+          <option key={model} value={model}>
+            {called}
+          </option>
+        ))}
+      </select>
+    );
+  } else if (schema.enum || schema.type === "boolean") {
     const options = schema.enum ?? ["true", "false"];
     const read = (text: string) => (text === "" ? undefined : schema.enum ? text : text === "true");
     input = (

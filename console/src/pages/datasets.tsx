@@ -21,7 +21,7 @@ export default function Datasets() {
     >
       <Loaded query={datasets}>
         {({ data, has_more }) => (
-          <Section title="Data sets" note={has_more ? "The newest 100." : undefined}>
+          <Section title="All data sets" note={has_more ? "The newest 100." : undefined}>
             {data.length === 0 ? (
               <Empty>
                 No data sets. <Link href="/upload/dataset">Upload one.</Link>

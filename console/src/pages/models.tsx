@@ -21,7 +21,7 @@ export default function Models() {
     >
       <Loaded query={models}>
         {({ data, has_more }) => (
-          <Section title="Models" note={has_more ? "The newest 100." : undefined}>
+          <Section title="All models" note={has_more ? "The newest 100." : undefined}>
             {data.length === 0 ? (
               <Empty>
                 No models. <Link href="/upload/model">Upload one.</Link>

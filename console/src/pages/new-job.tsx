@@ -64,10 +64,13 @@ function Form({ models, datasets, methods }: Given) {
   const [name, setName] = useState(() => (models.find(({ id }) => id === teacher)?.task === task ? "weight_squeezing" : "fine_tuning"));
   const fitting = methods.filter(({ tasks }) => tasks.includes(task));
   const method = fitting.find((one) => one.name === name) ?? fitting[0]!;
-  const [settings, setSettings] = useState<Values>({});
+  const [allSettings, setAllSettings] = useState<Record<string, Values>>({});
+  const settings = allSettings[method.name] ?? {};
   const [kind, setKind] = useState("compression_ratio");
   const constraint = method.targets?.find((one) => one === kind) ?? method.targets?.[0];
-  const [target, setTarget] = useState<Values>({ compression_ratio: 4 });
+  const targetFields = [constraint ?? "", ...(method.embedding_options ?? []), ...(task === "sentence_embedding" ? ["dimensions"] : [])];
+  const [allTargets, setTarget] = useState<Values>({ compression_ratio: 4, shape: { layers: 2, hidden: 128, heads: 2, ffn: 512 } });
+  const target = Object.fromEntries(Object.entries(allTargets).filter(([field]) => targetFields.includes(field)));
   const [rest, setRest] = useState<Values>({});
   const [training, setTraining] = useState<Values>({});
 
@@ -92,12 +95,12 @@ function Form({ models, datasets, methods }: Given) {
   });
   const error = create.error ?? plan.error;
   const faults = error ? asProblem(error).faults : [];
-  const context = { find: finder(schemas), faults };
+  const known = models.filter(({ status }) => status === "ready").map(named);
+  const context = { find: finder(schemas), faults, models: known };
   const methodSchema = method.parameters as Schema;
   const choose = (one: string) => {
     create.reset();
     setName(one);
-    setSettings({});
   };
 
   function submit(event: FormEvent) {
@@ -111,7 +114,7 @@ function Form({ models, datasets, methods }: Given) {
         <Section title="Request">
           <div className="fields">
             <Choice label="Data set" value={dataset} onChange={setDataset} options={datasets.map((one) => [one.id, `${one.name} · ${words(one.task)} · ${count(one.rows)} rows`])} />
-            <Choice label="Teacher" value={teacher} onChange={setTeacher} options={[["", "no teacher"], ...models.filter(({ status }) => status === "ready").map((one) => [one.id, `${one.name} · ${one.task ? words(one.task) : "no head"} · ${short(one.parameters)}`] as [string, string])]} />
+            <Choice label="Teacher" value={teacher} onChange={setTeacher} options={[["", "no teacher"], ...known]} />
             <Choice label="Method" value={method.name} onChange={choose} options={fitting.map((one) => [one.name, one.title])} />
           </div>
           <p className="fine">
@@ -121,16 +124,8 @@ function Form({ models, datasets, methods }: Given) {
         {constraint && (
           <Section title="Target">
             <div className="fields">
-              <Choice
-                label="Bound"
-                value={constraint}
-                onChange={(one) => {
-                  setKind(one);
-                  setTarget(one === "shape" ? { shape: { layers: 2, hidden: 128, heads: 2, ffn: 512 } } : {});
-                }}
-                options={(method.targets ?? []).map((one) => [one, words(one)])}
-              />
-              {[constraint, ...(method.embedding_options ?? []), ...(task === "sentence_embedding" ? ["dimensions"] : [])].map((field) => (
+              <Choice label="Bound" value={constraint} onChange={setKind} options={(method.targets ?? []).map((one) => [one, words(one)])} />
+              {targetFields.map((field) => (
                 <SchemaField
                   key={field}
                   name={field}
@@ -139,7 +134,7 @@ function Form({ models, datasets, methods }: Given) {
                   pointer={`#/target/${field}`}
                   isRequired={field === constraint}
                   context={context}
-                  onChange={(value) => setTarget(changed(target, field, value))}
+                  onChange={(value) => setTarget(changed(allTargets, field, value))}
                 />
               ))}
             </div>
@@ -153,7 +148,7 @@ function Form({ models, datasets, methods }: Given) {
               pointer="#/method"
               context={{ ...context, find: finder(methodSchema.$defs ?? {}) }}
               without={["name"]}
-              onChange={setSettings}
+              onChange={(values) => setAllSettings({ ...allSettings, [method.name]: values })}
             />
           </Section>
         )}
@@ -188,6 +183,10 @@ function Form({ models, datasets, methods }: Given) {
       </aside>
     </div>
   );
+}
+
+function named({ id, name, task, parameters }: Model): [id: string, name: string] {
+  return [id, `${name} · ${task ? words(task) : "no head"} · ${short(parameters)}`];
 }
 
 /** The data set that the address names, or the one that a model was trained on. */

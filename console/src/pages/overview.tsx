@@ -97,9 +97,9 @@ function FirstSteps({ hasModels, hasData }: { hasModels: boolean; hasData: boole
       <ol className="steps">
         {steps.map(([done, to, name, about]) => (
           <li key={to} className={done ? "done" : undefined}>
-            <Link href={to}>{name}</Link>
-            {done && <span className="badge succeeded">done</span>}
-            <span className="muted"> {about}</span>
+            <Link href={to}>{name}</Link>{" "}
+            {done && <Badge status="succeeded" text="done" />}
+            <small>{about}</small>
           </li>
         ))}
       </ol>
