@@ -5,16 +5,25 @@ import json
 import os
 import subprocess
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
-def install(folder: Path) -> None:
-    """Bring its ``node_modules`` to what the lock says; processes of one test run take turns."""
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """One process of a test run at a time."""
     with (folder / "package-lock.json").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install(folder: Path) -> None:
+    """Bring its ``node_modules`` to what the lock says."""
+    with taking_turns(folder):
         installed = folder / "node_modules" / ".package-lock.json"
         if installed.exists() and _packages(installed) == _packages(folder / "package-lock.json"):
             return

@@ -33,9 +33,10 @@ def unpacked_browser() -> tuple[Path, dict[str, str]]:
     npm.install(FOLDER)
     unpacked = PACKAGES / ".chromium"
     unpacked.mkdir(exist_ok=True)
-    # With the name of its home, the package unpacks the libraries too.
-    path = npm.node(FOLDER / "browser.mjs", TMPDIR=str(unpacked), AWS_EXECUTION_ENV="24.x")
-    (unpacked / "fonts.conf").write_text(_FONTS.format(packages=PACKAGES, unpacked=unpacked))
+    with npm.taking_turns(FOLDER):
+        # With the name of its home, the package unpacks the libraries too.
+        path = npm.node(FOLDER / "browser.mjs", TMPDIR=str(unpacked), AWS_EXECUTION_ENV="24.x")
+        (unpacked / "fonts.conf").write_text(_FONTS.format(packages=PACKAGES, unpacked=unpacked))
     libraries = {"LD_LIBRARY_PATH": str(unpacked / "al2023" / "lib"), "FONTCONFIG_PATH": str(unpacked)}
     return Path(path), os.environ | libraries
 

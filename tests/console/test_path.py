@@ -46,7 +46,25 @@ def key(stack: Stack) -> str:
     return token
 
 
-def test_without_a_key_on_this_machine(browser: Browser, stack: Stack):
+def test_from_an_upload_to_a_prediction_and_a_comparison(
+    browser: Browser, stack: Stack, page: Page, key: str, tmp_path: Path
+):
+    """One test: each process of a test run that had a part of it would start the whole service."""
+    look_without_a_key(browser, stack)
+    give_the_key(page, key)
+    upload_a_model(page, tmp_path)
+    upload_a_data_set(page, tmp_path)
+    teach(page)
+    job = squeeze(page)
+    read_the_report(page)
+    browse_disagreements(page)
+    try_both(page)
+    compare(page)
+    look_around(page, job)
+
+
+def look_without_a_key(browser: Browser, stack: Stack) -> None:
+    """From this machine; by keyboard on a phone's width."""
     page = browser.new_page(base_url=f"{stack.http.base_url}", locale="en-GB")
     page.goto("/console/keys")
     expect(page.get_by_label("Key", exact=True)).to_be_visible()
@@ -60,19 +78,6 @@ def test_without_a_key_on_this_machine(browser: Browser, stack: Stack):
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_focused()
     expect(jobs).to_be_hidden()
     page.close()
-
-
-def test_from_an_upload_to_a_prediction_and_a_comparison(page: Page, key: str, tmp_path: Path):
-    give_the_key(page, key)
-    upload_a_model(page, tmp_path)
-    upload_a_data_set(page, tmp_path)
-    teach(page)
-    job = squeeze(page)
-    read_the_report(page)
-    browse_disagreements(page)
-    try_both(page)
-    compare(page)
-    look_around(page, job)
 
 
 def give_the_key(page: Page, key: str) -> None:
