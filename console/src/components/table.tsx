@@ -1,5 +1,7 @@
 import { type ReactNode, useMemo, useState } from "react";
 
+import { Scroller } from "./scroller";
+
 export interface Column<T> {
   name: string;
   /** Numbers stand on the right. */
@@ -24,7 +26,7 @@ export function Table<T>({ caption, columns, rows, keyOf }: {
     return [...rows].sort((one, other) => sign * compare(order(one), order(other)));
   }, [rows, columns, sorting]);
   return (
-    <div className="table" role="region" aria-label={caption} tabIndex={0}>
+    <Scroller name={caption}>
       <table>
         <caption className="hidden">{caption}</caption>
         <thead>
@@ -63,7 +65,7 @@ export function Table<T>({ caption, columns, rows, keyOf }: {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroller>
   );
 }
 

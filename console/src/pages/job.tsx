@@ -64,13 +64,20 @@ function JobView({ job, part }: { job: Job; part: string }) {
 function Actions({ job }: { job: Job }) {
   const client = useQueryClient();
   const cancel = useMutation({
-    mutationFn: () => answer(api.POST("/v1/jobs/{job_id}/cancel", { params: { path: { job_id: job.id } } })),
+    mutationFn: (keep: boolean) =>
+      answer(api.POST("/v1/jobs/{job_id}/cancel", { params: { path: { job_id: job.id }, query: keep ? { keep } : {} } })),
     onSettled: () => client.invalidateQueries({ queryKey: ["jobs"] }),
   });
+  const isCancelling = cancel.isPending || job.cancel_requested_at !== null;
   return (
     <>
+      {isLive(job) && job.search && (
+        <button onClick={() => cancel.mutate(true)} disabled={isCancelling}>
+          Stop and keep the best
+        </button>
+      )}
       {isLive(job) && (
-        <button onClick={() => cancel.mutate()} disabled={cancel.isPending || job.cancel_requested_at !== null}>
+        <button onClick={() => cancel.mutate(false)} disabled={isCancelling}>
           Cancel job
         </button>
       )}

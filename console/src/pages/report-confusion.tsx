@@ -1,5 +1,6 @@
 import type { Report } from "../api/types";
 import { Section } from "../components/layout";
+import { Scroller } from "../components/scroller";
 
 type Counts = NonNullable<NonNullable<Report["comparison"]>["splits"][string]["confusion"]>;
 
@@ -8,7 +9,7 @@ export function Confusion({ confusion: { labels, counts, of } }: { confusion: Co
   const some = of > labels.length ? ` The ${labels.length} of ${of} labels that are confused most.` : "";
   return (
     <Section title="Confusion" note={`Rows are labels, columns the student's answers.${some}`}>
-      <div className="table" role="region" aria-label="Confusion" tabIndex={0}>
+      <Scroller name="Confusion">
         <table className="confusion">
           <thead>
             <tr>
@@ -36,7 +37,7 @@ export function Confusion({ confusion: { labels, counts, of } }: { confusion: Co
             })}
           </tbody>
         </table>
-      </div>
+      </Scroller>
     </Section>
   );
 }
