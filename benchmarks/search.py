@@ -20,6 +20,7 @@ from app.domain.methods import METHOD_SPECS
 from app.domain.planning import plan_student
 from app.domain.search.candidates import distinct, fitting_methods, targets_of
 from app.domain.search.halving import is_full
+from app.domain.search.proposing import propose
 from app.domain.search.steps import Ended, take_step, with_runs
 from app.domain.tasks import TASKS
 from benchmarks.harness import Benchmark, Goal, Row, Value, print_table, say, select
@@ -28,7 +29,6 @@ from benchmarks.methods.workbench import Place, Workbench
 from benchmarks.sets import SETS
 from benchmarks.students import compress, trimmed
 from worker.evaluation.quality import measure as measure_quality
-from worker.runner.sampler import propose
 
 NAMES = ("sst2", "clinc150", "stsb")
 METHODS = ["distillation", "weight_inherited", "bilstm"]
@@ -121,7 +121,7 @@ def first_state(workbench: Workbench, place: Place) -> SearchState:
                 )
             )
     budget = SearchBudget(trials=TRIALS)
-    return SearchState(goals=GOALS, budget=budget, seed=0, candidates=distinct(found))
+    return SearchState(goals=GOALS, budget=budget, candidates=distinct(found))
 
 
 def _training(place: Place) -> TrainingSpec:

@@ -143,7 +143,7 @@ def plan_search(session: ProjectReadSession, spec: JobSpec) -> SearchState:
     candidates = [one for one in distinct(found) if within_goals(one, asked.goals)]
     if not candidates:
         raise _nothing_to_try(found, refusals, asked.goals)
-    return SearchState(goals=asked.goals, budget=asked.budget, seed=spec.training.seed, candidates=candidates)
+    return SearchState(goals=asked.goals, budget=asked.budget, candidates=candidates)
 
 
 def _candidate(target: Target, planned: JobPlan, *, words: int) -> Candidate:

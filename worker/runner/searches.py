@@ -16,9 +16,9 @@ from app.domain.documents.search import SearchState, TrialStatus
 from app.domain.errors import SqueezeError
 from app.domain.job_states import JobStatus
 from app.domain.search.halving import planned_runs
+from app.domain.search.proposing import propose
 from app.domain.search.runs import measurements_of
 from app.domain.search.steps import Ended, Step, take_step, with_runs
-from worker.runner.sampler import propose
 from worker.runner.search_end import finish
 from worker.runner.trials import begin, stop, tell_begin, tell_dropped, tell_end
 from worker.runner.worker import Worker

@@ -88,7 +88,6 @@ class SearchState(StoredDocument):
 
     goals: Goals
     budget: SearchBudget
-    seed: int
     candidates: list[Candidate]
     trials: list[Trial] = Field(default=[])
     outcome: Outcome = Field(default_factory=Outcome)

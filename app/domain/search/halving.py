@@ -56,14 +56,20 @@ def promoted(state: SearchState) -> int | None:
         and not is_full(state.candidates[trial.candidate], trial.share)
         and smallest(trial, state.goals) < limit
     ]
-    gain = _gain(state)
 
     def order(trial: Trial) -> tuple[float, float, int]:
-        low = max(measured.retained_low for measured in trial.measurements)
-        lacking = max(0.0, state.goals.retain - low - gain * max(0.0, 1 - most_retained(trial)))
+        lacking = max(0.0, state.goals.retain - expected_low(state, trial))
         return lacking, smallest(trial, state.goals), trial.number
 
     return min(short, key=order).candidate if short else None
+
+
+def expected_low(state: SearchState, trial: Trial) -> float:
+    """The lower bound of what the student of a full run is expected to retain."""
+    low = max(measured.retained_low for measured in trial.measurements)
+    if is_full(state.candidates[trial.candidate], trial.share):
+        return low
+    return low + _gain(state) * max(0.0, 1 - most_retained(trial))
 
 
 def _gain(state: SearchState) -> float:

@@ -8,7 +8,7 @@ from app.domain.search.decision import decide
 from app.domain.search.halving import promoted, rungs
 
 AT_ONCE: Final = 4
-"""Short runs that wait or run together: the sampler learns from those that have ended."""
+"""Short runs that wait or run together: the next are proposed by those that have ended."""
 _SHORT_RUNS: Final = 0.5
 """Of the minutes: then no further candidate is begun, so that the promising ones get their full runs."""
 
@@ -49,7 +49,7 @@ def take_step(state: SearchState, ended: Mapping[str, Ended], *, elapsed_s: floa
         state: as stored.
         ended: by the job's id, of running trials whose job has ended.
         elapsed_s: since the search began.
-        propose: the sampler.
+        propose: chooses the candidate to try next.
     """
     trials = [_with_end(trial, ended.get(trial.job)) for trial in state.trials]
     just_ended = [new for new, old in zip(trials, state.trials, strict=True) if new is not old]

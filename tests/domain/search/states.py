@@ -51,7 +51,6 @@ def state(parameters: list[int], **changes: Any) -> SearchState:
     said: dict[str, Any] = {
         "goals": Goals(retain=0.97, minimize="parameters"),
         "budget": SearchBudget(trials=8),
-        "seed": 0,
         "candidates": [candidate(count) for count in parameters],
     }
     return SearchState(**(said | changes))

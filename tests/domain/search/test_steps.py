@@ -8,11 +8,11 @@ from app.domain.documents.auto import SearchBudget
 from app.domain.documents.search import SearchState
 from app.domain.search.candidates import fitting_methods, targets_of
 from app.domain.search.halving import promoted, rungs
+from app.domain.search.proposing import propose
 from app.domain.search.steps import AT_ONCE, Ended, NextRun, take_step, with_runs
 from app.domain.tasks import TASKS
 from tests.app.jobs.shelf import ENCODER
 from tests.domain.search.states import METHODS, candidate, measured, state, trial
-from worker.runner.sampler import propose
 
 SIZES = [1000 * 2**n for n in range(10)]
 
@@ -144,8 +144,8 @@ def test_candidates_come_of_the_methods_traits():
     assert only.name == "low_rank"
 
 
-def test_the_first_trials_are_spread_over_sizes_and_methods():
+def test_the_first_trials_are_of_all_methods_at_the_middle_of_the_sizes():
     candidates = [candidate(size, name) for name in METHODS for size in SIZES]
     step = take_step(state([], candidates=candidates), {}, elapsed_s=0, propose=propose)
     assert {candidates[run.candidate].method.name for run in step.runs} == set(METHODS)
-    assert len({candidates[run.candidate].parameters for run in step.runs}) == AT_ONCE
+    assert {candidates[run.candidate].parameters for run in step.runs} == {16_000, 32_000}

@@ -157,8 +157,8 @@ def test_a_search_ends_with_its_best_student(worker):
     assert state.outcome.best is not None
     best = state.trials[state.outcome.best.trial - 1]
     assert job.student_id == best.student
-    smallest = min(state.trials, key=lambda trial: state.candidates[trial.candidate].parameters)
-    assert best.candidate == smallest.candidate
+    [found] = best.measurements
+    assert found.parameters == min(trial.measurements[0].parameters for trial in state.trials)
     assert models(worker) == {best.student}, "those that others beat in both are deleted"
     happened = [what for _, what in told(worker, search)]
     assert [happened.count(what) for what in ("started", "result", "dropped")] == [4, 4, 4]
