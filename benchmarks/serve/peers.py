@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,12 +62,20 @@ class Peer:
         }
         log = WORK / f"{self.package}.log"
         with running(self._command(port), environment=environment, log=log) as process:
-            deadline = time.monotonic() + _START_S
-            while not self._answers(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{self.name} did not start; see {log}")
-                time.sleep(0.2)
-            yield port
+            try:
+                self._wait_until_ready(process, port, log)
+                yield port
+            finally:
+                # LitServe's processes outlive the one that started them.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        deadline = time.monotonic() + _START_S
+        while not self._answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not start; see {log}")
+            time.sleep(0.2)
 
     def request(self, text: str) -> bytes:
         """A request for the label of a text, as its clients send it."""
