@@ -1,9 +1,7 @@
 """What configures a process, from the environment (``SQUEEZE_…``). What a client asks for is a spec."""
 
 import os
-import re
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -22,26 +20,15 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.logging import LogFormat, without_secrets
+from app.core.service_urls import SCHEMES, read_service_url
 from app.core.units import read_duration, read_size
 
 DEFAULT_QUEUE = "squeeze"
 DEFAULT_HUB = "https://huggingface.co"
 
 
-_POSTGRES = re.compile(r"^postgres(ql)?://")
-
-
 def _listed(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-
-
-_SCHEMES = {
-    "database_url": ("postgresql+psycopg", "sqlite"),
-    "broker_url": ("redis", "rediss", "redis+socket"),
-    "storage_url": ("s3", "file"),
-    "s3_endpoint": ("http", "https"),
-    "hub_endpoint": ("http", "https"),
-}
 
 
 class Settings(BaseSettings):
@@ -324,8 +311,8 @@ class Settings(BaseSettings):
             return read_duration(value)
         if info.field_name.endswith("_bytes"):
             return read_size(value)
-        if schemes := _SCHEMES.get(info.field_name):
-            return _read_url(value, schemes)
+        if info.field_name in SCHEMES:
+            return read_service_url(value, info.field_name)
         return value
 
     @model_validator(mode="after")
@@ -394,11 +381,3 @@ def _explain(fault: ErrorDetails) -> str:
     text = f"{variable}={value}: {message[0].lower()}{message[1:]}."
     description = Settings.model_fields[name].description
     return f"{text} {description}" if description else text
-
-
-def _read_url(text: str, schemes: Sequence[str]) -> str:
-    """The URL, with the driver that this service uses for PostgreSQL."""
-    url = _POSTGRES.sub("postgresql+psycopg://", text)
-    if url.partition("://")[0] not in schemes or "://" not in url:
-        raise ValueError(f"expected a URL that starts with {' or '.join(f'{name}://' for name in schemes)}")
-    return url
