@@ -349,7 +349,8 @@ def move(session: WriteSession, job: Job, to: JobStatus, **data: Any) -> None:
     if to.is_terminal:
         job.finished_at = database_time(session)
     append_event(session, job.id, StatusChange(status=to, attempt=job.attempt, **data))
-    if to in WEBHOOK_EVENTS_OF_JOBS:
+    is_trial = job.parent_id is not None  # which nobody asked for by itself
+    if to in WEBHOOK_EVENTS_OF_JOBS and not is_trial:
         enqueue_event(session, job.project_id, WEBHOOK_EVENTS_OF_JOBS[to], _webhook_data(job))
 
 

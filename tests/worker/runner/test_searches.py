@@ -1,5 +1,6 @@
 """A search on real tables, its trials ended without training: each step is taken once, by whoever comes."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ from sqlalchemy import func, select
 from app.core.db import DEFAULT_PROJECT, Database
 from app.core.db.comparisons import add_comparison
 from app.core.db.job_queue import claim_job, next_queued_job
-from app.core.db.jobs import Job, list_events, list_jobs, move
+from app.core.db.jobs import WEBHOOK_EVENTS_OF_JOBS, Job, list_events, list_jobs, move
 from app.core.db.models import Model, add_model
+from app.core.db.webhooks import Webhook, WebhookDelivery
 from app.core.queue import Queue
 from app.core.settings import Settings
 from app.core.storage import Storage
@@ -245,6 +247,21 @@ def test_failed_trials_fail_the_search(worker):
     ended = read(worker, search)
     assert (ended.status, ended.error_code) == (JobStatus.FAILED, "search_failed")
     assert ended.error_message == "All 1 trials failed. The first: Train it first."
+
+
+def test_webhooks_are_told_of_the_search_and_not_of_its_trials(worker):
+    events = list(WEBHOOK_EVENTS_OF_JOBS.values())
+    with worker.database.transaction() as session:
+        session.add(
+            Webhook(url="https://x", description="", event_types=events, is_enabled=True, secret="whsec_eA==")
+        )
+    search = begin_search(worker, budget={"trials": 1})
+    run_to_end(worker, search, 0.99)
+    with worker.database.reading() as session:
+        told_of = [
+            json.loads(text)["data"]["id"] for text in session.scalars(select(WebhookDelivery.payload))
+        ]
+    assert set(told_of) == {search}
 
 
 def test_trials_are_listed_under_their_search_alone(worker):
