@@ -17,6 +17,7 @@ def command_line_pages() -> dict[str, str]:
     add_commands(app)
     root = get_command(app)
     lines = ["# Command line", "", root.help or "", "", root.epilog or "", ""]
+    lines += ["`squeeze --install-completion` has your shell complete commands and options.", ""]
     for path, command in commands(root, "squeeze"):
         lines += _described(path, command)
     return {PATH: "\n".join(lines)}
