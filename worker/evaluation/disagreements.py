@@ -15,13 +15,16 @@ from app.domain.entity_spans import Span
 from worker.contracts import FloatArray, TaskData, TokenizedSplit
 from worker.data.tables import read_split
 from worker.evaluation.row_answers import passing, softmax, spans_of_rows, true_labels
+from worker.tasks.answer_metrics import word_f1
 from worker.tasks.implementation import Thresholds
 from worker.tasks.metrics import label_indices
 from worker.tasks.multi_label_classification import probabilities
+from worker.tasks.question_answering import answers_to_questions
 
 _MOST: Final = 20
 _LONGEST: Final = 300
 """Characters that are shown of a text or an answer."""
+_TEXT_COLUMNS: Final = ("text", "text_pair", "question", "context")
 
 Describe = Callable[[int], GivenAnswer]
 """What a model answers to a row."""
@@ -43,7 +46,7 @@ class Texts:
         if "tokens" in table.column_names:
             words: Any = table.column("tokens").take(rows).to_pylist()
             return list(words)
-        columns = [name for name in ("text", "text_pair") if name in table.column_names]
+        columns = [name for name in _TEXT_COLUMNS if name in table.column_names]
         taken = table.select(columns).take(rows).to_pylist()
         return [[" | ".join(row[name] for name in columns if row[name] is not None)] for row in taken]
 
@@ -74,6 +77,8 @@ def disagreements(
             found = _of_several_labels(split, data, teacher, student)
         case "text_regression":
             found = _of_numbers(split, data, teacher[0], student[0])
+        case "question_answering":
+            found = _of_questions(split, teacher, student)
         case "token_classification":
             return _of_entities(split, data, texts, teacher[0], student[0])
         case _:
@@ -137,6 +142,21 @@ def _of_numbers(
         return lambda row: GivenAnswer(answer=f"{values[row]:.3g}")
 
     return np.abs(theirs - ours), lambda row: f"{truth[row]:.3g}", said(theirs), said(ours)
+
+
+def _of_questions(
+    split: TokenizedSplit, teacher: tuple[FloatArray, Thresholds], student: tuple[FloatArray, Thresholds]
+) -> tuple[Distances, Callable[[int], str], Describe, Describe]:
+    right = [answers for _, answers in answers_to_questions(split, *teacher)]
+    theirs, ours = (
+        [answer for answer, _ in answers_to_questions(split, *model)] for model in (teacher, student)
+    )
+    distances = np.array([1 - word_f1(our, [their]) for our, their in zip(ours, theirs, strict=True)])
+
+    def said(answers: Sequence[str]) -> Describe:
+        return lambda row: GivenAnswer(answer=_short(answers[row]) or "none")
+
+    return distances, lambda row: ", ".join(right[row]) or "none", said(theirs), said(ours)
 
 
 def _of_entities(

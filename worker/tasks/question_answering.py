@@ -115,10 +115,12 @@ def _metrics(
 ) -> dict[str, float]:
     scores = [
         (word_f1(answer, right), exact_match(answer, right))
-        for answer, right in _answers(split, logits, thresholds[0] if thresholds else None)
+        for answer, right in answers_to_questions(split, logits, thresholds)
     ]
     f1, exact = np.mean(scores, axis=0)
-    answerable = [word_f1(answer, right) for answer, right in _answers(split, logits, None) if right]
+    answerable = [
+        word_f1(answer, right) for answer, right in answers_to_questions(split, logits, ()) if right
+    ]
     return {
         "f1": float(f1),
         "exact_match": float(exact),
@@ -128,14 +130,14 @@ def _metrics(
 
 def f1_of_questions(split: TokenizedSplit, logits: FloatArray, thresholds: Thresholds) -> list[float]:
     """Of the words of each question's answer, in the order in which questions come."""
-    answers = _answers(split, logits, thresholds[0] if thresholds else None)
-    return [word_f1(answer, right) for answer, right in answers]
+    return [word_f1(answer, right) for answer, right in answers_to_questions(split, logits, thresholds)]
 
 
-def _answers(
-    split: TokenizedSplit, logits: FloatArray, threshold: float | None
+def answers_to_questions(
+    split: TokenizedSplit, logits: FloatArray, thresholds: Thresholds
 ) -> Iterator[tuple[str, list[str]]]:
-    """What is answered to each question, and what would be right."""
+    """What is answered to each question, "" for no answer, and what would be right; nothing where none is."""
+    threshold = thresholds[0] if thresholds else None
     asked = split.questions
     assert asked is not None
     assert asked.answers is not None
