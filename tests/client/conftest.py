@@ -1,6 +1,5 @@
 """One service for all tests of the client and the command line."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from squeeze_client import Dataset, Job, Model, Squeeze
 from squeeze_client.command import run
 from squeeze_client.effects import Sync
 
-from tests.e2e.conftest import Stack, running_stack
+from tests.e2e.conftest import Stack, local_stack
 from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder
 
 TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2e-3}
@@ -20,9 +19,7 @@ Command = Callable[..., str]
 @pytest.fixture(scope="package")
 def service(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An API and one worker on SQLite and a folder."""
-    folder = tmp_path_factory.mktemp("client")
-    path = shutil.copy(sqlite_template, folder / "squeeze.db")
-    with running_stack(folder, {"database_url": f"sqlite:///{path}"}) as stack:
+    with local_stack(tmp_path_factory.mktemp("client"), template=sqlite_template) as stack:
         stack.start_worker()
         yield stack
 

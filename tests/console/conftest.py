@@ -1,7 +1,6 @@
 """One service and one browser for all tests of the console."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests import npm
-from tests.e2e.conftest import Stack, running_stack
+from tests.e2e.conftest import Stack, local_stack
 
 FOLDER = Path(__file__).parent
 PACKAGES = FOLDER / "node_modules"
@@ -53,8 +52,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def stack(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An API and one worker on SQLite and a folder."""
-    folder = tmp_path_factory.mktemp("console")
-    path = shutil.copy(sqlite_template, folder / "squeeze.db")
-    with running_stack(folder, {"database_url": f"sqlite:///{path}"}) as stack:
+    with local_stack(tmp_path_factory.mktemp("console"), template=sqlite_template) as stack:
         stack.start_worker()
         yield stack

@@ -174,6 +174,14 @@ def running_stack(
 
 
 @contextmanager
+def local_stack(folder: Path, *, template: Path) -> Iterator[Stack]:
+    """An API on a folder and SQLite, whose database is a copy of a migrated one."""
+    path = shutil.copy(template, folder / "squeeze.db")
+    with running_stack(folder, {"database_url": f"sqlite:///{path}"}) as stack:
+        yield stack
+
+
+@contextmanager
 def production_stack(folder: Path, *, postgres_url: str, redis_url: str) -> Iterator[Stack]:
     """PostgreSQL, S3 and workers that a broker calls."""
     port = free_port()
@@ -201,8 +209,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """
     folder = tmp_path_factory.mktemp("service")
     if request.param == "alone":
-        path = shutil.copy(request.getfixturevalue("sqlite_template"), folder / "squeeze.db")
-        with running_stack(folder, {"database_url": f"sqlite:///{path}"}) as stack:
+        with local_stack(folder, template=request.getfixturevalue("sqlite_template")) as stack:
             yield stack
         return
     server, template, redis_url = map(

@@ -147,10 +147,8 @@ def _of_numbers(
 def _of_questions(
     split: TokenizedSplit, teacher: tuple[FloatArray, Thresholds], student: tuple[FloatArray, Thresholds]
 ) -> tuple[Distances, Callable[[int], str], Describe, Describe]:
-    right = [answers for _, answers in answers_to_questions(split, *teacher)]
-    theirs, ours = (
-        [answer for answer, _ in answers_to_questions(split, *model)] for model in (teacher, student)
-    )
+    theirs, right = zip(*answers_to_questions(split, *teacher), strict=True)
+    ours, _ = zip(*answers_to_questions(split, *student), strict=True)
     distances = np.array([1 - word_f1(our, [their]) for our, their in zip(ours, theirs, strict=True)])
 
     def said(answers: Sequence[str]) -> Describe:

@@ -128,8 +128,8 @@ def compare_exports(
     )
     found = {}
     for precision, path in paths.items():
-        file = open_export(path, network) if opened is None else opened[precision]
-        exported = probe(partial(file.logits, pad_id=pad_id), dev)
+        model = open_export(path, network) if opened is None else opened[precision]
+        exported = probe(partial(model.logits, pad_id=pad_id), dev)
         on_logits(precision, exported[:asked])
         parity = compare_logits(
             reference, exported, agreement=lambda ours, theirs: agreement(ours, theirs, thresholds, counts)
@@ -142,8 +142,8 @@ def compare_exports(
             size_bytes=sum(file.stat().st_size for file in files),
             max_logit_difference=parity.max_logit_difference,
             label_agreement=parity.label_agreement,
-            metric=written_metric(file, data.dev, data)
-            if isinstance(file, ExportedTranslator)
+            metric=written_metric(model, data.dev, data)
+            if isinstance(model, ExportedTranslator)
             else main_metric(dev, exported[:asked], data, thresholds=thresholds),
             network_metric=of_network,
         )

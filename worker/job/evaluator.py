@@ -42,7 +42,7 @@ class EvaluatedModel:
     paths: dict[Precision, Path] = field(default_factory=dict)
     """Its ONNX files."""
     opened: dict[Precision, ExportedModel] = field(default_factory=dict)
-    """They in the sessions that would serve them: to open one takes as long as many runs."""
+    """These files in the sessions that would serve them; to open one takes as long as many runs."""
     exports: dict[Precision, OnnxExport] = field(default_factory=dict)
     thresholds: Thresholds = ()
     """Of the labels, chosen on dev."""

@@ -8,7 +8,7 @@ from app.domain.search.decision import decide
 from app.domain.search.halving import promoted, rungs
 
 AT_ONCE: Final = 4
-"""Short runs that wait or run together: the next are proposed by those that have ended."""
+"""Short runs that wait or run together: which come next depends on those that have ended."""
 _SHORT_RUNS: Final = 0.5
 """Of the minutes: then no further candidate is begun, so that the promising ones get their full runs."""
 

@@ -66,7 +66,7 @@ function Shares({ name, shares }: { name: string; shares: [string, number][] }) 
           />
         ))}
       </svg>
-      <ul>
+      <ul className="legend">
         {shown.map(([part, share], index) => (
           <li key={index}>
             <i className={part === "unused" ? "series-unused" : `series-${index % 6}`} aria-hidden="true" />
