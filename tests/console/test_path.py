@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.core.db import DEFAULT_PROJECT, Actor, Database
 from app.projects.service import create_key
 from tests.console.looking import look_at, picture_for_readme
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, has_ended
 from tests.tiny import LABELS, tiny_dataset_files, tiny_model_folder
 
 expect.set_options(timeout=60_000)
@@ -20,6 +20,7 @@ FAR = {"x-forwarded-for": "203.0.113.7"}
 """As a proxy adds it: such requests need a key."""
 STRANGE = "<b>film</b> & <img src=x onerror=alert(1)>"
 """Shown as it is, wherever it comes from."""
+STREAM = re.compile("/events/stream")
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_from_an_upload_to_a_prediction_and_a_comparison(
     give_the_key(page, key)
     upload_a_model(page, tmp_path)
     upload_a_data_set(page, tmp_path)
-    teach(page)
+    teach(page, stack)
     job = squeeze(page)
     read_the_report(page)
     browse_disagreements(page)
@@ -150,11 +151,23 @@ def drop(page: Page, *files: Path) -> None:
     page.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
 
 
-def teach(page: Page) -> None:
+def teach(page: Page, stack: Stack) -> None:
+    """Its history is shown whole, though it is streamed only once the job has ended."""
+
+    def cut_off(route: Route) -> None:
+        job = re.search(r"jobs/(\w+)/", route.request.url)
+        assert job is not None
+        if has_ended(stack.get(f"/v1/jobs/{job[1]}")):
+            route.continue_()
+        else:
+            route.abort()
+
     page.get_by_role("link", name="Train on it").click()
     page.get_by_label("Method").select_option("fine_tuning")
     set_training(page, epochs=8)
+    page.route(STREAM, cut_off)
     start(page)
+    page.unroute(STREAM)
 
 
 def set_training(page: Page, *, epochs: int) -> None:
@@ -165,7 +178,7 @@ def set_training(page: Page, *, epochs: int) -> None:
 def start(page: Page) -> None:
     """A job by the form, watched to its end."""
     expect(page.get_by_role("complementary", name="Plan").get_by_text("Steps", exact=True)).to_be_visible()
-    with page.expect_request(re.compile("/events/stream")) as stream:
+    with page.expect_request(STREAM) as stream:
         page.get_by_role("button", name="Start job").click()
     assert stream.value.headers["authorization"].startswith("Bearer sqz_")
     expect(page.get_by_role("navigation", name="Parts of the job")).to_be_visible()

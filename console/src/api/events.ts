@@ -41,18 +41,21 @@ export function useEvents(job: { id: string; status: string | null }): JobEvent[
   return data ?? [];
 }
 
-/** Live: the page of one job follows its stream. */
-export function useEventStream(job: Job): JobEvent[] {
+/** Live: the page of one job follows its stream, to the end: the job itself may be known to have ended before. */
+export function useEventStream(id: string): JobEvent[] {
   const client = useQueryClient();
-  const live = isLive(job);
-  const { data, isSuccess } = useQuery({ ...eventsQuery(client, job.id), staleTime: Infinity });
+  const { data, isSuccess } = useQuery({ ...eventsQuery(client, id), staleTime: Infinity });
   useEffect(() => {
-    if (!live || !isSuccess) return;
+    if (!isSuccess || client.getQueryData<JobEvent[]>(keyOf(id))?.some(isEnd)) return;
     const ending = new AbortController();
-    void follow(client, job.id, ending.signal);
+    void follow(client, id, ending.signal);
     return () => ending.abort();
-  }, [client, job.id, live, isSuccess]);
+  }, [client, id, isSuccess]);
   return data ?? [];
+}
+
+function isEnd({ kind, error, data }: JobEvent): boolean {
+  return kind === "status" && !error && !isLive(data as Pick<Job, "status">);
 }
 
 async function follow(client: QueryClient, id: string, signal: AbortSignal): Promise<void> {

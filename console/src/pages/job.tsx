@@ -29,7 +29,7 @@ export default function JobPage({ params }: { params: { id: string; part?: strin
 }
 
 function JobView({ job, part }: { job: Job; part: string }) {
-  const events = useEventStream(job);
+  const events = useEventStream(job.id);
   return (
     <Page
       title={capitalized(methodName(job.method.name))}

@@ -1,0 +1,3 @@
+import{c as e}from"./index-D8aGiHe1.js";function t(){return location.origin}function n(){return e()===null?``:`-H "Authorization: Bearer $SQUEEZE_API_KEY" `}function r(e){return`'${e.replaceAll(`'`,`'\\''`)}'`}function i(...e){return[`from squeeze_client import Squeeze`,``,`with Squeeze("${t()}") as squeeze:`,...e.flatMap(e=>e.split(`
+`)).map(e=>`    ${e}`)].join(`
+`)}function a(e){return e==null?`None`:typeof e==`boolean`?e?`True`:`False`:Array.isArray(e)?`[${e.map(a).join(`, `)}]`:typeof e==`object`?`{${Object.entries(e).map(([e,t])=>`${JSON.stringify(e)}: ${a(t)}`).join(`, `)}}`:JSON.stringify(e)}export{r as a,i,a as n,t as r,n as t};
