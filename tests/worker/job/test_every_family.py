@@ -22,7 +22,7 @@ from worker.runner.worker import Worker
 
 TEACHER = EncoderShape(layers=2, hidden=32, heads=4, ffn=64)
 STUDENT = {"layers": 1, "hidden": 16, "heads": 2, "ffn": 32}
-TRAINING = {"epochs": 10, "batch_size": 32, "max_length": 48, "evaluations": 2, "learning_rate": 5e-3}
+TRAINING = {"epochs": 16, "batch_size": 32, "max_length": 48, "evaluations": 2, "learning_rate": 4e-3}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def worker(api: Api) -> Iterator[Worker]:
 
 @pytest.fixture(scope="module")
 def dataset(api: Api, tmp_path_factory: pytest.TempPathFactory) -> str:
-    files = tiny_dataset_files(tmp_path_factory.mktemp("dataset"), train=192, dev=32)
+    files = tiny_dataset_files(tmp_path_factory.mktemp("dataset"), train=256, dev=64)
     response = api.upload_dataset(files, task="text_classification")
     assert response.status_code == 201, response.text
     return str(response.json()["id"])
