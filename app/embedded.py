@@ -58,22 +58,25 @@ class Service:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            self.check()
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            if time.monotonic() > deadline:
-                raise ServiceStopped(f"the API was not ready within {_START_TIMEOUT_S:.0f} s")
-            time.sleep(_POLL_S)
+        with httpx.Client(base_url=self.url, timeout=5) as http:
+            while not _is_ready(http):
+                self.check()
+                if time.monotonic() > deadline:
+                    raise ServiceStopped(f"the API was not ready within {_START_TIMEOUT_S:.0f} s")
+                time.sleep(_POLL_S)
 
     def wait(self) -> NoReturn:
         """Until a part ends, or a signal raises."""
         while True:
             self.check()
             time.sleep(_POLL_S)
+
+
+def _is_ready(http: httpx.Client) -> bool:
+    try:
+        return http.get("/readyz").is_success
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager

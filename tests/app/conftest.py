@@ -38,6 +38,10 @@ class Api:
         """The keys of every stored file."""
         return self.app.state.storage.keys("")
 
+    def forget_everything(self) -> None:
+        empty_tables(self.database)
+        self.app.state.storage.delete_files(self.stored())
+
     def rows(self) -> dict[str, int]:
         with self.database.transaction() as session:
             return {
@@ -58,15 +62,23 @@ def make_settings(folder: Path, **changes: Any) -> Settings:
     return Settings(data_dir=folder / "data", **changes)
 
 
-@pytest.fixture
-def settings(tmp_path: Path, postgres_url: str, redis_url: str) -> Settings:
-    return make_settings(tmp_path, database_url=postgres_url, broker_url=redis_url)
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, redis_server_url: str) -> Settings:
+    folder = tmp_path_factory.mktemp("api")
+    return make_settings(folder, database_url=postgres_url, broker_url=redis_server_url)
 
 
-@pytest.fixture
-def api(settings: Settings) -> Iterator[Api]:
-    """The app on PostgreSQL, its tables empty."""
+@pytest.fixture(scope="module")
+def running_api(settings: Settings) -> Iterator[Api]:
+    """One for all tests of a module: to start it takes longer than most of them do."""
     yield from run_api(settings)
+
+
+@pytest.fixture
+def api(running_api: Api, redis_url: str) -> Api:
+    """The app on PostgreSQL, without rows, files and announcements of earlier tests."""
+    running_api.forget_everything()
+    return running_api
 
 
 @pytest.fixture

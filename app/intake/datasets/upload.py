@@ -80,8 +80,8 @@ def read_upload(
             limits,
             files=[table.file for table in tables.values()],
             folder=folder,
-            # Where it is installed, pyarrow would import it in each run, to tell lists from series.
-            modules=["pandas"],
+            # Where they are installed, pyarrow would import them in each run, to tell lists from series.
+            modules=["pandas", "pyarrow.pandas_compat"],
         )
     except LimitExceededError as error:
         raise error.explain("the tables", limits) from None

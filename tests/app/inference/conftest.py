@@ -1,6 +1,8 @@
 """Registered models with real exports, and a live server that serves them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,16 @@ def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return make
 
 
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
 @pytest.fixture
-def settings(tmp_path: Path, sqlite_url: str) -> Settings:
-    return Settings(data_dir=tmp_path, database_url=sqlite_url, inference_threads=2)
+def settings(request: pytest.FixtureRequest, data_dir: Path, tmp_path: Path, sqlite_url: str) -> Settings:
+    if request.node.get_closest_marker("own_server"):
+        data_dir = tmp_path
+    return Settings(data_dir=data_dir, database_url=sqlite_url, inference_threads=2)
 
 
 @pytest.fixture
@@ -86,22 +95,49 @@ def register(inference_database: Database, storage: Storage, exported_folder: Fo
     return put
 
 
-@pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    return create_app(settings)
+@dataclass(frozen=True)
+class Served:
+    """The app behind a real server on a free port, and a client of it."""
+
+    app: FastAPI
+    client: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def served_with() -> Iterator[Callable[[Settings], Served]]:
+    """One server for all tests of a module with the same settings: to start it takes longer than most do."""
+    with ExitStack() as stack:
+        started: dict[str, Served] = {}
+
+        def serve(settings: Settings) -> Served:
+            key = settings.model_dump_json()
+            if key not in started:
+                app = create_app(settings)
+                url = f"http://127.0.0.1:{stack.enter_context(serving(app))}"
+                started[key] = Served(app, stack.enter_context(httpx.Client(base_url=url)))
+            return started[key]
+
+        yield serve
 
 
 @pytest.fixture
-def server_url(app: FastAPI) -> Iterator[str]:
-    """The app behind a real server on a free port."""
-    with serving(app) as port:
-        yield f"http://127.0.0.1:{port}"
+def served(settings: Settings, served_with: Callable[[Settings], Served]) -> Served:
+    return served_with(settings)
 
 
 @pytest.fixture
-def client(server_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server_url) as client:
-        yield client
+def app(served: Served) -> FastAPI:
+    return served.app
+
+
+@pytest.fixture
+def client(served: Served) -> httpx.Client:
+    return served.client
+
+
+@pytest.fixture
+def server_url(client: httpx.Client) -> str:
+    return str(client.base_url)
 
 
 def predict(client: httpx.Client, model_id: str, inputs: Any, **parameters: Any) -> httpx.Response:

@@ -209,6 +209,7 @@ class TestRefusals:
             assert response.json()["available"] == ["fp32"]
             assert response.json()["errors"][0]["pointer"] == "#/parameters/precision"
 
+    @pytest.mark.own_server
     def test_of_a_damaged_file_name_it(
         self, client: httpx.Client, register: Register, storage: Storage, settings: Settings
     ) -> None:
@@ -287,6 +288,7 @@ class TestServerUnderStrain:
         assert predict(client, model_id, TEXTS[0]).status_code == 200
 
 
+@pytest.mark.own_server
 class TestLifeOfAModel:
     def test_deleted_model_stops_answering(
         self,

@@ -28,6 +28,9 @@ TEXT = "a wonderful film"
 PATH = "/v1/endpoints/sentiment"
 UNKNOWN = f"mdl_{'0' * 26}"
 
+# What a name stands for is remembered for a moment.
+pytestmark = pytest.mark.own_server
+
 
 @pytest.fixture(autouse=True)
 def without_endpoints(inference_database: Database) -> Iterator[None]:

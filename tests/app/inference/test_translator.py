@@ -193,6 +193,7 @@ class TestRuns:
         assert some == whole
 
 
+@pytest.mark.own_server
 class TestFiles:
     def test_of_one_precision_are_copied(
         self, client: httpx.Client, model_id: str, settings: Settings
