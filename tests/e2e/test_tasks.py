@@ -199,7 +199,11 @@ def test_scores_of_pairs(stack: Stack, encoder: Json) -> None:
             training=longer,
         ),
         stack.start_job(
-            teacher, dataset, "weight_selection", target={"max_latency_ms": 1000}, training=longer
+            teacher,
+            dataset,
+            "weight_selection",
+            target={"max_latency_ms": 1000},
+            training=longer | {"epochs": 24},
         ),
     )
     for job in (distilling, selecting):

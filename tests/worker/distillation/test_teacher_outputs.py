@@ -130,7 +130,7 @@ class TestTrimmed:
             other = trimmed.network(**batch.inputs).logits
         logits = cached_logits(trimmed, split, pad_id=0, context=context)(batch)
         assert torch.allclose(logits, said.logits, atol=0.03)
-        assert not torch.allclose(logits, other, atol=0.03)
+        assert (logits - said.logits).norm() < (logits - other).norm() / 2
         states = cached_states_asked(trimmed, split, state=2, pad_id=0, context=context)(batch)
         assert torch.allclose(states, said.hidden_states[2][:, 0], rtol=0.05, atol=0.1)
 

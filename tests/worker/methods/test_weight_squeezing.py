@@ -341,7 +341,9 @@ class TestGatedSqueezing:
         words = [*{0, *data.train.ids.tolist()}]  # the rows of others decay behind a gate, and only there
         for name, value in plain.network.state_dict().items():
             rows = words if name.endswith("word_embeddings.weight") else slice(None)
-            assert torch.allclose(gated.state_dict()[name][rows], value[rows], atol=1e-5), name
+            # A bias of keys changes no attention: rounding is all its gradient, which Adam scales up.
+            atol = 1e-3 if name.endswith("key.bias") else 1e-5
+            assert torch.allclose(gated.state_dict()[name][rows], value[rows], atol=atol), name
 
     def test_an_open_gate_starts_as_the_squeezed_student(self, teacher, data, tmp_path):
         """Biases, norms and the head included."""
