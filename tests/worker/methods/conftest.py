@@ -6,6 +6,7 @@ from app.domain.methods import FineTuningSpec
 from tests.worker.compression import MemoryContext, make_data, make_teacher
 from worker import methods
 from worker.contracts import TaskData, Teacher
+from worker.methods.weight_inherited import compactors as compaction
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     spec = FineTuningSpec(name="fine_tuning")
     methods.load(spec).compress(untrained, make_data(), spec, context)
     return untrained
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Compactors in fp32, whatever the machine is fast in."""
+    monkeypatch.setattr(compaction, "product_dtype", lambda values: values.dtype)
