@@ -133,7 +133,7 @@ class Stack:
         deadline = time.monotonic() + timeout_s
         while not condition(job := self.get(f"/v1/jobs/{job['id']}")):
             assert time.monotonic() < deadline, f"{job}\n{self.logs()}"
-            time.sleep(0.1)
+            time.sleep(0.2)
         return job
 
     def wait_for_end(self, job: Json) -> Json:
@@ -153,7 +153,7 @@ def running_stack(
     folder: Path, stores: Mapping[str, str], credentials: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
     """An API on empty stores, quick to notice what happens."""
-    quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.3)}
+    quick = {"lease": timedelta(seconds=4), "heartbeat": timedelta(seconds=0.6)}
     quick |= {"sweep_interval": timedelta(seconds=1), "poll_interval": timedelta(seconds=0.2)}
     quick["retry_delay"] = timedelta(seconds=0.5)
     # A job that is cancelled ends by itself: it is killed only once a test has given it up.

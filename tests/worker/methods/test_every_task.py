@@ -37,8 +37,8 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_method_does_the_task(name: str, task: Task, tmp_path: Path) -> None:
-    data, teacher = make_data(task), make_teacher(task=task)
-    context: MemoryContext = context_of(name, tmp_path, epochs=0.5)
+    data, teacher = make_data(task, train=64, dev=32), make_teacher(task=task)
+    context: MemoryContext = context_of(name, tmp_path, epochs=2)
     spec = spec_of(name)
     student = methods.load(spec).compress(teacher, data, spec, context)
     assert student.network.num_parameters() == context.architecture.count(head=data.head).total
