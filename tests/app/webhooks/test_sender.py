@@ -1,11 +1,9 @@
 """Deliveries are sent, signed, tried again and given up, on both databases and over HTTP."""
 
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +13,6 @@ from sqlalchemy import select, update
 from standardwebhooks import WebhookVerificationError
 
 from app.core.db import DEFAULT_PROJECT, Database
-from app.core.db.base import database_time
-from app.core.db.job_queue import claim_job
-from app.core.db.jobs import Job, lock_job, move
-from app.core.db.models import Model, add_model, enqueue_deletion
 from app.core.db.webhooks import (
     Webhook,
     WebhookDelivery,
@@ -28,40 +22,17 @@ from app.core.db.webhooks import (
     enqueue_event,
     lock_attempt,
 )
-from app.core.outages import Outages
-from app.domain.job_states import JobStatus
-from app.domain.webhook_events import WEBHOOK_EVENTS
 from app.webhooks.delivery import DISABLED_AFTER, MOST_ATTEMPTS, conclude, retry_delay
 from app.webhooks.sender import WebhookSender
 from app.webhooks.sending import Outcome
 from app.webhooks.service import replay_delivery, rotate_secret
 from tests.app.conftest import make_settings
 from tests.app.webhooks.receiver import Receiver, answer, receiving
+from tests.app.webhooks.rows import NewWebhook, add_webhook, deliveries, make_due, read, tell
 from tests.conftest import empty_tables
 from worker.runner.expired_rows import remove_expired_rows
 
-NewWebhook = Callable[..., Webhook]
 OK, FAILED = Outcome(0.1, status_code=200), Outcome(0.1, status_code=500)
-
-
-@pytest.fixture
-def sender(database: Database, tmp_path: Path) -> Iterator[WebhookSender]:
-    sender = WebhookSender(make_settings(tmp_path, webhook_private_addresses=True), database, Outages())
-    yield sender
-    sender.close()
-
-
-def add_webhook(database: Database, url: str, *event_types: str, **changes: Any) -> Webhook:
-    values = {"url": url, "description": "", "is_enabled": True, "secret": "whsec_c2VjcmV0"}
-    webhook = Webhook(event_types=list(event_types or WEBHOOK_EVENTS), **values | changes)
-    with database.of(DEFAULT_PROJECT).transaction() as session:
-        session.add(webhook)
-    return webhook
-
-
-@pytest.fixture
-def new_webhook(database: Database, receiver: Receiver) -> NewWebhook:
-    return partial(add_webhook, database, receiver.url)
 
 
 @pytest.fixture
@@ -71,27 +42,6 @@ def postgres(postgres_url: str) -> Iterator[Database]:
     empty_tables(database)
     yield database
     database.dispose()
-
-
-def tell(database: Database, event_type: str = "job.failed") -> None:
-    with database.transaction() as session:
-        enqueue_event(session, DEFAULT_PROJECT, event_type, {"id": "job_1", "text": "ü"})
-
-
-def deliveries(database: Database) -> list[WebhookDelivery]:
-    with database.reading() as session:
-        return list(session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id)))
-
-
-def read(database: Database, webhook: Webhook) -> Webhook:
-    with database.reading() as session:
-        return session.get_one(Webhook, webhook.id)
-
-
-def make_due(database: Database) -> None:
-    """Let the time of the next attempt come."""
-    with database.transaction() as session:
-        session.execute(update(WebhookDelivery).values(due_at=database_time(session)))
 
 
 # What is sent
@@ -143,83 +93,6 @@ def test_both_secrets_sign_while_one_replaces_the_other(
     received.verify(new)
     with pytest.raises(WebhookVerificationError):
         received.verify(webhook.secret)
-
-
-# Which events, to whom
-
-
-def new_job(database: Database) -> str:
-    with database.of(DEFAULT_PROJECT).transaction() as session:
-        job = Job(spec={}, dataset_id="dst_1", method="scratch")
-        session.add(job)
-        session.flush()
-        return job.id
-
-
-def test_events_of_jobs(database: Database, new_webhook: NewWebhook):
-    new_webhook()
-    for ending in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
-        job_id = new_job(database)
-        with database.transaction() as session:
-            claim_job(session, job_id, owner="w", lease=timedelta(minutes=1))
-        with database.of(DEFAULT_PROJECT).transaction() as session:
-            job = lock_job(session, job_id)
-            job.error_code, job.error_message = "killed", "It was killed."
-            move(session, job, ending)
-    told = [json.loads(delivery.payload) for delivery in deliveries(database)]
-    assert {event["type"]: event["data"]["status"] for event in told} == {
-        "job.running": "running",
-        "job.succeeded": "succeeded",
-        "job.failed": "failed",
-        "job.cancelled": "cancelled",
-    }
-    [error] = [event["data"]["error"] for event in told if event["data"]["error"]]
-    assert error == {"code": "killed", "message": "It was killed."}
-
-
-def test_events_of_models(database: Database, new_webhook: NewWebhook):
-    new_webhook()
-    model = Model(name="m", origin="upload", manifest_json={})
-    with database.of(DEFAULT_PROJECT).transaction() as session:
-        add_model(session, model)
-    with database.of(DEFAULT_PROJECT).transaction() as session:
-        enqueue_deletion(session, model)
-    told = [json.loads(delivery.payload) for delivery in deliveries(database)]
-    assert [(event["type"], event["data"]["id"]) for event in told] == [
-        ("model.created", model.id),
-        ("model.ready", model.id),
-        ("model.deleted", model.id),
-    ]
-
-
-def test_only_those_that_listen_are_told(database: Database, new_webhook: NewWebhook):
-    from app.core.db.projects import Project
-
-    with database.transaction() as session:
-        session.add(Project(id="prj_" + "1" * 26, name="other"))
-    listening = new_webhook("job.failed")
-    new_webhook("job.running")
-    new_webhook("job.failed", is_enabled=False)
-    new_webhook("job.failed", project_id=DEFAULT_PROJECT)
-    with database.of("prj_" + "1" * 26).transaction() as session:
-        other = Webhook(url="", description="", event_types=["job.failed"], is_enabled=True, secret="")
-        session.add(other)
-    tell(database)
-    told = {delivery.webhook_id for delivery in deliveries(database)}
-    assert (listening.id in told, other.id in told, len(told)) == (True, False, 2)
-
-
-def test_what_is_rolled_back_is_not_told(database: Database, new_webhook: NewWebhook):
-    new_webhook()
-
-    def fail() -> None:
-        with database.transaction() as session:
-            enqueue_event(session, DEFAULT_PROJECT, "job.failed", {})
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert deliveries(database) == []
 
 
 # Failures

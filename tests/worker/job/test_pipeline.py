@@ -1,82 +1,36 @@
-import errno
 import json
-import math
-import os
-import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from app.domain.documents.events import Message, Metrics, Progress
 from app.domain.documents.manifest import FileEntry
-from app.domain.errors import NotFound, RetryableJobError
 from app.engine.tokenizing import TextTokenizer
-from tests.processes import wait_until
 from tests.tiny import LABELS, tiny_dataset_files, tiny_examples, tiny_model_folder
 from tests.worker.requests import (
     Shelf,
     fetch_model,
-    prepare,
     run_here,
     run_pipeline,
-    running_pipeline,
 )
 from tests.worker.tiny_networks import shift_bias
 from worker.contracts import TokenizedSplit
 from worker.evaluation.exported import ExportedEncoder
-from worker.job import pipeline
-from worker.job.context import Cancellation
-from worker.job.failures import failure_of
 from worker.networks.loading import load_network, load_tokenizer
 from worker.runner.launch import ForkServer
 from worker.runner.protocol import (
-    CHECKPOINTS,
-    Cancelled,
-    ChildEvent,
     DatasetRef,
-    Failed,
-    JobRequest,
     ModelRef,
     Succeeded,
-    checkpointed_steps,
 )
-from worker.runner.reporter import Reporter
 from worker.tasks import encoding
 
 QUICK = {"learning_rate": 2e-3}
 SMALL = {"shape": {"layers": 1, "hidden": 16, "heads": 1, "ffn": 32}}
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("pipeline"))
-
-
-@pytest.fixture(scope="module")
-def dataset(shelf: Shelf) -> DatasetRef:
-    return shelf.add_dataset()
-
-
-@pytest.fixture(scope="module")
-def encoder(shelf: Shelf) -> ModelRef:
-    return shelf.add_model(tiny_model_folder(shelf.root / "encoder"))
-
-
-@pytest.fixture(scope="module")
-def teacher(shelf: Shelf, encoder: ModelRef, dataset: DatasetRef) -> ModelRef:
-    """Made by the pipeline itself, out of the encoder."""
-    request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 8})
-    outcome, _ = run_here(request, shelf.root / "teacher")
-    assert isinstance(outcome, Succeeded), outcome
-    return ModelRef(id=request.student_id, manifest=outcome.manifest)
 
 
 def student_weights(outcome: object) -> str:
@@ -352,280 +306,3 @@ class TestTeacherExports:
         assert list(outcome.report.teacher.exports) == ["int8"]
         warnings = [event.text for event in events if isinstance(event, Message)]
         assert any("The teacher's fp32 file is excluded" in text for text in warnings)
-
-
-class TestFailure:
-    def test_a_teacher_that_knows_nothing(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(encoder, dataset, "distillation", target=SMALL)
-        outcome, _ = run_here(request, tmp_path)
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "teacher_not_trained"
-        assert "always predicting the most frequent label scores 0.500" in outcome.message
-        assert "fine_tuning" in outcome.message
-        assert shelf.storage.keys(request.output_prefix) == []
-
-    def test_a_teacher_whose_logits_are_not_numbers(
-        self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
-        poison(folder)
-        request = shelf.request(shelf.add_model(folder), dataset, "scratch", target=SMALL)
-        outcome, _ = run_here(request, tmp_path / "work")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "teacher_not_trained"
-
-    def test_a_small_model_with_other_words(
-        self, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        folder = tiny_model_folder(tmp_path / "small", **SMALL["shape"])
-        tokenizer = json.loads((folder / "tokenizer.json").read_text())
-        words = tokenizer["model"]["vocab"]
-        *_, one, other = words
-        words[one], words[other] = words[other], words[one]
-        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-        small = shelf.add_model(folder)
-        gated = {"name": "weight_squeezing", "gate": {"small_model": small.id}}
-        request = shelf.request(
-            teacher, dataset, gated, target=SMALL, inputs={"teacher": teacher, "small_model": small}
-        )
-        outcome, _ = run_here(request, tmp_path / "work")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "incompatible_small_model"
-        assert "tokenizer" in outcome.message
-
-    def test_weights_that_are_not_numbers(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
-        folder = tiny_model_folder(tmp_path / "model", labels=LABELS)
-        model = shelf.add_model(folder)
-        files = model.manifest.files
-        poison(shelf.root / "files" / files.prefix, by=math.inf)  # such an upload is refused
-        weights = shelf.root / "files" / files.prefix / "model.safetensors"
-        files.entries["model.safetensors"] = FileEntry.of(weights)
-        request = shelf.request(model, dataset, "fine_tuning", target=None)
-        outcome, _ = run_here(request, tmp_path / "work")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "weights_not_finite"
-        assert "embeddings.LayerNorm.weight" in outcome.message
-
-    def test_an_onnx_file_beyond_tolerance_is_never_stored(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(
-            encoder, dataset, "fine_tuning", training={"epochs": 0.1}, exports=["fp32"], onnx_tolerance=1e-12
-        )
-        outcome, _ = run_here(request, tmp_path)
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "onnx_parity_failed"
-        assert shelf.storage.keys(request.output_prefix) == []
-
-    def test_an_int8_file_that_falls_short_fails_a_job_only_where_it_is_required(
-        self, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(
-            encoder, dataset, "fine_tuning", training={"epochs": 0.1}, exports=["int8"], int8_min_agreement=2
-        )
-        outcome, events = run_here(request, tmp_path / "published")
-        assert isinstance(outcome, Succeeded), outcome
-        assert set(outcome.manifest.exports) == set(outcome.report.student.exports) == {"fp32"}
-        onnx_files = [name for name in outcome.manifest.files.entries if name.endswith(".onnx")]
-        assert onnx_files == ["model.fp32.onnx"]
-        excluded, replaced = [event.text for event in events if isinstance(event, Message)][-2:]
-        assert excluded.startswith("The student's int8 file is excluded. The int8 file agrees ")
-        assert replaced == "The student is stored with an fp32 file in its place."
-
-        spec = request.spec.model_copy(update={"required_exports": ["int8"]})
-        outcome, _ = run_here(request.model_copy(update={"spec": spec}), tmp_path / "failed")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "int8_agreement_too_low"
-
-    def test_diverging_training_says_so(self, shelf: Shelf, dataset: DatasetRef, tmp_path: Path) -> None:
-        folder = tiny_model_folder(tmp_path / "model")
-        poison(folder)
-        outcome, _ = run_here(
-            shelf.request(shelf.add_model(folder), dataset, "fine_tuning"), tmp_path / "work"
-        )
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "training_diverged"
-
-    def test_a_stored_file_that_changed(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
-        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
-        stored = shelf.root / "files" / model.manifest.files.prefix / "model.safetensors"
-        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
-        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "file_corrupted"
-        assert "model.safetensors" in outcome.message
-
-    def test_a_stored_file_that_is_gone(self, tmp_path: Path, dataset: DatasetRef, shelf: Shelf) -> None:
-        model = shelf.add_model(tiny_model_folder(tmp_path / "model"))
-        shelf.storage.delete_prefix(model.manifest.files.prefix)
-        outcome, _ = run_here(shelf.request(model, dataset, "fine_tuning"), tmp_path / "work")
-        assert isinstance(outcome, Failed)
-        assert outcome.code == "file_missing"
-
-    @pytest.mark.parametrize(
-        ("error", "code", "retryable"),
-        [
-            (MemoryError(), "out_of_memory", False),
-            (
-                RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
-                "out_of_memory",
-                False,
-            ),
-            (RetryableJobError("lost", "Later."), "lost", True),
-            (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full", True),
-            (SafetensorError("Error: No space left on device (os error 28)"), "disk_full", True),
-            (OSError(errno.EACCES, "secret/path"), "internal_error", False),
-            (torch.AcceleratorError("CUDA error: secret", 1), "accelerator_failed", True),
-            (NotFound("file", "x"), "file_not_found", False),
-            (ValueError("secret/path"), "internal_error", False),
-        ],
-    )
-    def test_every_error_has_a_code_and_tells_no_internals(
-        self, error: Exception, code: str, retryable: bool
-    ) -> None:
-        failed = failure_of(error, stage="training")
-        assert (failed.code, failed.retryable) == (code, retryable)
-        assert "secret" not in failed.message
-
-    def test_an_error_of_this_service_names_the_stage(self) -> None:
-        assert "'exporting'" in failure_of(ValueError("x"), stage="exporting").message
-
-    def test_memory_names_the_knobs(self) -> None:
-        for knob in ("batch_size", "micro_batch_size", "max_length"):
-            assert knob in failure_of(MemoryError(), stage="training").message
-
-
-class TestInterruption:
-    def test_sigterm_ends_training_at_the_next_step(
-        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(encoder, dataset, "fine_tuning", training=QUICK | {"epochs": 1000})
-        with running_pipeline(fork_server, request, tmp_path) as pipeline:
-            events = pipeline.events()
-            assert any(event.step > 0 for event in progress_of(events))
-            pipeline.send(signal.SIGTERM)
-            for _ in events:
-                pass
-            assert isinstance(pipeline.outcome(), Cancelled)
-            assert pipeline.wait() == 0
-        assert shelf.storage.keys(request.output_prefix) == []
-
-    @pytest.mark.parametrize("stage", ["evaluating_teacher", "evaluating"])
-    def test_an_evaluation_ends_at_its_next_batch(
-        self, stage: str, shelf: Shelf, teacher: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(teacher, dataset, "scratch", target=SMALL, training={"epochs": 0.1})
-        cancellation, stages = Cancellation(), []
-
-        def send(event: ChildEvent) -> None:
-            if isinstance(event, Progress):
-                stages.append(event.stage)
-                if event.stage == stage:
-                    cancellation.request()
-
-        prepare(request, tmp_path)
-        outcome = pipeline.run(request, tmp_path, reporter=Reporter(send), cancellation=cancellation)
-        assert isinstance(outcome, Cancelled)
-        assert stages[-1] == stage
-
-    def test_a_killed_attempt_resumes_to_the_weights_of_an_undisturbed_one(
-        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        def request(attempt: int) -> JobRequest:
-            return shelf.request(
-                encoder,
-                dataset,
-                "fine_tuning",
-                training=QUICK | {"epochs": 12},
-                exports=["fp32"],
-                attempt=attempt,
-                checkpoint_interval_s=0.05,
-            )
-
-        undisturbed, _ = run_here(request(1), tmp_path / "undisturbed")
-
-        workdir = tmp_path / "killed"
-        with running_pipeline(fork_server, request(1), workdir) as pipeline:
-            # Not when it reports so: on a quick machine that may be at its end.
-            wait_until(lambda: checkpointed_step(workdir) > 10, timeout_s=60)
-            pipeline.send(signal.SIGKILL)
-            assert pipeline.outcome() is None
-        assert checkpointed_step(workdir) < 96, "the training was over before it could be killed"
-
-        resumed, events = run_pipeline(fork_server, request(2), workdir)
-        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
-        assert losses[0] > 10, "the second attempt began from the start"
-        assert student_weights(resumed) == student_weights(undisturbed)
-
-    @pytest.mark.parametrize("method", ["weight_squeezing", "distillation"])
-    @pytest.mark.parametrize(("stop", "next_loss"), [(10, 20), (27, 30)])
-    def test_a_method_resumes_wherever_it_was_stopped(
-        self,
-        method: str,
-        stop: int,
-        next_loss: int,
-        shelf: Shelf,
-        teacher: ModelRef,
-        dataset: DatasetRef,
-        tmp_path: Path,
-    ) -> None:
-        """Of 32 steps, so that squeezing is stopped in both of its phases."""
-        request = shelf.request(
-            teacher,
-            dataset,
-            method,
-            target=SMALL,
-            training=QUICK | {"epochs": 4},
-            exports=["fp32"],
-            checkpoint_interval_s=0,
-        )
-        undisturbed, _ = run_here(request, tmp_path / "undisturbed")
-        workdir = tmp_path / "stopped"
-        cancellation = CancelAtStep(stop, workdir)
-        stopped, _ = run_here(request, workdir, cancellation=cancellation)
-        assert isinstance(stopped, Cancelled)
-        resumed, events = run_here(request, workdir)
-        losses = [event.step for event in events if isinstance(event, Metrics) and "loss" in event.values]
-        assert losses[0] == next_loss
-        assert student_weights(resumed) == student_weights(undisturbed)
-
-    def test_the_child_dies_with_its_supervisor(
-        self, fork_server: ForkServer, shelf: Shelf, encoder: ModelRef, dataset: DatasetRef, tmp_path: Path
-    ) -> None:
-        request = shelf.request(encoder, dataset, "fine_tuning", training={"epochs": 1000})
-        with running_pipeline(fork_server, request, tmp_path) as pipeline:
-            next(iter(pipeline.events()))
-            pipeline.abandon()
-            assert pipeline.wait() == -signal.SIGKILL
-
-
-class CancelAtStep(Cancellation):
-    """A client that asks to stop once a checkpoint of a step has been written."""
-
-    def __init__(self, step: int, workdir: Path) -> None:
-        super().__init__()
-        self._step = step
-        self._workdir = workdir
-
-    def check(self) -> None:
-        if checkpointed_step(self._workdir) >= self._step:
-            self.request()
-        super().check()
-
-
-def checkpointed_step(workdir: Path) -> int:
-    return max(checkpointed_steps(workdir / CHECKPOINTS), default=0)
-
-
-def progress_of(events: Iterator[object]) -> Iterator[Progress]:
-    return (event for event in events if isinstance(event, Progress))
-
-
-def poison(folder: Path, *, by: float = 1e38) -> None:
-    """Give a model weights that are finite until something is multiplied with them, or that are not."""
-    weights = load_file(folder / "model.safetensors")
-    [norm] = [name for name in weights if name.endswith("embeddings.LayerNorm.weight")]
-    weights[norm] *= by
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
