@@ -38,9 +38,18 @@ class _Read(NamedTuple):
 
     version: int
     state: SearchState
+    """As stored."""
+    is_cancelled: bool
     ended: dict[str, Ended]
     """By job."""
     elapsed_s: float
+
+    @property
+    def current(self) -> SearchState:
+        """With a cancellation that an API of a version before searches has noted in the row alone."""
+        if self.is_cancelled and self.state.stop is None:
+            return self.state.model_copy(update={"stop": "cancel"})
+        return self.state
 
 
 def advance_all(worker: Worker) -> None:
@@ -70,7 +79,7 @@ def _advance_once(worker: Worker, project_id: str, job_id: str) -> bool:
     if read is None:
         return False
     # Between the transactions: what to try next takes a while to compute.
-    step = take_step(read.state, read.ended, elapsed_s=read.elapsed_s, propose=propose)
+    step = take_step(read.current, read.ended, elapsed_s=read.elapsed_s, propose=propose)
     with database.transaction() as session:
         job = lock_job(session, job_id)
         if job.status.is_terminal:
@@ -90,7 +99,7 @@ def _read(session: ProjectReadSession, job_id: str) -> _Read | None:
         elapsed_s = (database_time(session) - job.started_at).total_seconds()
     jobs = find_jobs(session, [trial.job for trial in state.running])
     ended = {child.id: _ended(session, child) for child in jobs if child.status.is_terminal}
-    return _Read(job.search_version, state, ended, elapsed_s)
+    return _Read(job.search_version, state, job.cancel_requested_at is not None, ended, elapsed_s)
 
 
 def _ended(session: ProjectReadSession, child: Job) -> Ended:

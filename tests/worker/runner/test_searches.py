@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import func, select
 
 from app.core.db import DEFAULT_PROJECT, Database
+from app.core.db.base import database_time
 from app.core.db.comparisons import add_comparison
 from app.core.db.job_queue import claim_job, next_queued_job
-from app.core.db.jobs import WEBHOOK_EVENTS_OF_JOBS, Job, list_events, list_jobs, move
+from app.core.db.jobs import WEBHOOK_EVENTS_OF_JOBS, Job, list_events, list_jobs, lock_job, move
 from app.core.db.models import Model, add_model
 from app.core.db.webhooks import Webhook, WebhookDelivery
 from app.core.queue import Queue
@@ -233,6 +234,20 @@ def test_cancelling_ends_the_trials_too(worker, keep, status):
     advance(worker, search)
     assert read(worker, search).status is status
     assert len(models(worker)) == int(keep)
+
+
+def test_a_cancellation_by_an_api_that_knows_no_searches_counts(worker):
+    search = begin_search(worker)
+    advance(worker, search)
+    with worker.database.of(DEFAULT_PROJECT).transaction() as session:
+        job = lock_job(session, search)
+        job.cancel_requested_at = database_time(session)
+    advance_all(worker)
+    assert {job.status for job in trials_of(worker, search)} == {JobStatus.CANCELLED}
+    ended = read(worker, search)
+    state = ended.read_search()
+    assert state is not None
+    assert (ended.status, state.stop, state.is_over) == (JobStatus.CANCELLED, "cancel", True)
 
 
 def test_failed_trials_fail_the_search(worker):
