@@ -1,12 +1,13 @@
 """The whole service in processes of its own: alone on one machine, and as in production."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,22 @@ class Stack:
 
     def start_worker(self, **settings: str) -> "StartedWorker":
         log = self.log_dir / f"worker-{len(self.workers)}.log"
-        command = [sys.executable, "-m", "worker.runner.main"]
+        command = [sys.executable, "-P", "-m", "worker.runner.main"]
         running_worker = running(command, environment=self.environment | settings, log=log)
         worker = StartedWorker(self.processes.enter_context(running_worker), log)
         self.workers.append(worker)
         return worker
+
+    @contextmanager
+    def beside(self, source: Path) -> Iterator["Stack"]:
+        """Another version of the service on the same stores: its API, and whatever workers are started."""
+        environment = self.environment | {
+            "PYTHONPATH": os.pathsep.join([str(source), str(source / "client")]),
+            "SQUEEZE_PORT": str(free_port()),
+        }
+        with ExitStack() as processes:
+            http = processes.enter_context(running_api(environment, self.log_dir / f"api-{source.name}.log"))
+            yield replace(self, environment=environment, http=http, processes=processes)
 
     def forget_everything(self) -> None:
         database = Database(self.settings.resolved_database_url)
@@ -149,6 +161,17 @@ def is_training(job: Json) -> bool:
 
 
 @contextmanager
+def running_api(environment: Mapping[str, str], log: Path) -> Iterator[httpx.Client]:
+    """An API that is ready, as a client reaches it."""
+    url = f"http://127.0.0.1:{environment['SQUEEZE_PORT']}"
+    command = [sys.executable, "-P", "-m", "app.cli", "api"]
+    with running(command, environment=environment, log=log) as api:
+        Service(url, {"API": api}).wait_until_ready()
+        with httpx.Client(base_url=url, timeout=60) as http:
+            yield http
+
+
+@contextmanager
 def running_stack(
     folder: Path, stores: Mapping[str, str], credentials: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
@@ -163,11 +186,8 @@ def running_stack(
     environment = settings_environment(settings) | {"OMP_WAIT_POLICY": "PASSIVE"} | dict(credentials or {})
     log_dir = folder / "logs"
     log_dir.mkdir()
-    command = [sys.executable, "-m", "app.cli", "api"]
     with ExitStack() as processes:
-        api = processes.enter_context(running(command, environment=environment, log=log_dir / "api.log"))
-        Service(f"http://127.0.0.1:{settings.port}", {"API": api}).wait_until_ready()
-        http = processes.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=60))
+        http = processes.enter_context(running_api(environment, log_dir / "api.log"))
         stack = Stack(settings, environment, log_dir, http, processes)
         stack.forget_everything()
         yield stack
