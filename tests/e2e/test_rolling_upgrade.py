@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from tests.e2e.conftest import Json, Stack, running_stack
 from tests.processes import wait_until
 
-pytestmark = pytest.mark.e2e
+# Four processes start, two of them import torch: minutes on a machine that does much else.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RELEASES = Path(__file__).parents[1] / "releases"
 TEXTS = ["the film was wonderful and charming", "a dreadful boring story"]
