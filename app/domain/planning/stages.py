@@ -22,7 +22,7 @@ TRAINING: Final = "training"
 CONTROLS: Final = "training_controls"
 STORING: Final = "storing"
 
-FIGURES_VERSION: Final = 2
+FIGURES_VERSION: Final = 3
 """Of the formulas and figures below: times that were measured beside other ones say nothing of these."""
 
 _NARROWING: Final = 4
@@ -31,8 +31,10 @@ _COMPARED_TEXTS: Final = 1_000
 """Texts on which files are compared with their network, at most."""
 _FIT_S: Final = 2.5e-6
 """Of a term of a text and an output, in a method that solves for its student at once."""
-_LATENCY_S: Final = 2.0
-"""Measuring the latency of one file."""
+_TIMED_TEXTS: Final = (100, 992)
+"""Runs that a file's latency is measured with, one by one and in batches of 32, in texts."""
+_TIMED_S: Final = 1.0
+"""What either may take, and does with all but small networks."""
 _FRAMED: Final = 3
 """Tokens of a text of one token."""
 _GENERATED: Final = 20
@@ -163,12 +165,12 @@ def _after(job: Workload, figures: Figures) -> Iterator[StageEstimate]:
     yield _stage("checking", _comparison(job.student, job, figures))
     if job.has_controls:
         yield _stage(CONTROLS, _control_training(job, figures))
-    models, measured = 1, _opening(student_mb, job) + _test(job.student, job, figures)
+    latencies = _latencies(job.student, job)
+    measured = _opening(student_mb, job) + _test(job.student, job, figures)
     if job.is_compared and job.given is not None:
-        models = 2
+        latencies += _latencies(job.given, job)
         measured += _export(_megabytes(job.given, job)) + _comparison(job.given, job, figures)
         measured += _opening(_megabytes(job.given, job), job) + _test(job.given, job, figures)
-    latencies = models * _files(job) * _LATENCY_S
     yield _stage("measuring", latencies + measured, fixed=latencies)
     yield _stage(STORING, 0.1 + 2.25 * student_mb / 300)
 
@@ -180,6 +182,12 @@ def _control_training(job: Workload, figures: Figures) -> float:
         return linear
     steps = min(job.steps, CONTROL_STEPS)
     return linear + steps * _step(job, figures, size=0.0, generates=False)
+
+
+def _latencies(architecture: Architecture, job: Workload) -> float:
+    """Of the files of a network, which are timed on the CPU."""
+    timed = [_evaluation(architecture, job, CPU, rows=rows) for rows in _TIMED_TEXTS]
+    return _files(job) * (0.1 + sum(min(_TIMED_S, seconds) for seconds in timed))
 
 
 def _opening(megabytes: float, job: Workload) -> float:

@@ -138,3 +138,11 @@ def test_masked_words_look_at_the_vocabulary():
     products = 0.15 * 20 * (30_522 * 384 + WORDS.outputs + 384 * 384 + 3 * 384)
     extra = seconds(cost(head=WORDS, rows=1024)) - 6 * 10_646_784 * 20 * 1024 * 3 / 100e9
     assert extra == pytest.approx(6 * products * 1024 * 3 / 100e9)
+
+
+def test_a_tiny_student_is_timed_in_a_moment():
+    """Its runs are counted; those of a large one end by the clock."""
+    tiny = MINILM.at(EncoderShape(layers=1, hidden=16, heads=2, ffn=32))
+    assert seconds(cost(tiny), "measuring") < 0.5
+    assert seconds(cost(SMALL), "measuring") < seconds(cost(), "measuring")
+    assert 3.5 < seconds(cost(), "measuring") < 5
